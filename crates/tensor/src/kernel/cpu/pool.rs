@@ -1,0 +1,110 @@
+//! Threads, and memory that kernels reuse from call to call.
+
+use std::{
+    marker::PhantomData,
+    sync::{Mutex, PoisonError},
+};
+
+use rayon::prelude::*;
+
+/// Runs the tasks of one op. Which thread takes which task is left open: tasks write to disjoint places, and no
+/// result depends on their order.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    /// `None`: everything runs on the caller's thread.
+    threads: Option<rayon::ThreadPool>,
+    scratch: Mutex<Vec<Vec<f32>>>,
+}
+
+impl Pool {
+    /// `n_threads` threads; 0 means one for each core.
+    pub(crate) fn new(n_threads: usize) -> Self {
+        let n_threads = match n_threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            n => n,
+        };
+        let builder = rayon::ThreadPoolBuilder::new().num_threads(n_threads);
+        // Without threads of its own the pool still computes, on the caller's.
+        let threads = if n_threads > 1 { builder.build().ok() } else { None };
+        Self { threads, scratch: Mutex::new(Vec::new()) }
+    }
+
+    pub(crate) fn n_threads(&self) -> usize {
+        self.threads.as_ref().map_or(1, rayon::ThreadPool::current_num_threads)
+    }
+
+    /// Calls `task(0)`, …, `task(n_tasks − 1)`, in any order and on any thread.
+    pub(crate) fn for_each(&self, n_tasks: usize, task: impl Fn(usize) + Send + Sync) {
+        match &self.threads {
+            Some(threads) if n_tasks > 1 => {
+                threads.install(|| (0..n_tasks).into_par_iter().with_max_len(1).for_each(task));
+            }
+            _ => (0..n_tasks).for_each(task),
+        }
+    }
+
+    /// Cuts `0..len` in ranges of `chunk` and calls `task(start, len)` for each.
+    pub(crate) fn for_each_chunk(&self, len: usize, chunk: usize, task: impl Fn(usize, usize) + Send + Sync) {
+        self.for_each(len.div_ceil(chunk), |i| task(i * chunk, chunk.min(len - i * chunk)));
+    }
+
+    /// `len` floats of unspecified value for the duration of `f`. Reused, so steady work allocates nothing.
+    pub(crate) fn with_scratch<T>(&self, len: usize, f: impl FnOnce(&mut [f32]) -> T) -> T {
+        let mut buffer = self.scratch().pop().unwrap_or_default();
+        if buffer.len() < len {
+            buffer.resize(len, 0.0);
+        }
+        let result = f(&mut buffer[..len]);
+        self.scratch().push(buffer);
+        result
+    }
+
+    fn scratch(&self) -> std::sync::MutexGuard<'_, Vec<Vec<f32>>> {
+        self.scratch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Elements per task where each is cheap: large enough to pay for a task, small enough to share out.
+pub(crate) const CHUNK: usize = 16 * 1024;
+
+/// A slice whose parts tasks write at the same time.
+#[derive(Clone, Copy)]
+pub(crate) struct Shared<'a> {
+    start: *mut f32,
+    len: usize,
+    lifetime: PhantomData<&'a mut [f32]>,
+}
+
+// SAFETY: it hands out parts only through `part`, whose caller promises that no two parts in use overlap.
+unsafe impl Send for Shared<'_> {}
+// SAFETY: as above.
+unsafe impl Sync for Shared<'_> {}
+
+impl<'a> Shared<'a> {
+    pub(crate) fn new(slice: &'a mut [f32]) -> Self {
+        Self { start: slice.as_mut_ptr(), len: slice.len(), lifetime: PhantomData }
+    }
+
+    /// The elements `start .. start + len`.
+    ///
+    /// # Safety
+    /// No other part in use at the same time overlaps this one.
+    #[track_caller]
+    #[allow(clippy::mut_from_ref, reason = "the caller promises that parts do not overlap")]
+    pub(crate) unsafe fn part(&self, start: usize, len: usize) -> &'a mut [f32] {
+        assert!(start + len <= self.len, "part {start}..{} of a slice of {}", start + len, self.len);
+        // SAFETY: in bounds by the assertion, unaliased by the caller's promise.
+        unsafe { std::slice::from_raw_parts_mut(self.start.add(start), len) }
+    }
+
+    /// A pointer to element `at`, for writes with a stride that a slice cannot describe.
+    ///
+    /// # Safety
+    /// What is written through it stays inside the slice and overlaps nothing that is in use at the same time.
+    #[track_caller]
+    pub(crate) unsafe fn pointer(&self, at: usize) -> *mut f32 {
+        assert!(at <= self.len, "element {at} of a slice of {}", self.len);
+        // SAFETY: in bounds or one past the end by the assertion.
+        unsafe { self.start.add(at) }
+    }
+}

@@ -1,0 +1,47 @@
+//! Rows of a table, chosen by id.
+
+use std::sync::Arc;
+
+use crate::{
+    Kernels, Tape, Tensor, Var,
+    tape::{Grads, Op},
+};
+
+struct Embedding {
+    ids: Arc<[u32]>,
+    table_shape: [usize; 2],
+}
+
+impl Op for Embedding {
+    /// `dtable[ids[r]] += dy[r]`, in ascending order of r.
+    fn backward(&self, kernels: &dyn Kernels, dy: &Tensor, grads: &mut Grads<'_>) {
+        grads.accumulate(0, &self.table_shape, |dtable| {
+            kernels.embedding_backward(&self.ids, dy.slice(), dtable);
+        });
+    }
+}
+
+impl Tape<'_> {
+    /// Looks up `ids [R]` in `table [V, C]` → `[R, C]`.
+    ///
+    /// # Panics
+    /// If an id is not below V.
+    #[track_caller]
+    pub fn embedding(&mut self, ids: &[u32], table: &Var) -> Var {
+        let &[v, c] = table.value().shape() else { panic!("embedding: table {:?}", table.value().shape()) };
+        let mut y = Tensor::zeros(&[ids.len(), c], table.value().dtype());
+        self.kernels.embedding_forward(ids, table.value().slice(), y.slice_mut());
+        self.push(y, &[table], || Embedding { ids: ids.into(), table_shape: [v, c] })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{check_gradients, normal};
+
+    #[test]
+    fn embedding_gradients() {
+        // One id repeats, one never occurs.
+        check_gradients(&[normal(&[5, 3])], |tape, v| tape.embedding(&[4, 0, 4, 2, 1, 4, 0], &v[0]));
+    }
+}

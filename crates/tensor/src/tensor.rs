@@ -1,0 +1,152 @@
+//! Storage, shape and dtype.
+
+use std::sync::Arc;
+
+use crate::{Rng, Slice, SliceMut};
+
+/// How an element is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DType {
+    /// IEEE 754 binary32.
+    F32,
+    /// IEEE 754 binary64: for gradient checks and the specification.
+    F64,
+}
+
+#[derive(Clone, Debug)]
+enum Storage {
+    F32(Vec<f32>),
+    F64(Vec<f64>),
+}
+
+/// A dense row-major array. Clones share storage; writing to a shared one copies it first.
+///
+/// ```
+/// let x = tensor::Tensor::from_f32(&[2, 3], vec![0., 1., 2., 3., 4., 5.]);
+/// assert_eq!(x.shape(), [2, 3]);
+/// assert_eq!(x.f32()[4], 4.0);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Tensor {
+    shape: Vec<usize>,
+    storage: Arc<Storage>,
+}
+
+impl Tensor {
+    /// All zeros.
+    pub fn zeros(shape: &[usize], dtype: DType) -> Self {
+        let len = shape.iter().product();
+        let storage = match dtype {
+            DType::F32 => Storage::F32(vec![0.0; len]),
+            DType::F64 => Storage::F64(vec![0.0; len]),
+        };
+        Self { shape: shape.to_vec(), storage: Arc::new(storage) }
+    }
+
+    /// Takes `values` as an array of `shape`.
+    ///
+    /// # Panics
+    /// If their number is not the shape's.
+    #[track_caller]
+    pub fn from_f32(shape: &[usize], values: Vec<f32>) -> Self {
+        check_len(shape, values.len());
+        Self { shape: shape.to_vec(), storage: Arc::new(Storage::F32(values)) }
+    }
+
+    /// Takes `values` as an array of `shape`, in double precision.
+    ///
+    /// # Panics
+    /// If their number is not the shape's.
+    #[track_caller]
+    pub fn from_f64(shape: &[usize], values: Vec<f64>) -> Self {
+        check_len(shape, values.len());
+        Self { shape: shape.to_vec(), storage: Arc::new(Storage::F64(values)) }
+    }
+
+    /// Normal numbers with mean 0 and standard deviation `std`, drawn in f64 and rounded once.
+    pub fn normal(shape: &[usize], std: f64, dtype: DType, rng: &mut Rng) -> Self {
+        let len: usize = shape.iter().product();
+        match dtype {
+            DType::F32 => Self::from_f32(shape, (0..len).map(|_| (std * rng.normal()) as f32).collect()),
+            DType::F64 => Self::from_f64(shape, (0..len).map(|_| std * rng.normal()).collect()),
+        }
+    }
+
+    /// The size of each axis, outermost first.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// Number of elements.
+    pub fn len(&self) -> usize {
+        self.slice().len()
+    }
+
+    /// Whether there is no element.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How the elements are stored.
+    pub fn dtype(&self) -> DType {
+        match *self.storage {
+            Storage::F32(_) => DType::F32,
+            Storage::F64(_) => DType::F64,
+        }
+    }
+
+    /// The size of the last axis, or 1 where there is none.
+    pub fn last_dim(&self) -> usize {
+        self.shape.last().copied().unwrap_or(1)
+    }
+
+    /// The same numbers under another shape.
+    ///
+    /// # Panics
+    /// If the number of elements differs.
+    #[track_caller]
+    pub fn reshaped(&self, shape: &[usize]) -> Self {
+        check_len(shape, self.len());
+        Self { shape: shape.to_vec(), storage: Arc::clone(&self.storage) }
+    }
+
+    /// The numbers, to be read.
+    pub fn slice(&self) -> Slice<'_> {
+        match &*self.storage {
+            Storage::F32(x) => Slice::F32(x),
+            Storage::F64(x) => Slice::F64(x),
+        }
+    }
+
+    /// The numbers, to be written; copies them first where another tensor shares them.
+    pub fn slice_mut(&mut self) -> SliceMut<'_> {
+        match Arc::make_mut(&mut self.storage) {
+            Storage::F32(x) => SliceMut::F32(x),
+            Storage::F64(x) => SliceMut::F64(x),
+        }
+    }
+
+    /// The numbers, which must be f32.
+    ///
+    /// # Panics
+    /// If they are not.
+    #[track_caller]
+    pub fn f32(&self) -> &[f32] {
+        self.slice().f32()
+    }
+
+    /// The numbers, which must be f32, to be written.
+    ///
+    /// # Panics
+    /// If they are not.
+    #[track_caller]
+    pub fn f32_mut(&mut self) -> &mut [f32] {
+        self.slice_mut().f32()
+    }
+}
+
+#[track_caller]
+fn check_len(shape: &[usize], len: usize) {
+    let want: usize = shape.iter().product();
+    assert!(want == len, "shape {shape:?} holds {want} elements, found {len}");
+}
