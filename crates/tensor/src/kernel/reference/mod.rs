@@ -63,7 +63,6 @@ fn accumulate_all<E: Real>(x: &mut [E], f: impl FnOnce(&mut [f64])) {
 /// Calls `$call` with every slice as f32 or every slice as f64; mixed dtypes are a bug.
 macro_rules! dispatch {
     ($($read:ident),*; $($write:ident),* => $call:expr) => {
-        #[allow(unreachable_patterns, reason = "a kernel with one slice cannot mix")]
         match ($($read,)* $($write,)*) {
             ($(Slice::F32($read),)* $(SliceMut::F32($write),)*) => $call,
             ($(Slice::F64($read),)* $(SliceMut::F64($write),)*) => $call,
@@ -72,6 +71,7 @@ macro_rules! dispatch {
     };
 }
 
+#[allow(unreachable_patterns, reason = "a kernel with one slice cannot mix dtypes")]
 impl Kernels for Reference {
     fn pack(&self, _: Slice, _: usize, _: usize) -> Option<Packed> {
         None
