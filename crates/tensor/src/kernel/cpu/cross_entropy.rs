@@ -136,13 +136,13 @@ mod tests {
         testing::{Guarded, check_close, normal_f32},
     };
 
-    /// Worst seen: 0.3 of this bound, for sums over 140,000 words. A target off by one errs by about 1.
-    const BOUND: f32 = 4e-5;
+    /// Worst seen: 0.3 of this bound. A target off by one errs by about 1.
+    const BOUND: f32 = 2e-5;
 
     #[test]
     fn cross_entropy_agrees_with_the_reference() {
         // The last case passes in several chunks of rows.
-        for (r, v, c) in [(0, 3, 2), (1, 1, 1), (5, 33, 7), (17, 130, 31), (9, 2, 65), (20, 140_000, 2)] {
+        for (r, v, c) in [(0, 3, 2), (1, 1, 1), (5, 33, 7), (17, 130, 31), (9, 2, 65), (1100, 3, 2)] {
             let (x, w) = (normal_f32(r * c, 1), normal_f32(v * c, 2));
             let mut targets: Vec<u32> = (0..r).map(|i| (i * 7 % v) as u32).collect();
             if r > 3 {
