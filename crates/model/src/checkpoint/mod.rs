@@ -1,0 +1,287 @@
+//! Checkpoints: Hugging Face model folders that `transformers` opens as they are.
+//!
+//! A folder holds `config.json`, `generation_config.json`, `model.safetensors` (f32), `maquette.json` (our format's
+//! version), the tokenizer's files, `SHA256SUMS` over all of them (`sha256sum -c` reads it) and, where
+//! training goes on, a folder `state/`. It is written under a temporary name and renamed when it is whole, so
+//! a folder without `.tmp` in its name was finished.
+
+mod config;
+mod publish;
+mod weights;
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{ConfigError, Gpt, ModelConfig};
+
+pub use publish::{publish, remove_unfinished, sha256_of, sync_dir, verify, write_file};
+pub use weights::{read_tensors, write_tensors};
+
+/// Version of our part of the format; a checkpoint of another version is refused.
+pub const FORMAT: u32 = 1;
+
+/// Why a checkpoint was refused: what was expected, what was found, what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CheckpointError {
+    /// The operating system refused.
+    #[error("cannot {action} `{path}`: {source}\nhint: {}", io_hint(source))]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// What it said.
+        source: std::io::Error,
+    },
+    /// No checkpoint there.
+    #[error(
+        "expected a checkpoint at `{path}`, found no `{missing}` there\nhint: name a folder such as `runs/NAME/pretrain/checkpoints/step-N`"
+    )]
+    Missing {
+        /// The folder.
+        path: PathBuf,
+        /// What it lacks.
+        missing: &'static str,
+    },
+    /// Written by another version.
+    #[error(
+        "`{path}` has format {found}, this build reads {FORMAT}\nhint: use the version of maquette that wrote it ({version})"
+    )]
+    Format {
+        /// The file that says so.
+        path: PathBuf,
+        /// The version it names.
+        found: u32,
+        /// Who wrote it.
+        version: String,
+    },
+    /// A file's content is not what was written.
+    #[error(
+        "`{path}` is damaged: expected {expected}, found {found}\nhint: take an earlier checkpoint, or copy this one again"
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What should be there.
+        expected: String,
+        /// What is.
+        found: String,
+    },
+    /// A model that this build does not compute.
+    #[error(
+        "`{path}`: {what} is {found}, this build computes {expected}\nhint: only such models can be opened as they are"
+    )]
+    Unsupported {
+        /// The file that says so.
+        path: PathBuf,
+        /// Which property.
+        what: String,
+        /// Its value.
+        found: String,
+        /// What would do.
+        expected: String,
+    },
+    /// A tensor of another shape.
+    #[error(
+        "tensor `{name}` is {found:?}, the config wants {expected:?}\nhint: was this saved with another config?"
+    )]
+    Shape {
+        /// The tensor.
+        name: String,
+        /// Its shape.
+        found: Vec<usize>,
+        /// The config's.
+        expected: Vec<usize>,
+    },
+    /// Tensors are missing or too many.
+    #[error("`{path}` {problem} tensor `{name}`\nhint: was this saved with another config?")]
+    Tensors {
+        /// The file.
+        path: PathBuf,
+        /// `lacks` or `holds the unknown`.
+        problem: &'static str,
+        /// The tensor.
+        name: String,
+    },
+    /// A weight that is not a number.
+    #[error(
+        "tensor `{name}` holds {value} at {index}, expected finite numbers\nhint: the run that wrote it diverged; take an earlier checkpoint"
+    )]
+    NotFinite {
+        /// The tensor.
+        name: String,
+        /// The value.
+        value: f32,
+        /// Where it stands.
+        index: usize,
+    },
+    /// A shape that cannot be built.
+    #[error("`{path}`: {source}")]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// The rule that it breaks.
+        source: ConfigError,
+    },
+}
+
+fn io_hint(error: &std::io::Error) -> &'static str {
+    use std::io::ErrorKind;
+    match error.kind() {
+        ErrorKind::NotFound => "check the path",
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+            "choose a folder that you may write to, with --out"
+        }
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+            "free some space, then give the same command again: finished checkpoints are kept"
+        }
+        _ => "check the disk and the path, then give the same command again",
+    }
+}
+
+impl CheckpointError {
+    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { action, path, source }
+    }
+}
+
+/// What `maquette.json` says of a checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct About {
+    /// [`FORMAT`] of the writer.
+    pub format: u32,
+    /// Version of the writer.
+    pub maquette_version: String,
+    /// Hash over the tokenizer's vocabulary, merges and special tokens.
+    pub tokenizer_fingerprint: String,
+}
+
+/// Ids that generation needs to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SpecialIds {
+    /// Ends a text, and begins one.
+    pub end_of_text: u32,
+    /// Ends a chat turn.
+    pub end_of_turn: u32,
+}
+
+/// Writes the model's files into `dir`, which [`publish`] made.
+///
+/// # Errors
+/// If a file cannot be written.
+pub fn write_model(
+    dir: &Path,
+    gpt: &Gpt,
+    ids: SpecialIds,
+    tokenizer_fingerprint: &str,
+) -> Result<(), CheckpointError> {
+    let about = About {
+        format: FORMAT,
+        maquette_version: env!("CARGO_PKG_VERSION").into(),
+        tokenizer_fingerprint: tokenizer_fingerprint.into(),
+    };
+    let config = config::to_hugging_face(gpt.config(), ids);
+    let generation = config::generation_config(ids);
+    write_file(&dir.join("maquette.json"), &to_json(&about))?;
+    write_file(&dir.join("config.json"), &to_json(&config))?;
+    write_file(&dir.join("generation_config.json"), &to_json(&generation))?;
+    let names = gpt.config().params().into_iter().map(|spec| spec.name);
+    write_tensors(&dir.join("model.safetensors"), names.zip(gpt.params()))
+}
+
+fn to_json(value: &impl Serialize) -> Vec<u8> {
+    let mut json = serde_json::to_vec_pretty(value).expect("plain data is valid JSON");
+    json.push(b'\n');
+    json
+}
+
+/// Opens a checkpoint: checks its version and every checksum, then reads config and weights.
+///
+/// # Errors
+/// If anything is missing, damaged, or not what this build computes.
+pub fn read_model(dir: &Path) -> Result<Gpt, CheckpointError> {
+    let config = read_config(dir)?;
+    verify(dir)?;
+    let specs = config.params();
+    let path = dir.join("model.safetensors");
+    let mut tensors = read_tensors(&path)?;
+    let params = specs
+        .iter()
+        .map(|spec| {
+            let tensor = tensors.remove(&spec.name).ok_or_else(|| CheckpointError::Tensors {
+                path: path.clone(),
+                problem: "lacks",
+                name: spec.name.clone(),
+            })?;
+            if tensor.shape() != spec.shape {
+                let (found, expected) = (tensor.shape().to_vec(), spec.shape.clone());
+                return Err(CheckpointError::Shape { name: spec.name.clone(), found, expected });
+            }
+            match tensor.f32().iter().enumerate().find(|(_, value)| !value.is_finite()) {
+                Some((index, &value)) => {
+                    Err(CheckpointError::NotFinite { name: spec.name.clone(), value, index })
+                }
+                None => Ok(tensor),
+            }
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    if let Some(name) = tensors.into_keys().next() {
+        return Err(CheckpointError::Tensors { path, problem: "holds the unknown", name });
+    }
+    Ok(Gpt::from_params(config, params))
+}
+
+/// Reads the shape alone.
+///
+/// # Errors
+/// If there is no checkpoint, it is of another version, or of a model that this build does not compute.
+pub fn read_config(dir: &Path) -> Result<ModelConfig, CheckpointError> {
+    for missing in ["config.json", "model.safetensors"] {
+        if !dir.join(missing).is_file() {
+            return Err(CheckpointError::Missing { path: dir.to_owned(), missing });
+        }
+    }
+    read_about(dir)?;
+    let path = dir.join("config.json");
+    let config = config::from_hugging_face(&path, &read_json(&path)?)?;
+    config.validate().map_err(|source| CheckpointError::Config { path, source })?;
+    Ok(config)
+}
+
+/// Reads `maquette.json`; `None` where the folder is not one of ours.
+///
+/// # Errors
+/// If the file is damaged or of another version.
+pub fn read_about(dir: &Path) -> Result<Option<About>, CheckpointError> {
+    let path = dir.join("maquette.json");
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let value = read_json(&path)?;
+    let format = value["format"].as_u64().unwrap_or(0) as u32;
+    if format != FORMAT {
+        let version = value["maquette_version"].as_str().unwrap_or("unknown").to_owned();
+        return Err(CheckpointError::Format { path, found: format, version });
+    }
+    let damaged = |error: serde_json::Error| CheckpointError::Damaged {
+        path: path.clone(),
+        expected: "format, maquette_version and tokenizer_fingerprint".into(),
+        found: error.to_string(),
+    };
+    serde_json::from_value(value).map(Some).map_err(damaged)
+}
+
+fn read_json(path: &Path) -> Result<serde_json::Value, CheckpointError> {
+    let bytes = std::fs::read(path).map_err(CheckpointError::io("read", path))?;
+    serde_json::from_slice(&bytes).map_err(|error| CheckpointError::Damaged {
+        path: path.to_owned(),
+        expected: "JSON".into(),
+        found: error.to_string(),
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,193 @@
+//! The shape of a decoder.
+
+use serde::{Deserialize, Serialize};
+
+/// Shape of a decoder-only transformer; names follow GPT-3 table 2.1, <https://arxiv.org/abs/2005.14165>.
+///
+/// With `qk_norm` it is exactly `Qwen3ForCausalLM` of Hugging Face, without it `LlamaForCausalLM`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelConfig {
+    /// V: rows of the embedding.
+    pub vocab_size: usize,
+    /// Longest sequence that the model is made for.
+    pub max_seq_len: usize,
+    /// L: blocks of attention and feed-forward.
+    pub n_layers: usize,
+    /// C: width of the residual stream.
+    pub d_model: usize,
+    /// H: query heads.
+    pub n_heads: usize,
+    /// K: key/value heads; `n_heads` is multi-head, 1 is multi-query, <https://arxiv.org/abs/2305.13245>.
+    pub n_kv_heads: usize,
+    /// D: width of a head; even, since rotary embedding turns pairs of channels.
+    pub d_head: usize,
+    /// F: width of the feed-forward block.
+    pub d_ff: usize,
+    /// Base of the rotary frequencies, <https://arxiv.org/abs/2104.09864>.
+    pub rope_theta: f64,
+    /// Added to the mean square in every RMSNorm.
+    pub norm_eps: f64,
+    /// Whether queries and keys are normed per head, <https://arxiv.org/abs/2302.05442>.
+    pub qk_norm: bool,
+    /// Whether the head is the embedding.
+    pub tie_embeddings: bool,
+}
+
+/// A shape that cannot be built.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// A size that must be positive, or finite.
+    #[error("`{name}` must be {expected}, found {found}\nhint: set it in the recipe's [model] table")]
+    Value {
+        /// The field.
+        name: &'static str,
+        /// What it must be.
+        expected: &'static str,
+        /// What it is.
+        found: String,
+    },
+    /// One size does not divide another.
+    #[error(
+        "`{name}` is {value} and must divide `{of}`, which is {of_value}\nhint: choose a divisor of {of_value}"
+    )]
+    Divides {
+        /// The divisor's field.
+        name: &'static str,
+        /// The divisor.
+        value: usize,
+        /// The other field.
+        of: &'static str,
+        /// Its value.
+        of_value: usize,
+    },
+    /// More parameters than an index can count.
+    #[error(
+        "the model would have {n_params:.1e} parameters, this machine can address {limit:.1e}\nhint: check the sizes in [model] for a slipped digit"
+    )]
+    TooLarge {
+        /// How many there would be.
+        n_params: f64,
+        /// How many are possible.
+        limit: f64,
+    },
+}
+
+impl ModelConfig {
+    /// Every rule that the layers rely on, checked once; nothing below checks again.
+    ///
+    /// # Errors
+    /// Names the first field that breaks a rule.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let sizes = [
+            ("vocab_size", self.vocab_size),
+            ("max_seq_len", self.max_seq_len),
+            ("n_layers", self.n_layers),
+            ("d_model", self.d_model),
+            ("n_heads", self.n_heads),
+            ("n_kv_heads", self.n_kv_heads),
+            ("d_head", self.d_head),
+            ("d_ff", self.d_ff),
+        ];
+        for (name, size) in sizes {
+            if size == 0 {
+                return Err(ConfigError::Value { name, expected: "at least 1", found: "0".into() });
+            }
+            if size > u32::MAX as usize {
+                return Err(ConfigError::Value { name, expected: "below 2^32", found: size.to_string() });
+            }
+        }
+        if !self.n_heads.is_multiple_of(self.n_kv_heads) {
+            let (value, of_value) = (self.n_kv_heads, self.n_heads);
+            return Err(ConfigError::Divides { name: "n_kv_heads", value, of: "n_heads", of_value });
+        }
+        if !self.d_head.is_multiple_of(2) {
+            let found = self.d_head.to_string();
+            return Err(ConfigError::Value {
+                name: "d_head",
+                expected: "even (rotary embedding turns pairs)",
+                found,
+            });
+        }
+        // transformers refuses such a Llama; with QK-norm (Qwen3) it does not.
+        if !self.qk_norm && !self.d_model.is_multiple_of(self.n_heads) {
+            let (value, of_value) = (self.n_heads, self.d_model);
+            return Err(ConfigError::Divides { name: "n_heads", value, of: "d_model", of_value });
+        }
+        for (name, x) in [("rope_theta", self.rope_theta), ("norm_eps", self.norm_eps)] {
+            if !(x.is_finite() && x > 0.0) {
+                return Err(ConfigError::Value {
+                    name,
+                    expected: "positive and finite",
+                    found: x.to_string(),
+                });
+            }
+        }
+        // In floating point: the product itself may not fit an integer.
+        let (c, l) = (self.d_model as f64, self.n_layers as f64);
+        let attention = 2.0 * c * self.d_head as f64 * (self.n_heads + self.n_kv_heads) as f64;
+        let n_params = l * (attention + 3.0 * c * self.d_ff as f64) + 2.0 * c * self.vocab_size as f64;
+        let limit = (isize::MAX as usize / 32) as f64; // weights, gradients and moments in bytes, with room
+        if n_params > limit {
+            return Err(ConfigError::TooLarge { n_params, limit });
+        }
+        Ok(())
+    }
+
+    /// Width of all query heads together.
+    pub fn q_width(&self) -> usize {
+        self.n_heads * self.d_head
+    }
+
+    /// Width of all key heads together, and of all value heads.
+    pub fn kv_width(&self) -> usize {
+        self.n_kv_heads * self.d_head
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// Every size differs, so that a swapped axis cannot pass.
+    pub(crate) fn tiny() -> ModelConfig {
+        ModelConfig {
+            vocab_size: 61,
+            max_seq_len: 40,
+            n_layers: 2,
+            d_model: 24,
+            n_heads: 6,
+            n_kv_heads: 2,
+            d_head: 10,
+            d_ff: 34,
+            rope_theta: 10_000.0,
+            norm_eps: 1e-6,
+            qk_norm: true,
+            tie_embeddings: false,
+        }
+    }
+
+    #[test]
+    fn impossible_sizes_are_refused_by_name() {
+        let message = |change: fn(&mut ModelConfig)| {
+            let mut config = tiny();
+            change(&mut config);
+            config.validate().unwrap_err().to_string()
+        };
+        assert_eq!(tiny().validate(), Ok(()));
+        assert!(message(|c| c.n_layers = 0).starts_with("`n_layers` must be at least 1, found 0"));
+        assert!(
+            message(|c| c.n_kv_heads = 4)
+                .starts_with("`n_kv_heads` is 4 and must divide `n_heads`, which is 6")
+        );
+        assert!(message(|c| c.d_head = 7).starts_with("`d_head` must be even"));
+        assert!(
+            message(|c| c.norm_eps = f64::NAN)
+                .starts_with("`norm_eps` must be positive and finite, found NaN")
+        );
+        assert!(message(|c| c.d_ff = usize::MAX).starts_with("`d_ff` must be below 2^32"));
+        let huge = message(|c| (c.d_model, c.d_ff, c.n_layers) = (1 << 31, 1 << 31, 1 << 20));
+        assert!(huge.starts_with("the model would have"), "{huge}");
+    }
+}

@@ -1,0 +1,265 @@
+//! The decoder: the one forward pass that training, evaluation and generation share.
+
+use std::sync::Arc;
+
+use tensor::{AttentionShape, DType, Kernels, Segment, Tape, Tensor, Var};
+
+use crate::{KvCache, ModelConfig, cache::Append};
+
+/// Token ids with their places: what the forward pass reads.
+#[derive(Clone, Debug)]
+pub struct Tokens {
+    ids: Vec<u32>,
+    /// Position of each token in its own sequence.
+    positions: Arc<[u32]>,
+    segments: Arc<[Segment]>,
+    appends: Vec<Append>,
+}
+
+impl Tokens {
+    /// Sequences one after another; `lens` are their lengths. None sees another.
+    ///
+    /// # Panics
+    /// If the lengths do not sum to the number of ids.
+    #[track_caller]
+    pub fn packed(ids: Vec<u32>, lens: impl IntoIterator<Item = usize>) -> Self {
+        let mut positions = Vec::with_capacity(ids.len());
+        let mut segments = Vec::new();
+        for len in lens {
+            segments.push(Segment::whole(positions.len(), len));
+            positions.extend(0..len as u32);
+        }
+        assert!(positions.len() == ids.len(), "sequences of {} tokens, {} ids", positions.len(), ids.len());
+        Self { ids, positions: positions.into(), segments: segments.into(), appends: Vec::new() }
+    }
+
+    /// New tokens behind what the slots of a cache hold: pairs of a slot and its new ids. Slots must differ.
+    ///
+    /// # Panics
+    /// If a slot would overflow; the decode loop checks that at the door.
+    #[track_caller]
+    pub fn continued<'a>(cache: &KvCache, news: impl IntoIterator<Item = (usize, &'a [u32])>) -> Self {
+        let (mut ids, mut positions) = (Vec::new(), Vec::new());
+        let (mut segments, mut appends) = (Vec::new(), Vec::new());
+        for (slot, new) in news {
+            let (at, row, len) = (cache.len(slot), ids.len(), new.len());
+            assert!(
+                at + len <= cache.capacity(),
+                "slot {slot} holds {at} of {}, {len} more",
+                cache.capacity()
+            );
+            ids.extend_from_slice(new);
+            positions.extend((at..at + len).map(|p| p as u32));
+            let k_start = cache.start(slot);
+            segments.push(Segment { q_start: row, n_queries: len, k_start, n_keys: at + len });
+            appends.push(Append { slot, at, row, len });
+        }
+        Self { ids, positions: positions.into(), segments: segments.into(), appends }
+    }
+
+    /// Number of tokens: R of the forward pass.
+    pub fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+
+    /// Row of the last token of each sequence.
+    pub fn last_rows(&self) -> Vec<usize> {
+        self.segments.iter().map(|s| s.q_start + s.n_queries - 1).collect()
+    }
+}
+
+/// A decoder with its weights.
+#[derive(Clone, Debug)]
+pub struct Gpt {
+    config: ModelConfig,
+    /// In the order of [`ModelConfig::params`].
+    params: Vec<Tensor>,
+    /// Copies in the kernels' order, where [`Gpt::pack`] made them; `params` alone is the truth.
+    packed: Vec<Option<tensor::kernel::Packed>>,
+    /// `[max_seq_len, D/2]`.
+    cos: Tensor,
+    sin: Tensor,
+}
+
+impl Gpt {
+    /// A fresh model. The same seed gives the same weights on every machine.
+    pub fn new(config: ModelConfig, seed: u64) -> Self {
+        let params = config.params().iter().map(|spec| spec.init(DType::F32, seed)).collect();
+        Self::from_params(config, params)
+    }
+
+    /// A model of given weights, in the order of [`ModelConfig::params`].
+    ///
+    /// # Panics
+    /// If a shape is not the config's.
+    #[track_caller]
+    pub fn from_params(config: ModelConfig, params: Vec<Tensor>) -> Self {
+        let specs = config.params();
+        assert!(specs.len() == params.len(), "{} parameters, want {}", params.len(), specs.len());
+        for (spec, param) in specs.iter().zip(&params) {
+            assert!(spec.shape == param.shape(), "{}: {:?}, want {:?}", spec.name, param.shape(), spec.shape);
+        }
+        let (cos, sin) = rope_tables(&config, params.first().map_or(DType::F32, Tensor::dtype));
+        let packed = vec![None; params.len()];
+        Self { config, params, packed, cos, sin }
+    }
+
+    /// Its shape.
+    pub fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    /// The weights, in the order of [`ModelConfig::params`].
+    pub fn params(&self) -> &[Tensor] {
+        &self.params
+    }
+
+    /// The weights, to be changed. Copies that [`Gpt::pack`] made are dropped.
+    pub fn params_mut(&mut self) -> &mut [Tensor] {
+        self.packed.fill(None);
+        &mut self.params
+    }
+
+    /// Keeps a copy of every matrix in the order in which the kernels read it: decoding gets fast, memory for
+    /// matrices doubles, results stay the same.
+    pub fn pack(&mut self, kernels: &dyn Kernels) {
+        for (packed, param) in self.packed.iter_mut().zip(&self.params) {
+            if let &[n, k] = param.shape() {
+                *packed = kernels.pack(param.slice(), n, k);
+            }
+        }
+    }
+
+    /// Final hidden vectors, normed: `[R, C]`, and the head's weight, both on the tape.
+    ///
+    /// With a cache, new keys and values are stored there and every query sees its whole slot. A token's vector
+    /// has the same bits with or without a cache, alone or in any batch.
+    ///
+    /// # Panics
+    /// If an id is not below the vocabulary, a position not below `max_seq_len`, or a cache comes with a tape
+    /// that records.
+    #[track_caller]
+    pub fn hidden(&self, tape: &mut Tape, tokens: &Tokens, cache: Option<&mut KvCache>) -> (Var, Var) {
+        let rows: Option<&[usize]> = None;
+        self.run(tape, tokens, cache, rows)
+    }
+
+    /// Sum of `−ln p(target)` over all tokens, times `scale`, and each token's own loss in nats.
+    ///
+    /// A target of [`tensor::IGNORE_TARGET`] is not counted. Divide by the targets of the whole batch with `scale`.
+    #[track_caller]
+    pub fn loss(&self, tape: &mut Tape, tokens: &Tokens, targets: &[u32], scale: f64) -> (Var, Tensor) {
+        let (hidden, head) = self.hidden(tape, tokens, None);
+        tape.cross_entropy(&hidden, &head, targets, scale)
+    }
+
+    /// Logits of the given rows: `[rows, V]`, in nats up to a constant.
+    pub fn logits(
+        &self,
+        kernels: &dyn Kernels,
+        tokens: &Tokens,
+        rows: &[usize],
+        cache: Option<&mut KvCache>,
+    ) -> Tensor {
+        let mut tape = Tape::inference(kernels);
+        let (hidden, head) = self.run(&mut tape, tokens, cache, Some(rows));
+        tape.linear(&hidden, &head).value().clone()
+    }
+
+    /// The forward pass; with `rows`, only those reach the final norm, since nothing after the last block mixes
+    /// tokens.
+    #[track_caller]
+    fn run(
+        &self,
+        tape: &mut Tape,
+        tokens: &Tokens,
+        mut cache: Option<&mut KvCache>,
+        rows: Option<&[usize]>,
+    ) -> (Var, Var) {
+        let config = &self.config;
+        assert!(cache.is_none() || !tape.is_recording(), "gradients do not flow through a cache");
+        let mut params = self.vars(tape).into_iter();
+        let mut next = || params.next().expect("as many parameters as the config lists");
+        let shape =
+            AttentionShape { n_heads: config.n_heads, n_kv_heads: config.n_kv_heads, d_head: config.d_head };
+
+        let embedding = next();
+        let mut x = tape.embedding(&tokens.ids, &embedding);
+        for layer in 0..config.n_layers {
+            let normed = tape.rmsnorm(&x, &next(), config.norm_eps);
+            let mut q = tape.linear(&normed, &next());
+            let mut k = tape.linear(&normed, &next());
+            let mut v = tape.linear(&normed, &next());
+            if config.qk_norm {
+                q = tape.rmsnorm(&q, &next(), config.norm_eps);
+                k = tape.rmsnorm(&k, &next(), config.norm_eps);
+            }
+            q = tape.rope(&q, &tokens.positions, &self.cos, &self.sin);
+            k = tape.rope(&k, &tokens.positions, &self.cos, &self.sin);
+            if let Some(cache) = &mut cache {
+                [k, v] = cache.write(layer, [k.value(), v.value()], &tokens.appends).map(Var::constant);
+            }
+            let mixed = tape.attention(&q, &k, &v, &tokens.segments, shape);
+            let out = tape.linear(&mixed, &next());
+            x = tape.add(&x, &out);
+
+            let normed = tape.rmsnorm(&x, &next(), config.norm_eps);
+            let gate = tape.linear(&normed, &next());
+            let up = tape.linear(&normed, &next());
+            let activated = tape.swiglu(&gate, &up);
+            let down = tape.linear(&activated, &next());
+            x = tape.add(&x, &down);
+        }
+        if let Some(cache) = cache {
+            cache.advance(&tokens.appends);
+        }
+        if let Some(rows) = rows {
+            x = Var::constant(select_rows(x.value(), rows));
+        }
+        let hidden = tape.rmsnorm(&x, &next(), config.norm_eps);
+        let head = if config.tie_embeddings { embedding } else { next() };
+        (hidden, head)
+    }
+
+    /// The weights on a tape.
+    fn vars(&self, tape: &mut Tape) -> Vec<Var> {
+        let params = self.params.iter().zip(&self.packed).enumerate();
+        if tape.is_recording() {
+            params.map(|(i, (param, _))| tape.param(param, i)).collect()
+        } else {
+            params.map(|(_, (param, packed))| Var::packed(param.clone(), packed.clone())).collect()
+        }
+    }
+}
+
+/// Rows of `x [R, C]`.
+fn select_rows(x: &Tensor, rows: &[usize]) -> Tensor {
+    let c = x.last_dim();
+    let values = rows.iter().flat_map(|&row| &x.f32()[row * c..][..c]).copied().collect();
+    Tensor::from_f32(&[rows.len(), c], values)
+}
+
+/// Cosines and sines of `position·θ^(−2i/D)`, `[max_seq_len, D/2]` each.
+///
+/// Frequencies and angles are rounded to f32 as Hugging Face's code does: at large positions that rounding is
+/// what both sides must share.
+fn rope_tables(config: &ModelConfig, dtype: DType) -> (Tensor, Tensor) {
+    let half = config.d_head / 2;
+    let frequency: Vec<f32> =
+        (0..half).map(|i| config.rope_theta.powf(-(i as f64) / half as f64) as f32).collect();
+    let shape = [config.max_seq_len, half];
+    let table = |f: fn(f64) -> f64| {
+        let angles = (0..config.max_seq_len).flat_map(|p| frequency.iter().map(move |w| p as f32 * w));
+        let values = angles.map(|angle| f(f64::from(angle)));
+        match dtype {
+            DType::F32 => Tensor::from_f32(&shape, values.map(|x| x as f32).collect()),
+            DType::F64 => Tensor::from_f64(&shape, values.collect()),
+        }
+    };
+    (table(f64::cos), table(f64::sin))
+}
