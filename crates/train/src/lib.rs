@@ -1,1 +1,25 @@
+//! Batches in, weights out.
+//!
+//! [`Trainer`] runs the loop; [`Optimizer`] holds moments, [`Schedule`] the learning rate over time, [`evaluate()`]
+//! the validation loss. What a run writes: `metrics.jsonl`, `checkpoints/step-N/` and `summary.json`.
 #![forbid(unsafe_code)]
+
+mod error;
+mod evaluate;
+mod metrics;
+mod optimizer;
+mod schedule;
+mod settings;
+mod spike;
+mod state;
+mod trainer;
+
+pub use error::TrainError;
+pub use evaluate::{Validation, evaluate};
+pub use metrics::Metric;
+pub use optimizer::{Optimizer, clip_coefficient};
+pub use schedule::Schedule;
+pub use settings::{OptimizerKind, TrainSettings};
+pub use spike::{Spike, SpikeDetector};
+pub use state::{TrainerState, latest_checkpoint};
+pub use trainer::{Event, Inputs, Outcome, Summary, Trainer};

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{ConfigError, Gpt, ModelConfig};
 
-pub use publish::{publish, remove_unfinished, sha256_of, sync_dir, verify, write_file};
+pub use publish::{publish, remove, remove_unfinished, sha256_of, sync_dir, verify, write_file};
 pub use weights::{read_tensors, write_tensors};
 
 /// Version of our part of the format; a checkpoint of another version is refused.

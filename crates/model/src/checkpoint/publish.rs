@@ -25,9 +25,7 @@ pub fn publish<E: From<CheckpointError>>(
     dir: &Path,
     fill: impl FnOnce(&Path) -> Result<(), E>,
 ) -> Result<(), E> {
-    let mut name = dir.file_name().unwrap_or_default().to_owned();
-    name.push(format!("{UNFINISHED}{}", std::process::id()));
-    let unfinished = dir.with_file_name(name);
+    let unfinished = unfinished_name(dir);
     let parent = dir.parent().unwrap_or(Path::new("."));
     let make = || -> Result<(), E> {
         clear(&unfinished)?;
@@ -46,6 +44,22 @@ pub fn publish<E: From<CheckpointError>>(
         let _ = fs::remove_dir_all(&unfinished);
     }
     result
+}
+
+fn unfinished_name(dir: &Path) -> PathBuf {
+    let mut name = dir.file_name().unwrap_or_default().to_owned();
+    name.push(format!("{UNFINISHED}{}", std::process::id()));
+    dir.with_file_name(name)
+}
+
+/// Removes a folder that [`publish`] made. It loses its name first: a crash leaves no half of it under that name.
+///
+/// # Errors
+/// What the operating system reports.
+pub fn remove(dir: &Path) -> Result<(), CheckpointError> {
+    let unfinished = unfinished_name(dir);
+    fs::rename(dir, &unfinished).map_err(CheckpointError::io("rename", dir))?;
+    clear(&unfinished)
 }
 
 /// Removes what a crash left half written in `dir`.

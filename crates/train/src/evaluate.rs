@@ -1,0 +1,56 @@
+//! Loss on text that was not trained on.
+
+use data::ValidationSet;
+use model::{Gpt, Tokens};
+use serde::{Deserialize, Serialize};
+use tensor::{Kernels, Tape};
+
+/// A validation loss with its noise.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Validation {
+    /// Mean of `−ln p` over all tokens, in nats.
+    pub loss_nats: f64,
+    /// Standard error of that mean, from the spread between rows: what other text of this kind would change.
+    pub loss_stderr: f64,
+    /// The same loss for each byte of text, in bits: comparable across tokenizers.
+    pub bits_per_byte: f64,
+    /// Tokens counted.
+    pub n_tokens: u64,
+    /// Bytes of text that they stand for.
+    pub n_bytes: u64,
+}
+
+/// Loss of the model over the whole set, `batch_rows` rows at a time. The result does not depend on that number.
+///
+/// `token_bytes[id]` is the length of the text that a token stands for; 0 for special tokens.
+pub fn evaluate(
+    gpt: &Gpt,
+    kernels: &dyn Kernels,
+    set: &ValidationSet,
+    batch_rows: usize,
+    token_bytes: &[u32],
+) -> Validation {
+    let (mut n_tokens, mut n_bytes) = (0, 0);
+    let mut row_means: Vec<f64> = Vec::new();
+    for batch in set.batches(batch_rows) {
+        n_bytes += batch.target_bytes(token_bytes);
+        n_tokens += batch.targets.len() as u64;
+        let tokens = Tokens::packed(batch.ids, batch.segments.iter().map(|segment| segment.len));
+        let (_, losses) = gpt.loss(&mut Tape::inference(kernels), &tokens, &batch.targets, 1.0);
+        for row in losses.f32().chunks_exact(batch.seq_len) {
+            row_means.push(row.iter().map(|&loss| f64::from(loss)).sum::<f64>() / batch.seq_len as f64);
+        }
+    }
+    // All rows are of one length, so the mean of their means is the mean over tokens.
+    let n_rows = row_means.len() as f64;
+    let loss_nats = row_means.iter().sum::<f64>() / n_rows.max(1.0);
+    let variance =
+        row_means.iter().map(|mean| (mean - loss_nats).powi(2)).sum::<f64>() / (n_rows - 1.0).max(1.0);
+    Validation {
+        loss_nats,
+        loss_stderr: (variance / n_rows.max(1.0)).sqrt(),
+        bits_per_byte: loss_nats * n_tokens as f64 / (std::f64::consts::LN_2 * n_bytes as f64),
+        n_tokens,
+        n_bytes,
+    }
+}

@@ -1,0 +1,147 @@
+//! Every number of a training run.
+
+use model::{ModelConfig, scaling::LearningRates};
+use serde::{Deserialize, Serialize};
+use tensor::kernel::AdamW;
+
+use crate::{Schedule, TrainError};
+
+/// Which optimizer trains the matrices; embedding, head and gains have AdamW either way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OptimizerKind {
+    /// Orthogonalised momentum, <https://kellerjordan.github.io/posts/muon/>.
+    #[default]
+    Muon,
+    /// <https://arxiv.org/abs/1711.05101>.
+    AdamW,
+}
+
+/// Every number of a training run. Nothing has a default here: the caller derives what its recipe leaves open.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainSettings {
+    /// Seed of initial weights and data order.
+    pub seed: u64,
+    /// Optimizer steps.
+    pub steps: u64,
+    /// Rows of one optimizer step.
+    pub batch_rows: usize,
+    /// Rows computed at a time; the rest of a batch is accumulated. Changes memory, not what is computed, up to
+    /// rounding.
+    pub micro_batch_rows: usize,
+    /// Tokens of a row.
+    pub seq_len: usize,
+    /// Optimizer of the matrices.
+    pub optimizer: OptimizerKind,
+    /// Peak learning rates.
+    pub learning_rates: LearningRates,
+    /// Steps of linear rise from 0.
+    pub warmup_steps: u64,
+    /// Last steps, of linear fall to `final_lr_fraction`.
+    pub decay_steps: u64,
+    /// Learning rate at the end, as a part of the peak.
+    pub final_lr_fraction: f64,
+    /// Decoupled weight decay of the matrices, multiplied by the learning rate.
+    pub weight_decay: f64,
+    /// The same for embedding and head.
+    pub embedding_weight_decay: f64,
+    /// Decay of AdamW's first moment.
+    pub beta1: f64,
+    /// Decay of AdamW's second moment.
+    pub beta2: f64,
+    /// Added to the root of AdamW's second moment.
+    pub adam_eps: f64,
+    /// Decay of Muon's momentum.
+    pub muon_momentum: f64,
+    /// Largest norm of the whole gradient; larger ones are scaled down.
+    pub max_grad_norm: f64,
+    /// Steps from one validation to the next; the last step is always validated.
+    pub eval_every_steps: u64,
+    /// Most tokens of one validation.
+    pub eval_tokens: u64,
+    /// Steps from one checkpoint to the next; the last step is always saved.
+    pub checkpoint_every_steps: u64,
+    /// How many checkpoints stay; older ones are removed.
+    pub keep_checkpoints: usize,
+}
+
+impl TrainSettings {
+    /// Tokens of one optimizer step.
+    pub fn batch_tokens(&self) -> u64 {
+        (self.batch_rows * self.seq_len) as u64
+    }
+
+    /// The learning rate over time.
+    pub fn schedule(&self) -> Schedule {
+        Schedule {
+            steps: self.steps,
+            warmup_steps: self.warmup_steps,
+            decay_steps: self.decay_steps,
+            final_fraction: self.final_lr_fraction,
+        }
+    }
+
+    /// AdamW at the given step and rate.
+    pub(crate) fn adamw(&self, lr: f64, weight_decay: f64, step: u64) -> AdamW {
+        let Self { beta1, beta2, adam_eps: eps, .. } = *self;
+        AdamW { lr, beta1, beta2, eps, weight_decay, step }
+    }
+
+    /// Checks every range, and that the model can read the rows.
+    ///
+    /// # Errors
+    /// Names the first setting outside its range.
+    pub fn validate(&self, config: &ModelConfig) -> Result<(), TrainError> {
+        let check = |name, is_valid: bool, expected, found: &dyn std::fmt::Display| {
+            if is_valid {
+                Ok(())
+            } else {
+                Err(TrainError::Setting { name, expected, found: found.to_string() })
+            }
+        };
+        let at_least_1: [(&'static str, u64); 7] = [
+            ("steps", self.steps),
+            ("batch_rows", self.batch_rows as u64),
+            ("micro_batch_rows", self.micro_batch_rows as u64),
+            ("seq_len", self.seq_len as u64),
+            ("eval_every_steps", self.eval_every_steps),
+            ("checkpoint_every_steps", self.checkpoint_every_steps),
+            ("keep_checkpoints", self.keep_checkpoints as u64),
+        ];
+        for (name, value) in at_least_1 {
+            check(name, value > 0, "at least 1", &value)?;
+        }
+        check(
+            "seq_len",
+            self.seq_len <= config.max_seq_len,
+            "at most the model's `max_seq_len`",
+            &self.seq_len,
+        )?;
+        let LearningRates { matrix, embedding, head, gain } = self.learning_rates;
+        let positive = [
+            ("learning_rates.matrix", matrix),
+            ("learning_rates.embedding", embedding),
+            ("learning_rates.head", head),
+            ("learning_rates.gain", gain),
+            ("adam_eps", self.adam_eps),
+            ("max_grad_norm", self.max_grad_norm),
+        ];
+        for (name, value) in positive {
+            check(name, value > 0.0 && value.is_finite(), "positive", &value)?;
+        }
+        let fractions = [("beta1", self.beta1), ("beta2", self.beta2), ("muon_momentum", self.muon_momentum)];
+        for (name, value) in fractions {
+            check(name, (0.0..1.0).contains(&value), "at least 0 and below 1", &value)?;
+        }
+        for (name, value) in
+            [("weight_decay", self.weight_decay), ("embedding_weight_decay", self.embedding_weight_decay)]
+        {
+            check(name, value >= 0.0 && value.is_finite(), "0 or more", &value)?;
+        }
+        let fraction = self.final_lr_fraction;
+        check("final_lr_fraction", (0.0..=1.0).contains(&fraction), "from 0 to 1", &fraction)?;
+        let ramps = self.warmup_steps + self.decay_steps;
+        check("warmup_steps", ramps <= self.steps, "at most `steps`, together with `decay_steps`", &ramps)
+    }
+}

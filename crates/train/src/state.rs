@@ -1,0 +1,149 @@
+//! What a run needs to go on exactly where it was: `state/` inside a checkpoint.
+
+use std::path::{Path, PathBuf};
+
+use data::Cursor;
+use model::{
+    Gpt,
+    checkpoint::{self, CheckpointError, SpecialIds},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{Optimizer, SpikeDetector, TrainError, TrainSettings};
+
+/// Everything besides weights and moments. Random numbers need no place here: they are counted from the seed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrainerState {
+    /// Steps taken.
+    pub step: u64,
+    /// Tokens trained on.
+    pub tokens: u64,
+    /// FLOPs spent.
+    pub flops: f64,
+    /// Seconds of training.
+    pub elapsed_s: f64,
+    /// Where the data stand.
+    pub cursor: Cursor,
+    /// Bytes of `metrics.jsonl` that belong to these steps.
+    pub metrics_len: u64,
+    /// Losses that the next is compared with.
+    pub loss_spikes: SpikeDetector,
+    /// Gradient norms that the next is compared with.
+    pub grad_spikes: SpikeDetector,
+    /// What the run was told; another run's checkpoint is refused.
+    pub settings: TrainSettings,
+    /// Hash of tokenizer and data.
+    pub data_fingerprint: String,
+}
+
+/// What a checkpoint folder is made of.
+pub(crate) struct Parts<'a> {
+    pub(crate) gpt: &'a Gpt,
+    pub(crate) optimizer: &'a Optimizer,
+    pub(crate) tokenizer: &'a data::Tokenizer,
+    pub(crate) state: &'a TrainerState,
+}
+
+/// Writes the checkpoint of a step; it appears whole or not at all.
+pub(crate) fn save(folder: &Path, parts: &Parts) -> Result<PathBuf, TrainError> {
+    let dir = folder.join(format!("step-{}", parts.state.step));
+    checkpoint::publish(&dir, |tmp| -> Result<(), TrainError> {
+        let special = data::Special::EndOfText.id();
+        let ids = SpecialIds { end_of_text: special, end_of_turn: data::Special::ImEnd.id() };
+        checkpoint::write_model(tmp, parts.gpt, ids, parts.tokenizer.fingerprint())?;
+        parts.tokenizer.save(tmp)?;
+        let state_dir = tmp.join("state");
+        std::fs::create_dir(&state_dir).map_err(|source| TrainError::Io {
+            action: "create",
+            path: state_dir.clone(),
+            source,
+        })?;
+        let json = serde_json::to_vec_pretty(parts.state).expect("plain data is valid JSON");
+        checkpoint::write_file(&state_dir.join("trainer.json"), &json)?;
+        checkpoint::write_tensors(&state_dir.join("optimizer.safetensors"), parts.optimizer.tensors())?;
+        checkpoint::sync_dir(&state_dir)?;
+        Ok(())
+    })?;
+    Ok(dir)
+}
+
+/// Reads weights, moments and the rest; the checkpoint must be of a run with these settings and data.
+pub(crate) fn load(
+    dir: &Path,
+    settings: &TrainSettings,
+    data_fingerprint: &str,
+    optimizer: &mut Optimizer,
+) -> Result<(Gpt, TrainerState), TrainError> {
+    let gpt = checkpoint::read_model(dir)?; // verifies every file, those in state/ too
+    let path = dir.join("state/trainer.json");
+    let bytes = std::fs::read(&path).map_err(|source| TrainError::Io {
+        action: "read",
+        path: path.clone(),
+        source,
+    })?;
+    let state: TrainerState = serde_json::from_slice(&bytes).map_err(|error| CheckpointError::Damaged {
+        path: path.clone(),
+        expected: "the state of a training run".into(),
+        found: error.to_string(),
+    })?;
+    let other = |what, found: String, expected: String| TrainError::OtherRun {
+        path: path.clone(),
+        what,
+        found,
+        expected,
+    };
+    if state.data_fingerprint != data_fingerprint {
+        return Err(other("data", state.data_fingerprint, data_fingerprint.into()));
+    }
+    if state.settings != *settings {
+        let (found, expected) = first_difference(&state.settings, settings);
+        return Err(other("the settings", found, expected));
+    }
+    let path = dir.join("state/optimizer.safetensors");
+    let mut tensors = checkpoint::read_tensors(&path)?;
+    for (name, moment) in optimizer.tensors_mut() {
+        let found = tensors.remove(&name).filter(|found| found.shape() == moment.shape());
+        *moment =
+            found.ok_or_else(|| CheckpointError::Tensors { path: path.clone(), problem: "lacks", name })?;
+    }
+    Ok((gpt, state))
+}
+
+/// The first setting in which two runs differ, as `name = value` of each.
+fn first_difference(a: &TrainSettings, b: &TrainSettings) -> (String, String) {
+    let table = |settings| match serde_json::to_value(settings).expect("plain data is valid JSON") {
+        serde_json::Value::Object(table) => table,
+        other => unreachable!("a struct is an object, found {other}"),
+    };
+    let (a, b) = (table(a), table(b));
+    let differing = a.iter().find(|(name, value)| b.get(*name) != Some(value));
+    differing.map_or_else(Default::default, |(name, value)| {
+        (format!("{name} = {value}"), format!("{name} = {}", b[name]))
+    })
+}
+
+/// The finished checkpoint of the highest step in a folder of checkpoints, if there is one.
+///
+/// # Errors
+/// If the folder cannot be listed.
+pub fn latest_checkpoint(folder: &Path) -> Result<Option<PathBuf>, TrainError> {
+    Ok(steps(folder)?.last().map(|step| folder.join(format!("step-{step}"))))
+}
+
+/// Steps of the finished checkpoints, ascending.
+pub(crate) fn steps(folder: &Path) -> Result<Vec<u64>, TrainError> {
+    let io = |source| TrainError::Io { action: "list", path: folder.to_owned(), source };
+    let entries = match std::fs::read_dir(folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(io)?,
+    };
+    let mut steps = Vec::new();
+    for entry in entries {
+        let name = entry.map_err(io)?.file_name();
+        steps.extend(
+            name.to_str().and_then(|name| name.strip_prefix("step-")).and_then(|n| n.parse::<u64>().ok()),
+        );
+    }
+    steps.sort_unstable();
+    Ok(steps)
+}

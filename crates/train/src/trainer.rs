@@ -1,0 +1,380 @@
+//! The training loop.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
+
+use data::{Batch, BatchStream, Prepared, Tokenizer, ValidationSet};
+use model::{Gpt, ModelConfig, Tokens, checkpoint};
+use serde::{Deserialize, Serialize};
+use tensor::{DType, Kernels, Tape, Tensor};
+
+use crate::{
+    Metric, Optimizer, Spike, SpikeDetector, TrainError, TrainSettings, TrainerState, Validation,
+    clip_coefficient, evaluate, latest_checkpoint,
+    metrics::MetricsFile,
+    state::{self, Parts},
+};
+
+/// What a run is made from.
+pub struct Inputs {
+    /// Computes.
+    pub kernels: Arc<dyn Kernels>,
+    /// Shape of the model.
+    pub config: ModelConfig,
+    /// Every number of the run.
+    pub settings: TrainSettings,
+    /// Token shards.
+    pub data: Arc<Prepared>,
+    /// What made the tokens; saved with every checkpoint.
+    pub tokenizer: Tokenizer,
+}
+
+/// What a run tells while it goes.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A step was taken.
+    Step {
+        /// Its number.
+        step: u64,
+        /// Loss of its batch, in nats.
+        loss_nats: f64,
+        /// Its speed.
+        tokens_per_second: f64,
+    },
+    /// A validation was made.
+    Validated {
+        /// After this step.
+        step: u64,
+        /// The result.
+        validation: Validation,
+    },
+    /// A value stands out.
+    Spiked {
+        /// At this step.
+        step: u64,
+        /// Which value.
+        of: &'static str,
+        /// How far.
+        spike: Spike,
+    },
+    /// A checkpoint was written.
+    Saved {
+        /// Where.
+        dir: PathBuf,
+    },
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// All steps were taken.
+    Finished(Summary),
+    /// It was told to stop; a checkpoint of this step is written.
+    Stopped {
+        /// The step.
+        step: u64,
+    },
+}
+
+/// The end of a run, as `summary.json` holds it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// All parameters.
+    pub n_params: usize,
+    /// N of the scaling laws.
+    pub n_matrix_params: usize,
+    /// Steps taken.
+    pub steps: u64,
+    /// Tokens trained on.
+    pub tokens: u64,
+    /// FLOPs spent.
+    pub flops: f64,
+    /// Seconds of training, validation and saving left out.
+    pub elapsed_s: f64,
+    /// Tokens over seconds.
+    pub tokens_per_second: f64,
+    /// The last validation.
+    pub validation: Validation,
+}
+
+/// A run: weights, moments and data, at some step.
+pub struct Trainer {
+    inputs: Inputs,
+    gpt: Gpt,
+    optimizer: Optimizer,
+    grads: Vec<Tensor>,
+    stream: BatchStream,
+    validation: ValidationSet,
+    token_bytes: Vec<u32>,
+    folder: PathBuf,
+    metrics: MetricsFile,
+    step: u64,
+    tokens: u64,
+    elapsed_s: f64,
+    loss_spikes: SpikeDetector,
+    grad_spikes: SpikeDetector,
+}
+
+impl Trainer {
+    /// Begins a run in `folder`, or goes on from its latest checkpoint: to the exact bit, whatever stopped it.
+    ///
+    /// # Errors
+    /// If a setting is out of range, or the folder holds the checkpoint of another run or a damaged one.
+    pub fn open(inputs: Inputs, folder: &Path) -> Result<Self, TrainError> {
+        let Inputs { config, settings, data, tokenizer, .. } = &inputs;
+        config.validate()?;
+        settings.validate(config)?;
+        if config.vocab_size != tokenizer.vocab_size() {
+            let (tokenizer, model) = (tokenizer.vocab_size(), config.vocab_size);
+            return Err(TrainError::Vocabulary { tokenizer, model });
+        }
+        let checkpoints = folder.join("checkpoints");
+        std::fs::create_dir_all(&checkpoints).map_err(|source| TrainError::Io {
+            action: "create",
+            path: checkpoints.clone(),
+            source,
+        })?;
+        checkpoint::remove_unfinished(&checkpoints)?;
+
+        let mut optimizer = Optimizer::new(config, settings.optimizer);
+        let resumed = match latest_checkpoint(&checkpoints)? {
+            Some(dir) => Some(state::load(&dir, settings, data.fingerprint(), &mut optimizer)?),
+            None => None,
+        };
+        let (gpt, state) = match resumed {
+            Some((gpt, state)) => (gpt, Some(state)),
+            None => (Gpt::new(config.clone(), settings.seed), None),
+        };
+        let (seq_len, seed) = (settings.seq_len, settings.seed);
+        let stream = match &state {
+            Some(state) => BatchStream::at(Arc::clone(data), seq_len, seed, &state.cursor)?,
+            None => BatchStream::new(Arc::clone(data), seq_len, seed)?,
+        };
+        let validation = ValidationSet::new(Arc::clone(data), seq_len, settings.eval_tokens)?;
+        let metrics_len = state.as_ref().map_or(0, |state| state.metrics_len);
+        let mut metrics = MetricsFile::open(&folder.join("metrics.jsonl"), metrics_len)?;
+        if let Some(state) = &state {
+            metrics.write(&Metric::Resumed { step: state.step })?;
+        }
+        let grads = gpt.params().iter().map(|param| Tensor::zeros(param.shape(), DType::F32)).collect();
+        let token_bytes = tokenizer.token_bytes();
+        let (mut loss_spikes, mut grad_spikes) = Default::default();
+        let (mut step, mut tokens, mut elapsed_s) = (0, 0, 0.0);
+        if let Some(state) = state {
+            (loss_spikes, grad_spikes) = (state.loss_spikes, state.grad_spikes);
+            (step, tokens, elapsed_s) = (state.step, state.tokens, state.elapsed_s);
+        }
+        Ok(Self {
+            inputs,
+            gpt,
+            optimizer,
+            grads,
+            stream,
+            validation,
+            token_bytes,
+            folder: folder.to_owned(),
+            metrics,
+            step,
+            tokens,
+            elapsed_s,
+            loss_spikes,
+            grad_spikes,
+        })
+    }
+
+    /// The model as it stands.
+    pub fn gpt(&self) -> &Gpt {
+        &self.gpt
+    }
+
+    /// Steps taken so far.
+    pub fn step(&self) -> u64 {
+        self.step
+    }
+
+    /// Takes the remaining steps. When `stop` turns true, saves and returns after the step at hand.
+    ///
+    /// # Errors
+    /// If the loss or a gradient is not finite, or a file cannot be written. The last checkpoint stays.
+    pub fn run(&mut self, stop: &AtomicBool, on_event: &mut dyn FnMut(Event)) -> Result<Outcome, TrainError> {
+        let settings = self.inputs.settings.clone();
+        let mut last_validation = None;
+        while self.step < settings.steps {
+            self.take_step(on_event)?;
+            let is_last = self.step == settings.steps;
+            let is_stopped = stop.load(Ordering::Relaxed) && !is_last;
+            let is_eval = is_last || self.step.is_multiple_of(settings.eval_every_steps);
+            // Save before evaluating: a failure there must not cost the run.
+            if is_last || is_stopped || self.step.is_multiple_of(settings.checkpoint_every_steps) {
+                let dir = self.save()?;
+                on_event(Event::Saved { dir });
+            }
+            if is_stopped {
+                return Ok(Outcome::Stopped { step: self.step });
+            }
+            if is_eval {
+                last_validation = Some(self.validate(on_event)?);
+            }
+        }
+        // A run that was stopped between its last checkpoint and its last validation makes it up here.
+        let validation = match last_validation {
+            Some(validation) => validation,
+            None => self.validate(on_event)?,
+        };
+        self.metrics.sync()?;
+        let config = self.gpt.config();
+        let summary = Summary {
+            n_params: config.n_params(),
+            n_matrix_params: config.n_matrix_params(),
+            steps: self.step,
+            tokens: self.tokens,
+            flops: self.flops(),
+            elapsed_s: self.elapsed_s,
+            tokens_per_second: self.tokens as f64 / self.elapsed_s.max(1e-9),
+            validation,
+        };
+        Ok(Outcome::Finished(summary))
+    }
+
+    /// One optimizer step on the next batch.
+    fn take_step(&mut self, on_event: &mut dyn FnMut(Event)) -> Result<(), TrainError> {
+        let start = Instant::now();
+        let cursor = self.stream.cursor();
+        let step = self.step + 1;
+        let not_finite = |what, value| TrainError::NotFinite {
+            step,
+            what,
+            value,
+            cursor: serde_json::to_string(&cursor).expect("plain data is valid JSON"),
+        };
+
+        let loss_nats = self.accumulate_gradients();
+        if !loss_nats.is_finite() {
+            return Err(not_finite("the loss", loss_nats));
+        }
+        let kernels = &*self.inputs.kernels;
+        let grad_norm = Optimizer::grad_norm(kernels, &self.grads);
+        if !grad_norm.is_finite() {
+            return Err(not_finite("the gradient's norm", grad_norm));
+        }
+        let settings = &self.inputs.settings;
+        let fraction = settings.schedule().fraction(step);
+        let scale = clip_coefficient(grad_norm, settings.max_grad_norm);
+        self.optimizer.step(kernels, settings, self.gpt.params_mut(), &self.grads, scale, fraction, step);
+
+        let seconds = start.elapsed().as_secs_f64();
+        let batch_tokens = settings.batch_tokens();
+        let rates = &settings.learning_rates;
+        let lr = model::scaling::LearningRates {
+            matrix: rates.matrix * fraction,
+            embedding: rates.embedding * fraction,
+            head: rates.head * fraction,
+            gain: rates.gain * fraction,
+        };
+        self.step = step;
+        self.tokens += batch_tokens;
+        self.elapsed_s += seconds;
+        let tokens_per_second = batch_tokens as f64 / seconds;
+        let (tokens, flops, elapsed_s) = (self.tokens, self.flops(), self.elapsed_s);
+        self.metrics.write(&Metric::Train {
+            step,
+            loss_nats,
+            grad_norm,
+            lr,
+            tokens,
+            flops,
+            tokens_per_second,
+            elapsed_s,
+        })?;
+        on_event(Event::Step { step, loss_nats, tokens_per_second });
+        for (of, spike) in
+            [("loss_nats", self.loss_spikes.push(loss_nats)), ("grad_norm", self.grad_spikes.push(grad_norm))]
+        {
+            if let Some(spike) = spike {
+                self.metrics.write(&Metric::Spike { step, of: of.into(), spike })?;
+                on_event(Event::Spiked { step, of, spike });
+            }
+        }
+        Ok(())
+    }
+
+    /// Gradients of the mean loss of the next batch, micro-batch by micro-batch; returns that loss in nats.
+    fn accumulate_gradients(&mut self) -> f64 {
+        let settings = &self.inputs.settings;
+        for grad in &mut self.grads {
+            grad.f32_mut().fill(0.0);
+        }
+        let mut loss = 0.0;
+        let mut rows_left = settings.batch_rows;
+        while rows_left > 0 {
+            let n_rows = rows_left.min(settings.micro_batch_rows);
+            rows_left -= n_rows;
+            // Divided by the targets of the whole batch: any split adds up to the same gradient.
+            let scale = 1.0 / settings.batch_tokens() as f64;
+            let batch = self.stream.next_batch(n_rows);
+            loss += scale * add_gradients(&self.gpt, &*self.inputs.kernels, batch, scale, &mut self.grads);
+        }
+        loss
+    }
+
+    fn validate(&mut self, on_event: &mut dyn FnMut(Event)) -> Result<Validation, TrainError> {
+        let rows = self.inputs.settings.micro_batch_rows;
+        let validation =
+            evaluate(&self.gpt, &*self.inputs.kernels, &self.validation, rows, &self.token_bytes);
+        let (step, tokens, flops) = (self.step, self.tokens, self.flops());
+        self.metrics.write(&Metric::Validation { step, tokens, flops, validation })?;
+        on_event(Event::Validated { step, validation });
+        Ok(validation)
+    }
+
+    fn save(&mut self) -> Result<PathBuf, TrainError> {
+        self.metrics.sync()?;
+        let checkpoints = self.folder.join("checkpoints");
+        let settings = &self.inputs.settings;
+        let state = TrainerState {
+            step: self.step,
+            tokens: self.tokens,
+            flops: self.flops(),
+            elapsed_s: self.elapsed_s,
+            cursor: self.stream.cursor(),
+            metrics_len: self.metrics.len(),
+            loss_spikes: self.loss_spikes.clone(),
+            grad_spikes: self.grad_spikes.clone(),
+            settings: settings.clone(),
+            data_fingerprint: self.inputs.data.fingerprint().into(),
+        };
+        let (gpt, optimizer, tokenizer) = (&self.gpt, &self.optimizer, &self.inputs.tokenizer);
+        let dir = state::save(&checkpoints, &Parts { gpt, optimizer, tokenizer, state: &state })?;
+        let steps = state::steps(&checkpoints)?;
+        for step in &steps[..steps.len().saturating_sub(settings.keep_checkpoints)] {
+            let old = checkpoints.join(format!("step-{step}"));
+            checkpoint::remove(&old)?;
+        }
+        Ok(dir)
+    }
+
+    fn flops(&self) -> f64 {
+        self.tokens as f64 * self.gpt.config().train_flops_per_token(self.inputs.settings.seq_len)
+    }
+}
+
+/// Adds the gradients of `scale · Σ losses` of one micro-batch; returns the sum of its losses in nats.
+pub(crate) fn add_gradients(
+    gpt: &Gpt,
+    kernels: &dyn Kernels,
+    batch: Batch,
+    scale: f64,
+    grads: &mut [Tensor],
+) -> f64 {
+    let tokens = Tokens::packed(batch.ids, batch.segments.iter().map(|segment| segment.len));
+    let mut tape = Tape::recording(kernels);
+    let (loss, losses) = gpt.loss(&mut tape, &tokens, &batch.targets, scale);
+    tape.backward(&loss, Tensor::from_f32(&[1], vec![1.0]), grads);
+    losses.f32().iter().map(|&loss| f64::from(loss)).sum()
+}
