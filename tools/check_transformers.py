@@ -96,6 +96,9 @@ def check_tokenizer(args, tokenizer, model):
         raise CannotRun(f"`{args.lines}` is empty\nhint: write lines with tools/make_lines.py")
     if len(tokenizer) > model.config.vocab_size:
         raise Failed(f"{len(tokenizer)} ids in the tokenizer, but vocab_size is {model.config.vocab_size}")
+    eos = model.generation_config.eos_token_id
+    if tokenizer.eos_token_id is not None and tokenizer.eos_token_id not in (eos if isinstance(eos, list) else [eos]):
+        raise Failed(f"{tokenizer.eos_token} has id {tokenizer.eos_token_id}, but generation ends at {eos}")
     output = maquette(args, "tokenizer", "encode", args.checkpoint, args.lines, "--json")
     ours = [json.loads(line) for line in output.decode("utf-8").splitlines() if line.strip()]
     if len(ours) != len(lines):
@@ -198,7 +201,9 @@ def check_greedy(args, tokenizer, model):
         starts = {"": ids}
         if tokenizer.bos_token_id is not None:  # a prompt may be read as the beginning of a document
             starts[f" after {tokenizer.bos_token}"] = [tokenizer.bos_token_id, *ids]
-        runs = {name: compare_texts(tokenizer, ours, *greedy(model, tokenizer, start)) for name, start in starts.items()}
+        runs = {}
+        for name, start in starts.items():
+            runs[name] = compare_texts(tokenizer, ours, *greedy(model, tokenizer, start))
         equal = [name for name, (_, lead) in runs.items() if lead is None]
         if equal:
             n_equal += 1

@@ -1,1 +1,56 @@
+//! Documents in, training batches out; knows no tensors.
+//!
+//! A [`DataConfig`] names sources of text. [`Tokenizer::train`] learns a vocabulary from them, [`prepare`] writes
+//! their tokens as shards with a manifest, [`Prepared::open`] checks and maps these, and [`BatchStream`] and
+//! [`ValidationSet`] pack them into rows. The same inputs give the same bytes at every step, for any number of
+//! threads; a [`Cursor`] continues a stream exactly where it stood.
+//!
+//! ```
+//! # let dir = tempfile::tempdir().unwrap();
+//! # let (corpus, out) = (dir.path().join("corpus.txt"), dir.path().join("data"));
+//! std::fs::write(&corpus, "All work and no play makes a dull boy.\n".repeat(100)).unwrap();
+//! let mut config = data::DataConfig::new(vec![data::SourceConfig::new(corpus.display().to_string())]);
+//! config.validation = data::ValidationConfig::Tail { fraction: 0.1 };
+//!
+//! let tokenizer = data::Tokenizer::bytes();
+//! data::prepare(&config, &tokenizer, &out, &mut |_| std::ops::ControlFlow::Continue(())).unwrap();
+//! let prepared = std::sync::Arc::new(data::Prepared::open(&out, &tokenizer).unwrap());
+//! let mut stream = data::BatchStream::new(prepared, 64, 1).unwrap();
+//! let batch = stream.next_batch(4);
+//! assert_eq!((batch.ids.len(), batch.targets.len()), (4 * 64, 4 * 64));
+//! ```
 #![forbid(unsafe_code)]
+
+mod batch;
+mod config;
+mod corpus;
+mod error;
+mod file;
+mod manifest;
+mod permutation;
+mod pieces;
+mod prepare;
+mod prepared;
+mod progress;
+mod reader;
+mod shard;
+mod source;
+mod stream;
+#[cfg(test)]
+mod testing;
+mod tokenizer;
+mod validation;
+
+pub use batch::{Batch, ImageRef, Segment};
+pub use config::{DataConfig, FilterConfig, InvalidUtf8, ValidationConfig};
+pub use corpus::{CorpusFile, Document, Documents, Dropped, Split};
+pub use error::DataError;
+pub use manifest::{Entry, FileEntry, Manifest, ShardEntry, SourceEntry};
+pub use prepare::prepare;
+pub use prepared::Prepared;
+pub use progress::Progress;
+pub use shard::TokenShard;
+pub use source::SourceConfig;
+pub use stream::{BatchStream, Cursor};
+pub use tokenizer::{Special, StreamDecoder, Tokenizer, TokenizerConfig, TokenizerKind};
+pub use validation::ValidationSet;

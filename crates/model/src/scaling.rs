@@ -79,6 +79,25 @@ impl ModelOverrides {
     }
 }
 
+impl ModelOverrides {
+    /// Everything fixed as it was resolved: what a run's own recipe holds.
+    pub fn fixed(config: &ModelConfig) -> Self {
+        Self {
+            n_layers: Some(config.n_layers),
+            d_model: Some(config.d_model),
+            n_heads: Some(config.n_heads),
+            n_kv_heads: Some(config.n_kv_heads),
+            d_head: Some(config.d_head),
+            d_ff: Some(config.d_ff),
+            max_seq_len: Some(config.max_seq_len),
+            rope_theta: Some(config.rope_theta),
+            norm_eps: Some(config.norm_eps),
+            qk_norm: Some(config.qk_norm),
+            tie_embeddings: Some(config.tie_embeddings),
+        }
+    }
+}
+
 /// Heads of 64 are common from GPT-2 on; narrower models get more than two heads from narrower ones.
 fn d_head(d_model: usize) -> usize {
     match d_model {

@@ -38,8 +38,12 @@ impl Rng {
     /// Uniform over all 32-bit numbers.
     pub fn next_u32(&mut self) -> u32 {
         if self.used == 4 {
-            let counter =
-                [self.block as u32, (self.block >> 32) as u32, self.stream as u32, (self.stream >> 32) as u32];
+            let counter = [
+                self.block as u32,
+                (self.block >> 32) as u32,
+                self.stream as u32,
+                (self.stream >> 32) as u32,
+            ];
             self.buffer = philox(counter, self.key);
             self.block += 1;
             self.used = 0;
@@ -98,7 +102,10 @@ mod tests {
     #[test]
     fn philox_gives_the_published_answers() {
         assert_eq!(philox([0; 4], [0; 2]), [0x6627_e8d5, 0xe169_c58d, 0xbc57_ac4c, 0x9b00_dbd8]);
-        assert_eq!(philox([u32::MAX; 4], [u32::MAX; 2]), [0x408f_276d, 0x41c8_3b0e, 0xa20b_c7c6, 0x6d54_51fd]);
+        assert_eq!(
+            philox([u32::MAX; 4], [u32::MAX; 2]),
+            [0x408f_276d, 0x41c8_3b0e, 0xa20b_c7c6, 0x6d54_51fd]
+        );
     }
 
     /// Initialisation, data order and sampling hang on these: a change of the generator breaks every resume.

@@ -55,7 +55,10 @@ pub(crate) fn check_gradients(inputs: &[Tensor], f: impl Fn(&mut Tape, &[Var]) -
         let analytic = dot(&grads[i], &direction) - dot(&before[i], &direction);
         let bound = GRADIENT_ABS + GRADIENT_REL * numeric.abs();
         let error = (numeric - analytic).abs();
-        assert!(error <= bound, "input {i}: analytic {analytic:.12}, numeric {numeric:.12}, bound {bound:.1e}");
+        assert!(
+            error <= bound,
+            "input {i}: analytic {analytic:.12}, numeric {numeric:.12}, bound {bound:.1e}"
+        );
     }
 }
 

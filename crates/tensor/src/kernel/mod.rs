@@ -130,7 +130,15 @@ pub trait Kernels: Send + Sync {
     /// Turns pairs of channels by the angles of each row's position; `cos`, `sin` are `[P, D/2]`.
     fn rope_forward(&self, x: Slice, positions: &[u32], cos: Slice, sin: Slice, y: SliceMut, d_head: usize);
     /// The inverse turn, accumulated.
-    fn rope_backward(&self, dy: Slice, positions: &[u32], cos: Slice, sin: Slice, dx: SliceMut, d_head: usize);
+    fn rope_backward(
+        &self,
+        dy: Slice,
+        positions: &[u32],
+        cos: Slice,
+        sin: Slice,
+        dx: SliceMut,
+        d_head: usize,
+    );
 
     /// Causal attention in each segment; `lse [R, H]` is the logarithm of each softmax's denominator.
     fn attention_forward(
@@ -187,7 +195,15 @@ pub trait Kernels: Send + Sync {
     /// Sum of squares, in f64.
     fn sum_of_squares(&self, x: Slice) -> f64;
     /// One step of AdamW; overwrites the parameter and both moments. `scale` multiplies the gradient first.
-    fn adamw_step(&self, settings: &AdamW, scale: f64, grad: Slice, param: SliceMut, m: SliceMut, v: SliceMut);
+    fn adamw_step(
+        &self,
+        settings: &AdamW,
+        scale: f64,
+        grad: Slice,
+        param: SliceMut,
+        m: SliceMut,
+        v: SliceMut,
+    );
     /// One step of Muon on a matrix; overwrites the parameter and the momentum. `scale` multiplies the gradient.
     fn muon_step(
         &self,

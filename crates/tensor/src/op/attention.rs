@@ -105,8 +105,7 @@ mod tests {
     #[test]
     fn attention_gradients_with_earlier_keys() {
         let shape = AttentionShape { n_heads: 3, n_kv_heads: 3, d_head: 4 };
-        let segments: Arc<[Segment]> =
-            [Segment { q_start: 0, n_queries: 2, k_start: 1, n_keys: 8 }].into();
+        let segments: Arc<[Segment]> = [Segment { q_start: 0, n_queries: 2, k_start: 1, n_keys: 8 }].into();
         let inputs = [normal(&[2, 12]), normal(&[9, 12]), normal(&[9, 12])];
         check_gradients(&inputs, |tape, v| tape.attention(&v[0], &v[1], &v[2], &segments, shape));
     }

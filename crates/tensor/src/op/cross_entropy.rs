@@ -47,10 +47,9 @@ impl Tape<'_> {
         );
         let dtype = x.value().dtype();
         let mut losses = Tensor::zeros(&[r], dtype);
-        let mut saved = self.is_recording().then(|| CrossEntropy {
-            dx: Tensor::zeros(&[r, c], dtype),
-            dw: Tensor::zeros(&[v, c], dtype),
-        });
+        let mut saved = self
+            .is_recording()
+            .then(|| CrossEntropy { dx: Tensor::zeros(&[r, c], dtype), dw: Tensor::zeros(&[v, c], dtype) });
         let grads = saved.as_mut().map(|s| (scale, s.dx.slice_mut(), s.dw.slice_mut()));
         self.kernels.cross_entropy(x.value().slice(), w.weight(), targets, losses.slice_mut(), grads, v, c);
         let loss = match losses.slice() {

@@ -66,7 +66,9 @@ mod tests {
     fn rmsnorm_gradients() {
         for (r, heads, c) in [(1, 1, 1), (3, 1, 5), (2, 3, 64), (7, 1, 129)] {
             // eps is large on purpose: near zero a tiny eps bends the curve faster than the step.
-            check_gradients(&[normal(&[r, heads * c]), normal(&[c])], |tape, v| tape.rmsnorm(&v[0], &v[1], 1e-2));
+            check_gradients(&[normal(&[r, heads * c]), normal(&[c])], |tape, v| {
+                tape.rmsnorm(&v[0], &v[1], 1e-2)
+            });
         }
     }
 }

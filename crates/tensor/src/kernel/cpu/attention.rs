@@ -151,10 +151,28 @@ pub(crate) fn backward(
                     gemm_alone(m, d_head, n, Strided::rows(ds, n), key_rows, dq.pointer(at), width, true);
                     pack_alone(dys, m, d_head, block_rows);
                     let panels = Panels { values: block_rows, depth: m };
-                    gemm_alone(n, d_head, m, Strided::transposed(p, n), panels, dv.pointer(at_kv), kv_width, true);
+                    gemm_alone(
+                        n,
+                        d_head,
+                        m,
+                        Strided::transposed(p, n),
+                        panels,
+                        dv.pointer(at_kv),
+                        kv_width,
+                        true,
+                    );
                     pack_alone(queries, m, d_head, block_rows);
                     let panels = Panels { values: block_rows, depth: m };
-                    gemm_alone(n, d_head, m, Strided::transposed(ds, n), panels, dk.pointer(at_kv), kv_width, true);
+                    gemm_alone(
+                        n,
+                        d_head,
+                        m,
+                        Strided::transposed(ds, n),
+                        panels,
+                        dk.pointer(at_kv),
+                        kv_width,
+                        true,
+                    );
                 }
             });
         });
@@ -303,9 +321,11 @@ mod tests {
                 let (q, k, v) = (normal_f32(n, 1), normal_f32(kv_n, 2), normal_f32(kv_n, 3));
                 let dy = normal_f32(n, 4);
                 let run = |kernels: &dyn Kernels| {
-                    let (mut y, mut lse) = (Guarded::new(&vec![0.0; n]), Guarded::new(&vec![0.0; rows * n_heads]));
+                    let (mut y, mut lse) =
+                        (Guarded::new(&vec![0.0; n]), Guarded::new(&vec![0.0; rows * n_heads]));
                     let mut dq = Guarded::new(&normal_f32(n, 5));
-                    let (mut dk, mut dv) = (Guarded::new(&normal_f32(kv_n, 6)), Guarded::new(&normal_f32(kv_n, 7)));
+                    let (mut dk, mut dv) =
+                        (Guarded::new(&normal_f32(kv_n, 6)), Guarded::new(&normal_f32(kv_n, 7)));
                     let (q, k, v, dy) = (Slice::F32(&q), Slice::F32(&k), Slice::F32(&v), Slice::F32(&dy));
                     kernels.attention_forward(q, k, v, segments, shape, y.slice_mut(), lse.slice_mut());
                     let saved = (y.checked().to_vec(), lse.checked().to_vec());

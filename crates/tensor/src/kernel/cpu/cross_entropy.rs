@@ -72,7 +72,14 @@ pub(crate) fn forward(
 }
 
 /// Fills in the losses of some rows; with `scale`, logits become their gradients.
-fn softmax(pool: &Pool, logits: &mut [f32], targets: &[u32], losses: &mut [f32], scale: Option<f32>, v: usize) {
+fn softmax(
+    pool: &Pool,
+    logits: &mut [f32],
+    targets: &[u32],
+    losses: &mut [f32],
+    scale: Option<f32>,
+    v: usize,
+) {
     let (logits, losses) = (Shared::new(logits), Shared::new(losses));
     pool.for_each_chunk(targets.len(), 16, |first, n| {
         for row in first..first + n {
@@ -150,7 +157,8 @@ mod tests {
             }
             let run = |kernels: &dyn Kernels, with_grads: bool| {
                 let mut losses = Guarded::new(&vec![9.0; r]);
-                let (mut dx, mut dw) = (Guarded::new(&normal_f32(r * c, 3)), Guarded::new(&normal_f32(v * c, 4)));
+                let (mut dx, mut dw) =
+                    (Guarded::new(&normal_f32(r * c, 3)), Guarded::new(&normal_f32(v * c, 4)));
                 let weight = Weight { values: Slice::F32(&w), packed: None };
                 let grads = with_grads.then(|| (0.25, dx.slice_mut(), dw.slice_mut()));
                 kernels.cross_entropy(Slice::F32(&x), weight, &targets, losses.slice_mut(), grads, v, c);

@@ -40,7 +40,11 @@ impl<'a> Strided<'a> {
     fn check(&self, what: &str, rows: usize, cols: usize) {
         if rows > 0 && cols > 0 {
             let last = (rows - 1) * self.row_stride + (cols - 1) * self.col_stride;
-            assert!(last < self.values.len(), "{what} [{rows}, {cols}] reaches {last} of {}", self.values.len());
+            assert!(
+                last < self.values.len(),
+                "{what} [{rows}, {cols}] reaches {last} of {}",
+                self.values.len()
+            );
         }
     }
 }
@@ -142,10 +146,8 @@ pub(crate) fn gemm(pool: &Pool, m: usize, n: usize, k: usize, a: Strided, packed
     let col_groups = panels.div_ceil(group);
     pool.for_each(row_blocks * col_groups, |task| {
         let (rows, panel) = (task / col_groups * BLOCK_ROWS, task % col_groups * group);
-        let block = Block {
-            rows: rows..m.min(rows + BLOCK_ROWS),
-            cols: panel * NR..n.min((panel + group) * NR),
-        };
+        let block =
+            Block { rows: rows..m.min(rows + BLOCK_ROWS), cols: panel * NR..n.min((panel + group) * NR) };
         // SAFETY: `check` proved the bounds; blocks of different tasks do not overlap.
         unsafe { multiply_block(&block, k, a, packed, c.pointer(0), row_stride, accumulate) };
     });
@@ -219,14 +221,24 @@ unsafe fn multiply_block(
             pack_block(a, block.rows.clone(), depth_start, depth, height, packed_a);
             let continues = accumulate || depth_start > 0;
             for col in block.cols.clone().step_by(NR) {
-                let panel = &packed_b.values[col / NR * NR * packed_b.depth + depth_start * NR..][..depth * NR];
+                let panel =
+                    &packed_b.values[col / NR * NR * packed_b.depth + depth_start * NR..][..depth * NR];
                 let width = NR.min(block.cols.end - col);
                 for (tile, row) in block.rows.clone().step_by(height).enumerate() {
                     let n_rows = height.min(block.rows.end - row);
                     let tile_a = &packed_a[tile * height * depth..][..n_rows * depth];
                     // SAFETY: the tile lies inside C by the caller's promise.
                     unsafe {
-                        multiply_tile(isa, n_rows, tile_a, panel, c.add(row * c_stride + col), c_stride, width, continues);
+                        multiply_tile(
+                            isa,
+                            n_rows,
+                            tile_a,
+                            panel,
+                            c.add(row * c_stride + col),
+                            c_stride,
+                            width,
+                            continues,
+                        );
                     }
                 }
             }
@@ -305,10 +317,17 @@ unsafe fn multiply_tile(
         match isa {
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512 => {
-                by_height!(tile_avx512, n_rows, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12], (a, b, c, c_stride, width, continues));
+                by_height!(
+                    tile_avx512,
+                    n_rows,
+                    [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12],
+                    (a, b, c, c_stride, width, continues)
+                );
             }
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 => by_height!(tile_avx2, n_rows, [1, 2, 3, 4, 5, 6], (a, b, c, c_stride, width, continues)),
+            Isa::Avx2 => {
+                by_height!(tile_avx2, n_rows, [1, 2, 3, 4, 5, 6], (a, b, c, c_stride, width, continues))
+            }
             _ => by_height!(tile_portable, n_rows, [1, 2, 3, 4], (a, b, c, c_stride, width, continues)),
         }
     }

@@ -51,7 +51,10 @@ pub(crate) fn backward_input(
     n: usize,
     k: usize,
 ) {
-    assert!(dy.len() == r * n && w.len() == n * k && dx.len() == r * k, "linear: dy, w or dx of another length");
+    assert!(
+        dy.len() == r * n && w.len() == n * k && dx.len() == r * k,
+        "linear: dy, w or dx of another length"
+    );
     pool.with_scratch(gemm::packed_len(n, k), |packed| {
         gemm::pack(pool, Strided::rows(w, k), n, k, packed);
         let dx = Target { values: dx, row_stride: k, accumulate: true };
@@ -69,7 +72,10 @@ pub(crate) fn backward_weight(
     n: usize,
     k: usize,
 ) {
-    assert!(dy.len() == r * n && x.len() == r * k && dw.len() == n * k, "linear: dy, x or dw of another length");
+    assert!(
+        dy.len() == r * n && x.len() == r * k && dw.len() == n * k,
+        "linear: dy, x or dw of another length"
+    );
     pool.with_scratch(gemm::packed_len(r, k), |packed| {
         gemm::pack(pool, Strided::rows(x, k), r, k, packed);
         let dw = Target { values: dw, row_stride: k, accumulate: true };

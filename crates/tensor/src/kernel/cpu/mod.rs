@@ -5,8 +5,8 @@
 //! depend on its own reduction length alone: not on threads, tiles, instruction set, or on what else is in the
 //! batch.
 
-mod add;
 mod adamw;
+mod add;
 mod attention;
 mod cross_entropy;
 mod embedding;
@@ -14,6 +14,7 @@ mod exp;
 mod gemm;
 mod linear;
 mod muon;
+mod peak;
 mod pool;
 mod reduce;
 mod rmsnorm;
@@ -75,15 +76,7 @@ impl Kernels for Cpu {
         rmsnorm::backward(&self.pool, x.f32(), gain.f32(), rstd.f32(), dy.f32(), dx.f32(), dgain.f32());
     }
 
-    fn rope_forward(
-        &self,
-        x: Slice,
-        positions: &[u32],
-        cos: Slice,
-        sin: Slice,
-        y: SliceMut,
-        d_head: usize,
-    ) {
+    fn rope_forward(&self, x: Slice, positions: &[u32], cos: Slice, sin: Slice, y: SliceMut, d_head: usize) {
         rope::forward(&self.pool, x.f32(), positions, cos.f32(), sin.f32(), y.f32(), d_head);
     }
 
@@ -164,7 +157,15 @@ impl Kernels for Cpu {
         reduce::sum_of_squares(&self.pool, x.f32())
     }
 
-    fn adamw_step(&self, settings: &AdamW, scale: f64, grad: Slice, param: SliceMut, m: SliceMut, v: SliceMut) {
+    fn adamw_step(
+        &self,
+        settings: &AdamW,
+        scale: f64,
+        grad: Slice,
+        param: SliceMut,
+        m: SliceMut,
+        v: SliceMut,
+    ) {
         adamw::step(&self.pool, settings, scale, grad.f32(), param.f32(), m.f32(), v.f32());
     }
 

@@ -147,11 +147,13 @@ mod tests {
 
     #[test]
     fn muon_agrees_with_the_reference() {
-        for (rows, cols) in [(0, 3), (1, 1), (1, 7), (5, 1), (13, 31), (33, 12), (32, 32), (65, 97), (97, 40)] {
+        for (rows, cols) in [(0, 3), (1, 1), (1, 7), (5, 1), (13, 31), (33, 12), (32, 32), (65, 97), (97, 40)]
+        {
             let n = rows * cols;
             let settings = Muon { lr: 2e-2, momentum: 0.95, weight_decay: 0.1 };
             let run = |kernels: &dyn Kernels| {
-                let (mut param, mut momentum) = (Guarded::new(&normal_f32(n, 1)), Guarded::new(&normal_f32(n, 2)));
+                let (mut param, mut momentum) =
+                    (Guarded::new(&normal_f32(n, 1)), Guarded::new(&normal_f32(n, 2)));
                 let grad = normal_f32(n, 3);
                 kernels.muon_step(
                     &settings,

@@ -53,7 +53,8 @@ for_each_isa! {
 
 /// See `reference/reduce.rs`. Chunks are of one size and added in their order.
 pub(crate) fn sum_of_squares(pool: &Pool, x: &[f32]) -> f64 {
-    let partial: Vec<std::sync::OnceLock<f64>> = (0..x.len().div_ceil(CHUNK)).map(|_| Default::default()).collect();
+    let partial: Vec<std::sync::OnceLock<f64>> =
+        (0..x.len().div_ceil(CHUNK)).map(|_| Default::default()).collect();
     pool.for_each_chunk(x.len(), CHUNK, |start, len| {
         let _ = partial[start / CHUNK].set(sum_of_squares_of_chunk(&x[start..][..len]));
     });
@@ -71,7 +72,8 @@ mod tests {
     fn sum_of_squares_agrees_with_the_reference() {
         for n in HOSTILE.into_iter().chain([16_383, 16_384, 50_001]) {
             let x = normal_f32(n, 1);
-            let (got, want) = (Cpu::new(2).sum_of_squares(Slice::F32(&x)), Reference.sum_of_squares(Slice::F32(&x)));
+            let (got, want) =
+                (Cpu::new(2).sum_of_squares(Slice::F32(&x)), Reference.sum_of_squares(Slice::F32(&x)));
             assert!((got - want).abs() <= 1e-12 * want, "{n}: {got} {want}"); // worst seen: 4e-14
             assert_eq!(got, Cpu::new(1).sum_of_squares(Slice::F32(&x)));
         }

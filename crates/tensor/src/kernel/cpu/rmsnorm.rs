@@ -123,7 +123,14 @@ mod tests {
                     let (x, gain, dy) = (Slice::F32(&x), Slice::F32(&gain), Slice::F32(&dy));
                     kernels.rmsnorm_forward(x, gain, 1e-3, y.slice_mut(), rstd.slice_mut());
                     let saved = rstd.checked().to_vec();
-                    kernels.rmsnorm_backward(x, gain, Slice::F32(&saved), dy, dx.slice_mut(), dgain.slice_mut());
+                    kernels.rmsnorm_backward(
+                        x,
+                        gain,
+                        Slice::F32(&saved),
+                        dy,
+                        dx.slice_mut(),
+                        dgain.slice_mut(),
+                    );
                     [y, rstd, dx, dgain].map(|buffer| buffer.checked().to_vec())
                 };
                 let (got, want) = (run(&Cpu::new(2)), run(&Reference));

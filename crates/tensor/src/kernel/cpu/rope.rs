@@ -100,7 +100,9 @@ mod tests {
 
     #[test]
     fn rope_agrees_with_the_reference() {
-        for (r, heads, half, n_positions) in [(0, 1, 1, 1), (1, 1, 1, 2), (7, 3, 5, 9), (67, 2, 16, 40), (33, 1, 33, 5)] {
+        for (r, heads, half, n_positions) in
+            [(0, 1, 1, 1), (1, 1, 1, 2), (7, 3, 5, 9), (67, 2, 16, 40), (33, 1, 33, 5)]
+        {
             let mut rng = Rng::new(0, 0);
             let positions: Vec<u32> = (0..r).map(|_| rng.below(n_positions) as u32).collect();
             let width = heads * half * 2;

@@ -26,7 +26,14 @@ for_each_isa! {
 }
 
 #[track_caller]
-pub(crate) fn backward(pool: &Pool, gate: &[f32], up: &[f32], dy: &[f32], dgate: &mut [f32], dup: &mut [f32]) {
+pub(crate) fn backward(
+    pool: &Pool,
+    gate: &[f32],
+    up: &[f32],
+    dy: &[f32],
+    dgate: &mut [f32],
+    dup: &mut [f32],
+) {
     let n = gate.len();
     assert!(
         up.len() == n && dy.len() == n && dgate.len() == n && dup.len() == n,

@@ -26,7 +26,8 @@ pub(crate) fn forward<E: Real>(
         let at_q = (row * n_heads + h) * d_head;
         let at_kv = |j: usize| ((segment.k_start + j) * n_kv_heads + h / (n_heads / n_kv_heads)) * d_head;
         let n = segment.n_visible(i);
-        let scores: Vec<f64> = (0..n).map(|j| dot(&q[at_q..], &k[at_kv(j)..], d_head) * scale(d_head)).collect();
+        let scores: Vec<f64> =
+            (0..n).map(|j| dot(&q[at_q..], &k[at_kv(j)..], d_head) * scale(d_head)).collect();
         let max = scores.iter().fold(f64::NEG_INFINITY, |a, &b| a.max(b));
         let sum: f64 = scores.iter().map(|s| (s - max).exp()).sum();
         lse[row * n_heads + h] = E::from_f64(max + sum.ln());

@@ -29,7 +29,10 @@ pub(crate) fn forward<E: Real>(x: &[E], w: &[E], y: &mut [E], r: usize, n: usize
 /// If a length disagrees.
 #[track_caller]
 pub(crate) fn backward_input<E: Real>(dy: &[E], w: &[E], dx: &mut [E], r: usize, n: usize, k: usize) {
-    assert!(dy.len() == r * n && w.len() == n * k && dx.len() == r * k, "linear: dy, w or dx of another length");
+    assert!(
+        dy.len() == r * n && w.len() == n * k && dx.len() == r * k,
+        "linear: dy, w or dx of another length"
+    );
     for i in 0..r {
         for p in 0..k {
             let sum = (0..n).map(|j| dy[i * n + j].to_f64() * w[j * k + p].to_f64()).sum();
@@ -44,7 +47,10 @@ pub(crate) fn backward_input<E: Real>(dy: &[E], w: &[E], dx: &mut [E], r: usize,
 /// If a length disagrees.
 #[track_caller]
 pub(crate) fn backward_weight<E: Real>(dy: &[E], x: &[E], dw: &mut [E], r: usize, n: usize, k: usize) {
-    assert!(dy.len() == r * n && x.len() == r * k && dw.len() == n * k, "linear: dy, x or dw of another length");
+    assert!(
+        dy.len() == r * n && x.len() == r * k && dw.len() == n * k,
+        "linear: dy, x or dw of another length"
+    );
     for j in 0..n {
         for p in 0..k {
             let sum = (0..r).map(|i| dy[i * n + j].to_f64() * x[i * k + p].to_f64()).sum();

@@ -3,8 +3,8 @@
 //! Every sum is accumulated in f64 and rounded once, so that what differs from a faster kernel is that kernel's
 //! rounding. Nothing here is fast; everything here is meant to be read.
 
-mod add;
 mod adamw;
+mod add;
 mod attention;
 mod cross_entropy;
 mod embedding;
@@ -106,15 +106,7 @@ impl Kernels for Reference {
         dispatch!(x, gain, rstd, dy; dx, dgain => rmsnorm::backward(x, gain, rstd, dy, dx, dgain))
     }
 
-    fn rope_forward(
-        &self,
-        x: Slice,
-        positions: &[u32],
-        cos: Slice,
-        sin: Slice,
-        y: SliceMut,
-        d_head: usize,
-    ) {
+    fn rope_forward(&self, x: Slice, positions: &[u32], cos: Slice, sin: Slice, y: SliceMut, d_head: usize) {
         dispatch!(x, cos, sin; y => rope::forward(x, positions, cos, sin, y, d_head))
     }
 
@@ -199,7 +191,15 @@ impl Kernels for Reference {
         dispatch!(x; => reduce::sum_of_squares(x))
     }
 
-    fn adamw_step(&self, settings: &AdamW, scale: f64, grad: Slice, param: SliceMut, m: SliceMut, v: SliceMut) {
+    fn adamw_step(
+        &self,
+        settings: &AdamW,
+        scale: f64,
+        grad: Slice,
+        param: SliceMut,
+        m: SliceMut,
+        v: SliceMut,
+    ) {
         dispatch!(grad; param, m, v => adamw::step(settings, scale, grad, param, m, v))
     }
 

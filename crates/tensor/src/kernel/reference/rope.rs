@@ -21,7 +21,14 @@ pub(crate) fn forward<E: Real>(x: &[E], positions: &[u32], cos: &[E], sin: &[E],
 /// # Panics
 /// If a position is not below P, or a length disagrees.
 #[track_caller]
-pub(crate) fn backward<E: Real>(dy: &[E], positions: &[u32], cos: &[E], sin: &[E], dx: &mut [E], d_head: usize) {
+pub(crate) fn backward<E: Real>(
+    dy: &[E],
+    positions: &[u32],
+    cos: &[E],
+    sin: &[E],
+    dx: &mut [E],
+    d_head: usize,
+) {
     for (i, value) in turned(dy, positions, cos, sin, d_head, -1.0) {
         accumulate(&mut dx[i], value);
     }

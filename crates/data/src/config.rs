@@ -1,0 +1,140 @@
+//! What to prepare: sources, filters and the validation split, as a recipe spells them.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{DataError, SourceConfig};
+
+/// A corpus and how it is split; the `[data]` table of a recipe.
+///
+/// ```
+/// let config = data::DataConfig::new(vec![data::SourceConfig::new("books/*.txt")]);
+/// assert!(config.validate().is_ok());
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataConfig {
+    /// Where the documents come from.
+    pub sources: Vec<SourceConfig>,
+    /// Which documents are dropped.
+    #[serde(default)]
+    pub filter: FilterConfig,
+    /// What becomes of bytes that are not UTF-8.
+    #[serde(default)]
+    pub invalid_utf8: InvalidUtf8,
+    /// Which documents are held out.
+    #[serde(default)]
+    pub validation: ValidationConfig,
+    /// A shard is closed before it would exceed this many tokens (one long document may).
+    #[serde(default = "default_shard_tokens")]
+    pub shard_tokens: u64,
+}
+
+fn default_shard_tokens() -> u64 {
+    64 << 20
+}
+
+/// Which documents are dropped before the split.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FilterConfig {
+    /// Shorter documents are dropped; empty ones always are.
+    pub min_chars: usize,
+    /// Of equal texts (128-bit xxh3) only the first is kept; costs about 20 bytes of memory a document.
+    pub dedup: bool,
+}
+
+impl Default for FilterConfig {
+    fn default() -> Self {
+        Self { min_chars: 0, dedup: true }
+    }
+}
+
+/// What becomes of bytes that are not UTF-8.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum InvalidUtf8 {
+    /// An error that names file and offset.
+    #[default]
+    Refuse,
+    /// U+FFFD takes their place; the document is counted.
+    Replace,
+    /// The document is dropped and counted.
+    Skip,
+}
+
+/// Which documents are held out for validation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "by", rename_all = "lowercase", deny_unknown_fields)]
+pub enum ValidationConfig {
+    /// A document is held out when its hash falls in the lowest `fraction` of all hashes: whatever else is in
+    /// the corpus and in whatever order.
+    Hash {
+        /// Expected share of the documents.
+        fraction: f64,
+    },
+    /// The last `fraction` of every document's text is held out, cut between two characters.
+    Tail {
+        /// Share of each document's bytes.
+        fraction: f64,
+    },
+    /// Separate sources are held out; their weights mean nothing. A training document that is also there is
+    /// dropped from training.
+    Source {
+        /// Where the held-out documents come from.
+        sources: Vec<SourceConfig>,
+    },
+}
+
+impl Default for ValidationConfig {
+    fn default() -> Self {
+        Self::Hash { fraction: 0.01 }
+    }
+}
+
+impl DataConfig {
+    /// These sources with every other setting at its default.
+    pub fn new(sources: Vec<SourceConfig>) -> Self {
+        Self {
+            sources,
+            filter: FilterConfig::default(),
+            invalid_utf8: InvalidUtf8::default(),
+            validation: ValidationConfig::default(),
+            shard_tokens: default_shard_tokens(),
+        }
+    }
+
+    /// Every rule that the settings must keep, checked once; nothing below re-checks it.
+    ///
+    /// # Errors
+    /// [`DataError::Setting`] for the first setting out of range.
+    pub fn validate(&self) -> Result<(), DataError> {
+        const HINT: &str = "correct the recipe's `data` table";
+        let setting =
+            |name, expected, found: String| DataError::Setting { name, expected, found, hint: HINT };
+        if self.sources.is_empty() {
+            return Err(setting("sources", "one source or more", "none".to_owned()));
+        }
+        for source in &self.sources {
+            if !(source.weight.is_finite() && source.weight > 0.0) {
+                let found = format!("{} at `{}`", source.weight, source.label());
+                return Err(setting("weight", "a number above 0", found));
+            }
+        }
+        match &self.validation {
+            ValidationConfig::Hash { fraction } | ValidationConfig::Tail { fraction } => {
+                if !(*fraction > 0.0 && *fraction < 1.0) {
+                    return Err(setting("validation.fraction", "between 0 and 1", fraction.to_string()));
+                }
+            }
+            ValidationConfig::Source { sources } => {
+                if sources.is_empty() {
+                    return Err(setting("validation.sources", "one source or more", "none".to_owned()));
+                }
+            }
+        }
+        if self.shard_tokens == 0 {
+            return Err(setting("shard_tokens", "at least 1", "0".to_owned()));
+        }
+        Ok(())
+    }
+}

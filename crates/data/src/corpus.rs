@@ -1,0 +1,226 @@
+//! The documents of a corpus: read, filtered, de-duplicated and split, one at a time.
+
+use std::{collections::HashSet, ops::AddAssign, path::PathBuf};
+
+use rustc_hash::FxBuildHasher;
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_128;
+
+use crate::{
+    DataConfig, DataError, SourceConfig, ValidationConfig,
+    reader::{Item, Reader},
+};
+
+/// Which side of the validation split a text is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Split {
+    /// Learned from.
+    Train,
+    /// Held out.
+    Validation,
+}
+
+/// A text that passed the filters.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Document {
+    /// The text, line endings as they are in the file.
+    pub text: String,
+    /// Its side of the split.
+    pub split: Split,
+    /// Index of its file in [`Documents::files`].
+    pub file_idx: usize,
+}
+
+/// Documents that were not kept, and why; and those that were mended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dropped {
+    /// Empty, or shorter than `min_chars`.
+    pub too_short: u64,
+    /// Equal to an earlier document, or to one held out.
+    pub duplicate: u64,
+    /// Not UTF-8, under `invalid_utf8 = "skip"`.
+    pub invalid_utf8: u64,
+    /// Kept with U+FFFD in place of bad bytes, under `invalid_utf8 = "replace"`.
+    pub replaced_utf8: u64,
+}
+
+impl AddAssign for Dropped {
+    fn add_assign(&mut self, other: Self) {
+        self.too_short += other.too_short;
+        self.duplicate += other.duplicate;
+        self.invalid_utf8 += other.invalid_utf8;
+        self.replaced_utf8 += other.replaced_utf8;
+    }
+}
+
+impl std::fmt::Display for Dropped {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { too_short, duplicate, invalid_utf8, .. } = self;
+        write!(f, "dropped {too_short} as too short, {duplicate} as duplicates, {invalid_utf8} as not UTF-8")
+    }
+}
+
+/// A file of the corpus and what was found in it so far.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CorpusFile {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// Size on disk.
+    pub n_bytes: u64,
+    /// Index in the configured sources; in the validation sources when `is_held_out`.
+    pub source_idx: usize,
+    /// Belongs to a validation source.
+    pub is_held_out: bool,
+    /// Documents that were kept.
+    pub n_documents: u64,
+    /// Documents that were not.
+    pub dropped: Dropped,
+}
+
+/// Streams the documents of a corpus: files in order, held-out sources first, never more than one document in
+/// memory. The same text is never on both sides of the split.
+pub struct Documents<'a> {
+    config: &'a DataConfig,
+    files: Vec<CorpusFile>,
+    next_file: usize,
+    reader: Option<Reader>,
+    seen: HashSet<u128, FxBuildHasher>,
+    /// The tail of the document just given, when the split is by tail.
+    pending: Option<Document>,
+}
+
+impl<'a> Documents<'a> {
+    /// Finds the files; reads none yet.
+    ///
+    /// # Errors
+    /// If a setting is out of range or a source has no files.
+    pub fn open(config: &'a DataConfig) -> Result<Self, DataError> {
+        config.validate()?;
+        let mut files = Vec::new();
+        if let ValidationConfig::Source { sources } = &config.validation {
+            list_files(sources, true, &mut files)?;
+        }
+        list_files(&config.sources, false, &mut files)?;
+        Ok(Self { config, files, next_file: 0, reader: None, seen: HashSet::default(), pending: None })
+    }
+
+    /// Every file, with counts up to the document given last.
+    pub fn files(&self) -> &[CorpusFile] {
+        &self.files
+    }
+
+    /// Bytes on disk of all files.
+    pub fn n_bytes_total(&self) -> u64 {
+        self.files.iter().map(|file| file.n_bytes).sum()
+    }
+
+    /// Bytes on disk that were read so far.
+    pub fn n_bytes_read(&self) -> u64 {
+        let opened = self.next_file - usize::from(self.reader.is_some());
+        let finished: u64 = self.files[..opened].iter().map(|file| file.n_bytes).sum();
+        let current = self.reader.as_ref().map_or(0, |r| r.position().min(self.files[opened].n_bytes));
+        finished + current
+    }
+
+    /// The next document, or none at the end.
+    ///
+    /// # Errors
+    /// If a file cannot be read or holds something else than its ending and the configuration say.
+    pub fn next_document(&mut self) -> Result<Option<Document>, DataError> {
+        if let Some(document) = self.pending.take() {
+            return Ok(Some(document));
+        }
+        loop {
+            let Some(reader) = &mut self.reader else {
+                let Some(file) = self.files.get(self.next_file) else { return Ok(None) };
+                let column = &sources_of(self.config, file)[file.source_idx].text;
+                self.reader = Some(Reader::open(&file.path, column, self.config.invalid_utf8)?);
+                self.next_file += 1;
+                continue;
+            };
+            let file_idx = self.next_file - 1;
+            match reader.next_item()? {
+                None => self.reader = None,
+                Some(Item::Skipped) => self.files[file_idx].dropped.invalid_utf8 += 1,
+                Some(Item::Document(raw)) => {
+                    self.files[file_idx].dropped.replaced_utf8 += u64::from(raw.was_replaced);
+                    if let Some(document) = self.admit(raw.text, file_idx) {
+                        return Ok(Some(document));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Filters and splits one text.
+    fn admit(&mut self, text: String, file_idx: usize) -> Option<Document> {
+        let file = &mut self.files[file_idx];
+        let min_chars = self.config.filter.min_chars.max(1);
+        // Characters are counted only when the bytes leave it open.
+        if text.len() < min_chars || (text.len() < 4 * min_chars && text.chars().count() < min_chars) {
+            file.dropped.too_short += 1;
+            return None;
+        }
+        let hash = xxh3_128(text.as_bytes());
+        // Without de-duplication the held-out hashes alone are kept: they must not come back in training.
+        let is_new = match (self.config.filter.dedup, file.is_held_out) {
+            (true, _) => self.seen.insert(hash),
+            (false, true) => {
+                self.seen.insert(hash);
+                true
+            }
+            (false, false) => !self.seen.contains(&hash),
+        };
+        if !is_new {
+            file.dropped.duplicate += 1;
+            return None;
+        }
+        file.n_documents += 1;
+        let is_held_out = file.is_held_out;
+        let document = |text, split| Document { text, split, file_idx };
+        Some(match self.config.validation {
+            ValidationConfig::Source { .. } if is_held_out => document(text, Split::Validation),
+            ValidationConfig::Source { .. } => document(text, Split::Train),
+            // The upper half of the hash is uniform over 64 bits; f64 keeps 53 of them.
+            ValidationConfig::Hash { fraction } if ((hash >> 64) as f64) < fraction * 2f64.powi(64) => {
+                document(text, Split::Validation)
+            }
+            ValidationConfig::Hash { .. } => document(text, Split::Train),
+            ValidationConfig::Tail { fraction } => {
+                let mut text = text;
+                let cut = text.floor_char_boundary((text.len() as f64 * (1.0 - fraction)) as usize);
+                let tail = text.split_off(cut);
+                let tail = (!tail.is_empty()).then(|| document(tail, Split::Validation));
+                if text.is_empty() {
+                    return tail;
+                }
+                self.pending = tail;
+                document(text, Split::Train)
+            }
+        })
+    }
+}
+
+/// The list of sources that a file's `source_idx` points into.
+pub(crate) fn sources_of<'a>(config: &'a DataConfig, file: &CorpusFile) -> &'a [SourceConfig] {
+    match &config.validation {
+        ValidationConfig::Source { sources } if file.is_held_out => sources,
+        _ => &config.sources,
+    }
+}
+
+fn list_files(
+    sources: &[SourceConfig],
+    is_held_out: bool,
+    files: &mut Vec<CorpusFile>,
+) -> Result<(), DataError> {
+    for (source_idx, source) in sources.iter().enumerate() {
+        for path in source.files()? {
+            let n_bytes = std::fs::metadata(&path).map_err(DataError::io("read", &path))?.len();
+            let (n_documents, dropped) = (0, Dropped::default());
+            files.push(CorpusFile { path, n_bytes, source_idx, is_held_out, n_documents, dropped });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,182 @@
+//! The crate's one error type.
+
+use std::path::{Path, PathBuf};
+
+/// Why data was refused: what was expected, what was found, what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DataError {
+    /// The operating system refused to read or write.
+    #[error("cannot {action} `{}`: {source}\nhint: check that the path exists and that you may use it", path.display())]
+    Io {
+        /// What was tried: `read`, `write`, `rename` …
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// A setting is outside of its range.
+    #[error("`{name}` must be {expected}, found {found}\nhint: {hint}")]
+    Setting {
+        /// The setting as the recipe spells it.
+        name: &'static str,
+        /// What it may be.
+        expected: &'static str,
+        /// What it is.
+        found: String,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// A source names no file at all.
+    #[error(
+        "expected documents at `{path}`, found {found}\nhint: give a file, a folder or a glob with .txt, .md, .jsonl or .parquet files (the first three also as .gz or .zst)"
+    )]
+    NoFiles {
+        /// The path, folder or glob as configured.
+        path: String,
+        /// What lies there.
+        found: String,
+    },
+    /// Bytes that are not UTF-8.
+    #[error("expected UTF-8 in `{}`, found an invalid byte at offset {offset}\nhint: re-encode the file as UTF-8, or set `invalid_utf8` to \"replace\" or \"skip\"", path.display())]
+    InvalidUtf8 {
+        /// The file.
+        path: PathBuf,
+        /// Offset of the first bad byte in the (decompressed) content.
+        offset: u64,
+    },
+    /// The text column or field is not there.
+    #[error("expected a column `{wanted}` in `{}`, found {}\nhint: name the column that holds the text, as in `text = \"{}\"`", path.display(), list(found), found.first().map_or("text", |name| name))]
+    Column {
+        /// The file, and the line for JSON lines.
+        path: PathBuf,
+        /// The column that the source names.
+        wanted: String,
+        /// The columns that are there.
+        found: Vec<String>,
+    },
+    /// The text column holds something else than text.
+    #[error("expected text in column `{wanted}` of `{}`, found {found}\nhint: name a column of plain strings", path.display())]
+    ColumnType {
+        /// The file.
+        path: PathBuf,
+        /// The column that the source names.
+        wanted: String,
+        /// The type that it has.
+        found: String,
+    },
+    /// A file is not what its ending says.
+    #[error("expected {expected} in `{}`, found an error at {place}: {message}\nhint: the file may be cut off or of another format than its ending says", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// The format that the ending promises.
+        expected: &'static str,
+        /// Where: `line 7`, `row group 2` …
+        place: String,
+        /// What the parser said.
+        message: String,
+    },
+    /// Nothing was left to train on.
+    #[error(
+        "expected at least one training document in {what}, found none ({dropped})\nhint: check the paths and the filters"
+    )]
+    EmptyCorpus {
+        /// The corpus or one of its sources.
+        what: String,
+        /// How many were dropped, and why.
+        dropped: String,
+    },
+    /// Nothing, or too little, was left to validate on.
+    #[error(
+        "expected at least {wanted} validation tokens, found {found} ({split})\nhint: raise the validation fraction, or split `by = \"tail\"` when there are few documents"
+    )]
+    EmptyValidation {
+        /// Tokens that are needed.
+        wanted: u64,
+        /// Tokens that are there.
+        found: u64,
+        /// How the split was made.
+        split: String,
+    },
+    /// The vocabulary is larger than the text supports.
+    #[error(
+        "expected {wanted} tokens in the vocabulary, found that the text supports only {found}\nhint: set `vocab_size` to {found} or less, or train the tokenizer on more text"
+    )]
+    VocabTooLarge {
+        /// The size asked for.
+        wanted: usize,
+        /// The size at which no pair of tokens occurs twice.
+        found: usize,
+    },
+    /// A tokenizer file that this crate did not write, or that was damaged.
+    #[error("expected {expected} in `{}`, found {found}\nhint: use the `tokenizer.json` that was written next to the data or the checkpoint", path.display())]
+    TokenizerFile {
+        /// The file.
+        path: PathBuf,
+        /// What was expected.
+        expected: String,
+        /// What was found.
+        found: String,
+    },
+    /// Tokens that were made by another tokenizer.
+    #[error("expected data made by tokenizer {expected}, found {found} in `{}`\nhint: prepare the data again with this tokenizer", path.display())]
+    TokenizerMismatch {
+        /// The file.
+        path: PathBuf,
+        /// Fingerprint of the tokenizer in use.
+        expected: String,
+        /// Fingerprint in the file.
+        found: String,
+    },
+    /// A token shard that cannot be read.
+    #[error("expected {expected} in `{}`, found {found}\nhint: the file is damaged or not from this version; prepare the data again", path.display())]
+    Shard {
+        /// The file.
+        path: PathBuf,
+        /// What was expected.
+        expected: String,
+        /// What was found.
+        found: String,
+    },
+    /// A manifest that is missing, incomplete or disagrees with the shards.
+    #[error("expected {expected} in `{}`, found {found}\nhint: the data was not prepared to its end; prepare it again", path.display())]
+    Manifest {
+        /// The file.
+        path: PathBuf,
+        /// What was expected.
+        expected: String,
+        /// What was found.
+        found: String,
+    },
+    /// A cursor of other data, another seed or another sequence length.
+    #[error(
+        "expected a cursor of {expected}, found {found}\nhint: resume with the data, weights, seed and sequence length that the run began with"
+    )]
+    Cursor {
+        /// What the stream is, or what the cursor must satisfy.
+        expected: String,
+        /// What the cursor says.
+        found: String,
+    },
+    /// The caller asked to stop.
+    #[error("stopped before the end, nothing is ready to use\nhint: run the same command again")]
+    Interrupted,
+}
+
+impl DataError {
+    /// An [`DataError::Io`] for `map_err`.
+    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.to_path_buf();
+        move |source| Self::Io { action, path, source }
+    }
+}
+
+/// Names in backticks, separated by commas.
+fn list(names: &[String]) -> String {
+    match names {
+        [] => "no columns".to_owned(),
+        names => names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "),
+    }
+}

@@ -1,0 +1,239 @@
+//! Documents to shards.
+
+use std::{
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+};
+
+use rayon::prelude::*;
+
+use crate::{
+    CorpusFile, DataConfig, DataError, Document, Documents, FileEntry, Manifest, Prepared, Progress,
+    ShardEntry, SourceEntry, Split, Tokenizer, ValidationConfig, corpus::sources_of, file::sha256,
+    shard::ShardWriter,
+};
+
+/// Text that is encoded at a time: enough to keep the cores busy, little enough to hold in memory.
+const GROUP_BYTES: usize = 1 << 24;
+/// Documents that are encoded at a time.
+const GROUP_DOCUMENTS: usize = 1 << 14;
+
+/// Encodes the corpus that `config` describes into shards and `manifest.jsonl` in `out_dir`, and opens it.
+///
+/// The corpus is streamed: what lies in memory is a group of documents of about 16 MiB of text (or one document, when
+/// that is longer), their tokens, and 20 bytes for each document seen. Same inputs, same bytes: neither threads nor
+/// time have a say. Data that was prepared in `out_dir` before is replaced; until the manifest is written, last of
+/// all, [`Prepared::open`] refuses the folder.
+///
+/// `progress` is called before each document and stops the work by `Break`.
+///
+/// # Errors
+/// Whatever is wrong with the configuration or the files; [`DataError::EmptyCorpus`] and
+/// [`DataError::EmptyValidation`] if a side of the split has no documents; [`DataError::Interrupted`].
+pub fn prepare(
+    config: &DataConfig,
+    tokenizer: &Tokenizer,
+    out_dir: &Path,
+    progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+) -> Result<Prepared, DataError> {
+    let mut documents = Documents::open(config)?;
+    clear(out_dir)?;
+    let mut output = Output::new(out_dir, config, tokenizer, documents.files().len());
+    let mut group: Vec<Document> = Vec::new();
+    let mut group_bytes = 0;
+    let mut now = Progress { n_bytes_total: documents.n_bytes_total(), ..Progress::default() };
+    while let Some(document) = documents.next_document()? {
+        now.n_bytes_read = documents.n_bytes_read();
+        if progress(now).is_break() {
+            return Err(DataError::Interrupted);
+        }
+        now.n_documents += 1;
+        group_bytes += document.text.len();
+        group.push(document);
+        if group_bytes >= GROUP_BYTES || group.len() >= GROUP_DOCUMENTS {
+            now.n_tokens += output.write(&group, documents.files())?;
+            group.clear();
+            group_bytes = 0;
+        }
+    }
+    now.n_tokens += output.write(&group, documents.files())?;
+    now.n_bytes_read = now.n_bytes_total;
+    if progress(now).is_break() {
+        return Err(DataError::Interrupted);
+    }
+    output.finish(documents.files())?.write(&out_dir.join("manifest.jsonl"))?;
+    Prepared::open(out_dir, tokenizer)
+}
+
+/// Makes `out_dir`, or removes an older manifest (first) and shards from it; other files stay.
+fn clear(out_dir: &Path) -> Result<(), DataError> {
+    std::fs::create_dir_all(out_dir).map_err(DataError::io("create", out_dir))?;
+    let manifest = out_dir.join("manifest.jsonl");
+    if manifest.exists() {
+        std::fs::remove_file(&manifest).map_err(DataError::io("remove", &manifest))?;
+    }
+    for entry in std::fs::read_dir(out_dir).map_err(DataError::io("read", out_dir))? {
+        let path = entry.map_err(DataError::io("read", out_dir))?.path();
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let is_shard = name.ends_with(".tokens") || name.ends_with(".tokens.partial");
+        if is_shard && (name.starts_with("train-") || name.starts_with("validation-")) {
+            std::fs::remove_file(&path).map_err(DataError::io("remove", &path))?;
+        }
+    }
+    Ok(())
+}
+
+/// The two sides of the split as they are written.
+struct Output<'a> {
+    config: &'a DataConfig,
+    tokenizer: &'a Tokenizer,
+    train: Side,
+    validation: Side,
+    /// Targets by file: training, validation.
+    file_tokens: Vec<[u64; 2]>,
+}
+
+impl<'a> Output<'a> {
+    fn new(out_dir: &Path, config: &'a DataConfig, tokenizer: &'a Tokenizer, n_files: usize) -> Self {
+        let side = |split| Side { split, out_dir: out_dir.to_path_buf(), writer: None, shards: Vec::new() };
+        let (train, validation) = (side(Split::Train), side(Split::Validation));
+        Self { config, tokenizer, train, validation, file_tokens: vec![[0; 2]; n_files] }
+    }
+
+    /// Encodes a group on every core and writes it in order; returns its number of targets.
+    fn write(&mut self, group: &[Document], files: &[CorpusFile]) -> Result<u64, DataError> {
+        let texts: Vec<&str> = group.iter().map(|document| document.text.as_str()).collect();
+        let mut n_tokens = 0;
+        for (document, ids) in group.iter().zip(self.tokenizer.encode_batch(&texts)) {
+            let side = match document.split {
+                Split::Train => &mut self.train,
+                Split::Validation => &mut self.validation,
+            };
+            let source_idx = files[document.file_idx].source_idx;
+            side.push(
+                &ids,
+                document.text.len() as u64,
+                source_idx,
+                self.tokenizer,
+                self.config.shard_tokens,
+            )?;
+            n_tokens += ids.len() as u64 + 1;
+            self.file_tokens[document.file_idx][document.split as usize] += ids.len() as u64 + 1;
+        }
+        Ok(n_tokens)
+    }
+
+    fn finish(mut self, files: &[CorpusFile]) -> Result<Manifest, DataError> {
+        self.train.close()?;
+        self.validation.close()?;
+        let mut dropped = crate::Dropped::default();
+        files.iter().for_each(|file| dropped += file.dropped);
+        for (i, source) in self.config.sources.iter().enumerate() {
+            if self.train.shards.iter().all(|shard| shard.source_idx != i) {
+                let what = format!("`{}`", source.label());
+                return Err(DataError::EmptyCorpus { what, dropped: dropped.to_string() });
+            }
+        }
+        if self.validation.shards.is_empty() {
+            let split = match &self.config.validation {
+                ValidationConfig::Hash { fraction } => format!("a fraction of {fraction} by hash"),
+                ValidationConfig::Tail { fraction } => format!("a fraction of {fraction} by tail"),
+                ValidationConfig::Source { .. } => dropped.to_string(),
+            };
+            return Err(DataError::EmptyValidation { wanted: 1, found: 0, split });
+        }
+        let sources = (self.config.sources.iter())
+            .map(|source| SourceEntry {
+                name: source.label().to_owned(),
+                path: source.path.clone(),
+                weight: source.weight,
+                licence: source.licence.clone(),
+            })
+            .collect();
+        let files = files
+            .par_iter()
+            .zip(&self.file_tokens)
+            .map(|(file, tokens)| self.file_entry(file, *tokens))
+            .collect::<Result<_, _>>()?;
+        let shards = [self.train.shards, self.validation.shards].concat();
+        Ok(Manifest { sources, files, shards })
+    }
+
+    fn file_entry(&self, file: &CorpusFile, tokens: [u64; 2]) -> Result<FileEntry, DataError> {
+        let source = &sources_of(self.config, file)[file.source_idx];
+        let [train_tokens, validation_tokens] = tokens;
+        let split = [(Split::Train, train_tokens), (Split::Validation, validation_tokens)];
+        Ok(FileEntry {
+            path: file.path.display().to_string(),
+            source: source.label().to_owned(),
+            split: split.iter().filter(|(_, n)| *n > 0).map(|(split, _)| *split).collect(),
+            bytes: file.n_bytes,
+            sha256: sha256(&file.path)?,
+            licence: source.licence.clone(),
+            documents: file.n_documents,
+            train_tokens,
+            validation_tokens,
+            dropped: file.dropped,
+        })
+    }
+}
+
+/// One side of the split: finished shards and the one being written.
+struct Side {
+    split: Split,
+    out_dir: PathBuf,
+    writer: Option<(usize, ShardWriter)>,
+    shards: Vec<ShardEntry>,
+}
+
+impl Side {
+    /// Appends a document; a new source, or too many tokens, begin a new shard.
+    fn push(
+        &mut self,
+        ids: &[u32],
+        n_text_bytes: u64,
+        source_idx: usize,
+        tokenizer: &Tokenizer,
+        shard_tokens: u64,
+    ) -> Result<(), DataError> {
+        let n_stored = ids.len() as u64 + 2;
+        let fits = |(source, writer): &(usize, ShardWriter)| {
+            *source == source_idx && writer.n_stored() + n_stored <= shard_tokens
+        };
+        if !self.writer.as_ref().is_some_and(fits) {
+            self.close()?;
+            let path = self.out_dir.join(self.name());
+            let fingerprint = u128::from_str_radix(tokenizer.fingerprint(), 16).expect("32 hex digits");
+            let writer = ShardWriter::create(&path, tokenizer.vocab_size(), fingerprint)?;
+            self.writer = Some((source_idx, writer));
+        }
+        match &mut self.writer {
+            Some((_, writer)) => writer.push(ids, n_text_bytes),
+            None => Ok(()),
+        }
+    }
+
+    /// The file name of the shard being written.
+    fn name(&self) -> String {
+        let split = match self.split {
+            Split::Train => "train",
+            Split::Validation => "validation",
+        };
+        format!("{split}-{:05}.tokens", self.shards.len())
+    }
+
+    fn close(&mut self) -> Result<(), DataError> {
+        let Some((source_idx, writer)) = self.writer.take() else { return Ok(()) };
+        let summary = writer.finish()?;
+        self.shards.push(ShardEntry {
+            path: self.name(),
+            split: self.split,
+            source_idx,
+            documents: summary.n_documents,
+            tokens: summary.n_tokens,
+            text_bytes: summary.n_text_bytes,
+            xxh3: format!("{:032x}", summary.checksum),
+        });
+        Ok(())
+    }
+}

@@ -1,0 +1,143 @@
+//! Text to token ids and back.
+
+mod encode;
+mod file;
+mod special;
+mod split;
+mod stream;
+mod train;
+
+use std::sync::Arc;
+
+use xxhash_rust::xxh3::Xxh3;
+
+pub use special::Special;
+pub use stream::StreamDecoder;
+pub use train::{TokenizerConfig, TokenizerKind};
+
+use encode::Encoder;
+
+/// A byte-level BPE tokenizer (or plain bytes), as `tokenizer.json` of Hugging Face describes it.
+///
+/// Ids, the same for every vocabulary: `0..16` are special tokens ([`Special`]), `16..272` the 256 bytes, then one
+/// id per merge in the order learned. Text is cut into pieces by the pattern in `tokenizer/split.rs`, and merges
+/// never cross a piece. Every string encodes, and decodes to itself.
+///
+/// Cheap to clone: clones share everything.
+///
+/// ```
+/// let tokenizer = data::Tokenizer::bytes();
+/// let ids = tokenizer.encode("hé<|endoftext|>");
+/// assert_eq!(ids.len(), 16); // h, two bytes of é, and 13 more: special tokens are never read from text
+/// assert_eq!(tokenizer.decode(&ids), "hé<|endoftext|>");
+/// ```
+#[derive(Clone)]
+pub struct Tokenizer(Arc<Inner>);
+
+struct Inner {
+    /// Bytes per id; the special tokens have their names here.
+    tokens: Vec<Vec<u8>>,
+    encoder: Encoder,
+    fingerprint: String,
+}
+
+impl std::fmt::Debug for Tokenizer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Tokenizer {{ vocab_size: {}, fingerprint: {} }}", self.vocab_size(), self.fingerprint())
+    }
+}
+
+impl Tokenizer {
+    /// Every byte a token, no merges: a vocabulary of 272.
+    pub fn bytes() -> Self {
+        Self::from_merges(&[])
+    }
+
+    /// Replays `merges` (pairs of ids) over the bytes. A pair that spells a token again shares its id.
+    pub(crate) fn from_merges(merges: &[(u32, u32)]) -> Self {
+        let mut tokens: Vec<Vec<u8>> =
+            Special::names().map(String::into_bytes).chain((0..=255).map(|byte| vec![byte])).collect();
+        let mut ids: rustc_hash::FxHashMap<Vec<u8>, u32> = (Special::COUNT..)
+            .zip(&tokens[Special::COUNT as usize..])
+            .map(|(id, token)| (token.clone(), id))
+            .collect();
+        for &(left, right) in merges {
+            let token = [&tokens[left as usize][..], &tokens[right as usize][..]].concat();
+            ids.entry(token.clone()).or_insert_with(|| {
+                tokens.push(token);
+                tokens.len() as u32 - 1
+            });
+        }
+        let fingerprint = fingerprint(&tokens, merges);
+        let encoder = Encoder::new(&tokens, merges);
+        Self(Arc::new(Inner { tokens, encoder, fingerprint }))
+    }
+
+    /// Number of ids: special tokens, bytes and merges.
+    pub fn vocab_size(&self) -> usize {
+        self.0.tokens.len()
+    }
+
+    /// The id of a special token.
+    pub fn special(&self, special: Special) -> u32 {
+        special.id()
+    }
+
+    /// Hash over pattern, special tokens, vocabulary and merges, in 32 hex digits: tokenizers that could give
+    /// different ids have different fingerprints, whatever their sizes.
+    pub fn fingerprint(&self) -> &str {
+        &self.0.fingerprint
+    }
+
+    /// The ids of a text. Special tokens are never recognised in it: their names encode as ordinary text.
+    pub fn encode(&self, text: &str) -> Vec<u32> {
+        self.0.encoder.encode(text)
+    }
+
+    /// [`Tokenizer::encode`] for each text, on every core, in order. Long texts are cut where a piece must end, so
+    /// one large document keeps all cores busy too.
+    pub fn encode_batch<S: AsRef<str> + Sync>(&self, texts: &[S]) -> Vec<Vec<u32>> {
+        self.0.encoder.encode_batch(texts)
+    }
+
+    /// The bytes of `ids`; special tokens and ids outside of the vocabulary have none.
+    pub fn decode_bytes(&self, ids: &[u32]) -> Vec<u8> {
+        ids.iter().flat_map(|&id| self.bytes_of(id)).copied().collect()
+    }
+
+    /// The text of `ids`, U+FFFD where the bytes are not UTF-8; special tokens have none.
+    pub fn decode(&self, ids: &[u32]) -> String {
+        String::from_utf8_lossy(&self.decode_bytes(ids)).into_owned()
+    }
+
+    /// How one token looks, special tokens by name: for people, not for decoding.
+    pub fn show(&self, id: u32) -> String {
+        String::from_utf8_lossy(self.0.tokens.get(id as usize).map_or(&[][..], |token| token)).into_owned()
+    }
+
+    /// Bytes per id, 0 for special tokens: bits per byte = nats / (ln 2 · bytes).
+    pub fn token_bytes(&self) -> Vec<u32> {
+        (0..self.vocab_size() as u32).map(|id| self.bytes_of(id).len() as u32).collect()
+    }
+
+    fn bytes_of(&self, id: u32) -> &[u8] {
+        match self.0.tokens.get(id as usize) {
+            Some(token) if id >= Special::COUNT => token,
+            _ => &[],
+        }
+    }
+}
+
+fn fingerprint(tokens: &[Vec<u8>], merges: &[(u32, u32)]) -> String {
+    let mut hash = Xxh3::new();
+    hash.update(split::PATTERN.as_bytes());
+    for token in tokens {
+        hash.update(&(token.len() as u64).to_le_bytes());
+        hash.update(token);
+    }
+    for (left, right) in merges {
+        hash.update(&left.to_le_bytes());
+        hash.update(&right.to_le_bytes());
+    }
+    format!("{:032x}", hash.digest128())
+}

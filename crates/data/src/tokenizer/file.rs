@@ -1,0 +1,184 @@
+//! `tokenizer.json` and `tokenizer_config.json`, as Hugging Face libraries read them.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::{Special, Tokenizer, split::PATTERN};
+use crate::{DataError, file::write_atomically};
+
+impl Tokenizer {
+    /// Writes `tokenizer.json` and `tokenizer_config.json` into `folder`, from which
+    /// `transformers.AutoTokenizer.from_pretrained` opens them. Unlike [`Tokenizer::encode`], it recognises special
+    /// tokens in text unless it is asked to split them (`split_special_tokens=True`).
+    ///
+    /// # Errors
+    /// If the folder cannot be made or written to.
+    pub fn save(&self, folder: &Path) -> Result<(), DataError> {
+        std::fs::create_dir_all(folder).map_err(DataError::io("create", folder))?;
+        write_atomically(&folder.join("tokenizer.json"), self.to_json().as_bytes())?;
+        write_atomically(&folder.join("tokenizer_config.json"), self.config_json().as_bytes())
+    }
+
+    /// Opens a `tokenizer.json`, or the one in a folder, that [`Tokenizer::save`] wrote.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or describes another kind of tokenizer.
+    pub fn load(path: &Path) -> Result<Self, DataError> {
+        let path = if path.is_dir() { path.join("tokenizer.json") } else { path.to_path_buf() };
+        let text = std::fs::read(&path).map_err(DataError::io("read", &path))?;
+        parse(&text).map_err(|(expected, found)| DataError::TokenizerFile { path, expected, found })
+    }
+
+    /// The content of `tokenizer.json`.
+    fn to_json(&self) -> String {
+        let model = serde_json::to_value(self.0.encoder.model()).expect("a model is plain data");
+        let document = json!({
+            "version": "1.0",
+            "truncation": null,
+            "padding": null,
+            "added_tokens": added_tokens(),
+            "normalizer": null,
+            "pre_tokenizer": pre_tokenizer(),
+            "post_processor": null,
+            "decoder": { "type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true },
+            "model": model,
+        });
+        format!("{document:#}\n")
+    }
+
+    fn config_json(&self) -> String {
+        let added: serde_json::Map<String, Value> = (0u32..)
+            .zip(added_tokens())
+            .map(|(id, mut token)| {
+                token.as_object_mut().map(|fields| fields.remove("id"));
+                (id.to_string(), token)
+            })
+            .collect();
+        let end = Special::EndOfText.name();
+        let others: Vec<String> = Special::names().filter(|name| *name != end).collect();
+        let document = json!({
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "added_tokens_decoder": added,
+            "bos_token": end,
+            "eos_token": end,
+            "additional_special_tokens": others,
+            "clean_up_tokenization_spaces": false,
+        });
+        format!("{document:#}\n")
+    }
+}
+
+fn added_tokens() -> Vec<Value> {
+    (0u32..)
+        .zip(Special::names())
+        .map(|(id, name)| {
+            json!({
+                "id": id, "content": name, "single_word": false,
+                "lstrip": false, "rstrip": false, "normalized": false, "special": true,
+            })
+        })
+        .collect()
+}
+
+fn pre_tokenizer() -> Value {
+    json!({
+        "type": "Sequence",
+        "pretokenizers": [
+            { "type": "Split", "pattern": { "Regex": PATTERN }, "behavior": "Isolated", "invert": false },
+            { "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false },
+        ],
+    })
+}
+
+/// What was expected and what was found.
+type Mismatch = (String, String);
+
+/// Reads the content of `tokenizer.json`; checks everything that [`Tokenizer::from_merges`] relies on.
+fn parse(text: &[u8]) -> Result<Tokenizer, Mismatch> {
+    let mismatch = |expected: &str, found: &dyn std::fmt::Display| (expected.to_owned(), found.to_string());
+    let document: Value =
+        serde_json::from_slice(text).map_err(|error| mismatch("a tokenizer in JSON", &error))?;
+    let model = &document["model"];
+    if model["type"] != "BPE" {
+        return Err(mismatch("a model of type \"BPE\"", &model["type"]));
+    }
+    for (field, expected) in [
+        ("normalizer", Value::Null),
+        ("post_processor", Value::Null),
+        ("added_tokens", added_tokens().into()),
+        ("pre_tokenizer", pre_tokenizer()),
+    ] {
+        if document[field] != expected {
+            return Err(mismatch(&format!("the `{field}` of this program's tokenizers"), &"another one"));
+        }
+    }
+    let vocab = model["vocab"].as_object().ok_or_else(|| mismatch("a vocabulary", &"none"))?;
+    let merges = model["merges"].as_array().ok_or_else(|| mismatch("a list of merges", &"none"))?;
+    let id_of = |token: &str| vocab.get(token).and_then(Value::as_u64);
+    let chars = byte_chars();
+    let base: Vec<String> = Special::names().chain(chars.iter().map(char::to_string)).collect();
+    if let Some((id, name)) = (0..).zip(&base).find(|(id, name)| id_of(name) != Some(*id)) {
+        return Err(mismatch(&format!("`{name}` with id {id}"), &vocab.get(name).unwrap_or(&Value::Null)));
+    }
+    // Every merge joins two known tokens into one that the vocabulary has: a known one, or the next new one.
+    let longest = vocab.keys().map(String::len).max().unwrap_or(0);
+    let mut names = base;
+    let mut pairs = Vec::with_capacity(merges.len());
+    for (i, merge) in merges.iter().enumerate() {
+        let unfit = || mismatch(&format!("merge {i} to make the next token of the vocabulary"), merge);
+        // Older files write a merge as one string.
+        let (left, right) = match merge.as_str() {
+            Some(merge) => merge.split_once(' ').ok_or_else(unfit)?,
+            None => merge[0].as_str().zip(merge[1].as_str()).ok_or_else(unfit)?,
+        };
+        if left.len() + right.len() > longest {
+            return Err(unfit());
+        }
+        let made = format!("{left}{right}");
+        let known =
+            |id: Option<u64>| id.filter(|id| (Special::COUNT as u64..names.len() as u64).contains(id));
+        let (Some(left), Some(right)) = (known(id_of(left)), known(id_of(right))) else {
+            return Err(unfit());
+        };
+        if known(id_of(&made)).is_none() {
+            if id_of(&made) != Some(names.len() as u64) {
+                return Err(unfit());
+            }
+            names.push(made);
+        }
+        pairs.push((left as u32, right as u32));
+    }
+    if names.len() != vocab.len() {
+        return Err(mismatch(&format!("{} tokens, as the merges make", names.len()), &vocab.len()));
+    }
+    Ok(Tokenizer::from_merges(&pairs))
+}
+
+/// GPT-2's printable character for every byte: itself where it is printable in Latin-1, else from U+0100 on.
+pub(super) fn byte_chars() -> [char; 256] {
+    let mut n_moved = 0;
+    std::array::from_fn(|byte| {
+        let own = char::from(byte as u8);
+        match own {
+            '!'..='~' | '\u{a1}'..='\u{ac}' | '\u{ae}'..='\u{ff}' => own,
+            _ => {
+                n_moved += 1;
+                char::from_u32(0xff + n_moved).expect("256 characters from U+0100 exist")
+            }
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_have_the_characters_of_gpt2() {
+        let chars = byte_chars();
+        assert_eq!(chars[usize::from(b' ')], 'Ġ');
+        assert_eq!(chars[usize::from(b'\n')], 'Ċ');
+        assert_eq!([chars[0], chars[0x7f], chars[0xad], chars[0xff]], ['Ā', 'ġ', 'Ń', 'ÿ']);
+    }
+}

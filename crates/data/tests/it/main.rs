@@ -1,0 +1,9 @@
+//! The crate from outside: folders of files in, batches out.
+#![expect(clippy::unwrap_used, reason = "a test may stop at once")]
+
+mod batches;
+mod corpus;
+mod hostile;
+mod prepare;
+mod scene;
+mod tokenizer;

@@ -1,0 +1,148 @@
+//! `maquette generate`
+
+use std::{
+    io::Write as _,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context as _;
+use data::{Special, StreamDecoder, Tokenizer};
+use model::{Finish, Gpt, Request, Sampler, Sampling, checkpoint};
+use serde::Serialize;
+use tensor::{Cpu, Kernels};
+
+use crate::{pipeline::prompt_ids, stop};
+
+/// Let a checkpoint continue a text
+///
+/// The continuation alone goes to stdout. The same seed gives the same text.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// A checkpoint folder, such as runs/quickstart/pretrain/checkpoints/step-600
+    checkpoint: PathBuf,
+    /// Text to continue; empty begins a new one
+    #[arg(long, default_value = "")]
+    prompt: String,
+    /// Most tokens to add
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    max_tokens: usize,
+    /// Seed of the draws
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// Divides the logits; 0 takes the most likely token each time
+    #[arg(long, value_name = "T", default_value_t = 0.8)]
+    temperature: f64,
+    /// Keep the K most likely tokens; 0 keeps all
+    #[arg(long, value_name = "K", default_value_t = 0)]
+    top_k: usize,
+    /// Keep the fewest tokens that hold this share of the probability
+    #[arg(long, value_name = "P", default_value_t = 1.0)]
+    top_p: f64,
+    /// Keep tokens at least this times as likely as the most likely
+    #[arg(long, value_name = "P", default_value_t = 0.0)]
+    min_p: f64,
+    /// Divides the logits of tokens that were already there; 1 leaves them
+    #[arg(long, value_name = "R", default_value_t = 1.0)]
+    repetition_penalty: f64,
+    /// Threads that compute; 0 takes every core. Results do not depend on it
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    threads: usize,
+    /// Print text, ids, log-probabilities and why it ended as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Output<'a> {
+    prompt: &'a str,
+    prompt_ids: &'a [u32],
+    text: String,
+    ids: &'a [u32],
+    logprobs: &'a [f32],
+    finish: &'static str,
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    let kernels = Cpu::new(args.threads);
+    let (gpt, tokenizer) = open(&args.checkpoint, &kernels)?;
+    let prompt = prompt_ids(&tokenizer, &args.prompt);
+    let max_seq_len = gpt.config().max_seq_len;
+    anyhow::ensure!(
+        prompt.len() < max_seq_len,
+        "the prompt is {} tokens, this model reads {max_seq_len} with what it adds\nhint: shorten the prompt",
+        prompt.len()
+    );
+    let sampling = Sampling {
+        repetition_penalty: args.repetition_penalty,
+        temperature: args.temperature,
+        top_k: args.top_k,
+        top_p: args.top_p,
+        min_p: args.min_p,
+    };
+    let request = Request {
+        prompt: prompt.clone(),
+        max_new_tokens: args.max_tokens,
+        sampler: Sampler::new(sampling, args.seed)?,
+        stop: vec![Special::EndOfText.id(), Special::ImEnd.id()],
+    };
+    let mut decoder = StreamDecoder::new(tokenizer.clone());
+    let mut written = Ok(());
+    let mut completions = model::generate(&gpt, &kernels, vec![request], &mut |_, id| {
+        if !args.json {
+            written = show(&decoder.push(id));
+        }
+        written.is_ok() && stop::check().is_continue()
+    });
+    // A reader that has seen enough and closed the pipe is no failure.
+    match written {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(()),
+        written => written.context("cannot write to stdout")?,
+    }
+    let done = completions.remove(0);
+    if args.json {
+        let finish = match done.finish {
+            Finish::Stop => "stop",
+            Finish::Length => "length",
+            Finish::ContextFull => "context_full",
+        };
+        let text = tokenizer.decode(&done.ids);
+        let (prompt_ids, ids, logprobs) = (&prompt, &done.ids, &done.logprobs);
+        let output = Output { prompt: &args.prompt, prompt_ids, text, ids, logprobs, finish };
+        println!("{}", serde_json::to_string(&output)?);
+    } else {
+        show(&format!("{}\n", decoder.finish())).context("cannot write to stdout")?;
+    }
+    if done.finish == Finish::ContextFull {
+        eprintln!("stopped at {max_seq_len} tokens: the longest sequence that this model was made for");
+    }
+    Ok(())
+}
+
+fn show(text: &str) -> std::io::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    stdout.write_all(text.as_bytes())?;
+    stdout.flush()
+}
+
+/// Opens a checkpoint with its tokenizer, ready to decode.
+pub(super) fn open(dir: &Path, kernels: &dyn Kernels) -> anyhow::Result<(Gpt, Tokenizer)> {
+    let mut gpt = checkpoint::read_model(dir)?;
+    let tokenizer = Tokenizer::load(dir)?;
+    if let Some(about) = checkpoint::read_about(dir)? {
+        anyhow::ensure!(
+            about.tokenizer_fingerprint == tokenizer.fingerprint(),
+            "`{}` was trained with tokenizer {}, found {} beside it\nhint: put back the tokenizer.json that the run wrote",
+            dir.display(),
+            about.tokenizer_fingerprint,
+            tokenizer.fingerprint()
+        );
+    }
+    let (rows, tokens) = (gpt.config().vocab_size, tokenizer.vocab_size());
+    anyhow::ensure!(
+        tokens <= rows,
+        "the tokenizer has {tokens} tokens, the model {rows}\nhint: put back the tokenizer.json that the run wrote"
+    );
+    gpt.pack(kernels);
+    Ok((gpt, tokenizer))
+}

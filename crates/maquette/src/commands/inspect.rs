@@ -1,0 +1,51 @@
+//! `maquette inspect`
+
+use std::path::PathBuf;
+
+use model::{Tokens, checkpoint};
+use tensor::Cpu;
+
+/// Show a checkpoint's shape, or write the logits that it gives to tokens
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// A checkpoint folder
+    checkpoint: PathBuf,
+    /// Token ids between commas
+    #[arg(long, value_name = "ID,ID,..", value_delimiter = ',', requires = "logits")]
+    ids: Vec<u32>,
+    /// Where to write the logits of every position, [T, V] in f32, as safetensors
+    #[arg(long, value_name = "FILE", requires = "ids")]
+    logits: Option<PathBuf>,
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    let gpt = checkpoint::read_model(&args.checkpoint)?;
+    let config = gpt.config();
+    let Some(path) = &args.logits else {
+        let shown = serde_json::json!({
+            "config": config,
+            "n_params": config.n_params(),
+            "n_matrix_params": config.n_matrix_params(),
+            "train_flops_per_token": config.train_flops_per_token(config.max_seq_len),
+            "about": checkpoint::read_about(&args.checkpoint)?,
+        });
+        println!("{}", serde_json::to_string_pretty(&shown)?);
+        return Ok(());
+    };
+    let len = args.ids.len();
+    anyhow::ensure!(
+        len <= config.max_seq_len,
+        "expected at most {} ids, found {len}\nhint: that is the longest sequence of this model",
+        config.max_seq_len
+    );
+    if let Some(id) = args.ids.iter().find(|id| **id as usize >= config.vocab_size) {
+        anyhow::bail!(
+            "expected ids below {}, found {id}\nhint: that is this model's vocabulary",
+            config.vocab_size
+        );
+    }
+    let rows: Vec<usize> = (0..len).collect();
+    let logits = gpt.logits(&Cpu::new(0), &Tokens::packed(args.ids.clone(), [len]), &rows, None);
+    checkpoint::write_tensors(path, [("logits".to_owned(), &logits)].into_iter())?;
+    Ok(())
+}

@@ -1,0 +1,117 @@
+//! The command line: one file a subcommand, in the order of the pipeline.
+
+mod bench;
+mod data;
+mod doctor;
+mod generate;
+mod inspect;
+mod pretrain;
+mod quickstart;
+mod report;
+mod run;
+mod tokenizer;
+
+use std::path::{Path, PathBuf};
+
+use clap::{Parser, Subcommand};
+
+use crate::{
+    pipeline::{Run, Stage},
+    recipe::Recipe,
+};
+
+/// Train GPT-4-style models, from raw text to a model that writes.
+///
+/// Data go to stdout, talk to stderr. Every run is a folder: resolved recipe, tokenizer, data, checkpoints, metrics
+/// and a report.
+#[derive(Debug, Parser)]
+#[command(name = "maquette", version, arg_required_else_help = true, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Quickstart(quickstart::Args),
+    Run(run::Args),
+    Tokenizer(tokenizer::Args),
+    Data(data::Args),
+    Pretrain(pretrain::Args),
+    Report(report::Args),
+    Generate(generate::Args),
+    Inspect(inspect::Args),
+    Bench(bench::Args),
+    Doctor(doctor::Args),
+}
+
+impl Cli {
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        crate::stop::listen();
+        match self.command {
+            Command::Quickstart(args) => quickstart::run(&args),
+            Command::Run(args) => run::run(&args),
+            Command::Tokenizer(args) => tokenizer::run(&args),
+            Command::Data(args) => data::run(&args),
+            Command::Pretrain(args) => pretrain::run(&args),
+            Command::Report(args) => report::run(&args),
+            Command::Generate(args) => generate::run(&args),
+            Command::Inspect(args) => inspect::run(&args),
+            Command::Bench(args) => bench::run(&args),
+            Command::Doctor(args) => doctor::run(&args),
+        }
+    }
+}
+
+/// What every subcommand that runs stages of a recipe takes.
+#[derive(Debug, clap::Args)]
+struct RunOptions {
+    /// Folder of the run; `runs/NAME` if not given
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Change a value of the recipe, such as train.steps=500; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    changes: Vec<String>,
+    /// Threads that compute; 0 takes every core. Results do not depend on it
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    threads: usize,
+    /// Print the result as JSON on stdout
+    #[arg(long)]
+    json: bool,
+}
+
+impl RunOptions {
+    /// Runs stages of the recipe at `path`; prints what a finished training has to show.
+    fn run(&self, path: &Path, stages: &[Stage]) -> anyhow::Result<()> {
+        self.run_recipe(Recipe::read(path, &self.changes)?, stages)
+    }
+
+    fn run_recipe(&self, recipe: Recipe, stages: &[Stage]) -> anyhow::Result<()> {
+        let run = Run::open(recipe, self.out.as_deref(), self.threads)?;
+        let Some(finished) = run.stages(stages)? else { return Ok(()) };
+        if self.json {
+            let result = serde_json::json!({
+                "out": run.dir(),
+                "checkpoint": finished.checkpoint,
+                "summary": finished.summary,
+                "samples": finished.samples,
+            });
+            println!("{}", serde_json::to_string_pretty(&result)?);
+            return Ok(());
+        }
+        let v = &finished.summary.validation;
+        println!(
+            "validation: {:.4} bits per byte, {:.4} ± {:.4} nats per token (95 %, n = {} tokens)",
+            v.bits_per_byte,
+            v.loss_nats,
+            1.96 * v.loss_stderr,
+            v.n_tokens
+        );
+        for sample in &finished.samples {
+            println!("\n--- {}", if sample.prompt.is_empty() { "(from nothing)" } else { &sample.prompt });
+            println!("{}{}", sample.prompt, sample.text);
+        }
+        println!("\ncheckpoint: {}", finished.checkpoint.display());
+        Ok(())
+    }
+}

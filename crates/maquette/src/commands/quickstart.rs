@@ -1,0 +1,20 @@
+//! `maquette quickstart`
+
+use super::RunOptions;
+use crate::{pipeline::Stage, recipe::Recipe};
+
+/// From raw text to a GPT that writes: the default recipe, on books that ship with the project
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Minutes of training on this machine
+    #[arg(long, value_name = "M")]
+    minutes: Option<f64>,
+    #[command(flatten)]
+    options: RunOptions,
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    let mut changes = args.options.changes.clone();
+    changes.extend(args.minutes.map(|minutes| format!("budget.minutes={minutes}")));
+    args.options.run_recipe(Recipe::quickstart(&changes)?, &Stage::ALL)
+}

@@ -1,0 +1,25 @@
+//! `maquette run`
+
+use std::path::PathBuf;
+
+use super::RunOptions;
+use crate::pipeline::Stage;
+
+/// A recipe from end to end
+///
+/// Stages whose inputs are unchanged are kept. An interrupted run goes on when the same command is given again.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// A recipe, such as recipes/shakespeare-char.toml
+    recipe: PathBuf,
+    /// Run these stages alone; what they need must be there
+    #[arg(long, value_name = "STAGE", value_delimiter = ',')]
+    only: Vec<Stage>,
+    #[command(flatten)]
+    options: RunOptions,
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    let stages = if args.only.is_empty() { &Stage::ALL[..] } else { &args.only };
+    args.options.run(&args.recipe, stages)
+}

@@ -1,0 +1,60 @@
+//! `maquette tokenizer`
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::Subcommand;
+use data::Tokenizer;
+
+use super::RunOptions;
+use crate::pipeline::Stage;
+
+/// Learn a vocabulary, or look at one
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Learn the vocabulary of a recipe from its sources
+    Train {
+        /// A recipe, such as recipes/quickstart.toml
+        recipe: PathBuf,
+        #[command(flatten)]
+        options: RunOptions,
+    },
+    /// Turn each line of a file into token ids; special tokens are not recognised in it
+    Encode {
+        /// A folder with a tokenizer.json, such as a checkpoint
+        tokenizer: PathBuf,
+        /// A text file, UTF-8
+        file: PathBuf,
+        /// One JSON array a line, instead of ids between spaces
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    match &args.action {
+        Action::Train { recipe, options } => options.run(recipe, &[Stage::Tokenizer]),
+        Action::Encode { tokenizer, file, json } => {
+            let tokenizer = Tokenizer::load(tokenizer)?;
+            let text = std::fs::read_to_string(file).with_context(|| {
+                format!("cannot read `{}` as UTF-8 text\nhint: check the path", file.display())
+            })?;
+            // Lines end at a line feed alone: a carriage return may be part of the text.
+            for line in text.strip_suffix('\n').unwrap_or(&text).split('\n') {
+                let ids = tokenizer.encode(line);
+                if *json {
+                    println!("{}", serde_json::to_string(&ids)?);
+                } else {
+                    println!("{}", ids.iter().map(u32::to_string).collect::<Vec<_>>().join(" "));
+                }
+            }
+            Ok(())
+        }
+    }
+}

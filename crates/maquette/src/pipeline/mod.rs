@@ -1,0 +1,207 @@
+//! The stages of a run, in order, and what decides whether one is kept.
+//!
+//! A run lives in a folder: `tokenizer/`, `data/`, `pretrain/`, then `report.html`. A finished stage leaves a
+//! `stage.json` with the hash of what it was made from; it is kept as long as that hash stays.
+
+mod budget;
+mod prepare;
+mod pretrain;
+mod samples;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use anyhow::Context as _;
+use clap::ValueEnum;
+use data::{DataConfig, Prepared, Tokenizer, ValidationConfig};
+use model::checkpoint;
+use serde::{Deserialize, Serialize};
+use tensor::{Cpu, Kernels};
+use train::Summary;
+
+use crate::{
+    progress,
+    recipe::{Hashes, Recipe},
+    report,
+};
+
+pub(crate) use samples::{Sample, prompt_ids};
+
+/// One stage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub(crate) enum Stage {
+    /// Learn a vocabulary.
+    Tokenizer,
+    /// Text to token shards.
+    Data,
+    /// Train the model and write samples.
+    Pretrain,
+    /// Build the page.
+    Report,
+}
+
+impl Stage {
+    pub(crate) const ALL: [Self; 4] = [Self::Tokenizer, Self::Data, Self::Pretrain, Self::Report];
+}
+
+/// What a finished run has to show.
+pub(crate) struct Finished {
+    pub(crate) summary: Summary,
+    pub(crate) samples: Vec<Sample>,
+    pub(crate) checkpoint: PathBuf,
+}
+
+/// A run of a recipe in a folder.
+pub(crate) struct Run {
+    recipe: Recipe,
+    dir: PathBuf,
+    kernels: Arc<Cpu>,
+}
+
+impl Run {
+    /// Makes the folder, if it is not there.
+    pub(crate) fn open(recipe: Recipe, out: Option<&Path>, n_threads: usize) -> anyhow::Result<Self> {
+        let dir = out.map_or_else(|| Path::new("runs").join(&recipe.name), Path::to_owned);
+        fs::create_dir_all(&dir).with_context(|| {
+            format!(
+                "cannot create `{}`\nhint: choose a folder that you may write to, with --out",
+                dir.display()
+            )
+        })?;
+        Ok(Self { recipe, dir, kernels: Arc::new(Cpu::new(n_threads)) })
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Runs the given stages in their order. Stages that others need must be there already if they are not among
+    /// them.
+    pub(crate) fn stages(&self, stages: &[Stage]) -> anyhow::Result<Option<Finished>> {
+        let wants = |stage| stages.contains(&stage);
+        let tokenizer = match wants(Stage::Tokenizer) {
+            true => self.tokenizer()?,
+            false if stages.iter().all(|stage| *stage == Stage::Report) => {
+                progress::say("report", &report::write(&self.dir)?.display().to_string());
+                return Ok(None);
+            }
+            false => self.finished_tokenizer()?,
+        };
+        if stages.iter().all(|stage| *stage == Stage::Tokenizer) {
+            return Ok(None);
+        }
+        let prepared = match wants(Stage::Data) {
+            true => self.data(&tokenizer)?,
+            false => self.finished_data(&tokenizer)?,
+        };
+        let finished = match wants(Stage::Pretrain) {
+            true => Some(self.pretrain(&tokenizer, &Arc::new(prepared))?),
+            false => None,
+        };
+        if wants(Stage::Report) {
+            progress::say("report", &report::write(&self.dir)?.display().to_string());
+        }
+        Ok(finished)
+    }
+
+    fn kernels(&self) -> Arc<dyn Kernels> {
+        Arc::clone(&self.kernels) as Arc<dyn Kernels>
+    }
+
+    /// Writes the run's own recipe: nothing left open, with the hashes of what it was made from.
+    fn write_recipe(&self, resolved: &Recipe) -> anyhow::Result<()> {
+        let text = toml::to_string(resolved).context("writing the resolved recipe")?;
+        write_whole(&self.dir.join("recipe.toml"), text.as_bytes())
+    }
+
+    /// The recipe of an earlier start in this folder, if it was made from the same inputs.
+    fn earlier_recipe(&self, hashes: &Hashes) -> Option<Recipe> {
+        let text = fs::read_to_string(self.dir.join("recipe.toml")).ok()?;
+        let earlier: Recipe = toml::from_str(&text).ok()?;
+        (earlier.hashes.as_ref() == Some(hashes)).then_some(earlier)
+    }
+}
+
+/// What `stage.json` holds.
+#[derive(Serialize, Deserialize)]
+struct Stamp {
+    /// Hash of what the stage was made from.
+    inputs: String,
+}
+
+const STAMP: &str = "stage.json";
+
+/// Whether the stage in `dir` was finished from the same inputs.
+fn is_kept(dir: &Path, inputs: &str) -> bool {
+    let stamp = fs::read(dir.join(STAMP)).ok().and_then(|bytes| serde_json::from_slice::<Stamp>(&bytes).ok());
+    stamp.is_some_and(|stamp| stamp.inputs == inputs)
+}
+
+/// Marks the stage in `dir` as finished.
+fn stamp(dir: &Path, inputs: &str) -> anyhow::Result<()> {
+    let stamp = serde_json::to_vec(&Stamp { inputs: inputs.to_owned() })?;
+    write_whole(&dir.join(STAMP), &stamp)
+}
+
+/// Moves what stands at `dir` out of the way, under a name that tells so. Nothing is deleted.
+fn set_aside(dir: &Path) -> anyhow::Result<()> {
+    let name = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let free = (1..).map(|i| dir.with_file_name(format!("{name}-replaced-{i}"))).find(|path| !path.exists());
+    let aside = free.expect("some number is free");
+    fs::rename(dir, &aside).with_context(|| format!("cannot rename `{}`", dir.display()))?;
+    progress::say(
+        "set aside",
+        &format!("{} was made from other inputs, now {}", dir.display(), aside.display()),
+    );
+    Ok(())
+}
+
+/// Writes a file under a temporary name, then renames it.
+fn write_whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let unfinished = path.with_extension(format!("tmp-{}", std::process::id()));
+    let result = checkpoint::write_file(&unfinished, bytes).map_err(anyhow::Error::from).and_then(|()| {
+        fs::rename(&unfinished, path).with_context(|| format!("cannot write `{}`", path.display()))
+    });
+    if result.is_err() {
+        let _ = fs::remove_file(&unfinished);
+    }
+    result
+}
+
+/// Hash of parts that must all stay the same.
+fn hash(parts: &[&str]) -> String {
+    let json = serde_json::to_vec(parts).expect("strings are valid JSON");
+    format!("{:032x}", xxhash_rust::xxh3::xxh3_128(&json))
+}
+
+/// What the sources are at this moment: configuration, and path, size and time of change of every file.
+fn state_of_sources(config: &DataConfig) -> anyhow::Result<String> {
+    let held_out = match &config.validation {
+        ValidationConfig::Source { sources } => sources.as_slice(),
+        _ => &[],
+    };
+    let mut state = serde_json::to_string(config)?;
+    for source in config.sources.iter().chain(held_out) {
+        for path in source.files()? {
+            let meta = fs::metadata(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
+            let changed = meta.modified().ok().and_then(|t| t.duration_since(std::time::UNIX_EPOCH).ok());
+            state.push_str(&format!("\n{} {} {:?}", path.display(), meta.len(), changed));
+        }
+    }
+    Ok(state)
+}
+
+impl Run {
+    fn finished_tokenizer(&self) -> anyhow::Result<Tokenizer> {
+        let dir = self.dir.join("tokenizer");
+        Tokenizer::load(&dir).context("the stage `tokenizer` must come first\nhint: leave out --only")
+    }
+
+    fn finished_data(&self, tokenizer: &Tokenizer) -> anyhow::Result<Prepared> {
+        let dir = self.dir.join("data");
+        Prepared::open(&dir, tokenizer).context("the stage `data` must come first\nhint: leave out --only")
+    }
+}

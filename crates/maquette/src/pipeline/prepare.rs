@@ -1,0 +1,72 @@
+//! The stages `tokenizer` and `data`.
+
+use anyhow::Context as _;
+use data::{DataError, Prepared, Tokenizer};
+
+use super::{Run, hash, is_kept, set_aside, stamp, state_of_sources};
+use crate::{
+    progress::{self, Progress, count},
+    stop::{self, Interrupted},
+};
+
+impl Run {
+    /// Learns the vocabulary, or keeps the one that is there.
+    pub(super) fn tokenizer(&self) -> anyhow::Result<Tokenizer> {
+        let config = &self.recipe.tokenizer;
+        let inputs = hash(&[&serde_json::to_string(config)?, &state_of_sources(&self.recipe.data)?]);
+        let dir = self.dir.join("tokenizer");
+        if is_kept(&dir, &inputs) {
+            let tokenizer = Tokenizer::load(&dir)?;
+            progress::say("tokenizer", &format!("{} tokens, kept", tokenizer.vocab_size()));
+            return Ok(tokenizer);
+        }
+        if dir.join(super::STAMP).exists() {
+            set_aside(&dir)?;
+        }
+        let mut bar = Progress::new("tokenizer");
+        let trained = Tokenizer::train(config, &self.recipe.data, &mut |p| {
+            bar.update(p.n_bytes_read, p.n_bytes_total, &format!("{} documents", p.n_documents));
+            stop::check()
+        });
+        let tokenizer = trained.map_err(interrupted)?;
+        tokenizer.save(&dir)?;
+        stamp(&dir, &inputs)?;
+        bar.finish(&format!("{} tokens", tokenizer.vocab_size()));
+        Ok(tokenizer)
+    }
+
+    /// Turns the text into token shards, or keeps those that are there.
+    pub(super) fn data(&self, tokenizer: &Tokenizer) -> anyhow::Result<Prepared> {
+        let inputs = hash(&[tokenizer.fingerprint(), &state_of_sources(&self.recipe.data)?]);
+        let dir = self.dir.join("data");
+        if is_kept(&dir, &inputs) {
+            let prepared = Prepared::open(&dir, tokenizer)?;
+            progress::say("data", &format!("{} kept", totals(&prepared)));
+            return Ok(prepared);
+        }
+        if dir.join(super::STAMP).exists() {
+            set_aside(&dir)?;
+        }
+        let mut bar = Progress::new("data");
+        let prepared = data::prepare(&self.recipe.data, tokenizer, &dir, &mut |p| {
+            bar.update(p.n_bytes_read, p.n_bytes_total, &format!("{} tokens", count(p.n_tokens as f64)));
+            stop::check()
+        });
+        let prepared = prepared.map_err(interrupted)?;
+        stamp(&dir, &inputs).context("marking the data as prepared")?;
+        bar.finish(&format!("{} dropped: {}", totals(&prepared), prepared.manifest().dropped()));
+        Ok(prepared)
+    }
+}
+
+fn totals(prepared: &Prepared) -> String {
+    let tokens = [prepared.n_train_tokens(), prepared.n_validation_tokens()].map(|n| count(n as f64));
+    format!("{} tokens to train on, {} to validate;", tokens[0], tokens[1])
+}
+
+fn interrupted(error: DataError) -> anyhow::Error {
+    match error {
+        DataError::Interrupted => Interrupted(String::new()).into(),
+        other => other.into(),
+    }
+}

@@ -1,0 +1,238 @@
+//! The stage `pretrain`: train the model, then let it write.
+
+use std::{fs, path::Path, sync::Arc};
+
+use anyhow::Context as _;
+use data::{Prepared, Tokenizer};
+use model::{ModelConfig, scaling::ModelOverrides};
+use serde::Serialize;
+use train::{Event, Inputs, Outcome, Summary, TrainOverrides, TrainSettings, Trainer};
+
+use super::{Finished, Run, budget, hash, is_kept, samples, set_aside, stamp, write_whole};
+use crate::{
+    machine::Machine,
+    progress::{self, Progress, count, duration},
+    recipe::{Hashes, Recipe},
+    stop::{self, Interrupted},
+};
+
+/// What `summary.json` adds to the trainer's own.
+#[derive(Serialize)]
+struct RunSummary<'a> {
+    #[serde(flatten)]
+    summary: &'a Summary,
+    machine: Machine,
+    maquette_version: &'static str,
+}
+
+impl Run {
+    /// Trains, or keeps the training that is there, or goes on with one that was interrupted.
+    pub(super) fn pretrain(
+        &self,
+        tokenizer: &Tokenizer,
+        prepared: &Arc<Prepared>,
+    ) -> anyhow::Result<Finished> {
+        let (resolved, config, settings) = self.resolve(tokenizer, prepared)?;
+        let inputs = hash(&[
+            &serde_json::to_string(&(&config, &settings))?,
+            tokenizer.fingerprint(),
+            prepared.fingerprint(),
+        ]);
+        let dir = self.dir.join("pretrain");
+        let checkpoint = dir.join(format!("checkpoints/step-{}", settings.steps));
+        if !is_kept(&dir, &inputs) {
+            if dir.exists() && !is_begun_from(&dir, &inputs) {
+                set_aside(&dir)?;
+            }
+            fs::create_dir_all(&dir).with_context(|| {
+                format!(
+                    "cannot create `{}`\nhint: choose a folder that you may write to, with --out",
+                    dir.display()
+                )
+            })?;
+            write_whole(&dir.join(BEGUN), inputs.as_bytes())?;
+            self.write_recipe(&resolved)?;
+            describe(&config, &settings);
+            self.train(tokenizer, prepared, config, settings, &dir)?;
+            stamp(&dir, &inputs)?;
+        } else {
+            progress::say("pretrain", "kept");
+        }
+        let samples = self.samples(tokenizer, &resolved, &checkpoint, &dir)?;
+        let path = dir.join("summary.json");
+        let summary = fs::read(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
+        let summary = serde_json::from_slice(&summary).with_context(|| {
+            format!(
+                "`{}` is damaged\nhint: remove `{}` and run again",
+                path.display(),
+                dir.join("stage.json").display()
+            )
+        })?;
+        Ok(Finished { summary, samples, checkpoint })
+    }
+
+    /// Every number of the run: from an earlier start in this folder, or derived now.
+    fn resolve(
+        &self,
+        tokenizer: &Tokenizer,
+        prepared: &Prepared,
+    ) -> anyhow::Result<(Recipe, ModelConfig, TrainSettings)> {
+        let hashes = Hashes {
+            maquette_version: env!("CARGO_PKG_VERSION").into(),
+            recipe: self.recipe.fingerprint(),
+            tokenizer: tokenizer.fingerprint().into(),
+            data: prepared.fingerprint().into(),
+        };
+        let vocab_size = tokenizer.vocab_size();
+        if let Some(earlier) = self.earlier_recipe(&hashes) {
+            let (model, train) = (&earlier.model, &earlier.train);
+            let (config, settings) = train::plan(None, vocab_size, model, train, earlier.seed)?;
+            return Ok((earlier, config, settings));
+        }
+        let recipe = &self.recipe;
+        let train_flops = match recipe.budget.minutes {
+            Some(minutes) => Some(budget::measured_flops(recipe, &self.kernels(), vocab_size, minutes)?),
+            None => recipe.budget.train_flops,
+        };
+        let (config, settings) =
+            train::plan(train_flops, vocab_size, &recipe.model, &recipe.train, recipe.seed)?;
+        let mut resolved = Recipe {
+            model: ModelOverrides::fixed(&config),
+            train: TrainOverrides::fixed(&settings),
+            hashes: Some(hashes),
+            ..recipe.clone()
+        };
+        resolved.budget.train_flops = train_flops;
+        Ok((resolved, config, settings))
+    }
+
+    fn train(
+        &self,
+        tokenizer: &Tokenizer,
+        prepared: &Arc<Prepared>,
+        config: ModelConfig,
+        settings: TrainSettings,
+        dir: &Path,
+    ) -> anyhow::Result<()> {
+        let steps = settings.steps;
+        let inputs = Inputs {
+            kernels: self.kernels(),
+            config,
+            settings,
+            data: Arc::clone(prepared),
+            tokenizer: tokenizer.clone(),
+        };
+        let mut trainer = Trainer::open(inputs, dir)?;
+        if trainer.step() > 0 {
+            progress::say("pretrain", &format!("continues after step {} of {steps}", trainer.step()));
+        }
+        let mut bar = Progress::new("pretrain");
+        // A running mean: single batches jump.
+        let (mut loss, mut speed) = (Mean::default(), Mean::default());
+        let outcome = trainer.run(stop::flag(), &mut |event| match event {
+            Event::Step { step, loss_nats, tokens_per_second } => {
+                let (loss, speed) = (loss.push(loss_nats), speed.push(tokens_per_second));
+                let speed = count(speed);
+                bar.update(step, steps, &format!("step {step}/{steps}  loss {loss:.3}  {speed} tokens/s"));
+            }
+            Event::Validated { step, validation: v } => bar.say(&format!(
+                "step {step}: validation loss {:.4} ± {:.4} nats per token, {:.4} bits per byte",
+                v.loss_nats,
+                1.96 * v.loss_stderr,
+                v.bits_per_byte
+            )),
+            Event::Spiked { step, of, spike } => {
+                bar.say(&format!(
+                    "step {step}: {of} {:.3} is {:.1} standard deviations above its mean",
+                    spike.value, spike.z
+                ));
+            }
+            Event::Saved { .. } => {}
+        })?;
+        match outcome {
+            Outcome::Stopped { step } => {
+                Err(Interrupted(format!(" after step {step} of {steps}, saved")).into())
+            }
+            Outcome::Finished(summary) => {
+                let (tokens, took) = (count(summary.tokens as f64), duration(summary.elapsed_s));
+                bar.finish(&format!(
+                    "{tokens} tokens in {took}, {} tokens/s",
+                    count(summary.tokens_per_second)
+                ));
+                let machine = Machine::detect(self.kernels.n_threads());
+                let summary =
+                    RunSummary { summary: &summary, machine, maquette_version: env!("CARGO_PKG_VERSION") };
+                write_whole(&dir.join("summary.json"), &serde_json::to_vec_pretty(&summary)?)
+            }
+        }
+    }
+
+    /// Writes the samples, or keeps those that are there.
+    fn samples(
+        &self,
+        tokenizer: &Tokenizer,
+        recipe: &Recipe,
+        checkpoint: &Path,
+        dir: &Path,
+    ) -> anyhow::Result<Vec<samples::Sample>> {
+        let samples = samples::write(&recipe.samples, recipe.seed, tokenizer, checkpoint, &*self.kernels)?;
+        let mut lines = Vec::new();
+        for sample in &samples {
+            serde_json::to_writer(&mut lines, sample)?;
+            lines.push(b'\n');
+        }
+        write_whole(&dir.join("samples.jsonl"), &lines)?;
+        Ok(samples)
+    }
+}
+
+/// Holds the hash of what a training was begun from.
+const BEGUN: &str = "inputs";
+
+fn is_begun_from(dir: &Path, inputs: &str) -> bool {
+    fs::read_to_string(dir.join(BEGUN)).is_ok_and(|begun| begun == inputs)
+}
+
+/// Says before it starts what will be trained.
+fn describe(config: &ModelConfig, settings: &TrainSettings) {
+    let tokens = settings.steps * settings.batch_tokens();
+    let flops = tokens as f64 * config.train_flops_per_token(settings.seq_len);
+    progress::say(
+        "model",
+        &format!(
+            "{} parameters: {} layers, width {}, {} heads of {}, {} tokens of vocabulary",
+            count(config.n_params() as f64),
+            config.n_layers,
+            config.d_model,
+            config.n_heads,
+            config.d_head,
+            config.vocab_size
+        ),
+    );
+    progress::say(
+        "plan",
+        &format!(
+            "{} steps of {} × {} tokens: {} tokens, {} FLOPs",
+            settings.steps,
+            settings.batch_rows,
+            settings.seq_len,
+            count(tokens as f64),
+            count(flops)
+        ),
+    );
+}
+
+/// Exponential mean over about 20 values.
+#[derive(Default)]
+struct Mean {
+    sum: f64,
+    weight: f64,
+}
+
+impl Mean {
+    fn push(&mut self, value: f64) -> f64 {
+        self.sum = 0.95 * self.sum + 0.05 * value;
+        self.weight = 0.95 * self.weight + 0.05;
+        self.sum / self.weight
+    }
+}

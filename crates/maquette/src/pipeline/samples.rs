@@ -1,0 +1,76 @@
+//! Texts that a finished model writes.
+
+use std::path::Path;
+
+use data::{Special, Tokenizer};
+use model::{Request, Sampler, checkpoint};
+use serde::{Deserialize, Serialize};
+use tensor::Kernels;
+
+use crate::recipe::Samples;
+
+/// One line of `samples.jsonl`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Sample {
+    /// What was given.
+    pub(crate) prompt: String,
+    /// What was added.
+    pub(crate) text: String,
+    pub(crate) temperature: f64,
+    pub(crate) top_p: f64,
+    pub(crate) seed: u64,
+    /// Training step of the checkpoint.
+    pub(crate) step: u64,
+    pub(crate) n_tokens: usize,
+}
+
+/// Continues every prompt of the recipe, each with a seed of its own.
+pub(super) fn write(
+    settings: &Samples,
+    seed: u64,
+    tokenizer: &Tokenizer,
+    dir: &Path,
+    kernels: &dyn Kernels,
+) -> anyhow::Result<Vec<Sample>> {
+    let mut gpt = checkpoint::read_model(dir)?;
+    gpt.pack(kernels);
+    let max_seq_len = gpt.config().max_seq_len;
+    let seeds = (0..).map(|i| seed.wrapping_add(i));
+    let requests = settings
+        .prompts
+        .iter()
+        .zip(seeds)
+        .map(|(prompt, seed)| {
+            let prompt = prompt_ids(tokenizer, prompt);
+            let room = max_seq_len.saturating_sub(prompt.len());
+            anyhow::ensure!(
+                room > 0,
+                "a prompt of [samples] is {} tokens, the model reads {max_seq_len}\nhint: shorten it",
+                prompt.len()
+            );
+            Ok(Request {
+                prompt,
+                max_new_tokens: settings.max_tokens.min(room),
+                sampler: Sampler::new(settings.sampling.clone(), seed)?,
+                stop: vec![Special::EndOfText.id()],
+            })
+        })
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    let step = dir.file_name().and_then(|name| name.to_str()?.strip_prefix("step-")?.parse().ok());
+    let completions = model::generate(&gpt, kernels, requests, &mut |_, _| true);
+    let samples = settings.prompts.iter().zip(completions).enumerate().map(|(i, (prompt, done))| Sample {
+        prompt: prompt.clone(),
+        text: tokenizer.decode(&done.ids),
+        temperature: settings.sampling.temperature,
+        top_p: settings.sampling.top_p,
+        seed: seed.wrapping_add(i as u64),
+        step: step.unwrap_or(0),
+        n_tokens: done.ids.len(),
+    });
+    Ok(samples.collect())
+}
+
+/// A prompt's ids. An empty prompt begins a new text, as every document of the training began.
+pub(crate) fn prompt_ids(tokenizer: &Tokenizer, prompt: &str) -> Vec<u32> {
+    if prompt.is_empty() { vec![Special::EndOfText.id()] } else { tokenizer.encode(prompt) }
+}

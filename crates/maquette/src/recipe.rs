@@ -1,0 +1,258 @@
+//! Recipes: the whole life of a model in one TOML file.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use data::{DataConfig, SourceConfig, TokenizerConfig, ValidationConfig};
+use model::{Sampling, scaling::ModelOverrides};
+use serde::{Deserialize, Serialize};
+use train::TrainOverrides;
+
+/// A recipe. What it leaves open is derived from the budget; a run's own `recipe.toml` leaves nothing open.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Recipe {
+    /// Name of the run, and of its folder under `runs/`.
+    pub(crate) name: String,
+    /// Seed of everything that is random.
+    #[serde(default = "default_seed")]
+    pub(crate) seed: u64,
+    #[serde(default)]
+    pub(crate) budget: Budget,
+    pub(crate) data: DataConfig,
+    pub(crate) tokenizer: TokenizerConfig,
+    #[serde(default)]
+    pub(crate) model: ModelOverrides,
+    #[serde(default)]
+    pub(crate) train: TrainOverrides,
+    #[serde(default)]
+    pub(crate) samples: Samples,
+    /// Only in a run's own recipe: what it was made from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) hashes: Option<Hashes>,
+}
+
+fn default_seed() -> u64 {
+    1
+}
+
+/// How much to compute. Neither: `train.steps` decides.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Budget {
+    /// Minutes of training on this machine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) minutes: Option<f64>,
+    /// FLOPs of training.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) train_flops: Option<f64>,
+}
+
+/// Texts to write when training is done.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Samples {
+    /// What to continue.
+    pub(crate) prompts: Vec<String>,
+    /// Most tokens of each.
+    pub(crate) max_tokens: usize,
+    /// How tokens are chosen.
+    pub(crate) sampling: Sampling,
+}
+
+impl Default for Samples {
+    fn default() -> Self {
+        let sampling = Sampling { temperature: 0.8, top_p: 0.95, ..Sampling::default() };
+        Self { prompts: vec![String::new()], max_tokens: 100, sampling }
+    }
+}
+
+/// What a run was made from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Hashes {
+    /// Version of the program.
+    pub(crate) maquette_version: String,
+    /// Of the recipe as it was given, with `--set`.
+    pub(crate) recipe: String,
+    /// Of the tokenizer's vocabulary, merges and special tokens.
+    pub(crate) tokenizer: String,
+    /// Of every token shard.
+    pub(crate) data: String,
+}
+
+/// The recipe that `quickstart` runs.
+const QUICKSTART: &str = include_str!("../../../recipes/quickstart.toml");
+
+impl Recipe {
+    /// Reads a recipe and applies `key=value` changes. Paths of data are taken relative to the recipe's folder.
+    pub(crate) fn read(path: &Path, changes: &[String]) -> anyhow::Result<Self> {
+        let text = std::fs::read_to_string(path).with_context(|| {
+            format!("expected a recipe at `{}`\nhint: recipes ship in the folder `recipes/`", path.display())
+        })?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        Self::parse(&text, folder, changes).with_context(|| format!("in `{}`", path.display()))
+    }
+
+    /// The default recipe, on the data that ship with the project.
+    pub(crate) fn quickstart(changes: &[String]) -> anyhow::Result<Self> {
+        // Beside the present folder in a clone, or where the program was built.
+        let built_in = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../recipes");
+        let folders = [PathBuf::from("recipes"), built_in];
+        let folder = folders.iter().find(|folder| folder.join("../data/classic-books").is_dir());
+        let folder = folder.context(
+            "expected the books that ship with the project in `data/classic-books`, found no such folder\n\
+             hint: run it in a clone of the project, or give `maquette run` a recipe that names your own text",
+        )?;
+        Self::parse(QUICKSTART, folder, changes)
+    }
+
+    fn parse(text: &str, folder: &Path, changes: &[String]) -> anyhow::Result<Self> {
+        let mut table: toml::Table = toml::from_str(text).map_err(|error| explain(&error))?;
+        for change in changes {
+            set(&mut table, change)?;
+        }
+        // From text again, so that an error can show its line.
+        let text = if changes.is_empty() { text.to_owned() } else { toml::to_string(&table)? };
+        let mut recipe: Self = toml::from_str(&text).map_err(|error| explain(&error))?;
+        recipe.check()?;
+        let resolve = |source: &mut SourceConfig| {
+            let path = folder.join(&source.path);
+            source.path = path.to_string_lossy().into_owned();
+        };
+        recipe.data.sources.iter_mut().for_each(resolve);
+        if let ValidationConfig::Source { sources } = &mut recipe.data.validation {
+            sources.iter_mut().for_each(resolve);
+        }
+        Ok(recipe)
+    }
+
+    fn check(&self) -> anyhow::Result<()> {
+        let is_plain = !self.name.is_empty()
+            && self.name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+            && !self.name.starts_with('.');
+        anyhow::ensure!(
+            is_plain,
+            "`name` must be letters, digits, `-`, `_` and `.`, found `{}`\nhint: it names the run's folder",
+            self.name
+        );
+        let Budget { minutes, train_flops } = self.budget;
+        anyhow::ensure!(
+            minutes.is_none() || train_flops.is_none(),
+            "[budget] must hold `minutes` or `train_flops`, found both\nhint: remove one of them"
+        );
+        if let Some(minutes) = minutes {
+            anyhow::ensure!(
+                minutes > 0.0 && minutes.is_finite(),
+                "`budget.minutes` must be positive, found {minutes}\nhint: 3 is enough to see a model learn"
+            );
+        }
+        self.samples.sampling.validate().context("in [samples.sampling]")?;
+        self.data.validate()?;
+        Ok(())
+    }
+
+    /// Hash of everything in it, for telling whether a run was made from the same recipe.
+    pub(crate) fn fingerprint(&self) -> String {
+        let recipe = Self { hashes: None, ..self.clone() };
+        let json = serde_json::to_vec(&recipe).expect("plain data is valid JSON");
+        format!("{:032x}", xxhash_rust::xxh3::xxh3_128(&json))
+    }
+}
+
+/// Applies `a.b=value`: a TOML value, or else a string.
+fn set(table: &mut toml::Table, change: &str) -> anyhow::Result<()> {
+    let (key, value) = change.split_once('=').with_context(|| {
+        format!("`--set` wants key=value, found `{change}`\nhint: such as --set train.steps=500")
+    })?;
+    let parsed = toml::from_str::<toml::Table>(&format!("value = {value}"));
+    let value = match parsed {
+        Ok(mut parsed) => parsed.remove("value").expect("the key that was written"),
+        Err(_) => toml::Value::String(value.to_owned()),
+    };
+    let mut place = table;
+    let mut parts = key.trim().split('.').peekable();
+    while let Some(part) = parts.next() {
+        if parts.peek().is_none() {
+            place.insert(part.to_owned(), value);
+            return Ok(());
+        }
+        let next = place.entry(part).or_insert_with(|| toml::Value::Table(toml::Table::new()));
+        place = next.as_table_mut().with_context(|| {
+            format!("`--set {key}`: `{part}` is a value, expected a table\nhint: check the key in the recipe")
+        })?;
+    }
+    Ok(())
+}
+
+/// The parser's message with its place, and the nearest known name where a key is unknown.
+fn explain(error: &toml::de::Error) -> anyhow::Error {
+    let text = error.to_string();
+    let mut quoted = error.message().split('`').skip(1).step_by(2);
+    if !error.message().starts_with("unknown") {
+        return anyhow::anyhow!("{}\nhint: recipes/quickstart.toml is a complete example", text.trim_end());
+    }
+    let unknown = quoted.next().unwrap_or_default();
+    let nearest = quoted.map(|name| (strsim::damerau_levenshtein(unknown, name), name)).min();
+    match nearest {
+        Some((distance, name)) if distance <= 1 + name.len() / 3 => {
+            anyhow::anyhow!("{}\nhint: did you mean `{name}`?", text.trim_end())
+        }
+        _ => anyhow::anyhow!("{}\nhint: remove it, or choose one of the names above", text.trim_end()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str, changes: &[&str]) -> anyhow::Result<Recipe> {
+        let changes: Vec<String> = changes.iter().map(|change| (*change).to_owned()).collect();
+        Recipe::parse(text, Path::new("/recipes"), &changes)
+    }
+
+    const SMALL: &str =
+        "name = \"a\"\n[data]\nsources = [{ path = \"x.txt\" }]\n[tokenizer]\nkind = \"bytes\"\n";
+
+    #[test]
+    fn an_unknown_key_is_refused_with_the_nearest_name() {
+        let error = parse(&format!("{SMALL}[train]\nwarmup_step = 5\n"), &[]).unwrap_err().to_string();
+        assert!(error.contains("unknown field `warmup_step`"), "{error}");
+        assert!(error.ends_with("hint: did you mean `warmup_steps`?"), "{error}");
+        let error = parse(SMALL, &["modle.d_model=64"]).unwrap_err().to_string();
+        assert!(error.ends_with("hint: did you mean `model`?"), "{error}");
+        let error = parse(SMALL, &["zzz=1"]).unwrap_err().to_string();
+        assert!(error.ends_with("hint: remove it, or choose one of the names above"), "{error}");
+    }
+
+    #[test]
+    fn changes_reach_any_depth() {
+        let recipe =
+            parse(SMALL, &["train.learning_rates.head=0.5", "name=b", "model.qk_norm=false"]).unwrap();
+        assert_eq!(recipe.train.learning_rates.head, Some(0.5));
+        assert_eq!((recipe.name.as_str(), recipe.model.qk_norm), ("b", Some(false)));
+        let error = parse(SMALL, &["name.x=1"]).unwrap_err().to_string();
+        assert!(error.contains("`name` is a value, expected a table"), "{error}");
+        assert!(parse(SMALL, &["name"]).unwrap_err().to_string().contains("wants key=value, found `name`"));
+    }
+
+    #[test]
+    fn values_out_of_range_are_refused() {
+        let message = |change: &str| format!("{:#}", parse(SMALL, &[change]).unwrap_err());
+        assert!(message("name=../up").contains("`name` must be letters"));
+        assert!(message("budget={minutes=1, train_flops=1e12}").contains("found both"));
+        assert!(message("budget.minutes=-1").contains("`budget.minutes` must be positive, found -1"));
+        assert!(
+            message("samples.sampling.top_p=2").contains("`top_p` must be above 0 and at most 1, found 2")
+        );
+        assert!(message("train.steps=\"many\"").contains("invalid type: string"));
+    }
+
+    #[test]
+    fn a_recipe_survives_being_written() {
+        let recipe = Recipe::quickstart(&[]).unwrap();
+        let again: Recipe = toml::from_str(&toml::to_string(&recipe).unwrap()).unwrap();
+        assert_eq!(again, recipe);
+        assert_eq!(again.fingerprint(), recipe.fingerprint());
+    }
+}

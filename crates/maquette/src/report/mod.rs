@@ -1,0 +1,50 @@
+//! The report of a run: one self-contained HTML page, built from the files of the run and from nothing else.
+//!
+//! `read` opens and checks the files, `curves` turns the metrics into figures, `page` sets everything on the
+//! page; `plot`, `axis` and `number` know nothing about runs. The page needs no network and no script.
+
+mod axis;
+mod curves;
+mod number;
+mod page;
+mod plot;
+mod read;
+mod tables;
+#[cfg(test)]
+mod tests;
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+
+/// The page of the run in `run_dir`. Same files, same page: it holds no clock and no randomness.
+///
+/// # Errors
+/// If one of the files named in `read` is missing or malformed; the message names the file, for JSON lines
+/// the line too, and ends with a `hint:`.
+pub(crate) fn render(run_dir: &Path) -> anyhow::Result<String> {
+    Ok(page::page(&read::Run::open(run_dir)?).into_string())
+}
+
+/// Writes the page to `report.html` in `run_dir`, first under a temporary name, and returns its path.
+///
+/// # Errors
+/// As [`render`], or if the page cannot be written; an older report is then still whole.
+pub(crate) fn write(run_dir: &Path) -> anyhow::Result<PathBuf> {
+    let page = render(run_dir)?;
+    let path = run_dir.join("report.html");
+    let unfinished = run_dir.join(format!(".report.html.{}.tmp", std::process::id()));
+    let written = File::create(&unfinished)
+        .and_then(|mut file| file.write_all(page.as_bytes()).and_then(|()| file.sync_all()))
+        .and_then(|()| std::fs::rename(&unfinished, &path));
+    if written.is_err() {
+        // The first error is the one to report; what is left behind is a dot file.
+        let _ = std::fs::remove_file(&unfinished);
+    }
+    written.with_context(|| {
+        format!("cannot write `{}`\nhint: is the disk full, or the folder read-only?", path.display())
+    })?;
+    Ok(path)
+}

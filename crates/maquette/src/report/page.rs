@@ -1,0 +1,191 @@
+//! The page: what stands where, and the sentences between the numbers.
+
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use super::curves::figures;
+use super::number::{duration, grouped, scientific, si, si_of, significant, with_margin};
+use super::read::{MANIFEST, METRICS, RECIPE, Run, SAMPLES, SUMMARY, Sample};
+use super::tables;
+
+/// The whole page.
+pub(super) fn page(run: &Run) -> Markup {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                title { (run.name) " · Maquette report" }
+                style { (PreEscaped(include_str!("style.css"))) }
+            }
+            body {
+                main {
+                    (header(run))
+                    (tiles(run))
+                    (section("curves", "Training", &[METRICS], &training(run)))
+                    (section("samples", "Samples", &[SAMPLES], &samples(run)))
+                    (section("data", "Data", &[MANIFEST], &tables::data(&run.manifest)))
+                    (section("configuration", "Configuration", &[RECIPE, SUMMARY], &configuration(run)))
+                    (section("sources", "Sources", &[], &tables::sources(&run.sources)))
+                }
+            }
+        }
+    }
+}
+
+/// A numbered part of the page, with links to the entries of the files that it was built from.
+fn section(id: &str, title: &str, files: &[&str], body: &Markup) -> Markup {
+    html! {
+        section id=(id) {
+            header {
+                h2 { (title) }
+                @if !files.is_empty() {
+                    p.from { "from " @for (i, file) in files.iter().enumerate() {
+                        @if i > 0 { ", " }
+                        a href={ "#" (file) } { (file) }
+                    } }
+                }
+            }
+            (body)
+        }
+    }
+}
+
+fn header(run: &Run) -> Markup {
+    let summary = &run.summary;
+    let (bits, margin) = with_margin(summary.validation.bits_per_byte, summary.validation.bits_margin());
+    html! {
+        header.title {
+            p.kicker { "Maquette · training report" }
+            h1 { (run.name) }
+            p.lede {
+                "A transformer with " (si(summary.n_params as f64)) " parameters, trained on "
+                (si(summary.tokens as f64)) " tokens in " (duration(summary.elapsed_s))
+                ". It predicts held-out text at " strong { (bits) } " ± " (margin) " bits per byte."
+            }
+            @let facts = shape(run);
+            @if !facts.is_empty() { p.shape { (facts.join(" · ")) } }
+            nav {
+                @for (id, name) in [("curves", "Training"), ("samples", "Samples"), ("data", "Data"),
+                    ("configuration", "Configuration"), ("sources", "Sources")] {
+                    a href={ "#" (id) } { (name) }
+                }
+            }
+        }
+    }
+}
+
+/// The headline values of the recipe, those that it has.
+fn shape(run: &Run) -> Vec<String> {
+    let value = |table: &str, key: &str| Some(tables::plain(run.recipe.get(table)?.get(key)?));
+    let fact = |table: &str, key: &str, name: &str| Some(format!("{name} {}", value(table, key)?));
+    let count = |table: &str, key: &str, name: &str| Some(format!("{} {name}", value(table, key)?));
+    let seed = run.recipe.get("seed").map(|seed| format!("seed {}", tables::plain(seed)));
+    [
+        count("model", "n_layers", "layers"),
+        fact("model", "d_model", "width"),
+        count("model", "n_heads", "heads"),
+        fact("model", "vocab_size", "vocabulary"),
+        fact("train", "seq_len", "context"),
+        fact("train", "optimizer", "optimizer"),
+        seed,
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn tiles(run: &Run) -> Markup {
+    let summary = &run.summary;
+    let score = &summary.validation;
+    let (bits, bits_margin) = with_margin(score.bits_per_byte, score.bits_margin());
+    let (loss, loss_margin) = with_margin(score.loss_nats, score.loss_margin());
+    let tile = |name: &str, value: &str, note: &str| {
+        html! { div.tile { dt { (name) } dd { (value) } dd.note { (note) } } }
+    };
+    html! {
+        dl.tiles {
+            div.tile.big {
+                dt { "Validation, bits per byte" }
+                dd { (bits) span.margin { " ± " (bits_margin) } }
+                dd.note { "95 % interval, n = " (grouped(score.n_bytes)) " bytes" }
+            }
+            div.tile.big {
+                dt { "Validation loss, nats per token" }
+                dd { (loss) span.margin { " ± " (loss_margin) } }
+                dd.note {
+                    "95 % interval, n = " (grouped(score.n_tokens)) " tokens, standard error "
+                    (significant(score.loss_stderr, 2))
+                }
+            }
+            (tile("Parameters", &si(summary.n_params as f64),
+                &format!("{} in matrices", si(summary.n_matrix_params as f64))))
+            (tile("Training tokens", &si(summary.tokens as f64),
+                &format!("{} a parameter", significant(summary.tokens as f64 / summary.n_params as f64, 3))))
+            (tile("Steps", &grouped(summary.steps),
+                &format!("{} tokens a step", si(summary.tokens as f64 / summary.steps as f64))))
+            (tile("Compute", &scientific(summary.flops), "training FLOPs"))
+            (tile("Time", &duration(summary.elapsed_s),
+                &format!("{} sustained", si_of(summary.flops / summary.elapsed_s, "FLOP/s"))))
+            (tile("Speed", &si(summary.tokens_per_second), "tokens per second"))
+        }
+        p.from.under-tiles { "from " a href={ "#" (SUMMARY) } { (SUMMARY) } }
+    }
+}
+
+fn training(run: &Run) -> Markup {
+    html! {
+        div.plots { @for plot in figures(&run.metrics) { (plot.figure()) } }
+        (tables::events(&run.metrics))
+        (tables::validation(&run.metrics.validation))
+    }
+}
+
+fn samples(run: &Run) -> Markup {
+    let settings = |sample: &Sample| {
+        format!(
+            "temperature {} · top-p {} · seed {} · step {} · {} tokens",
+            sample.temperature,
+            sample.top_p,
+            sample.seed,
+            grouped(sample.step),
+            grouped(sample.n_tokens)
+        )
+    };
+    html! {
+        @if run.samples.is_empty() { p { "The run wrote no samples." } }
+        @else {
+            p.intro { "What the finished model wrote, uncorrected. The prompt is in " span.prompt { "coloured italics" } "." }
+            div.samples {
+                @for sample in &run.samples {
+                    article.sample {
+                        p dir="auto" { span.prompt { (visible(&sample.prompt)) } (visible(&sample.text)) }
+                        footer { (settings(sample)) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Without the control characters that a page cannot hold, or that turn the writing direction around.
+fn visible(text: &str) -> String {
+    let is_hidden = |c: char| {
+        c.is_control() && c != '\n' && c != '\t'
+            || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.replace(is_hidden, "\u{fffd}")
+}
+
+fn configuration(run: &Run) -> Markup {
+    let mut machine: Vec<(String, String)> =
+        run.summary.machine.iter().map(|(key, value)| (key.clone(), tables::field(key, value))).collect();
+    machine.push(("maquette_version".to_owned(), run.summary.maquette_version.clone()));
+    html! {
+        div.cards {
+            @for (title, rows) in tables::recipe(&run.recipe) { (tables::card(&title, &rows)) }
+            (tables::card("machine", &machine))
+        }
+    }
+}

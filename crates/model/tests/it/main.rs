@@ -1,0 +1,6 @@
+//! The crate from outside: ids in, logits, gradients and completions out.
+
+mod fixture;
+mod invariants;
+mod models;
+mod parity;

@@ -1,0 +1,185 @@
+//! From a recipe's budget and what it fixes to every number of a run.
+
+use model::{
+    ModelConfig,
+    scaling::{self, LearningRates, ModelOverrides},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{OptimizerKind, TrainError, TrainSettings};
+
+/// Settings that a recipe fixes; the rest follows from the budget. Fields as in [`TrainSettings`].
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[allow(missing_docs, reason = "each field is the one of TrainSettings")]
+pub struct TrainOverrides {
+    pub steps: Option<u64>,
+    pub batch_rows: Option<usize>,
+    pub micro_batch_rows: Option<usize>,
+    pub seq_len: Option<usize>,
+    pub optimizer: Option<OptimizerKind>,
+    pub warmup_steps: Option<u64>,
+    pub decay_steps: Option<u64>,
+    pub final_lr_fraction: Option<f64>,
+    pub weight_decay: Option<f64>,
+    pub embedding_weight_decay: Option<f64>,
+    pub beta1: Option<f64>,
+    pub beta2: Option<f64>,
+    pub adam_eps: Option<f64>,
+    pub muon_momentum: Option<f64>,
+    pub max_grad_norm: Option<f64>,
+    pub eval_every_steps: Option<u64>,
+    pub eval_tokens: Option<u64>,
+    pub checkpoint_every_steps: Option<u64>,
+    pub keep_checkpoints: Option<usize>,
+    pub learning_rates: LearningRateOverrides,
+}
+
+/// Learning rates that a recipe fixes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[allow(missing_docs, reason = "each field is the one of LearningRates")]
+pub struct LearningRateOverrides {
+    pub matrix: Option<f64>,
+    pub embedding: Option<f64>,
+    pub head: Option<f64>,
+    pub gain: Option<f64>,
+}
+
+/// Tokens computed at a time where a recipe leaves it open: activations of more do not fit the caches anyway.
+const MICRO_BATCH_TOKENS: usize = 8192;
+
+/// Derives every number of a run from its budget in FLOPs, or from its steps where there is no budget.
+///
+/// # Errors
+/// If neither a budget nor `train.steps` with `model.d_model` is given, or a number is out of range.
+pub fn plan(
+    train_flops: Option<f64>,
+    vocab_size: usize,
+    model: &ModelOverrides,
+    train: &TrainOverrides,
+    seed: u64,
+) -> Result<(ModelConfig, TrainSettings), TrainError> {
+    let seq_len = train.seq_len.unwrap_or_else(|| train_flops.map_or(256, scaling::seq_len));
+    let (config, batch_rows, steps) = match (train_flops, train.steps) {
+        (Some(flops), _) => {
+            let is_valid = flops.is_finite() && flops > 0.0;
+            if !is_valid {
+                let found = flops.to_string();
+                return Err(TrainError::Setting { name: "train_flops", expected: "positive", found });
+            }
+            let (config, tokens) = scaling::compute_optimal(flops, vocab_size, seq_len, model);
+            let rows = train
+                .batch_rows
+                .unwrap_or_else(|| scaling::batch_rows(config.n_matrix_params(), tokens, seq_len));
+            let steps = (tokens / (rows * seq_len).max(1) as f64).round().max(1.0) as u64;
+            (config, rows, train.steps.unwrap_or(steps))
+        }
+        (None, Some(steps)) if model.d_model.is_some() => {
+            let config = model.config(vocab_size, seq_len, 0);
+            (config, train.batch_rows.unwrap_or(32), steps)
+        }
+        (None, _) => {
+            return Err(TrainError::Setting {
+                name: "budget",
+                expected: "`minutes` or `train_flops`, or else `train.steps` and `model.d_model`",
+                found: "none".into(),
+            });
+        }
+    };
+    let optimizer = train.optimizer.unwrap_or_default();
+    let rates = scaling::learning_rates(&config, optimizer == OptimizerKind::Muon);
+    let fixed = &train.learning_rates;
+    let settings = TrainSettings {
+        seed,
+        steps,
+        batch_rows,
+        micro_batch_rows: train
+            .micro_batch_rows
+            .unwrap_or_else(|| batch_rows.min((MICRO_BATCH_TOKENS / seq_len.max(1)).max(1))),
+        seq_len,
+        optimizer,
+        learning_rates: LearningRates {
+            matrix: fixed.matrix.unwrap_or(rates.matrix),
+            embedding: fixed.embedding.unwrap_or(rates.embedding),
+            head: fixed.head.unwrap_or(rates.head),
+            gain: fixed.gain.unwrap_or(rates.gain),
+        },
+        warmup_steps: train.warmup_steps.unwrap_or((steps / 50).clamp(1, 500)),
+        decay_steps: train.decay_steps.unwrap_or(steps * 2 / 5),
+        final_lr_fraction: train.final_lr_fraction.unwrap_or(0.0),
+        weight_decay: train.weight_decay.unwrap_or(0.0),
+        embedding_weight_decay: train.embedding_weight_decay.unwrap_or(0.0),
+        beta1: train.beta1.unwrap_or(0.9),
+        beta2: train.beta2.unwrap_or(0.95),
+        adam_eps: train.adam_eps.unwrap_or(1e-10),
+        muon_momentum: train.muon_momentum.unwrap_or(0.95),
+        max_grad_norm: train.max_grad_norm.unwrap_or(1.0),
+        eval_every_steps: train.eval_every_steps.unwrap_or((steps / 10).max(1)),
+        eval_tokens: train.eval_tokens.unwrap_or(1 << 18),
+        checkpoint_every_steps: train.checkpoint_every_steps.unwrap_or((steps / 10).max(1)),
+        keep_checkpoints: train.keep_checkpoints.unwrap_or(2),
+    };
+    config.validate()?;
+    settings.validate(&config)?;
+    Ok((config, settings))
+}
+
+impl TrainOverrides {
+    /// Everything fixed as it was resolved: what a run's own recipe holds.
+    pub fn fixed(settings: &TrainSettings) -> Self {
+        let s = settings;
+        let LearningRates { matrix, embedding, head, gain } = s.learning_rates;
+        Self {
+            steps: Some(s.steps),
+            batch_rows: Some(s.batch_rows),
+            micro_batch_rows: Some(s.micro_batch_rows),
+            seq_len: Some(s.seq_len),
+            optimizer: Some(s.optimizer),
+            warmup_steps: Some(s.warmup_steps),
+            decay_steps: Some(s.decay_steps),
+            final_lr_fraction: Some(s.final_lr_fraction),
+            weight_decay: Some(s.weight_decay),
+            embedding_weight_decay: Some(s.embedding_weight_decay),
+            beta1: Some(s.beta1),
+            beta2: Some(s.beta2),
+            adam_eps: Some(s.adam_eps),
+            muon_momentum: Some(s.muon_momentum),
+            max_grad_norm: Some(s.max_grad_norm),
+            eval_every_steps: Some(s.eval_every_steps),
+            eval_tokens: Some(s.eval_tokens),
+            checkpoint_every_steps: Some(s.checkpoint_every_steps),
+            keep_checkpoints: Some(s.keep_checkpoints),
+            learning_rates: LearningRateOverrides {
+                matrix: Some(matrix),
+                embedding: Some(embedding),
+                head: Some(head),
+                gain: Some(gain),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_resolved_plan_resolves_to_itself() {
+        let plan = |flops, model: &ModelOverrides, train: &TrainOverrides| {
+            plan(flops, 4096, model, train, 1).unwrap()
+        };
+        let (config, settings) = plan(Some(3e13), &ModelOverrides::default(), &TrainOverrides::default());
+        let again = plan(None, &ModelOverrides::fixed(&config), &TrainOverrides::fixed(&settings));
+        assert_eq!(again, (config, settings));
+    }
+
+    #[test]
+    fn a_recipe_without_a_budget_is_told_what_it_may_say() {
+        let error = plan(None, 4096, &ModelOverrides::default(), &TrainOverrides::default(), 1).unwrap_err();
+        assert!(
+            error.to_string().starts_with("`budget` must be `minutes` or `train_flops`, or else"),
+            "{error}"
+        );
+    }
+}
