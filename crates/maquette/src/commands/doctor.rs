@@ -103,10 +103,8 @@ fn examine(args: &Args) -> Findings {
             speedup.round().max(1.0)
         ));
     }
-    if free_memory_gb < 1.0 {
-        warnings.push(format!(
-            "{free_memory_gb:.1} GB of memory are free\nhint: the quickstart takes about 0.5 GB"
-        ));
+    if free_memory_gb.is_some_and(|free| free < 1.0) {
+        warnings.push("less than 1 GB of memory is free\nhint: the quickstart takes about 0.5 GB".into());
     }
     if free_disk_gb.is_some_and(|free| free < 1.0) {
         warnings.push("less than 1 GB of disk is free\nhint: choose another folder with --out".into());
