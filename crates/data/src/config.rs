@@ -15,7 +15,7 @@ use crate::{DataError, SourceConfig};
 pub struct DataConfig {
     /// Where the documents come from.
     pub sources: Vec<SourceConfig>,
-    /// Which documents are dropped.
+    /// What happens to documents before the split.
     #[serde(default)]
     pub filter: FilterConfig,
     /// What becomes of bytes that are not UTF-8.
@@ -33,7 +33,7 @@ fn default_shard_tokens() -> u64 {
     64 << 20
 }
 
-/// Which documents are dropped before the split.
+/// What happens to documents before the split.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct FilterConfig {
@@ -41,11 +41,13 @@ pub struct FilterConfig {
     pub min_chars: usize,
     /// Of equal texts (128-bit xxh3) only the first is kept; costs about 20 bytes of memory a document.
     pub dedup: bool,
+    /// Turns the line ends of Windows, CR LF, into LF.
+    pub unix_newlines: bool,
 }
 
 impl Default for FilterConfig {
     fn default() -> Self {
-        Self { min_chars: 0, dedup: true }
+        Self { min_chars: 0, dedup: true, unix_newlines: false }
     }
 }
 

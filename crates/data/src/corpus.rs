@@ -57,7 +57,7 @@ impl AddAssign for Dropped {
 impl std::fmt::Display for Dropped {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { too_short, duplicate, invalid_utf8, .. } = self;
-        write!(f, "dropped {too_short} as too short, {duplicate} as duplicates, {invalid_utf8} as not UTF-8")
+        write!(f, "{too_short} as too short, {duplicate} as duplicates, {invalid_utf8} as not UTF-8")
     }
 }
 
@@ -154,8 +154,11 @@ impl<'a> Documents<'a> {
     }
 
     /// Filters and splits one text.
-    fn admit(&mut self, text: String, file_idx: usize) -> Option<Document> {
+    fn admit(&mut self, mut text: String, file_idx: usize) -> Option<Document> {
         let file = &mut self.files[file_idx];
+        if self.config.filter.unix_newlines && text.contains('\r') {
+            text = text.replace("\r\n", "\n");
+        }
         let min_chars = self.config.filter.min_chars.max(1);
         // Characters are counted only when the bytes leave it open.
         if text.len() < min_chars || (text.len() < 4 * min_chars && text.chars().count() < min_chars) {

@@ -1,6 +1,6 @@
 //! Recipes: the whole life of a model in one TOML file.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use anyhow::Context as _;
 use data::{DataConfig, SourceConfig, TokenizerConfig, ValidationConfig};
@@ -117,8 +117,7 @@ impl Recipe {
         let mut recipe: Self = toml::from_str(&text).map_err(|error| explain(&error))?;
         recipe.check()?;
         let resolve = |source: &mut SourceConfig| {
-            let path = folder.join(&source.path);
-            source.path = path.to_string_lossy().into_owned();
+            source.path = without_detours(&folder.join(&source.path)).to_string_lossy().into_owned();
         };
         recipe.data.sources.iter_mut().for_each(resolve);
         if let ValidationConfig::Source { sources } = &mut recipe.data.validation {
@@ -158,6 +157,20 @@ impl Recipe {
         let json = serde_json::to_vec(&recipe).expect("plain data is valid JSON");
         format!("{:032x}", xxhash_rust::xxh3::xxh3_128(&json))
     }
+}
+
+/// The same path without `name/..`, which makes paths of a recipe's neighbours hard to read.
+fn without_detours(path: &Path) -> PathBuf {
+    path.components().fold(PathBuf::new(), |mut short, part| {
+        if part == Component::ParentDir
+            && matches!(short.components().next_back(), Some(Component::Normal(_)))
+        {
+            short.pop();
+        } else {
+            short.push(part);
+        }
+        short
+    })
 }
 
 /// Applies `a.b=value`: a TOML value, or else a string.

@@ -58,8 +58,10 @@ pub struct TrainSettings {
     pub max_grad_norm: f64,
     /// Steps from one validation to the next; the last step is always validated.
     pub eval_every_steps: u64,
-    /// Most tokens of one validation.
+    /// Most tokens of a validation on the way.
     pub eval_tokens: u64,
+    /// Most tokens of the last validation.
+    pub final_eval_tokens: u64,
     /// Steps from one checkpoint to the next; the last step is always saved.
     pub checkpoint_every_steps: u64,
     /// How many checkpoints stay; older ones are removed.

@@ -111,6 +111,7 @@ pub struct Trainer {
     grads: Vec<Tensor>,
     stream: BatchStream,
     validation: ValidationSet,
+    final_validation: ValidationSet,
     token_bytes: Vec<u32>,
     folder: PathBuf,
     metrics: MetricsFile,
@@ -157,6 +158,7 @@ impl Trainer {
             None => BatchStream::new(Arc::clone(data), seq_len, seed)?,
         };
         let validation = ValidationSet::new(Arc::clone(data), seq_len, settings.eval_tokens)?;
+        let final_validation = ValidationSet::new(Arc::clone(data), seq_len, settings.final_eval_tokens)?;
         let metrics_len = state.as_ref().map_or(0, |state| state.metrics_len);
         let mut metrics = MetricsFile::open(&folder.join("metrics.jsonl"), metrics_len)?;
         if let Some(state) = &state {
@@ -177,6 +179,7 @@ impl Trainer {
             grads,
             stream,
             validation,
+            final_validation,
             token_bytes,
             folder: folder.to_owned(),
             metrics,
@@ -324,9 +327,10 @@ impl Trainer {
     }
 
     fn validate(&mut self, on_event: &mut dyn FnMut(Event)) -> Result<Validation, TrainError> {
-        let rows = self.inputs.settings.micro_batch_rows;
-        let validation =
-            evaluate(&self.gpt, &*self.inputs.kernels, &self.validation, rows, &self.token_bytes);
+        let settings = &self.inputs.settings;
+        let set = if self.step == settings.steps { &self.final_validation } else { &self.validation };
+        let kernels = &*self.inputs.kernels;
+        let validation = evaluate(&self.gpt, kernels, set, settings.micro_batch_rows, &self.token_bytes);
         let (step, tokens, flops) = (self.step, self.tokens, self.flops());
         self.metrics.write(&Metric::Validation { step, tokens, flops, validation })?;
         on_event(Event::Validated { step, validation });

@@ -1,6 +1,6 @@
 //! One forward: a token's logits are the same bits however it is computed.
 
-use model::{Completion, Gpt, KvCache, Request, Sampler, Sampling, Tokens, generate};
+use model::{Completion, Finish, Gpt, KvCache, Request, Sampler, Sampling, Tokens, generate};
 use tensor::{Cpu, IGNORE_TARGET, Kernels};
 
 use crate::models::{
@@ -26,7 +26,7 @@ fn decoding_with_a_cache_equals_the_full_forward() {
         let (label, v, longest) = (label(&gpt), gpt.config().vocab_size, gpt.config().max_seq_len);
         // Slot 2 stays empty, and slots differ in length: one position, some, all that the model has.
         let texts = [text(&gpt, 29, 0), text(&gpt, longest, 1), Vec::new(), text(&gpt, 1, 2), text(&gpt, 18, 3)];
-        let full: Vec<Vec<f32>> = texts.iter().map(|text| logits_alone(&gpt, text)).collect();
+        let full = texts.each_ref().map(|text| if text.is_empty() { Vec::new() } else { logits_alone(&gpt, text) });
         let control = logits_alone(&gpt, &[&[texts[0][0] ^ 1], &texts[0][1..]].concat());
         assert_ne!(control[28 * v..], full[0][28 * v..], "{label}: the last token sees the first");
 
@@ -154,7 +154,8 @@ fn completions_do_not_depend_on_what_is_decoded_beside_them() {
     let plain = Sampling::default();
     let cut = Sampling { temperature: 0.8, top_k: 40, top_p: 0.9, ..Sampling::default() };
     let penalised = Sampling { repetition_penalty: 1.3, min_p: 0.02, ..Sampling::default() };
-    for mut gpt in models() {
+    let mut ends = Vec::new();
+    for gpt in models() {
         for settings in [[&greedy, &greedy, &greedy, &greedy], [&greedy, &plain, &cut, &penalised]] {
             // Ends differ: by length, by a full context, by a stop token where one comes.
             let longest = gpt.config().max_seq_len;
@@ -172,6 +173,7 @@ fn completions_do_not_depend_on_what_is_decoded_beside_them() {
             };
             let together = complete(&gpt, &Cpu::new(2), requests.clone());
             assert!(together.iter().map(|done| done.ids.len()).sum::<usize>() > 8, "{together:?}");
+            ends.extend(together.iter().map(|done| done.finish));
             let alone: Vec<Completion> = (requests.iter())
                 .flat_map(|request| complete(&gpt, &Cpu::new(1), vec![request.clone()]))
                 .collect();
@@ -196,7 +198,9 @@ fn completions_do_not_depend_on_what_is_decoded_beside_them() {
             let row = &all[(prompt.len() + i - 1) * v..][..v];
             assert!(row.iter().all(|&logit| logit <= row[id as usize]), "{}: token {i}", label(&gpt));
         }
-        let _ = gpt.params_mut();
+    }
+    for end in [Finish::Stop, Finish::Length, Finish::ContextFull] {
+        assert!(ends.contains(&end), "no completion ended by {end:?}");
     }
 }
 
@@ -233,7 +237,9 @@ fn packed_weights_change_no_bit_and_do_not_outlive_the_weights() {
     }
 }
 
-const SPLIT: f32 = 1.0;
+/// Relative to the largest gradient of the same parameter. Worst seen: 1.6e-6, the rounding of sums in another
+/// order. Dividing each micro-batch by its own number of targets errs by 0.1 and more.
+const SPLIT: f32 = 1e-5;
 
 #[test]
 fn micro_batches_add_up_to_the_gradient_of_the_batch() {

@@ -286,6 +286,27 @@ fn tile_height(isa: Isa) -> usize {
     }
 }
 
+/// Depth of the tile that [`multiply_in_cache`] repeats: both operands fit 20 KiB.
+const CACHED_DEPTH: usize = 112;
+/// FLOPs of one tile of [`multiply_in_cache`]; 12 rows are whole tiles of every set.
+pub(crate) const FLOPS_IN_CACHE: usize = 2 * 12 * NR * CACHED_DEPTH;
+
+/// Multiplies the same tiles `n_tiles` times: what the processor does when memory never makes it wait.
+pub(crate) fn multiply_in_cache(n_tiles: usize) {
+    let isa = Isa::current();
+    let height = tile_height(isa);
+    let (a, b) = ([0.5; 12 * CACHED_DEPTH], [0.5; NR * CACHED_DEPTH]);
+    let mut c = [0.0; 12 * NR];
+    for _ in 0..n_tiles {
+        for row in (0..12).step_by(height) {
+            let a = &a[row * CACHED_DEPTH..][..height * CACHED_DEPTH];
+            // SAFETY: `c` holds 12 rows of 32, and every height divides 12.
+            unsafe { multiply_tile(isa, height, a, &b, c.as_mut_ptr().add(row * NR), NR, NR, true) };
+        }
+    }
+    std::hint::black_box(&c);
+}
+
 /// Chooses the tile's code by its height.
 macro_rules! by_height {
     ($kernel:ident, $n_rows:expr, [$($height:literal),*], $args:tt) => {

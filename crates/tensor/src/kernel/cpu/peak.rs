@@ -2,29 +2,8 @@
 
 use std::time::Instant;
 
-use super::{Cpu, reduce::lane_sum};
+use super::{Cpu, gemm, reduce::lane_sum};
 use crate::isa::for_each_isa;
-
-/// Multiply-adds of one call of [`multiply_add`].
-const MULTIPLY_ADDS: usize = CHAINS * 16 * ROUNDS;
-/// Independent chains: enough to hide the latency of two units, few enough to stay in registers.
-const CHAINS: usize = 12;
-const ROUNDS: usize = 200_000;
-
-for_each_isa! {
-    /// Chains of fused multiply-adds in registers.
-    fn multiply_add(sums: &mut [[f32; 16]; CHAINS]) {
-        let mut local = *sums;
-        for _ in 0..ROUNDS {
-            for sum in &mut local {
-                for x in sum {
-                    *x = x.mul_add(0.999, 1e-3);
-                }
-            }
-        }
-        *sums = local;
-    }
-}
 
 for_each_isa! {
     fn sum(x: &[f32]) -> f32 {
@@ -33,17 +12,15 @@ for_each_isa! {
 }
 
 impl Cpu {
-    /// The most GFLOP/s that fused multiply-adds reach on all threads: best of five short runs.
+    /// The most GFLOP/s that fused multiply-adds reach on all threads: tiles of a product whose operands never
+    /// leave the first-level cache, best of five short runs.
     pub fn measured_peak_gflops(&self) -> f64 {
+        const TILES: usize = 4000;
         let n_threads = self.n_threads();
         let best = best_of_5(|| {
-            self.pool.for_each(n_threads, |_| {
-                let mut sums = [[1.0; 16]; CHAINS];
-                multiply_add(&mut sums);
-                std::hint::black_box(&sums);
-            });
+            self.pool.for_each(n_threads, |_| gemm::multiply_in_cache(TILES));
         });
-        (2 * MULTIPLY_ADDS * n_threads) as f64 / best / 1e9
+        (gemm::FLOPS_IN_CACHE * TILES * n_threads) as f64 / best / 1e9
     }
 
     /// GB/s at which all threads read memory that no cache holds: best of five passes over 256 MiB.

@@ -1,0 +1,185 @@
+//! The coordinate check: after a few steps, activations have the same scale at every width.
+//!
+//! Paper: <https://arxiv.org/abs/2203.03466>, appendix D.1.
+
+use model::{
+    Gpt, ModelConfig, Tokens,
+    scaling::{LearningRates, learning_rates},
+};
+use tensor::{Cpu, DType, Kernels, Rng, Tape, Tensor};
+use train::{Optimizer, OptimizerKind, TrainSettings, clip_coefficient};
+
+const WIDTHS: [usize; 3] = [64, 128, 256];
+static SEED: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+const LR_FRACTION: f64 = 0.1;
+const STEPS: u64 = 5;
+const VOCAB: usize = 61;
+const ROWS: usize = 4;
+const SEQ_LEN: usize = 48;
+
+fn config(d_model: usize) -> ModelConfig {
+    ModelConfig {
+        vocab_size: VOCAB,
+        max_seq_len: SEQ_LEN,
+        n_layers: 2,
+        d_model,
+        n_heads: d_model / 32,
+        n_kv_heads: d_model / 32,
+        d_head: 32,
+        d_ff: 2 * d_model,
+        rope_theta: 10_000.0,
+        norm_eps: 1e-6,
+        qk_norm: true,
+        tie_embeddings: false,
+    }
+}
+
+fn settings(optimizer: OptimizerKind, learning_rates: LearningRates) -> TrainSettings {
+    TrainSettings {
+        seed: 0,
+        steps: STEPS,
+        batch_rows: ROWS,
+        micro_batch_rows: ROWS,
+        seq_len: SEQ_LEN,
+        optimizer,
+        learning_rates,
+        warmup_steps: 0,
+        decay_steps: 0,
+        final_lr_fraction: 1.0,
+        weight_decay: 0.0,
+        embedding_weight_decay: 0.0,
+        beta1: 0.9,
+        beta2: 0.95,
+        adam_eps: 1e-10,
+        muon_momentum: 0.95,
+        max_grad_norm: 1.0,
+        eval_every_steps: 1,
+        eval_tokens: 1,
+        final_eval_tokens: 1,
+        checkpoint_every_steps: 1,
+        keep_checkpoints: 1,
+    }
+}
+
+/// Rows of a Markov chain: from each id, three others follow most of the time.
+fn batch(rng: &mut Rng) -> Vec<u32> {
+    let mut ids = Vec::new();
+    for _ in 0..ROWS {
+        let mut id = rng.below(VOCAB as u64);
+        for _ in 0..=SEQ_LEN {
+            ids.push(id as u32);
+            id = if rng.uniform() < 0.8 {
+                (7 * id + rng.below(3)) % VOCAB as u64
+            } else {
+                rng.below(VOCAB as u64)
+            };
+        }
+    }
+    ids
+}
+
+fn split(rows: &[u32]) -> (Tokens, Vec<u32>) {
+    let rows = || rows.chunks_exact(SEQ_LEN + 1);
+    let tokens = Tokens::packed(rows().flat_map(|row| &row[..SEQ_LEN]).copied().collect(), [SEQ_LEN; ROWS]);
+    (tokens, rows().flat_map(|row| &row[1..]).copied().collect())
+}
+
+/// Root mean square of the difference.
+fn rms(a: &[f32], b: &[f32]) -> f64 {
+    let sum: f64 = a.iter().zip(b).map(|(a, b)| f64::from(a - b).powi(2)).sum();
+    (sum / a.len() as f64).sqrt()
+}
+
+/// What is watched, on a batch that is not trained on; each is a root mean square.
+#[derive(Clone, Copy, Debug)]
+struct Scales {
+    /// Change of the final hidden vectors since initialisation.
+    hidden_change: f64,
+    /// Logits after training.
+    logits: f64,
+    /// Their change since initialisation.
+    logits_change: f64,
+}
+
+fn train(config: ModelConfig, kind: OptimizerKind, rates: LearningRates, seed: u64) -> Scales {
+    let kernels = Cpu::new(2);
+    let settings = settings(kind, rates);
+    let mut gpt = Gpt::new(config.clone(), seed);
+    let mut optimizer = Optimizer::new(&config, kind);
+    let mut rng = Rng::named(seed, "coordinate check");
+    let (held_out, _) = split(&batch(&mut rng));
+    let observe = |gpt: &Gpt| {
+        let mut tape = Tape::inference(&kernels);
+        let (hidden, head) = gpt.hidden(&mut tape, &held_out, None);
+        let logits = tape.linear(&hidden, &head);
+        (hidden.value().f32().to_vec(), logits.value().f32().to_vec())
+    };
+    let before = observe(&gpt);
+    for step in 1..=STEPS {
+        let (tokens, targets) = split(&batch(&mut rng));
+        let mut grads: Vec<Tensor> =
+            gpt.params().iter().map(|param| Tensor::zeros(param.shape(), DType::F32)).collect();
+        let mut tape = Tape::recording(&kernels);
+        let (loss, _) = gpt.loss(&mut tape, &tokens, &targets, 1.0 / targets.len() as f64);
+        tape.backward(&loss, Tensor::from_f32(&[1], vec![1.0]), &mut grads);
+        let scale = clip_coefficient(Optimizer::grad_norm(&kernels, &grads), settings.max_grad_norm);
+        optimizer.step(&kernels, &settings, gpt.params_mut(), &grads, scale, LR_FRACTION, step);
+    }
+    let after = observe(&gpt);
+    Scales {
+        hidden_change: rms(&after.0, &before.0),
+        logits: rms(&after.1, &vec![0.0; after.1.len()]),
+        logits_change: rms(&after.1, &before.1),
+    }
+}
+
+/// Slopes of ln(scale) against ln(width), by least squares.
+fn slopes(kind: OptimizerKind, rates: impl Fn(&ModelConfig) -> LearningRates) -> Scales {
+    let points = WIDTHS.map(|width| {
+        let config = config(width);
+        let rates = rates(&config);
+        ((width as f64).ln(), train(config, kind, rates, SEED.load(std::sync::atomic::Ordering::Relaxed)))
+    });
+    let slope = |scale: fn(&Scales) -> f64| {
+        let n = points.len() as f64;
+        let mean_x = points.iter().map(|(x, _)| x).sum::<f64>() / n;
+        let products = points.iter().map(|(x, scales)| (x - mean_x) * scale(scales).ln()).sum::<f64>();
+        products / points.iter().map(|(x, _)| (x - mean_x).powi(2)).sum::<f64>()
+    };
+    Scales {
+        hidden_change: slope(|s| s.hidden_change),
+        logits: slope(|s| s.logits),
+        logits_change: slope(|s| s.logits_change),
+    }
+}
+
+/// The rules, with rates of embedding, head and gains so small that only matrices move.
+fn matrices_alone(rates: LearningRates) -> LearningRates {
+    LearningRates { embedding: 1e-12, head: 1e-12, gain: 1e-12, ..rates }
+}
+
+#[test]
+fn explore() {
+    for seed in 0..3 {
+        SEED.store(seed, std::sync::atomic::Ordering::Relaxed);
+        for kind in [OptimizerKind::AdamW, OptimizerKind::Muon] {
+            let rules = |config: &ModelConfig| learning_rates(config, kind == OptimizerKind::Muon);
+            println!("SLOPE {kind:?} right {:.3?}", slopes(kind, rules));
+            println!("SLOPE {kind:?} matrices {:.3?}", slopes(kind, |c| matrices_alone(rules(c))));
+            let narrow = rules(&config(WIDTHS[0]));
+            println!("SLOPE {kind:?} naive {:.3?}", slopes(kind, |_| narrow));
+            println!(
+                "SLOPE {kind:?} naive head {:.3?}",
+                slopes(kind, |c| LearningRates { head: narrow.head, ..rules(c) })
+            );
+            println!("SLOPE {kind:?} naive matrices alone {:.3?}", slopes(kind, |_| matrices_alone(narrow)));
+            println!(
+                "SLOPE {kind:?} divided matrices alone {:.3?}",
+                slopes(kind, |c| matrices_alone(LearningRates {
+                    matrix: rules(c).matrix * 64.0 / c.d_model as f64,
+                    ..rules(c)
+                }))
+            );
+        }
+    }
+}

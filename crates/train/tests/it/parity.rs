@@ -1,0 +1,98 @@
+//! Ten optimizer steps against PyTorch's.
+
+use model::scaling::LearningRates;
+use tensor::{Cpu, DType, Kernels, Reference, Tape, Tensor};
+use train::{Optimizer, OptimizerKind, TrainSettings, clip_coefficient};
+
+use crate::fixture::{FILES, Fixture, check_close};
+
+const LOSS: f32 = 1.0;
+const GRAD_NORM: f32 = 1.0;
+const PARAM: f32 = 1.0;
+
+/// The fixture's settings: one rate for all that AdamW trains, another for what Muon trains.
+fn settings(fixture: &Fixture, kind: OptimizerKind, steps: u64, seq_len: usize) -> TrainSettings {
+    let json = fixture.json("optimizer");
+    let number = |path: &str| json.pointer(path).and_then(serde_json::Value::as_f64).expect("a number");
+    let name = match kind {
+        OptimizerKind::Muon => "muon",
+        OptimizerKind::AdamW => "adamw",
+    };
+    let adamw = number("/adamw/lr");
+    TrainSettings {
+        seed: 0,
+        steps,
+        batch_rows: 1,
+        micro_batch_rows: 1,
+        seq_len,
+        optimizer: kind,
+        learning_rates: LearningRates {
+            matrix: number(&format!("/{name}/lr")),
+            embedding: adamw,
+            head: adamw,
+            gain: adamw,
+        },
+        warmup_steps: 0,
+        decay_steps: 0,
+        final_lr_fraction: 1.0,
+        weight_decay: number(&format!("/{name}/weight_decay")),
+        embedding_weight_decay: number("/adamw/weight_decay"),
+        beta1: number("/adamw/beta1"),
+        beta2: number("/adamw/beta2"),
+        adam_eps: number("/adamw/eps"),
+        muon_momentum: number("/muon/momentum"),
+        max_grad_norm: number("/max_grad_norm"),
+        eval_every_steps: 1,
+        eval_tokens: 1,
+        final_eval_tokens: 1,
+        checkpoint_every_steps: 1,
+        keep_checkpoints: 1,
+    }
+}
+
+#[test]
+fn ten_steps_of_each_optimizer_match_pytorch() {
+    for file in FILES {
+        let fixture = Fixture::open(file);
+        let kinds: [(&str, &dyn Kernels); 3] =
+            [("1 thread", &Cpu::new(1)), ("2 threads", &Cpu::new(2)), ("reference", &Reference)];
+        for (kernel, kernels) in kinds {
+            for (name, kind) in [("adamw", OptimizerKind::AdamW), ("muon", OptimizerKind::Muon)] {
+                let what = |part: &str| format!("{file}, {kernel}, {name}: {part}");
+                let want = |part: &str| fixture.tensor(&format!("{name}.{part}"));
+                let n_steps = want("loss").len();
+                let n_tokens = fixture.integers("ids").len();
+                let settings = settings(&fixture, kind, n_steps as u64, fixture.config.max_seq_len);
+                settings.validate(&fixture.config).unwrap();
+                let batches = fixture.integers("step.ids").chunks_exact(n_tokens);
+                let batches = batches.zip(fixture.integers("step.targets").chunks_exact(n_tokens));
+
+                let mut gpt = fixture.gpt();
+                let mut optimizer = Optimizer::new(&fixture.config, kind);
+                let (mut losses, mut norms) = (Vec::new(), Vec::new());
+                for ((ids, targets), step) in batches.zip(1..) {
+                    let mut tape = Tape::recording(kernels);
+                    let (loss, _) = gpt.loss(&mut tape, &fixture.packed(ids), targets, 1.0 / n_tokens as f64);
+                    let mut grads: Vec<Tensor> =
+                        gpt.params().iter().map(|param| Tensor::zeros(param.shape(), DType::F32)).collect();
+                    tape.backward(&loss, Tensor::from_f32(&[1], vec![1.0]), &mut grads);
+                    let norm = Optimizer::grad_norm(kernels, &grads);
+                    let scale = clip_coefficient(norm, settings.max_grad_norm);
+                    let fraction = settings.schedule().fraction(step);
+                    optimizer.step(kernels, &settings, gpt.params_mut(), &grads, scale, fraction, step);
+                    losses.push(loss.value().f32()[0]);
+                    norms.push(norm as f32);
+                }
+                assert_eq!(losses.len(), 10, "{}", what("steps"));
+                let is_clipped = |norm: &f32| f64::from(*norm) > settings.max_grad_norm;
+                assert!(norms.iter().any(is_clipped) && !norms.iter().all(is_clipped), "{norms:?}");
+                check_close(&what("loss"), &losses, want("loss").f32(), LOSS);
+                check_close(&what("gradient norm"), &norms, want("grad_norm").f32(), GRAD_NORM);
+                for (spec, param) in fixture.config.params().iter().zip(gpt.params()) {
+                    let want = want(&format!("param.{}", spec.name));
+                    check_close(&what(&spec.name), param.f32(), want.f32(), PARAM);
+                }
+            }
+        }
+    }
+}
