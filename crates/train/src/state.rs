@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use data::Cursor;
 use model::{
-    Gpt,
+    Gpt, ModelConfig,
     checkpoint::{self, CheckpointError, SpecialIds},
 };
 use serde::{Deserialize, Serialize};
@@ -67,9 +67,10 @@ pub(crate) fn save(folder: &Path, parts: &Parts) -> Result<PathBuf, TrainError> 
     Ok(dir)
 }
 
-/// Reads weights, moments and the rest; the checkpoint must be of a run with these settings and data.
+/// Reads weights, moments and the rest; the checkpoint must be of a run with this shape, these settings and data.
 pub(crate) fn load(
     dir: &Path,
+    config: &ModelConfig,
     settings: &TrainSettings,
     data_fingerprint: &str,
     optimizer: &mut Optimizer,
@@ -99,6 +100,10 @@ pub(crate) fn load(
         let (found, expected) = first_difference(&state.settings, settings);
         return Err(other("the settings", found, expected));
     }
+    if gpt.config() != config {
+        let (found, expected) = first_difference(gpt.config(), config);
+        return Err(other("the model", found, expected));
+    }
     let path = dir.join("state/optimizer.safetensors");
     let mut tensors = checkpoint::read_tensors(&path)?;
     for (name, moment) in optimizer.tensors_mut() {
@@ -109,9 +114,9 @@ pub(crate) fn load(
     Ok((gpt, state))
 }
 
-/// The first setting in which two runs differ, as `name = value` of each.
-fn first_difference(a: &TrainSettings, b: &TrainSettings) -> (String, String) {
-    let table = |settings| match serde_json::to_value(settings).expect("plain data is valid JSON") {
+/// The first field in which two runs differ, as `name = value` of each.
+fn first_difference<T: Serialize>(a: &T, b: &T) -> (String, String) {
+    let table = |fields| match serde_json::to_value(fields).expect("plain data is valid JSON") {
         serde_json::Value::Object(table) => table,
         other => unreachable!("a struct is an object, found {other}"),
     };

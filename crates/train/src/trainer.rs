@@ -118,6 +118,8 @@ pub struct Trainer {
     step: u64,
     tokens: u64,
     elapsed_s: f64,
+    /// The last one made here, and after which step.
+    last_validation: Option<(u64, Validation)>,
     loss_spikes: SpikeDetector,
     grad_spikes: SpikeDetector,
 }
@@ -145,7 +147,7 @@ impl Trainer {
 
         let mut optimizer = Optimizer::new(config, settings.optimizer);
         let resumed = match latest_checkpoint(&checkpoints)? {
-            Some(dir) => Some(state::load(&dir, settings, data.fingerprint(), &mut optimizer)?),
+            Some(dir) => Some(state::load(&dir, config, settings, data.fingerprint(), &mut optimizer)?),
             None => None,
         };
         let (gpt, state) = match resumed {
@@ -186,6 +188,7 @@ impl Trainer {
             step,
             tokens,
             elapsed_s,
+            last_validation: None,
             loss_spikes,
             grad_spikes,
         })
@@ -207,12 +210,12 @@ impl Trainer {
     /// If the loss or a gradient is not finite, or a file cannot be written. The last checkpoint stays.
     pub fn run(&mut self, stop: &AtomicBool, on_event: &mut dyn FnMut(Event)) -> Result<Outcome, TrainError> {
         let settings = self.inputs.settings.clone();
-        let mut last_validation = None;
+        // A checkpoint is written before the validation of its step: what came between them is made up here.
+        self.validate_if_due(on_event)?;
         while self.step < settings.steps {
             self.take_step(on_event)?;
             let is_last = self.step == settings.steps;
             let is_stopped = stop.load(Ordering::Relaxed) && !is_last;
-            let is_eval = is_last || self.step.is_multiple_of(settings.eval_every_steps);
             // Save before evaluating: a failure there must not cost the run.
             if is_last || is_stopped || self.step.is_multiple_of(settings.checkpoint_every_steps) {
                 let dir = self.save()?;
@@ -221,15 +224,9 @@ impl Trainer {
             if is_stopped {
                 return Ok(Outcome::Stopped { step: self.step });
             }
-            if is_eval {
-                last_validation = Some(self.validate(on_event)?);
-            }
+            self.validate_if_due(on_event)?;
         }
-        // A run that was stopped between its last checkpoint and its last validation makes it up here.
-        let validation = match last_validation {
-            Some(validation) => validation,
-            None => self.validate(on_event)?,
-        };
+        let (_, validation) = self.last_validation.expect("the last step is always validated");
         self.metrics.sync()?;
         let config = self.gpt.config();
         let summary = Summary {
@@ -326,15 +323,22 @@ impl Trainer {
         loss
     }
 
-    fn validate(&mut self, on_event: &mut dyn FnMut(Event)) -> Result<Validation, TrainError> {
+    /// Validates the step at hand, if it is one to be validated and was not yet.
+    fn validate_if_due(&mut self, on_event: &mut dyn FnMut(Event)) -> Result<(), TrainError> {
         let settings = &self.inputs.settings;
+        let is_eval = self.step > 0 && self.step.is_multiple_of(settings.eval_every_steps);
+        let is_made = self.last_validation.is_some_and(|(step, _)| step == self.step);
+        if is_made || !(is_eval || self.step == settings.steps) {
+            return Ok(());
+        }
         let set = if self.step == settings.steps { &self.final_validation } else { &self.validation };
         let kernels = &*self.inputs.kernels;
         let validation = evaluate(&self.gpt, kernels, set, settings.micro_batch_rows, &self.token_bytes);
         let (step, tokens, flops) = (self.step, self.tokens, self.flops());
         self.metrics.write(&Metric::Validation { step, tokens, flops, validation })?;
+        self.last_validation = Some((step, validation));
         on_event(Event::Validated { step, validation });
-        Ok(validation)
+        Ok(())
     }
 
     fn save(&mut self) -> Result<PathBuf, TrainError> {

@@ -25,8 +25,10 @@ fn decoding_with_a_cache_equals_the_full_forward() {
     for gpt in models() {
         let (label, v, longest) = (label(&gpt), gpt.config().vocab_size, gpt.config().max_seq_len);
         // Slot 2 stays empty, and slots differ in length: one position, some, all that the model has.
-        let texts = [text(&gpt, 29, 0), text(&gpt, longest, 1), Vec::new(), text(&gpt, 1, 2), text(&gpt, 18, 3)];
-        let full = texts.each_ref().map(|text| if text.is_empty() { Vec::new() } else { logits_alone(&gpt, text) });
+        let texts =
+            [text(&gpt, 29, 0), text(&gpt, longest, 1), Vec::new(), text(&gpt, 1, 2), text(&gpt, 18, 3)];
+        let full =
+            texts.each_ref().map(|text| if text.is_empty() { Vec::new() } else { logits_alone(&gpt, text) });
         let control = logits_alone(&gpt, &[&[texts[0][0] ^ 1], &texts[0][1..]].concat());
         assert_ne!(control[28 * v..], full[0][28 * v..], "{label}: the last token sees the first");
 
@@ -40,14 +42,19 @@ fn decoding_with_a_cache_equals_the_full_forward() {
                     &texts[slot][at..at.saturating_add(piece).min(texts[slot].len())]
                 };
                 // Slots come in an order that is not theirs, and those that are done drop out.
-                let news: Vec<(usize, &[u32])> =
-                    [3, 0, 4, 2, 1].map(|slot| (slot, next(slot))).into_iter().filter(|new| !new.1.is_empty()).collect();
+                let news: Vec<(usize, &[u32])> = [3, 0, 4, 2, 1]
+                    .map(|slot| (slot, next(slot)))
+                    .into_iter()
+                    .filter(|new| !new.1.is_empty())
+                    .collect();
                 if news.is_empty() {
                     break;
                 }
                 let places: Vec<(usize, usize)> = news
                     .iter()
-                    .flat_map(|&(slot, new)| (cache.len(slot)..cache.len(slot) + new.len()).map(move |at| (slot, at)))
+                    .flat_map(|&(slot, new)| {
+                        (cache.len(slot)..cache.len(slot) + new.len()).map(move |at| (slot, at))
+                    })
                     .collect();
                 let tokens = Tokens::continued(&cache, news);
                 let rows: Vec<usize> = (0..tokens.len()).collect();
@@ -275,7 +282,12 @@ fn micro_batches_add_up_to_the_gradient_of_the_batch() {
                     assert!(largest > 0.0, "{} has a gradient", spec.name);
                     for (got, want) in split_sum.f32().iter().zip(whole.f32()) {
                         let error = (got - want).abs() / largest;
-                        assert!(error <= SPLIT, "{}, {}, {split:?}: off by {error:.1e}", label(&gpt), spec.name);
+                        assert!(
+                            error <= SPLIT,
+                            "{}, {}, {split:?}: off by {error:.1e}",
+                            label(&gpt),
+                            spec.name
+                        );
                         worst = worst.max(error);
                     }
                 }

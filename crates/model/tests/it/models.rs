@@ -38,7 +38,8 @@ fn even() -> ModelConfig {
 
 /// Both shapes, with and without QK-norm, tied and untied.
 pub(crate) fn models() -> Vec<Gpt> {
-    let switch = |config: ModelConfig, qk_norm, tie_embeddings| ModelConfig { qk_norm, tie_embeddings, ..config };
+    let switch =
+        |config: ModelConfig, qk_norm, tie_embeddings| ModelConfig { qk_norm, tie_embeddings, ..config };
     [
         switch(odd(), true, false),
         switch(odd(), false, true),

@@ -48,7 +48,10 @@ fn a_stale_or_foreign_fixture_names_the_script_that_writes_it() {
     let fresh = std::fs::read(path).unwrap();
     let refusal = |bytes: Result<Vec<u8>, String>| {
         let message = Fixture::read("f", bytes).err().expect("it is refused");
-        assert!(message.ends_with("hint: write it again with `python tools/reference/gpt_tiny.py`"), "{message}");
+        assert!(
+            message.ends_with("hint: write it again with `python tools/reference/gpt_tiny.py`"),
+            "{message}"
+        );
         message
     };
     let edited = |from: &str, to: &str| {
@@ -58,7 +61,9 @@ fn a_stale_or_foreign_fixture_names_the_script_that_writes_it() {
         bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
         refusal(Ok(bytes))
     };
-    assert!(edited(r#""format_version":"1""#, r#""format_version":"0""#).contains("format_version 1, found 0"));
+    assert!(
+        edited(r#""format_version":"1""#, r#""format_version":"0""#).contains("format_version 1, found 0")
+    );
     assert!(edited("reference/gpt_tiny.py", "reference/gpt_huge.py").contains("gpt_tiny.py, found tools"));
     assert!(edited("n_heads", "m_heads").contains("expected a model's config, found"));
     assert!(refusal(Ok(fresh[..1000].to_vec())).contains("expected a safetensors file"));
@@ -90,9 +95,11 @@ fn a_slightly_wrong_model_is_seen() {
                 got.iter().zip(want).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
             };
             let of_logits = worst(logits.f32(), fixture.tensor("logits").f32());
-            let of_grads = fixture.config.params().iter().zip(&grads).map(|(spec, grad)| {
-                worst(grad.f32(), fixture.tensor(&format!("grad.{}", spec.name)).f32())
-            });
+            let specs = fixture.config.params();
+            let of_grads = specs
+                .iter()
+                .zip(&grads)
+                .map(|(spec, grad)| worst(grad.f32(), fixture.tensor(&format!("grad.{}", spec.name)).f32()));
             let of_grads = of_grads.fold(0.0, f32::max);
             println!("{file}, wrong {what}: logits {of_logits:.1e}, gradients {of_grads:.1e}");
             assert!(of_logits > LOGITS && of_grads > GRADIENT, "{file}: a wrong {what} passes");

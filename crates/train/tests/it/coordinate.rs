@@ -1,18 +1,24 @@
 //! The coordinate check: after a few steps, activations have the same scale at every width.
 //!
-//! Paper: <https://arxiv.org/abs/2203.03466>, appendix D.1.
+//! Paper: <https://arxiv.org/abs/2203.03466>, appendix D.1. Differs: the final hidden vectors are normed, so their
+//! change is watched instead of their size. Only untied heads are: the logit of a tied model's own input token
+//! begins at `0.1·√C`, so it moves with width before any step.
 
 use model::{
     Gpt, ModelConfig, Tokens,
     scaling::{LearningRates, learning_rates},
 };
-use tensor::{Cpu, DType, Kernels, Rng, Tape, Tensor};
+use tensor::{Cpu, DType, Rng, Tape, Tensor};
 use train::{Optimizer, OptimizerKind, TrainSettings, clip_coefficient};
 
 const WIDTHS: [usize; 3] = [64, 128, 256];
-static SEED: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
-const LR_FRACTION: f64 = 0.1;
 const STEPS: u64 = 5;
+/// As in a warmup: at the peak, five steps learn so much that the loss itself holds scales together.
+const LR_FRACTION: f64 = 0.1;
+const SEED: u64 = 0;
+/// Largest slope of ln(scale) against ln(width). Worst seen over three seeds: 0.13; the smallest that a broken rule
+/// gave: 0.44 (0.62 to 1.02 with this seed), where theory says 1.
+const BAND: f64 = 0.25;
 const VOCAB: usize = 61;
 const ROWS: usize = 4;
 const SEQ_LEN: usize = 48;
@@ -138,7 +144,7 @@ fn slopes(kind: OptimizerKind, rates: impl Fn(&ModelConfig) -> LearningRates) ->
     let points = WIDTHS.map(|width| {
         let config = config(width);
         let rates = rates(&config);
-        ((width as f64).ln(), train(config, kind, rates, SEED.load(std::sync::atomic::Ordering::Relaxed)))
+        ((width as f64).ln(), train(config, kind, rates, SEED))
     });
     let slope = |scale: fn(&Scales) -> f64| {
         let n = points.len() as f64;
@@ -159,27 +165,43 @@ fn matrices_alone(rates: LearningRates) -> LearningRates {
 }
 
 #[test]
-fn explore() {
-    for seed in 0..3 {
-        SEED.store(seed, std::sync::atomic::Ordering::Relaxed);
-        for kind in [OptimizerKind::AdamW, OptimizerKind::Muon] {
-            let rules = |config: &ModelConfig| learning_rates(config, kind == OptimizerKind::Muon);
-            println!("SLOPE {kind:?} right {:.3?}", slopes(kind, rules));
-            println!("SLOPE {kind:?} matrices {:.3?}", slopes(kind, |c| matrices_alone(rules(c))));
-            let narrow = rules(&config(WIDTHS[0]));
-            println!("SLOPE {kind:?} naive {:.3?}", slopes(kind, |_| narrow));
-            println!(
-                "SLOPE {kind:?} naive head {:.3?}",
-                slopes(kind, |c| LearningRates { head: narrow.head, ..rules(c) })
-            );
-            println!("SLOPE {kind:?} naive matrices alone {:.3?}", slopes(kind, |_| matrices_alone(narrow)));
-            println!(
-                "SLOPE {kind:?} divided matrices alone {:.3?}",
-                slopes(kind, |c| matrices_alone(LearningRates {
-                    matrix: rules(c).matrix * 64.0 / c.d_model as f64,
-                    ..rules(c)
-                }))
-            );
+fn activations_keep_their_scale_at_every_width() {
+    for kind in [OptimizerKind::AdamW, OptimizerKind::Muon] {
+        let rules = |config: &ModelConfig| learning_rates(config, kind == OptimizerKind::Muon);
+        let Scales { hidden_change, logits, logits_change } = slopes(kind, rules);
+        for (what, slope) in
+            [("hidden change", hidden_change), ("logits", logits), ("change of logits", logits_change)]
+        {
+            println!("{kind:?}: slope of {what} {slope:.3}");
+            assert!(slope.abs() <= BAND, "{kind:?}: {what} grow like width^{slope:.3}");
         }
+        // Where all move together, the fastest hides the others.
+        let slope = slopes(kind, |config| matrices_alone(rules(config))).hidden_change;
+        println!("{kind:?}, matrices alone: slope of hidden change {slope:.3}");
+        assert!(slope.abs() <= BAND, "{kind:?}, matrices alone: hidden change grows like width^{slope:.3}");
     }
+}
+
+/// The check sees each rule that is left out.
+#[test]
+fn rates_that_break_a_rule_are_seen() {
+    let broken = |what: &str, slope: f64| {
+        println!("{what}: slope {slope:.3}");
+        assert!(slope.abs() > BAND, "{what} passes with a slope of {slope:.3}");
+    };
+    let narrow = learning_rates(&config(WIDTHS[0]), false);
+    let naive = slopes(OptimizerKind::AdamW, |_| narrow);
+    broken("AdamW, nothing divided by the width: hidden change", naive.hidden_change);
+    broken("AdamW, nothing divided by the width: logits", naive.logits);
+    broken("AdamW, nothing divided by the width: change of logits", naive.logits_change);
+
+    let rules = |config: &ModelConfig| learning_rates(config, true);
+    let head = slopes(OptimizerKind::Muon, |c| LearningRates { head: narrow.head, ..rules(c) });
+    broken("Muon, head not divided by the width: change of logits", head.logits_change);
+    let divided = slopes(OptimizerKind::Muon, |config| {
+        let rates = rules(config);
+        let matrix = rates.matrix * WIDTHS[0] as f64 / config.d_model as f64;
+        matrices_alone(LearningRates { matrix, ..rates })
+    });
+    broken("Muon, matrices divided by the width: hidden change", divided.hidden_change);
 }

@@ -1,19 +1,26 @@
 //! Threads, and memory that kernels reuse from call to call.
 
+mod workers;
+
 use std::{
     marker::PhantomData,
     sync::{Mutex, PoisonError},
 };
 
-use rayon::prelude::*;
+use workers::Workers;
 
 /// Runs the tasks of one op. Which thread takes which task is left open: tasks write to disjoint places, and no
 /// result depends on their order.
-#[derive(Debug)]
 pub(crate) struct Pool {
-    /// `None`: everything runs on the caller's thread.
-    threads: Option<rayon::ThreadPool>,
+    /// Besides the caller's thread, which works too.
+    workers: Workers,
     scratch: Mutex<Vec<Vec<f32>>>,
+}
+
+impl std::fmt::Debug for Pool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pool").field("n_threads", &self.n_threads()).finish_non_exhaustive()
+    }
 }
 
 impl Pool {
@@ -23,28 +30,24 @@ impl Pool {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             n => n,
         };
-        let builder = rayon::ThreadPoolBuilder::new().num_threads(n_threads);
-        // Without threads of its own the pool still computes, on the caller's.
-        let threads = if n_threads > 1 { builder.build().ok() } else { None };
-        Self { threads, scratch: Mutex::new(Vec::new()) }
+        Self { workers: Workers::new(n_threads - 1), scratch: Mutex::new(Vec::new()) }
     }
 
     pub(crate) fn n_threads(&self) -> usize {
-        self.threads.as_ref().map_or(1, rayon::ThreadPool::current_num_threads)
+        self.workers.len() + 1
     }
 
     /// Calls `task(0)`, …, `task(n_tasks − 1)`, in any order and on any thread.
-    pub(crate) fn for_each(&self, n_tasks: usize, task: impl Fn(usize) + Send + Sync) {
-        match &self.threads {
-            Some(threads) if n_tasks > 1 => {
-                threads.install(|| (0..n_tasks).into_par_iter().with_max_len(1).for_each(task));
-            }
-            _ => (0..n_tasks).for_each(task),
+    pub(crate) fn for_each(&self, n_tasks: usize, task: impl Fn(usize) + Sync) {
+        if n_tasks > 1 && self.workers.len() > 0 {
+            self.workers.run(n_tasks, &task);
+        } else {
+            (0..n_tasks).for_each(task);
         }
     }
 
     /// Cuts `0..len` in ranges of `chunk` and calls `task(start, len)` for each.
-    pub(crate) fn for_each_chunk(&self, len: usize, chunk: usize, task: impl Fn(usize, usize) + Send + Sync) {
+    pub(crate) fn for_each_chunk(&self, len: usize, chunk: usize, task: impl Fn(usize, usize) + Sync) {
         self.for_each(len.div_ceil(chunk), |i| task(i * chunk, chunk.min(len - i * chunk)));
     }
 
