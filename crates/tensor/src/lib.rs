@@ -20,6 +20,7 @@
 mod isa;
 pub mod kernel;
 mod mapped;
+mod memory;
 mod op;
 mod rng;
 mod slice;

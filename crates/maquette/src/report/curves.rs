@@ -1,9 +1,11 @@
 //! The figures of a training run, from its metrics.
 
+use model::scaling::LearningRates;
+
 use super::axis::{Axis, Scale};
 use super::number::{grouped, significant, with_margin};
 use super::plot::{Mark, Plot, Point, Series};
-use super::read::{Metrics, Train, Validation};
+use super::read::{Metrics, Spiked, Step, Validated, loss_margin};
 
 /// Points of a smooth curve that the page keeps; more cannot be told apart on a screen.
 const MAX_POINTS: usize = 500;
@@ -16,57 +18,35 @@ pub(super) fn figures(metrics: &Metrics) -> Vec<Plot> {
 }
 
 fn loss(metrics: &Metrics) -> Plot {
-    let train = &metrics.train;
-    let points = column(train, |line| line.tokens as f64, |line| line.loss_nats);
-    let validation = validation_points(metrics, |line| line.tokens as f64);
+    let steps = &metrics.steps;
+    let points = column(steps, |line| line.tokens as f64, |line| line.loss_nats);
     let tokens_at = |step: u64| {
-        let line = train.get(train.partition_point(|line| line.step < step))?;
+        let line = steps.get(steps.partition_point(|line| line.step < step))?;
         Some(line.tokens as f64)
     };
-    let spikes: Vec<Point> = metrics
-        .spikes
-        .iter()
-        .filter_map(|spike| {
-            Some(Point {
-                x: tokens_at(spike.step)?,
-                y: spike.loss_nats,
-                low: f64::NAN,
-                high: f64::NAN,
-                note: format!(
-                    "step {}: {} nats, z = {}",
-                    spike.step,
-                    significant(spike.loss_nats, 4),
-                    significant(spike.z, 2)
-                ),
-            })
-        })
-        .collect();
+    let mut above = validations(metrics, |line| line.tokens as f64);
+    above.extend(spikes(metrics, "loss_nats", tokens_at));
+    let resumed: Vec<f64> = metrics.resumed.iter().filter_map(|step| tokens_at(*step)).collect();
+    if !resumed.is_empty() {
+        above.push(Series { label: "resumed".to_owned(), tone: 5, mark: Mark::Rules(resumed) });
+    }
     // The steep start would take half of the height; the next figure shows it.
-    let shown = validation.iter().flat_map(|p| [p.low, p.high, p.y]).chain(spikes.iter().map(|p| p.y));
-    let (low, high) = shown
+    let (low, high) = (above.iter().flat_map(|series| series.mark.ys()))
         .chain([quantile(&points, 0.0), quantile(&points, 0.97)])
-        .filter(|v| v.is_finite())
         .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
     let room = (0.05 * (high - low)).max(1e-3);
     let n_above = points.iter().filter(|(_, y)| *y > high + room).count();
 
-    let mut caption = smoothing_note(train.len());
+    let mut caption = smoothing_note(steps.len());
     if n_above > 0 {
         caption += &format!(
             " {} of {} steps lie above the frame.",
             grouped(n_above as u64),
-            grouped(train.len() as u64)
+            grouped(steps.len() as u64)
         );
     }
     let mut series = noisy(&points, "training", 1);
-    series.push(points_series("validation, 95 % interval", 2, validation));
-    if !spikes.is_empty() {
-        series.push(points_series("spike", 4, spikes));
-    }
-    let resumed: Vec<f64> = metrics.resumed.iter().filter_map(|step| tokens_at(*step)).collect();
-    if !resumed.is_empty() {
-        series.push(Series { label: "resumed".to_owned(), tone: 5, mark: Mark::Rules(resumed) });
-    }
+    series.extend(above);
     Plot {
         title: "Loss",
         caption,
@@ -78,13 +58,13 @@ fn loss(metrics: &Metrics) -> Plot {
 }
 
 fn scaling(metrics: &Metrics) -> Plot {
-    let points = column(&metrics.train, |line| line.flops, |line| line.loss_nats);
+    let points = column(&metrics.steps, |line| line.flops, |line| line.loss_nats);
     let means = averaged(&log_stretches(&points, 200));
     let mut series = vec![
         behind(&points, &log_stretches(&points, MAX_POINTS), "training", 1),
         Series { label: "training, mean".to_owned(), tone: 1, mark: Mark::Line(means) },
     ];
-    series.push(points_series("validation, 95 % interval", 2, validation_points(metrics, |line| line.flops)));
+    series.extend(validations(metrics, |line| line.flops));
     Plot {
         title: "Loss against compute",
         caption: "The whole run; the strong line averages over equal lengths of the axis.".to_owned(),
@@ -96,26 +76,26 @@ fn scaling(metrics: &Metrics) -> Plot {
 }
 
 fn rates(metrics: &Metrics) -> Plot {
-    let train = &metrics.train;
-    let mut names: Vec<&String> = train.iter().flat_map(|line| line.lr.keys()).collect();
-    names.sort();
-    names.dedup();
-    let peak =
-        |name: &String| train.iter().filter_map(|line| line.lr.get(name)).fold(0.0, |a: f64, b| a.max(*b));
-    let peaks: Vec<f64> = names.iter().map(|name| peak(name)).filter(|peak| *peak > 0.0).collect();
-    let (least, most) =
-        peaks.iter().fold((f64::INFINITY, 0.0), |(a, b): (f64, f64), p| (a.min(*p), b.max(*p)));
+    let roles: [(&str, fn(&LearningRates) -> f64); 4] = [
+        ("matrix", |lr| lr.matrix),
+        ("embedding", |lr| lr.embedding),
+        ("head", |lr| lr.head),
+        ("gain", |lr| lr.gain),
+    ];
+    let steps = &metrics.steps;
+    let peaks = roles.map(|(_, rate)| steps.iter().map(|line| rate(&line.lr)).fold(0.0, f64::max));
+    let most = peaks.into_iter().fold(0.0, f64::max);
+    let least = peaks.into_iter().filter(|peak| *peak > 0.0).fold(most, f64::min);
     // On one linear axis a group at a twentieth of another is a flat line.
     let scale = if most > 20.0 * least { Scale::Log } else { Scale::Linear };
-    let series = names.iter().zip(1..).map(|(name, tone)| {
-        let rate = |line: &Train| line.lr.get(*name).copied().unwrap_or(f64::NAN);
-        let points = column(train, |line| line.step as f64, rate);
-        Series { label: (*name).clone(), tone: (tone - 1) % 6 + 1, mark: Mark::Line(sampled(&points)) }
+    let series = roles.iter().zip(1..).map(|((name, rate), tone)| {
+        let points = column(steps, |line| line.step as f64, |line| rate(&line.lr));
+        Series { label: (*name).to_owned(), tone, mark: Mark::Line(sampled(&points)) }
     });
     Plot {
         title: "Learning rates",
-        caption: "By parameter group.".to_owned(),
-        x: steps(train),
+        caption: "By role of the parameters.".to_owned(),
+        x: step_axis(steps),
         y: Axis { label: "learning rate", scale, range: None },
         series: series.collect(),
         is_wide: false,
@@ -123,49 +103,70 @@ fn rates(metrics: &Metrics) -> Plot {
 }
 
 fn gradients(metrics: &Metrics) -> Plot {
-    let points = column(&metrics.train, |line| line.step as f64, |line| line.grad_norm);
+    let points = column(&metrics.steps, |line| line.step as f64, |line| line.grad_norm);
+    let mut series = noisy(&points, "gradient norm", 6);
+    series.extend(spikes(metrics, "grad_norm", |step| Some(step as f64)));
     Plot {
         title: "Gradient norm",
-        caption: smoothing_note(points.len()),
-        x: steps(&metrics.train),
+        caption: format!("Before clipping. {}", smoothing_note(points.len())),
+        x: step_axis(&metrics.steps),
         y: Axis::log("Euclidean norm"),
-        series: noisy(&points, "gradient norm", 6),
+        series,
         is_wide: false,
     }
 }
 
 fn speed(metrics: &Metrics) -> Plot {
-    let points = column(&metrics.train, |line| line.step as f64, |line| line.tokens_per_second);
+    let points = column(&metrics.steps, |line| line.step as f64, |line| line.tokens_per_second);
     Plot {
         title: "Speed",
         caption: smoothing_note(points.len()),
-        x: steps(&metrics.train),
+        x: step_axis(&metrics.steps),
         y: Axis::linear("tokens per second"),
         series: noisy(&points, "tokens per second", 3),
         is_wide: false,
     }
 }
 
-fn validation_points(metrics: &Metrics, x: impl Fn(&Validation) -> f64) -> Vec<Point> {
-    let point = |line: &Validation| {
-        let (y, margin) = (line.score.loss_nats, line.score.loss_margin());
+/// The validations on as much text as the last one, and apart from them those on another amount: the noise of
+/// the two is not the same.
+fn validations(metrics: &Metrics, x: impl Fn(&Validated) -> f64) -> Vec<Series> {
+    let Some(last) = metrics.validations.last() else { return Vec::new() };
+    let n_tokens = |line: &&Validated| line.validation.n_tokens;
+    let (alike, others): (Vec<_>, Vec<_>) =
+        metrics.validations.iter().partition(|line| n_tokens(line) == n_tokens(&last));
+    let point = |line: &&Validated| {
+        let (y, margin) = (line.validation.loss_nats, loss_margin(&line.validation));
         let (value, error) = with_margin(y, margin);
-        let note = format!("step {}: {value} ± {error} nats per token", line.step);
+        let n = grouped(n_tokens(line));
+        let note = format!("step {}: {value} ± {error} nats per token, n = {n} tokens", line.step);
         Point { x: x(line), y, low: y - margin, high: y + margin, note }
     };
-    metrics.validation.iter().map(point).collect()
+    let series = |lines: &[&Validated], tone: usize| {
+        let (least, most) = (lines.iter().map(n_tokens).min()?, lines.iter().map(n_tokens).max()?);
+        let n = if least == most { grouped(least) } else { format!("{} to {}", grouped(least), grouped(most)) };
+        let label = format!("validation, 95 % interval, n = {n} tokens");
+        Some(Series { label, tone, mark: Mark::Points(lines.iter().map(point).collect()) })
+    };
+    [series(&others, 2), series(&alike, if others.is_empty() { 2 } else { 3 })].into_iter().flatten().collect()
 }
 
-fn steps(train: &[Train]) -> Axis {
-    Axis::linear("step").over(0.0, train.last().map_or(1.0, |line| line.step as f64))
+/// The spikes `of` one quantity, if there are such.
+fn spikes(metrics: &Metrics, of: &str, x: impl Fn(u64) -> Option<f64>) -> Option<Series> {
+    let point = |Spiked { step, spike, .. }: &Spiked| {
+        let note = format!("step {step}: {}, z = {}", significant(spike.value, 4), significant(spike.z, 3));
+        Some(Point { x: x(*step)?, y: spike.value, low: f64::NAN, high: f64::NAN, note })
+    };
+    let points: Vec<Point> = metrics.spikes.iter().filter(|spike| spike.of == of).filter_map(point).collect();
+    (!points.is_empty()).then(|| Series { label: "spike".to_owned(), tone: 4, mark: Mark::Points(points) })
 }
 
-fn points_series(label: &str, tone: usize, points: Vec<Point>) -> Series {
-    Series { label: label.to_owned(), tone, mark: Mark::Points(points) }
+fn step_axis(steps: &[Step]) -> Axis {
+    Axis::linear("step").over(0.0, steps.last().map_or(1.0, |line| line.step as f64))
 }
 
-fn column(train: &[Train], x: impl Fn(&Train) -> f64, y: impl Fn(&Train) -> f64) -> Vec<(f64, f64)> {
-    train.iter().map(|line| (x(line), y(line))).collect()
+fn column(steps: &[Step], x: impl Fn(&Step) -> f64, y: impl Fn(&Step) -> f64) -> Vec<(f64, f64)> {
+    steps.iter().map(|line| (x(line), y(line))).collect()
 }
 
 /// The values step by step or as their range, and their running mean over it.
@@ -199,24 +200,21 @@ fn window(n: usize) -> usize {
     n / 100 * 2 + 1
 }
 
-/// Centred running mean. NaN counts as absent. Where the window does not fit it shrinks on both sides at the
-/// start, since a one-sided mean is off where the curve is steep; at the end the line stops, since a mean over
-/// few values is noise.
+/// Centred running mean. Where the window does not fit it shrinks on both sides at the start, since a one-sided
+/// mean is off where the curve is steep; at the end the line stops, since a mean over few values is noise.
 fn smoothed(points: &[(f64, f64)], window: usize) -> Vec<(f64, f64)> {
     let half = window / 2;
     // Sums from the start, so that the cost does not grow with the window.
-    let sums: Vec<(f64, f64)> = std::iter::once((0.0, 0.0))
-        .chain(points.iter().scan((0.0, 0.0), |(sum, n), (_, y)| {
-            if y.is_finite() {
-                (*sum, *n) = (*sum + y, *n + 1.0);
-            }
-            Some((*sum, *n))
+    let sums: Vec<f64> = std::iter::once(0.0)
+        .chain(points.iter().scan(0.0, |sum, (_, y)| {
+            *sum += y;
+            Some(*sum)
         }))
         .collect();
     let mean = |(i, (x, _)): (usize, &(f64, f64))| {
         let reach = half.min(i);
-        let (from, to) = (sums[i - reach], sums.get(i + reach + 1)?);
-        Some((*x, (to.0 - from.0) / (to.1 - from.1)))
+        let sum = sums.get(i + reach + 1)? - sums[i - reach];
+        Some((*x, sum / (2 * reach + 1) as f64))
     };
     points.iter().enumerate().map_while(mean).collect()
 }
@@ -239,30 +237,26 @@ fn log_stretches(points: &[(f64, f64)], n_max: usize) -> Vec<&[(f64, f64)]> {
     points.chunk_by(|a, b| place(a.0) == place(b.0)).collect()
 }
 
-/// `(x, least, most)` of each stretch; one without a number is left out.
+/// `(x, least, most)` of each stretch.
 fn ranges(stretches: &[&[(f64, f64)]]) -> Vec<(f64, f64, f64)> {
     let range = |stretch: &&[(f64, f64)]| {
-        let finite = || stretch.iter().map(|(_, y)| *y).filter(|y| y.is_finite());
-        let (low, high) = (finite().reduce(f64::min)?, finite().reduce(f64::max)?);
-        Some((stretch[stretch.len() / 2].0, low, high))
+        let ys = || stretch.iter().map(|(_, y)| *y);
+        Some((stretch[stretch.len() / 2].0, ys().reduce(f64::min)?, ys().reduce(f64::max)?))
     };
     stretches.iter().filter_map(range).collect()
 }
 
-/// The middle and the mean of each stretch; one without a number is left out.
+/// The middle and the mean of each stretch.
 fn averaged(stretches: &[&[(f64, f64)]]) -> Vec<(f64, f64)> {
     let mean = |stretch: &&[(f64, f64)]| {
-        let (sum, n) = stretch
-            .iter()
-            .filter(|(_, y)| y.is_finite())
-            .fold((0.0, 0.0), |(sum, n): (f64, f64), (_, y)| (sum + y, n + 1.0));
-        (n > 0.0).then(|| (stretch[stretch.len() / 2].0, sum / n))
+        let sum: f64 = stretch.iter().map(|(_, y)| y).sum();
+        (stretch[stretch.len() / 2].0, sum / stretch.len() as f64)
     };
-    stretches.iter().filter_map(mean).collect()
+    stretches.iter().map(mean).collect()
 }
 
 fn quantile(points: &[(f64, f64)], q: f64) -> f64 {
-    let mut values: Vec<f64> = points.iter().map(|(_, y)| *y).filter(|y| y.is_finite()).collect();
+    let mut values: Vec<f64> = points.iter().map(|(_, y)| *y).collect();
     values.sort_by(f64::total_cmp);
     let last = values.len().saturating_sub(1);
     values.get((q * last as f64).round() as usize).copied().unwrap_or(f64::NAN)
@@ -273,15 +267,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_running_mean_leaves_a_straight_line_alone_and_skips_nan() {
+    fn the_running_mean_leaves_a_straight_line_alone() {
         let line: Vec<(f64, f64)> = (0..50).map(|i| (f64::from(i), 3.0 - 0.5 * f64::from(i))).collect();
         let means = smoothed(&line, 9);
         assert_eq!(means.len(), 46, "from the first step to the last whose window fits");
         for ((_, want), (_, got)) in line.iter().zip(means) {
             assert!((want - got).abs() < 1e-12, "{want} {got}");
         }
-        let with_gap = [(0.0, 1.0), (1.0, f64::NAN), (2.0, 3.0)];
-        assert_eq!(smoothed(&with_gap, 3)[1], (1.0, 2.0));
     }
 
     #[test]
@@ -297,8 +289,8 @@ mod tests {
     }
 
     #[test]
-    fn averages_skip_what_is_not_a_number() {
-        let points = [(1.0, 4.0), (1.1, f64::NAN), (1.2, 6.0), (100.0, 2.0), (10_000.0, f64::NAN)];
+    fn a_mean_stands_in_the_middle_of_its_stretch() {
+        let points = [(1.0, 4.0), (1.1, 5.0), (1.2, 6.0), (100.0, 2.0)];
         assert_eq!(averaged(&log_stretches(&points, 4)), [(1.1, 5.0), (100.0, 2.0)]);
         assert_eq!(averaged(&log_stretches(&points[..1], 4)), [(1.0, 4.0)]);
         assert!(log_stretches(&[], 4).is_empty());

@@ -1,10 +1,11 @@
 //! The report of a run: one self-contained HTML page, built from the files of the run and from nothing else.
 //!
-//! `read` opens and checks the files, `curves` turns the metrics into figures, `page` sets everything on the
-//! page; `plot`, `axis` and `number` know nothing about runs. The page needs no network and no script.
+//! `read` opens and checks the files, `curves` turns the metrics into figures, `manifest` and `tables` set the
+//! rest in rows, `page` puts everything in its place; `plot`, `axis` and `number` know nothing about runs. The page needs no network and no script.
 
 mod axis;
 mod curves;
+mod manifest;
 mod number;
 mod page;
 mod plot;

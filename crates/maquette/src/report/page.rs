@@ -4,8 +4,9 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::curves::figures;
 use super::number::{duration, grouped, scientific, si, si_of, significant, with_margin};
-use super::read::{MANIFEST, METRICS, RECIPE, Run, SAMPLES, SUMMARY, Sample};
-use super::tables;
+use super::read::{MANIFEST, METRICS, RECIPE, Run, SAMPLES, SUMMARY, bits_margin, loss_margin};
+use super::{manifest, tables};
+use crate::pipeline::Sample;
 
 /// The whole page.
 pub(super) fn page(run: &Run) -> Markup {
@@ -25,7 +26,7 @@ pub(super) fn page(run: &Run) -> Markup {
                     (tiles(run))
                     (section("curves", "Training", &[METRICS], &training(run)))
                     (section("samples", "Samples", &[SAMPLES], &samples(run)))
-                    (section("data", "Data", &[MANIFEST], &tables::data(&run.manifest)))
+                    (section("data", "Data", &[MANIFEST, SUMMARY], &data(run)))
                     (section("configuration", "Configuration", &[RECIPE, SUMMARY], &configuration(run)))
                     (section("sources", "Sources", &[], &tables::sources(&run.sources)))
                 }
@@ -53,8 +54,8 @@ fn section(id: &str, title: &str, files: &[&str], body: &Markup) -> Markup {
 }
 
 fn header(run: &Run) -> Markup {
-    let summary = &run.summary;
-    let (bits, margin) = with_margin(summary.validation.bits_per_byte, summary.validation.bits_margin());
+    let summary = &run.summary.train;
+    let (bits, margin) = with_margin(summary.validation.bits_per_byte, bits_margin(&summary.validation));
     html! {
         header.title {
             p.kicker { "Maquette · training report" }
@@ -86,7 +87,7 @@ fn shape(run: &Run) -> Vec<String> {
         count("model", "n_layers", "layers"),
         fact("model", "d_model", "width"),
         count("model", "n_heads", "heads"),
-        fact("model", "vocab_size", "vocabulary"),
+        fact("tokenizer", "vocab_size", "vocabulary"),
         fact("train", "seq_len", "context"),
         fact("train", "optimizer", "optimizer"),
         seed,
@@ -97,10 +98,10 @@ fn shape(run: &Run) -> Vec<String> {
 }
 
 fn tiles(run: &Run) -> Markup {
-    let summary = &run.summary;
-    let score = &summary.validation;
-    let (bits, bits_margin) = with_margin(score.bits_per_byte, score.bits_margin());
-    let (loss, loss_margin) = with_margin(score.loss_nats, score.loss_margin());
+    let summary = &run.summary.train;
+    let validation = &summary.validation;
+    let (bits, bits_margin) = with_margin(validation.bits_per_byte, bits_margin(validation));
+    let (loss, loss_margin) = with_margin(validation.loss_nats, loss_margin(validation));
     let tile = |name: &str, value: &str, note: &str| {
         html! { div.tile { dt { (name) } dd { (value) } dd.note { (note) } } }
     };
@@ -109,14 +110,14 @@ fn tiles(run: &Run) -> Markup {
             div.tile.big {
                 dt { "Validation, bits per byte" }
                 dd { (bits) span.margin { " ± " (bits_margin) } }
-                dd.note { "95 % interval, n = " (grouped(score.n_bytes)) " bytes" }
+                dd.note { "95 % interval, n = " (grouped(validation.n_bytes)) " bytes" }
             }
             div.tile.big {
                 dt { "Validation loss, nats per token" }
                 dd { (loss) span.margin { " ± " (loss_margin) } }
                 dd.note {
-                    "95 % interval, n = " (grouped(score.n_tokens)) " tokens, standard error "
-                    (significant(score.loss_stderr, 2))
+                    "95 % interval, n = " (grouped(validation.n_tokens)) " tokens, standard error "
+                    (significant(validation.loss_stderr, 2))
                 }
             }
             (tile("Parameters", &si(summary.n_params as f64),
@@ -138,8 +139,12 @@ fn training(run: &Run) -> Markup {
     html! {
         div.plots { @for plot in figures(&run.metrics) { (plot.figure()) } }
         (tables::events(&run.metrics))
-        (tables::validation(&run.metrics.validation))
+        (tables::validations(&run.metrics.validations))
     }
+}
+
+fn data(run: &Run) -> Markup {
+    manifest::data(&run.manifest, run.summary.train.tokens)
 }
 
 fn samples(run: &Run) -> Markup {
@@ -150,7 +155,7 @@ fn samples(run: &Run) -> Markup {
             sample.top_p,
             sample.seed,
             grouped(sample.step),
-            grouped(sample.n_tokens)
+            grouped(sample.n_tokens as u64)
         )
     };
     html! {
@@ -169,13 +174,14 @@ fn samples(run: &Run) -> Markup {
     }
 }
 
-/// Without the control characters that a page cannot hold, or that turn the writing direction around.
+/// Without the control characters that a page cannot hold, or that turn the writing direction around. A line ends
+/// alike whatever the training text was written on.
 fn visible(text: &str) -> String {
     let is_hidden = |c: char| {
         c.is_control() && c != '\n' && c != '\t'
             || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
-    text.replace(is_hidden, "\u{fffd}")
+    text.replace("\r\n", "\n").replace(is_hidden, "\u{fffd}")
 }
 
 fn configuration(run: &Run) -> Markup {

@@ -103,7 +103,8 @@ impl Mark {
         }
     }
 
-    fn ys(&self) -> Box<dyn Iterator<Item = f64> + '_> {
+    /// What it covers upwards; NaN for an absent end.
+    pub(super) fn ys(&self) -> Box<dyn Iterator<Item = f64> + '_> {
         match self {
             Self::Line(line) | Self::Faint(line) => Box::new(line.iter().map(|(_, y)| *y)),
             Self::Band(band) => Box::new(band.iter().flat_map(|(_, low, high)| [*low, *high])),

@@ -1,13 +1,17 @@
 //! The files of a run that the report is built from, opened and checked before a word is written.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{anyhow, bail};
+use data::{Entry, Manifest};
+use model::scaling::LearningRates;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Deserializer};
 use serde_json::Value;
+use train::{Metric, Spike, Validation};
 use xxhash_rust::xxh3::xxh3_64;
+
+use crate::pipeline::Sample;
 
 /// The resolved recipe.
 pub(super) const RECIPE: &str = "recipe.toml";
@@ -24,7 +28,7 @@ pub(super) const SAMPLES: &str = "pretrain/samples.jsonl";
 pub(super) struct Run {
     pub name: String,
     pub recipe: toml::Table,
-    pub manifest: Vec<Entry>,
+    pub manifest: Manifest,
     pub metrics: Metrics,
     pub summary: Summary,
     pub samples: Vec<Sample>,
@@ -42,135 +46,63 @@ pub(super) struct Source {
     pub is_cut: bool,
 }
 
-/// One line of the manifest: a source document file, or a shard made from them.
-#[derive(Deserialize)]
-pub(super) struct Entry {
-    pub kind: String,
-    pub path: String,
-    pub split: Option<String>,
-    pub bytes: Option<u64>,
-    pub documents: Option<u64>,
-    pub tokens: Option<u64>,
-    pub sha256: Option<String>,
-    pub licence: Option<String>,
-    /// Documents left out, by reason.
-    pub dropped: Option<BTreeMap<String, Value>>,
-    /// Fields that this version does not know; shown as further columns.
-    #[serde(flatten)]
-    pub more: BTreeMap<String, Value>,
-}
-
-/// The metrics, sorted by kind; steps rise strictly within each.
+/// The metrics, sorted by kind; steps rise strictly within `steps` and within `validations`.
 #[derive(Default)]
 pub(super) struct Metrics {
-    pub train: Vec<Train>,
-    pub validation: Vec<Validation>,
-    pub spikes: Vec<Spike>,
+    pub steps: Vec<Step>,
+    pub validations: Vec<Validated>,
+    pub spikes: Vec<Spiked>,
+    /// Steps after which the run went on from a checkpoint.
     pub resumed: Vec<u64>,
 }
 
-#[derive(Deserialize)]
-#[serde(tag = "kind", rename_all = "lowercase")]
-enum Line {
-    Train(Train),
-    Validation(Validation),
-    Spike(Spike),
-    Resumed {
-        step: u64,
-    },
-    #[serde(other)]
-    Other,
-}
-
-/// One optimizer step. A loss that is not a number is `null` in the file and NaN here.
-#[derive(Deserialize)]
-pub(super) struct Train {
+/// One optimizer step, as in [`Metric::Train`].
+pub(super) struct Step {
     pub step: u64,
-    #[serde(deserialize_with = "null_is_nan")]
     pub loss_nats: f64,
-    #[serde(deserialize_with = "null_is_nan")]
     pub grad_norm: f64,
-    /// By parameter group.
-    pub lr: BTreeMap<String, f64>,
+    pub lr: LearningRates,
     /// Since the start of the run, as are the FLOPs.
     pub tokens: u64,
     pub flops: f64,
-    #[serde(deserialize_with = "null_is_nan")]
     pub tokens_per_second: f64,
 }
 
-/// One pass over the validation text.
-#[derive(Deserialize)]
-pub(super) struct Validation {
+/// A validation after a step, as in [`Metric::Validation`].
+pub(super) struct Validated {
     pub step: u64,
     pub tokens: u64,
     pub flops: f64,
-    #[serde(flatten)]
-    pub score: Score,
+    pub validation: Validation,
 }
 
-/// A loss with its noise, and the amount of text that it was measured on.
-#[derive(Deserialize)]
-pub(super) struct Score {
-    #[serde(deserialize_with = "null_is_nan")]
-    pub loss_nats: f64,
-    #[serde(deserialize_with = "null_is_nan")]
-    pub loss_stderr: f64,
-    #[serde(deserialize_with = "null_is_nan")]
-    pub bits_per_byte: f64,
-    pub n_tokens: u64,
-    pub n_bytes: u64,
-}
-
-impl Score {
-    /// Half the width of the 95 % interval of the loss, in nats.
-    pub(super) fn loss_margin(&self) -> f64 {
-        1.96 * self.loss_stderr
-    }
-
-    /// Half the width of the 95 % interval in bits per byte: the loss times a constant of the text.
-    pub(super) fn bits_margin(&self) -> f64 {
-        self.loss_margin() * self.n_tokens as f64 / (self.n_bytes as f64 * std::f64::consts::LN_2)
-    }
-}
-
-/// A step whose loss stood far above its neighbours.
-#[derive(Deserialize)]
-pub(super) struct Spike {
+/// A value that stands out, as in [`Metric::Spike`].
+pub(super) struct Spiked {
     pub step: u64,
-    #[serde(deserialize_with = "null_is_nan")]
-    pub loss_nats: f64,
-    #[serde(deserialize_with = "null_is_nan")]
-    pub z: f64,
-    #[serde(flatten)]
-    pub more: BTreeMap<String, Value>,
+    /// `loss_nats` or `grad_norm`.
+    pub of: String,
+    pub spike: Spike,
 }
 
-/// Totals of the stage.
+/// Totals of the stage, and where it ran.
 #[derive(Deserialize)]
 pub(super) struct Summary {
-    pub n_params: u64,
-    pub n_matrix_params: u64,
-    pub steps: u64,
-    pub tokens: u64,
-    pub flops: f64,
-    pub elapsed_s: f64,
-    pub tokens_per_second: f64,
-    pub validation: Score,
-    pub machine: BTreeMap<String, Value>,
+    #[serde(flatten)]
+    pub train: train::Summary,
+    /// Shown as it is.
+    pub machine: serde_json::Map<String, Value>,
     pub maquette_version: String,
 }
 
-/// A prompt and the continuation alone: `text` does not repeat the prompt.
-#[derive(Deserialize)]
-pub(super) struct Sample {
-    pub prompt: String,
-    pub text: String,
-    pub temperature: f64,
-    pub top_p: f64,
-    pub seed: u64,
-    pub step: u64,
-    pub n_tokens: u64,
+/// Half the width of the 95 % interval of the loss, in nats.
+pub(super) fn loss_margin(validation: &Validation) -> f64 {
+    1.96 * validation.loss_stderr
+}
+
+/// Half the width of the 95 % interval in bits per byte: that of the loss times a constant of the text.
+pub(super) fn bits_margin(validation: &Validation) -> f64 {
+    let Validation { n_tokens, n_bytes, .. } = *validation;
+    loss_margin(validation) * n_tokens as f64 / (n_bytes as f64 * std::f64::consts::LN_2)
 }
 
 impl Run {
@@ -181,57 +113,87 @@ impl Run {
     pub(super) fn open(run_dir: &Path) -> anyhow::Result<Self> {
         let mut sources = Vec::new();
         let recipe_text = String::from_utf8(read(run_dir, RECIPE, &mut sources)?)
-            .map_err(|error| malformed(RECIPE, None, &error))?;
+            .map_err(|error| malformed(RECIPE, &error.to_string()))?;
         let recipe: toml::Table =
-            toml::from_str(&recipe_text).map_err(|error| malformed(RECIPE, None, &error))?;
-        let manifest = lines(MANIFEST, &read(run_dir, MANIFEST, &mut sources)?)?;
+            toml::from_str(&recipe_text).map_err(|error| malformed(RECIPE, &error.to_string()))?;
+        let name = recipe.get("name").and_then(toml::Value::as_str);
+        let name = name.ok_or_else(|| malformed(RECIPE, "it has no `name`"))?.to_owned();
 
-        let mut metrics_bytes = read(run_dir, METRICS, &mut sources)?;
-        let is_cut = drop_cut_line(&mut metrics_bytes);
+        let manifest = manifest(lines(MANIFEST, &read(run_dir, MANIFEST, &mut sources)?)?)?;
+        let mut metrics = read(run_dir, METRICS, &mut sources)?;
+        let is_cut = drop_cut_line(&mut metrics);
         if let Some(source) = sources.last_mut() {
             source.is_cut = is_cut;
         }
-        let metrics = Metrics::sorted(lines(METRICS, &metrics_bytes)?);
-        if metrics.train.is_empty() {
+        let metrics = Metrics::sorted(lines(METRICS, &metrics)?)?;
+        let summary = serde_json::from_slice(&read(run_dir, SUMMARY, &mut sources)?)
+            .map_err(|error| malformed(SUMMARY, &error.to_string()))?;
+        let samples = lines(SAMPLES, &read(run_dir, SAMPLES, &mut sources)?)?;
+        Ok(Self { name, recipe, manifest, metrics, summary, samples, sources })
+    }
+}
+
+/// [`Manifest::read`] opens the file itself; the hash on the page must be of the very bytes that it shows.
+fn manifest(entries: Vec<Entry>) -> anyhow::Result<Manifest> {
+    let mut manifest = Manifest::default();
+    for entry in entries {
+        match entry {
+            Entry::Source(source) => manifest.sources.push(source),
+            Entry::File(file) => manifest.files.push(file),
+            Entry::Shard(shard) => manifest.shards.push(shard),
+        }
+    }
+    if manifest.files.is_empty() {
+        bail!(
+            "`{MANIFEST}` should hold one object for each file of the data, found none\n\
+             hint: `maquette run` writes it; give the same command again to finish the run"
+        );
+    }
+    Ok(manifest)
+}
+
+impl Metrics {
+    fn sorted(metrics: Vec<Metric>) -> anyhow::Result<Self> {
+        let mut sorted = Self::default();
+        for metric in metrics {
+            match metric {
+                Metric::Train { step, loss_nats, grad_norm, lr, tokens, flops, tokens_per_second, .. } => {
+                    rising(sorted.steps.last().map(|last| last.step), step)?;
+                    sorted.steps.push(Step {
+                        step,
+                        loss_nats,
+                        grad_norm,
+                        lr,
+                        tokens,
+                        flops,
+                        tokens_per_second,
+                    });
+                }
+                Metric::Validation { step, tokens, flops, validation } => {
+                    rising(sorted.validations.last().map(|last| last.step), step)?;
+                    sorted.validations.push(Validated { step, tokens, flops, validation });
+                }
+                Metric::Spike { step, of, spike } => sorted.spikes.push(Spiked { step, of, spike }),
+                Metric::Resumed { step } => sorted.resumed.push(step),
+            }
+        }
+        if sorted.steps.is_empty() {
             bail!(
                 "`{METRICS}` should hold one object for each training step, found none\n\
                  hint: let the run take a step before its report is written"
             );
         }
-
-        let summary = serde_json::from_slice(&read(run_dir, SUMMARY, &mut sources)?)
-            .map_err(|error| malformed(SUMMARY, None, &error))?;
-        let samples = lines(SAMPLES, &read(run_dir, SAMPLES, &mut sources)?)?;
-        let name = match recipe.get("name").and_then(toml::Value::as_str) {
-            Some(name) => name.to_owned(),
-            None => run_dir
-                .file_name()
-                .map_or_else(|| "unnamed run".to_owned(), |name| name.to_string_lossy().into_owned()),
-        };
-        Ok(Self { name, recipe, manifest, metrics, summary, samples, sources })
+        Ok(sorted)
     }
 }
 
-impl Metrics {
-    /// A run that continues from a checkpoint repeats the steps after it: the later line holds.
-    fn sorted(lines: Vec<Line>) -> Self {
-        fn push<T>(list: &mut Vec<T>, item: T, step: impl Fn(&T) -> u64) {
-            while list.last().is_some_and(|last| step(last) >= step(&item)) {
-                list.pop();
-            }
-            list.push(item);
+/// A run that goes on from a checkpoint first cuts the file back to it, so that no step stands there twice.
+fn rising(last: Option<u64>, step: u64) -> anyhow::Result<()> {
+    match last {
+        Some(last) if last >= step => {
+            Err(malformed(METRICS, &format!("its steps should rise, found step {step} after step {last}")))
         }
-        let mut sorted = Self::default();
-        for line in lines {
-            match line {
-                Line::Train(line) => push(&mut sorted.train, line, |line| line.step),
-                Line::Validation(line) => push(&mut sorted.validation, line, |line| line.step),
-                Line::Spike(line) => push(&mut sorted.spikes, line, |line| line.step),
-                Line::Resumed { step } => sorted.resumed.push(step),
-                Line::Other => {}
-            }
-        }
-        sorted
+        _ => Ok(()),
     }
 }
 
@@ -262,20 +224,23 @@ fn lines<T: DeserializeOwned>(path: &'static str, bytes: &[u8]) -> anyhow::Resul
     let numbered = bytes.split(|&byte| byte == b'\n').zip(1..);
     numbered
         .filter(|(line, _)| !line.trim_ascii().is_empty())
-        .map(|(line, number)| {
-            serde_json::from_slice(line).map_err(|error| malformed(path, Some(number), &error))
+        .map(|(line, number): (_, usize)| {
+            serde_json::from_slice(line).map_err(|error| {
+                // The parser counts the lines of the object, which are not those of the file.
+                let place = format!(" at line {} column {}", error.line(), error.column());
+                let error = error.to_string();
+                let error = error.strip_suffix(&place).unwrap_or(&error);
+                malformed(path, &format!("at line {number}, {}", error.replace("unknown variant", "unknown kind")))
+            })
         })
         .collect()
 }
 
-fn malformed(path: &str, line: Option<usize>, error: &dyn std::error::Error) -> anyhow::Error {
-    let line = line.map(|number| format!(", line {number},")).unwrap_or_default();
+fn malformed(path: &str, error: &str) -> anyhow::Error {
     anyhow!(
-        "`{path}`{line} is not what a run writes: {error}\n\
-         hint: was it edited, or written by another version? `maquette run` writes it anew"
+        "`{path}` is not what a run writes: {}\n\
+         hint: was it edited, or written by another version of Maquette? [hashes] in `{RECIPE}` names the version \
+         that made the run",
+        error.trim_end()
     )
-}
-
-fn null_is_nan<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
-    Ok(Option::<f64>::deserialize(deserializer)?.unwrap_or(f64::NAN))
 }

@@ -1,128 +1,75 @@
-//! The tables of the page: data, configuration, events, validations, sources.
+//! Rows of the page: events, validations, sources, configuration.
 
 use maud::{Markup, html};
 use serde_json::Value as Json;
 use toml::{Table, Value};
 
 use super::number::{bytes, grouped, scientific, si, significant, with_margin};
-use super::read::{Entry, Metrics, Source, Validation};
+use super::read::{Metrics, Source, Spiked, Validated, bits_margin, loss_margin};
 
-/// Where the data came from, what became of it, and the totals of each split.
-pub(super) fn data(manifest: &[Entry]) -> Markup {
-    let of_kind = |kind: &str| manifest.iter().filter(|entry| entry.kind == kind).collect::<Vec<_>>();
-    let (sources, shards) = (of_kind("source"), of_kind("shard"));
-    let others: Vec<&Entry> = manifest.iter().filter(|e| e.kind != "source" && e.kind != "shard").collect();
-    html! {
-        @if manifest.is_empty() { p { "The manifest is empty." } }
-        @if !sources.is_empty() { h3 { "Sources" } (entries(&sources)) }
-        @if !shards.is_empty() { h3 { "Token shards" } (entries(&shards)) }
-        @if !others.is_empty() { h3 { "Other files" } (entries(&others)) }
-    }
-}
-
-fn entries(entries: &[&Entry]) -> Markup {
-    let mut more: Vec<&String> = entries.iter().flat_map(|entry| entry.more.keys()).collect();
-    more.sort();
-    more.dedup();
-    let has_dropped = entries.iter().any(|entry| entry.dropped.is_some());
-    let has_licence = entries.iter().any(|entry| entry.licence.is_some());
-    let has_split = entries.iter().any(|entry| entry.split.is_some());
-    let mut splits: Vec<Option<&str>> = entries.iter().map(|entry| entry.split.as_deref()).collect();
-    splits.sort();
-    splits.dedup();
-    let count = |n: Option<u64>| n.map_or_else(|| "–".to_owned(), grouped);
-    let size = |n: Option<u64>| n.map_or_else(|| "–".to_owned(), bytes);
-    let total = |of: &[&&Entry], value: fn(&Entry) -> Option<u64>| {
-        of.iter().filter_map(|entry| value(entry)).reduce(|a, b| a.saturating_add(b))
-    };
-    html! {
-        div.scroll tabindex="0" role="region" aria-label="Files of the data" { table {
-            thead { tr {
-                th { "Path" }
-                @if has_licence { th { "Licence" } }
-                @if has_split { th { "Split" } }
-                th.n { "Documents" } th.n { "Size" } th.n { "Tokens" }
-                @if has_dropped { th { "Dropped" } }
-                @for key in &more { th { (key) } }
-                th { "SHA-256" }
-            } }
-            tbody { @for entry in entries { tr {
-                td.path { (entry.path) }
-                @if has_licence { td.wrap { (entry.licence.as_deref().unwrap_or("–")) } }
-                @if has_split { td { (entry.split.as_deref().unwrap_or("–")) } }
-                td.n { (count(entry.documents)) } td.n { (size(entry.bytes)) } td.n { (count(entry.tokens)) }
-                @if has_dropped { td.wrap {
-                    @let dropped = entry.dropped.iter().flatten();
-                    @for (i, (reason, n)) in dropped.enumerate() {
-                        @if i > 0 { ", " }
-                        (reason) "\u{a0}" (field(reason, n))
-                    }
-                } }
-                @for key in &more { td { (entry.more.get(*key).map(|v| field(key, v)).unwrap_or_default()) } }
-                td.hash title=[entry.sha256.as_deref()] {
-                    (entry.sha256.as_deref().map_or_else(|| "–".to_owned(), |hash| hash.chars().take(12).collect()))
-                }
-            } } }
-            tfoot { @for split in splits {
-                @let of: Vec<&&Entry> = entries.iter().filter(|e| e.split.as_deref() == split).collect();
-                tr {
-                    th { "Total of " (of.len()) @if of.len() == 1 { " file" } @else { " files" } }
-                    @if has_licence { td {} }
-                    @if has_split { td { (split.unwrap_or("–")) } }
-                    td.n { (count(total(&of, |e| e.documents))) }
-                    td.n { (size(total(&of, |e| e.bytes))) }
-                    td.n { (count(total(&of, |e| e.tokens))) }
-                    @if has_dropped { td {} }
-                    @for _ in &more { td {} }
-                    td {}
-                }
-            } }
-        } }
-    }
-}
+/// Spikes that are listed; of more only the furthest.
+const MAX_SPIKES: usize = 12;
 
 /// Spikes and resumptions, or the statement that there were none.
 pub(super) fn events(metrics: &Metrics) -> Markup {
-    let first = metrics.train.first().map_or(0, |line| line.step);
-    let last = metrics.train.last().map_or(0, |line| line.step);
+    let first = metrics.steps.first().map_or(0, |line| line.step);
+    let last = metrics.steps.last().map_or(0, |line| line.step);
+    let mut listed: Vec<&Spiked> = metrics.spikes.iter().collect();
+    listed.sort_by(|a, b| b.spike.z.total_cmp(&a.spike.z));
+    listed.truncate(MAX_SPIKES);
+    listed.sort_by_key(|spiked| spiked.step);
     html! {
         h3 { "Events" }
         @if metrics.spikes.is_empty() && metrics.resumed.is_empty() {
-            p.intro { "No spike of the loss and no interruption from step " (grouped(first)) " to step "
-                (grouped(last)) "." }
-        } @else {
-            ul.events {
-                @for spike in &metrics.spikes { li {
-                    strong { "Spike" } " at step " (grouped(spike.step)) ": loss " (significant(spike.loss_nats, 4))
-                    " nats, " (significant(spike.z, 2)) " standard deviations above its neighbours"
-                    @for (key, value) in &spike.more { ", " (key) " " (field(key, value)) }
-                } }
-                @for step in &metrics.resumed { li {
-                    strong { "Resumed" } " at step " (grouped(*step)) " after an interruption"
-                } }
-            }
+            p.intro { "No spike of the loss or the gradient and no interruption from step " (grouped(first))
+                " to step " (grouped(last)) "." }
+        }
+        @if listed.len() < metrics.spikes.len() {
+            p.intro { (grouped(metrics.spikes.len() as u64)) " spikes, of which the " (listed.len())
+                " furthest from their means are listed." }
+        }
+        ul.events {
+            @for Spiked { step, of, spike } in listed { li {
+                strong { "Spike" } " at step " (grouped(*step)) ": " (quantity(of)) " " (significant(spike.value, 4))
+                ", " (significant(spike.z, 3)) " standard deviations above its running mean of "
+                (significant(spike.mean, 4))
+            } }
+            @for step in &metrics.resumed { li {
+                strong { "Resumed" } " after step " (grouped(*step)) ", from its checkpoint"
+            } }
         }
     }
 }
 
+/// What a spike is of, in words.
+fn quantity(of: &str) -> &str {
+    match of {
+        "loss_nats" => "loss in nats",
+        "grad_norm" => "gradient norm",
+        other => other,
+    }
+}
+
 /// Every validation of the run.
-pub(super) fn validation(validations: &[Validation]) -> Markup {
+pub(super) fn validations(validations: &[Validated]) -> Markup {
     html! {
         @if !validations.is_empty() {
             h3 { "Validation" }
+            @if validations.windows(2).any(|pair| pair[0].validation.n_tokens != pair[1].validation.n_tokens) {
+                p.intro { "Not all of them were measured on the same amount of text: see n." }
+            }
             div.scroll tabindex="0" role="region" aria-label="Validations" { table {
                 thead { tr {
                     th.n { "Step" } th.n { "Training tokens" } th.n { "FLOPs" } th.n { "Nats per token, 95 %" }
                     th.n { "Bits per byte, 95 %" } th.n { "n, tokens" } th.n { "n, bytes" }
                 } }
-                tbody { @for line in validations {
-                    @let score = &line.score;
-                    @let loss = with_margin(score.loss_nats, score.loss_margin());
-                    @let bits = with_margin(score.bits_per_byte, score.bits_margin());
+                tbody { @for Validated { step, tokens, flops, validation } in validations {
+                    @let loss = with_margin(validation.loss_nats, loss_margin(validation));
+                    @let bits = with_margin(validation.bits_per_byte, bits_margin(validation));
                     tr {
-                        td.n { (grouped(line.step)) } td.n { (si(line.tokens as f64)) } td.n { (scientific(line.flops)) }
+                        td.n { (grouped(*step)) } td.n { (si(*tokens as f64)) } td.n { (scientific(*flops)) }
                         td.n { (loss.0) " ± " (loss.1) } td.n { (bits.0) " ± " (bits.1) }
-                        td.n { (grouped(score.n_tokens)) } td.n { (grouped(score.n_bytes)) }
+                        td.n { (grouped(validation.n_tokens)) } td.n { (grouped(validation.n_bytes)) }
                     }
                 } }
             } }

@@ -1,4 +1,5 @@
 //! The crate from outside: batches in, weights and files of a run out.
+#![allow(clippy::unwrap_used, reason = "a test may")]
 
 mod coordinate;
 #[path = "../../../model/tests/it/fixture.rs"]

@@ -117,14 +117,15 @@ fn refusal(result: Result<train::Trainer, TrainError>) -> String {
     message
 }
 
+type Change<T> = fn(&mut T);
+
 #[test]
 fn a_run_of_other_settings_data_or_shape_is_refused_by_name() {
     let scene = Scene::new();
     let run = scene.run("run");
     run.stop_at(2, 1);
 
-    type Change = fn(&mut TrainSettings);
-    let changes: [(&str, Change); 5] = [
+    let changes: [(&str, Change<TrainSettings>); 5] = [
         ("weight_decay = 0.1, this run has weight_decay = 0.2", |s| s.weight_decay = 0.2),
         ("steps = 9, this run has steps = 10", |s| s.steps = 10),
         ("optimizer = \"muon\", this run has optimizer = \"adamw\"", |s| s.optimizer = OptimizerKind::AdamW),
@@ -141,7 +142,7 @@ fn a_run_of_other_settings_data_or_shape_is_refused_by_name() {
     assert!(message.contains("step-2/state/trainer.json` was written with data "), "{message}");
 
     // One that changes the shape of a weight, and two that do not.
-    let changes: [(&str, fn(&mut ModelConfig)); 3] = [
+    let changes: [(&str, Change<ModelConfig>); 3] = [
         ("d_ff = 40, this run has d_ff = 41", |c| c.d_ff = 41),
         ("norm_eps = 1e-6, this run has norm_eps = 0.00001", |c| c.norm_eps = 1e-5),
         ("d_head = 6, this run has d_head = 12", |c| (c.n_heads, c.n_kv_heads, c.d_head) = (2, 1, 12)),
@@ -159,7 +160,7 @@ fn a_run_of_other_settings_data_or_shape_is_refused_by_name() {
 fn settings_out_of_range_are_refused_before_anything_is_written() {
     let scene = Scene::new();
     let run = scene.run("run");
-    let changes: [(&str, fn(&mut TrainSettings)); 4] = [
+    let changes: [(&str, Change<TrainSettings>); 4] = [
         ("`seq_len` must be at most the model's `max_seq_len`, found 21", |s| s.seq_len = 21),
         ("`micro_batch_rows` must be at least 1, found 0", |s| s.micro_batch_rows = 0),
         ("`learning_rates.head` must be positive, found NaN", |s| s.learning_rates.head = f64::NAN),
