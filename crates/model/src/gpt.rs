@@ -20,12 +20,13 @@ impl Tokens {
     /// Sequences one after another; `lens` are their lengths. None sees another.
     ///
     /// # Panics
-    /// If the lengths do not sum to the number of ids.
+    /// If a sequence is empty, or the lengths do not sum to the number of ids.
     #[track_caller]
     pub fn packed(ids: Vec<u32>, lens: impl IntoIterator<Item = usize>) -> Self {
         let mut positions = Vec::with_capacity(ids.len());
         let mut segments = Vec::new();
         for len in lens {
+            assert!(len > 0, "sequence {} is empty", segments.len());
             segments.push(Segment::whole(positions.len(), len));
             positions.extend(0..len as u32);
         }
@@ -36,7 +37,7 @@ impl Tokens {
     /// New tokens behind what the slots of a cache hold: pairs of a slot and its new ids. Slots must differ.
     ///
     /// # Panics
-    /// If a slot would overflow; the decode loop checks that at the door.
+    /// If a slot gets no id or would overflow; the decode loop checks that at the door.
     #[track_caller]
     pub fn continued<'a>(cache: &KvCache, news: impl IntoIterator<Item = (usize, &'a [u32])>) -> Self {
         let (mut ids, mut positions) = (Vec::new(), Vec::new());
@@ -228,12 +229,11 @@ impl Gpt {
 
     /// The weights on a tape.
     fn vars(&self, tape: &mut Tape) -> Vec<Var> {
-        let params = self.params.iter().zip(&self.packed).enumerate();
         if tape.is_recording() {
-            params.map(|(i, (param, _))| tape.param(param, i)).collect()
-        } else {
-            params.map(|(_, (param, packed))| Var::packed(param.clone(), packed.clone())).collect()
+            return self.params.iter().enumerate().map(|(i, param)| tape.param(param, i)).collect();
         }
+        let packed = self.packed.iter().cloned();
+        self.params.iter().cloned().zip(packed).map(|(param, packed)| Var::packed(param, packed)).collect()
     }
 }
 

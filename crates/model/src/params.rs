@@ -32,7 +32,8 @@ pub struct ParamSpec {
 
 /// Standard deviation of an untied embedding: the residual stream begins at the scale of what blocks add to it.
 const EMBEDDING_STD: f64 = 1.0;
-/// Times `1/√C`: the initial logits are small, so that the first loss is `ln V`.
+/// Times `1/√C`: the initial logits are small, so that the first loss is near `ln V`. A tied embedding begins like
+/// the head, which the width rules do not cover: see docs/log.md.
 const HEAD_STD: f64 = 0.1;
 
 impl ModelConfig {

@@ -76,8 +76,15 @@ impl MetricsFile {
     pub(crate) fn open(path: &Path, len: u64) -> Result<Self, TrainError> {
         let io = |source| TrainError::Io { action: "open", path: path.to_owned(), source };
         let file = OpenOptions::new().create(true).append(true).open(path).map_err(io)?;
-        let is_regular = file.metadata().map_err(io)?.is_file();
-        if is_regular {
+        let meta = file.metadata().map_err(io)?;
+        if meta.is_file() {
+            if meta.len() < len {
+                return Err(TrainError::ShortMetrics {
+                    path: path.to_owned(),
+                    expected: len,
+                    found: meta.len(),
+                });
+            }
             file.set_len(len).map_err(io)?;
         }
         Ok(Self { path: path.to_owned(), file, len })

@@ -49,6 +49,7 @@ impl Optimizer {
     }
 
     /// Step number `step` (from 1) with gradients multiplied by `scale` and rates by `lr_fraction`.
+    #[allow(clippy::too_many_arguments, reason = "a step is made of these, each used once")]
     pub fn step(
         &mut self,
         kernels: &dyn Kernels,

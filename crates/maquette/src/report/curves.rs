@@ -144,11 +144,15 @@ fn validations(metrics: &Metrics, x: impl Fn(&Validated) -> f64) -> Vec<Series> 
     };
     let series = |lines: &[&Validated], tone: usize| {
         let (least, most) = (lines.iter().map(n_tokens).min()?, lines.iter().map(n_tokens).max()?);
-        let n = if least == most { grouped(least) } else { format!("{} to {}", grouped(least), grouped(most)) };
+        let n =
+            if least == most { grouped(least) } else { format!("{} to {}", grouped(least), grouped(most)) };
         let label = format!("validation, 95 % interval, n = {n} tokens");
         Some(Series { label, tone, mark: Mark::Points(lines.iter().map(point).collect()) })
     };
-    [series(&others, 2), series(&alike, if others.is_empty() { 2 } else { 3 })].into_iter().flatten().collect()
+    [series(&others, 2), series(&alike, if others.is_empty() { 2 } else { 3 })]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// The spikes `of` one quantity, if there are such.

@@ -219,7 +219,8 @@ mod tests {
         };
         let manifest = Manifest { files: (0..1000).map(file).collect(), ..Manifest::default() };
         let page = data(&manifest, 15_000).into_string();
-        for figure in ["and 800 files", "Total of 1,000 files", "5,000 tokens to train on", "3.00 times over"] {
+        for figure in ["and 800 files", "Total of 1,000 files", "5,000 tokens to train on", "3.00 times over"]
+        {
             assert!(page.contains(figure), "`{figure}` is missing");
         }
         assert!(page.contains(">199.txt<") && !page.contains(">200.txt<"));

@@ -63,7 +63,7 @@ fn header(run: &Run) -> Markup {
             p.lede {
                 "A transformer with " (si(summary.n_params as f64)) " parameters, trained on "
                 (si(summary.tokens as f64)) " tokens in " (duration(summary.elapsed_s))
-                ". It predicts held-out text at " strong { (bits) } " ± " (margin) " bits per byte."
+                ". It predicts held\u{2011}out text at " strong { (bits) } "\u{a0}±\u{a0}" (margin) " bits per byte."
             }
             @let facts = shape(run);
             @if !facts.is_empty() { p.shape { (facts.join(" · ")) } }
@@ -123,9 +123,9 @@ fn tiles(run: &Run) -> Markup {
             (tile("Parameters", &si(summary.n_params as f64),
                 &format!("{} in matrices", si(summary.n_matrix_params as f64))))
             (tile("Training tokens", &si(summary.tokens as f64),
-                &format!("{} a parameter", significant(summary.tokens as f64 / summary.n_params as f64, 3))))
+                &format!("{} per parameter", significant(summary.tokens as f64 / summary.n_params as f64, 3))))
             (tile("Steps", &grouped(summary.steps),
-                &format!("{} tokens a step", si(summary.tokens as f64 / summary.steps as f64))))
+                &format!("{} tokens each", grouped(summary.tokens / summary.steps.max(1)))))
             (tile("Compute", &scientific(summary.flops), "training FLOPs"))
             (tile("Time", &duration(summary.elapsed_s),
                 &format!("{} sustained", si_of(summary.flops / summary.elapsed_s, "FLOP/s"))))

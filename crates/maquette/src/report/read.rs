@@ -157,7 +157,9 @@ impl Metrics {
         let mut sorted = Self::default();
         for metric in metrics {
             match metric {
-                Metric::Train { step, loss_nats, grad_norm, lr, tokens, flops, tokens_per_second, .. } => {
+                Metric::Train {
+                    step, loss_nats, grad_norm, lr, tokens, flops, tokens_per_second, ..
+                } => {
                     rising(sorted.steps.last().map(|last| last.step), step)?;
                     sorted.steps.push(Step {
                         step,
@@ -230,7 +232,10 @@ fn lines<T: DeserializeOwned>(path: &'static str, bytes: &[u8]) -> anyhow::Resul
                 let place = format!(" at line {} column {}", error.line(), error.column());
                 let error = error.to_string();
                 let error = error.strip_suffix(&place).unwrap_or(&error);
-                malformed(path, &format!("at line {number}, {}", error.replace("unknown variant", "unknown kind")))
+                malformed(
+                    path,
+                    &format!("at line {number}, {}", error.replace("unknown variant", "unknown kind")),
+                )
             })
         })
         .collect()

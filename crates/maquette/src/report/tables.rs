@@ -60,16 +60,16 @@ pub(super) fn validations(validations: &[Validated]) -> Markup {
             }
             div.scroll tabindex="0" role="region" aria-label="Validations" { table {
                 thead { tr {
-                    th.n { "Step" } th.n { "Training tokens" } th.n { "FLOPs" } th.n { "Nats per token, 95 %" }
-                    th.n { "Bits per byte, 95 %" } th.n { "n, tokens" } th.n { "n, bytes" }
+                    th.n { "Step" } th.n { "Bits per byte, 95 %" } th.n { "Nats per token, 95 %" }
+                    th.n { "n, tokens" } th.n { "n, bytes" } th.n { "Training tokens" } th.n { "FLOPs" }
                 } }
                 tbody { @for Validated { step, tokens, flops, validation } in validations {
                     @let loss = with_margin(validation.loss_nats, loss_margin(validation));
                     @let bits = with_margin(validation.bits_per_byte, bits_margin(validation));
                     tr {
-                        td.n { (grouped(*step)) } td.n { (si(*tokens as f64)) } td.n { (scientific(*flops)) }
-                        td.n { (loss.0) " ± " (loss.1) } td.n { (bits.0) " ± " (bits.1) }
+                        td.n { (grouped(*step)) } td.n { (bits.0) " ± " (bits.1) } td.n { (loss.0) " ± " (loss.1) }
                         td.n { (grouped(validation.n_tokens)) } td.n { (grouped(validation.n_bytes)) }
+                        td.n { (si(*tokens as f64)) } td.n { (scientific(*flops)) }
                     }
                 } }
             } }
@@ -79,15 +79,16 @@ pub(super) fn validations(validations: &[Validated]) -> Markup {
 
 /// The files that the page was built from.
 pub(super) fn sources(sources: &[Source]) -> Markup {
+    let has_note = sources.iter().any(|source| source.is_cut);
     html! {
         p.intro { "Every number on this page comes from these files, or is computed from them." }
         div.scroll tabindex="0" role="region" aria-label="Files of this page" { table {
-            thead { tr { th { "File" } th.n { "Bytes" } th { "XXH3, 64 bits" } th { "Note" } } }
+            thead { tr { th { "File" } th.n { "Bytes" } th { "XXH3, 64 bits" } @if has_note { th { "Note" } } } }
             tbody { @for source in sources { tr id=(source.path) {
                 td.path { (source.path) }
                 td.n { (grouped(source.n_bytes as u64)) }
                 td.hash { (format!("{:016x}", source.xxh3)) }
-                td { @if source.is_cut { "the last line was cut short and is left out" } }
+                @if has_note { td { @if source.is_cut { "the last line was cut short and is left out" } } }
             } } }
         } }
     }
@@ -132,8 +133,13 @@ fn push_value(key: &str, value: &Value, rows: &mut Vec<(String, String)>) {
 /// A value of the recipe as a reader would write it.
 pub(super) fn plain(value: &Value) -> String {
     match value {
+        Value::String(text) if text.is_empty() => "\"\"".to_owned(),
         Value::String(text) => text.clone(),
-        Value::Array(items) => items.iter().map(plain).collect::<Vec<_>>().join(", "),
+        Value::Array(items) => {
+            let items: Vec<String> = items.iter().map(plain).collect();
+            // Sentences have commas of their own.
+            items.join(if items.iter().any(|item| item.contains(' ')) { "\n" } else { ", " })
+        }
         // Shortest digits that give the number back; `1e-8` rather than its nine decimals.
         Value::Float(x) if *x != 0.0 && !(1e-4..1e7).contains(&x.abs()) => format!("{x:e}"),
         _ => value.to_string(),
@@ -145,7 +151,10 @@ pub(super) fn card(title: &str, rows: &[(String, String)]) -> Markup {
     html! {
         div.card {
             h3 { (title) }
-            dl { @for (key, value) in rows { div { dt { (key) } dd { (value) } } } }
+            dl { @for (key, value) in rows { div {
+                dt { @for part in key.split_inclusive(['.', '_']) { (part) wbr; } }
+                dd { (value) }
+            } } }
         }
     }
 }
@@ -167,5 +176,38 @@ pub(super) fn field(key: &str, value: &Json) -> String {
         }
         Json::Null => "–".to_owned(),
         Json::Bool(_) => value.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_recipe_is_flat_within_its_tables() {
+        let text = r#"
+            name = "n"
+            [samples]
+            prompts = ["Yes, said he", ""]
+            sampling = { top_p = 1.0 }
+            [[data.sources]]
+            path = "a"
+            columns = ["x", "y"]
+            [train]
+            adam_eps = 1e-10
+        "#;
+        let rows = |(title, rows): (String, Vec<(String, String)>)| {
+            rows.into_iter().map(move |(key, value)| format!("{title}: {key} = {value:?}"))
+        };
+        let got: Vec<String> = recipe(&toml::from_str(text).unwrap()).into_iter().flat_map(rows).collect();
+        let want = [
+            r#"recipe: name = "n""#,
+            r#"samples: prompts = "Yes, said he\n\"\"""#,
+            r#"samples: sampling.top_p = "1.0""#,
+            r#"data: sources[0].path = "a""#,
+            r#"data: sources[0].columns = "x, y""#,
+            r#"train: adam_eps = "1e-10""#,
+        ];
+        assert_eq!(got, want);
     }
 }

@@ -56,7 +56,7 @@ mod tests {
                 kernels.add_scaled(Slice::F32(&b), 0.3, y.slice_mut());
                 y.checked().to_vec()
             };
-            // Two roundings; worst seen: 0.6 of this bound.
+            // Two roundings; worst seen: 0.5 of this bound.
             check_close("add", &run(&Cpu::new(2)), &run(&Reference), 2.0 * f32::EPSILON);
         }
     }

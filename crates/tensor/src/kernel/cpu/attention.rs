@@ -58,6 +58,9 @@ pub(crate) fn forward(
     let (y, lse) = (Shared::new(y), Shared::new(lse));
     pool.for_each(segments.len() * n_kv_heads, |task| {
         let (segment, kv_head) = (segments[task / n_kv_heads], task % n_kv_heads);
+        if segment.n_queries == 0 {
+            return;
+        }
         let n_keys = segment.n_keys;
         let at_kv = segment.k_start * kv_width + kv_head * d_head;
         let lens = [packed_len(d_head, n_keys), packed_len(n_keys, d_head), QUERY_BLOCK * n_keys];
@@ -109,6 +112,9 @@ pub(crate) fn backward(
     let (dq, dk, dv) = (Shared::new(dq), Shared::new(dk), Shared::new(dv));
     pool.for_each(segments.len() * n_kv_heads, |task| {
         let (segment, kv_head) = (segments[task / n_kv_heads], task % n_kv_heads);
+        if segment.n_queries == 0 {
+            return;
+        }
         let n_keys = segment.n_keys;
         let at_kv = segment.k_start * kv_width + kv_head * d_head;
         let lens = [
@@ -295,8 +301,8 @@ mod tests {
         testing::{Guarded, check_close, normal_f32},
     };
 
-    /// Worst seen: 0.3 of this bound. A query that sees one key too many errs by 1e-2.
-    const BOUND: f32 = 2e-5;
+    /// Worst seen: 0.2 of this bound. A query that sees one key too many errs by 1e-2.
+    const BOUND: f32 = 1e-5;
 
     fn whole(lens: &[usize]) -> Vec<Segment> {
         let start = |i: usize| lens[..i].iter().sum();
@@ -312,7 +318,7 @@ mod tests {
             (&whole(&[5, 1, 97]), 103, 103),
             (&whole(&[48, 49, 31]), 130, 129),
             (&[cached], 6, 43),
-            (&[Segment { n_queries: 0, ..cached }, cached], 5, 41),
+            (&[Segment { n_queries: 0, ..cached }, cached, Segment::whole(5, 0)], 5, 41),
         ];
         for (segments, rows, kv_rows) in cases {
             for (n_heads, n_kv_heads, d_head) in [(1, 1, 1), (6, 2, 5), (3, 3, 33), (4, 1, 16)] {

@@ -91,7 +91,7 @@ mod tests {
         testing::{Guarded, HOSTILE, check_close, normal_f32},
     };
 
-    /// The reference accumulates in f64; a sequential f32 sum errs like k·ε. Worst seen: 0.5 of this bound. One
+    /// The reference accumulates in f64; a sequential f32 sum errs like k·ε. Worst seen: 0.4 of this bound. One
     /// dropped term errs by about 1.
     fn bound(k: usize) -> f32 {
         2.0 * f32::EPSILON * (k as f32 + 4.0)

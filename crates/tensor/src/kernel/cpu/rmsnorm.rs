@@ -108,7 +108,7 @@ mod tests {
     };
 
     /// Worst seen: 0.4 of this, for `dgain` over 1,300 rows. A missing mean term errs by 1e-2.
-    const BOUND: f32 = 2e-5;
+    const BOUND: f32 = 4e-5;
 
     #[test]
     fn rmsnorm_agrees_with_the_reference() {

@@ -95,7 +95,7 @@ mod tests {
         testing::{Guarded, check_close, normal_f32},
     };
 
-    /// Worst seen: 0.4 of this bound. The wrong sign of one term errs by about 1.
+    /// Worst seen: 0.2 of this bound. The wrong sign of one term errs by about 1.
     const BOUND: f32 = 1e-6;
 
     #[test]

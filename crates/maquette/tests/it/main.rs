@@ -1,0 +1,9 @@
+//! The binary from outside: recipes in, run folders out; and the rules that the whole repository keeps.
+#![allow(clippy::unwrap_used, reason = "a test may stop at once")]
+
+mod bad_input;
+mod crash;
+mod end_to_end;
+mod recipes;
+mod scene;
+mod tidy;

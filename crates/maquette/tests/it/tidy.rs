@@ -1,0 +1,227 @@
+//! Rules of the repository that the compiler does not check.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use crate::scene::{Said, maquette, repository};
+
+/// Which crates of ours a crate may use.
+const ARROWS: [(&str, &[&str]); 5] = [
+    ("tensor", &[]),
+    ("data", &["tensor"]),
+    ("model", &["tensor"]),
+    ("train", &["tensor", "data", "model"]),
+    ("maquette", &["tensor", "data", "model", "train"]),
+];
+
+/// Larger files belong under `data/` or nowhere.
+const MAX_FILE_BYTES: u64 = 1_000_000;
+
+#[test]
+fn crates_depend_in_the_direction_of_the_data() {
+    let names: Vec<String> = entries("crates").iter().map(|path| name(path)).collect();
+    let mut known: Vec<&str> = ARROWS.iter().map(|(name, _)| *name).collect();
+    known.sort_unstable();
+    assert_eq!(names, known, "a new crate needs its arrows in this test");
+    for (krate, allowed) in ARROWS {
+        let manifest: toml::Table = toml::from_str(&read(&format!("crates/{krate}/Cargo.toml"))).unwrap();
+        for section in ["dependencies", "dev-dependencies", "build-dependencies"] {
+            let used = manifest.get(section).and_then(toml::Value::as_table).into_iter().flat_map(toml::Table::keys);
+            for used in used.filter(|used| known.contains(&used.as_str())) {
+                assert!(allowed.contains(&used.as_str()), "`{krate}` must not depend on `{used}` ({section})");
+            }
+        }
+    }
+}
+
+#[test]
+fn unsafe_code_lives_in_tensor_and_says_why_it_is_sound() {
+    for (krate, _) in ARROWS {
+        if krate != "tensor" {
+            let root = ["lib.rs", "main.rs"].map(|root| repository().join("crates").join(krate).join("src").join(root));
+            let root = root.iter().find(|root| root.exists()).unwrap();
+            let forbids = fs::read_to_string(root).unwrap().contains("#![forbid(unsafe_code)]");
+            assert!(forbids, "{} must say #![forbid(unsafe_code)]", root.display());
+        }
+    }
+    let mut n_found = 0;
+    for path in sources("crates/tensor/src") {
+        let text = fs::read_to_string(&path).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        for (i, line) in lines.iter().enumerate() {
+            let code = line.split("//").next().unwrap_or_default();
+            if !(code.contains("unsafe {") || code.contains("unsafe impl")) {
+                continue;
+            }
+            n_found += 1;
+            // Upwards over the statement that it stands in, to the comment before that.
+            let above = lines[..i].iter().rev().take(12).take_while(|line| !line.trim().is_empty());
+            let is_explained = line.contains("SAFETY:") || above.into_iter().any(|line| line.contains("SAFETY:"));
+            assert!(is_explained, "{}:{}: `unsafe` without `SAFETY:` above it", path.display(), i + 1);
+        }
+    }
+    assert!(n_found > 10, "found only {n_found} uses of `unsafe`: is this test looking in the right place?");
+}
+
+#[test]
+fn every_op_has_its_kernels() {
+    let stems = |folder: &str| -> BTreeSet<String> {
+        let files = entries(folder).into_iter().filter(|path| path.is_file());
+        files.map(|path| path.file_stem().unwrap().to_string_lossy().into_owned()).collect()
+    };
+    let (reference, cpu) = (stems("crates/tensor/src/kernel/reference"), stems("crates/tensor/src/kernel/cpu"));
+    for op in stems("crates/tensor/src/op") {
+        assert!(reference.contains(&op), "op/{op}.rs has no namesake in kernel/reference/");
+        assert!(cpu.contains(&op), "op/{op}.rs has no namesake in kernel/cpu/");
+    }
+    for kernel in reference {
+        assert!(cpu.contains(&kernel), "kernel/reference/{kernel}.rs has no namesake in kernel/cpu/");
+    }
+}
+
+#[test]
+fn every_fixture_names_the_script_that_wrote_it() {
+    let fixtures = entries("fixtures").into_iter().filter(|path| path.extension().is_some_and(|e| e == "safetensors"));
+    let mut n_found = 0;
+    for path in fixtures {
+        n_found += 1;
+        let bytes = fs::read(&path).unwrap();
+        let len = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+        let header: serde_json::Value = serde_json::from_slice(&bytes[8..8 + len]).unwrap();
+        let generator = header["__metadata__"]["generator"].as_str();
+        let generator = generator.unwrap_or_else(|| panic!("{} names no generator", path.display()));
+        assert!(repository().join(generator).is_file(), "{}: there is no `{generator}`", path.display());
+        assert!(read("fixtures/README.md").contains(&name(&path)), "fixtures/README.md leaves out {}", path.display());
+    }
+    assert!(n_found > 0);
+}
+
+#[test]
+fn architecture_names_paths_that_exist() {
+    let text = read("ARCHITECTURE.md");
+    let mut n_found = 0;
+    for quoted in text.split('`').skip(1).step_by(2) {
+        if let Some(path) = as_path(quoted) {
+            n_found += 1;
+            assert!(exists_somewhere(path), "ARCHITECTURE.md: there is no `{quoted}`");
+        }
+    }
+    assert!(n_found > 10, "found only {n_found} paths in ARCHITECTURE.md");
+}
+
+/// The path in a piece of code, if it is one: with a slash or a known ending, and nothing that a path has not.
+fn as_path(quoted: &str) -> Option<&str> {
+    const OUTPUTS: [&str; 3] = ["runs/", "target/", "state/"];
+    let is_plain = quoted.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c));
+    let is_file = [".rs", ".toml", ".md", ".py"].iter().any(|ending| quoted.ends_with(ending));
+    let is_output = OUTPUTS.iter().any(|output| quoted.starts_with(output));
+    (is_plain && !is_output && (quoted.contains('/') || is_file)).then_some(quoted)
+}
+
+/// From the root, or below a crate or its `src`, as prose about one crate has it.
+fn exists_somewhere(path: &str) -> bool {
+    let crates = ARROWS.iter().flat_map(|(krate, _)| {
+        let krate = repository().join("crates").join(krate);
+        [krate.join("src"), krate]
+    });
+    let generic = [repository().to_owned(), repository().join("crates"), repository().join("crates/tensor/src/kernel")];
+    generic.into_iter().chain(crates).any(|root| root.join(path).exists())
+}
+
+#[test]
+fn the_readme_shows_a_tree_that_exists() {
+    let text = read("README.md");
+    let mut n_found = 0;
+    let fenced = text.split("```").skip(1).step_by(2);
+    for line in fenced.flat_map(|block| block.lines().skip(1)) {
+        // `path   what it is`: at the beginning of the line, several spaces, then prose.
+        let Some((path, rest)) = line.split_once("  ") else { continue };
+        let is_top = !path.starts_with(' ') && as_path(path).is_some();
+        if is_top && !rest.trim().is_empty() {
+            n_found += 1;
+            assert!(repository().join(path).exists(), "README.md: there is no `{path}`");
+        }
+    }
+    assert!(n_found > 5, "found only {n_found} paths in the tree of README.md");
+}
+
+#[test]
+fn no_large_file_is_checked_in() {
+    let listed = Command::new("git").args(["ls-files", "-z"]).current_dir(repository()).output();
+    let Some(listed) = listed.ok().filter(|listed| listed.status.success()) else {
+        eprintln!("skipped: this is not a clone, or git is missing");
+        return;
+    };
+    let names = String::from_utf8(listed.stdout).unwrap();
+    for name in names.split_terminator('\0').filter(|name| !name.starts_with("data/")) {
+        let n_bytes = fs::metadata(repository().join(name)).map_or(0, |meta| meta.len());
+        assert!(n_bytes <= MAX_FILE_BYTES, "`{name}` has {n_bytes} bytes; at most {MAX_FILE_BYTES} outside of data/");
+    }
+}
+
+#[test]
+fn the_reference_of_the_command_line_is_current() {
+    let mut page = "# The command line\n\n\
+        Written by `UPDATE_DOCS=1 cargo test -p maquette --test it the_reference`, never by hand.\n"
+        .to_owned();
+    describe(&[], &mut page);
+    let path = repository().join("docs/cli.md");
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        fs::write(&path, &page).unwrap();
+    }
+    let written = fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        written == page,
+        "docs/cli.md is not what `--help` says\n\
+         hint: UPDATE_DOCS=1 cargo test -p maquette --test it the_reference"
+    );
+}
+
+/// Adds the help of a subcommand, then that of each below it.
+fn describe(names: &[&str], page: &mut String) {
+    let help = Said::by(maquette().args(names).arg("--help"));
+    assert!(help.status.success(), "{names:?}: {}", help.stderr);
+    let title = [&["maquette"], names].concat().join(" ");
+    let text: Vec<&str> = help.stdout.lines().map(str::trim_end).collect();
+    page.push_str(&format!("\n{} `{title}`\n\n```text\n{}\n```\n", "#".repeat(names.len().min(2) + 2), text.join("\n").trim()));
+    let commands = text.iter().skip_while(|line| **line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    for line in commands {
+        // Longer explanations go on in lines that stand further in.
+        let name = line.strip_prefix("  ").filter(|line| !line.starts_with(' ')).and_then(|line| line.split(' ').next());
+        if let Some(name) = name.filter(|name| *name != "help") {
+            describe(&[names, &[name]].concat(), page);
+        }
+    }
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(repository().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().unwrap().to_string_lossy().into_owned()
+}
+
+/// What lies in a folder of the repository, sorted.
+fn entries(folder: &str) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> =
+        fs::read_dir(repository().join(folder)).unwrap().map(|entry| entry.unwrap().path()).collect();
+    found.sort();
+    found
+}
+
+/// Every Rust file below a folder of the repository.
+fn sources(folder: &str) -> Vec<PathBuf> {
+    entries(folder)
+        .into_iter()
+        .flat_map(|path| match path.is_dir() {
+            true => sources(path.strip_prefix(repository()).unwrap().to_str().unwrap()),
+            false => vec![path],
+        })
+        .filter(|path| path.extension().is_some_and(|ending| ending == "rs"))
+        .collect()
+}
