@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 #[non_exhaustive]
 pub enum DataError {
     /// The operating system refused to read or write.
-    #[error("cannot {action} `{}`: {source}\nhint: check that the path exists and that you may use it", path.display())]
+    #[error("cannot {action} `{}`: {source}\nhint: {}", path.display(), io_hint(source))]
     Io {
         /// What was tried: `read`, `write`, `rename` …
         action: &'static str,
@@ -170,6 +170,19 @@ impl DataError {
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_path_buf();
         move |source| Self::Io { action, path, source }
+    }
+}
+
+fn io_hint(error: &std::io::Error) -> &'static str {
+    use std::io::ErrorKind;
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+            "free some space, then give the same command again"
+        }
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+            "choose a file or folder that you may use; --out names that of the run"
+        }
+        _ => "check that the path exists and that you may use it",
     }
 }
 

@@ -1,6 +1,8 @@
 //! What this machine is.
 
+use model::ModelConfig;
 use serde::Serialize;
+use train::TrainSettings;
 
 /// The machine, as a report states it.
 #[derive(Clone, Debug, Serialize)]
@@ -31,6 +33,28 @@ impl Machine {
 /// Memory that is free for use, in GB (10⁹ bytes); `None` where the system does not say.
 pub(crate) fn free_memory_gb() -> Option<f64> {
     system().map(|system| system.available_memory() as f64 / 1e9)
+}
+
+/// Refuses a training that this machine cannot hold, before anything of it is allocated.
+///
+/// A lower bound, so that what could run is never refused: weights, gradients and one moment in f32, and what each
+/// layer keeps of its micro-batch.
+pub(crate) fn check_memory(config: &ModelConfig, settings: &TrainSettings) -> anyhow::Result<()> {
+    let Some(memory) = system().map(|system| system.total_memory() as f64).filter(|bytes| *bytes > 0.0)
+    else {
+        return Ok(());
+    };
+    let rows = settings.micro_batch_rows.min(settings.batch_rows);
+    let kept = config.n_layers as f64 * (4.0 * config.d_model as f64 + 2.0 * config.d_ff as f64);
+    let needed = 12.0 * config.approximate_params() + 4.0 * rows as f64 * settings.seq_len as f64 * kept;
+    anyhow::ensure!(
+        needed <= memory,
+        "this training takes at least {:.1} GB of memory, this machine has {:.1} GB\n\
+         hint: choose smaller sizes in [model], fewer `micro_batch_rows`, or a smaller budget",
+        needed / 1e9,
+        memory / 1e9
+    );
+    Ok(())
 }
 
 fn system() -> Option<sysinfo::System> {

@@ -151,9 +151,10 @@ impl Recipe {
         Ok(())
     }
 
-    /// Hash of everything in it, for telling whether a run was made from the same recipe.
+    /// Hash of everything that decides the training: not of its name, nor of what it writes afterwards.
     pub(crate) fn fingerprint(&self) -> String {
-        let recipe = Self { hashes: None, ..self.clone() };
+        let (name, samples) = (String::new(), Samples::default());
+        let recipe = Self { name, samples, hashes: None, ..self.clone() };
         let json = serde_json::to_vec(&recipe).expect("plain data is valid JSON");
         format!("{:032x}", xxhash_rust::xxh3::xxh3_128(&json))
     }

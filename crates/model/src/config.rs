@@ -94,9 +94,7 @@ impl ModelConfig {
             if size == 0 {
                 return Err(ConfigError::Value { name, expected: "at least 1", found: "0".into() });
             }
-            if size > u32::MAX as usize {
-                return Err(ConfigError::Value { name, expected: "below 2^32", found: size.to_string() });
-            }
+            check_size(name, size)?;
         }
         if !self.n_heads.is_multiple_of(self.n_kv_heads) {
             let (value, of_value) = (self.n_kv_heads, self.n_heads);
@@ -124,15 +122,26 @@ impl ModelConfig {
                 });
             }
         }
-        // In floating point: the product itself may not fit an integer.
-        let (c, l) = (self.d_model as f64, self.n_layers as f64);
-        let attention = 2.0 * c * self.d_head as f64 * (self.n_heads + self.n_kv_heads) as f64;
-        let n_params = l * (attention + 3.0 * c * self.d_ff as f64) + 2.0 * c * self.vocab_size as f64;
+        self.check_addressable()
+    }
+
+    /// Refuses a model whose parameters cannot be counted: [`ModelConfig::n_params`] is safe after it.
+    pub(crate) fn check_addressable(&self) -> Result<(), ConfigError> {
+        let n_params = self.approximate_params();
         let limit = (isize::MAX as usize / 32) as f64; // weights, gradients and moments in bytes, with room
         if n_params > limit {
             return Err(ConfigError::TooLarge { n_params, limit });
         }
         Ok(())
+    }
+
+    /// Parameters but for gains, in floating point: of a shape that is not yet checked, the count itself may not fit
+    /// an integer.
+    pub fn approximate_params(&self) -> f64 {
+        let (c, l) = (self.d_model as f64, self.n_layers as f64);
+        let attention = 2.0 * c * self.d_head as f64 * (self.n_heads as f64 + self.n_kv_heads as f64);
+        let n_vocab_matrices = if self.tie_embeddings { 1.0 } else { 2.0 };
+        l * (attention + 3.0 * c * self.d_ff as f64) + n_vocab_matrices * c * self.vocab_size as f64
     }
 
     /// Width of all query heads together.
@@ -143,6 +152,18 @@ impl ModelConfig {
     /// Width of all key heads together, and of all value heads.
     pub fn kv_width(&self) -> usize {
         self.n_kv_heads * self.d_head
+    }
+}
+
+/// Refuses a size that can only be a slipped digit; sums and products of two sizes within these limits fit.
+pub(crate) fn check_size(name: &'static str, size: usize) -> Result<(), ConfigError> {
+    let (largest, expected) = match name {
+        "n_layers" => (1 << 16, "at most 65536"), // each is a list of named parameters
+        _ => (u32::MAX as usize, "below 2^32"),
+    };
+    match size > largest {
+        true => Err(ConfigError::Value { name, expected, found: size.to_string() }),
+        false => Ok(()),
     }
 }
 
@@ -187,7 +208,8 @@ pub(crate) mod tests {
                 .starts_with("`norm_eps` must be positive and finite, found NaN")
         );
         assert!(message(|c| c.d_ff = usize::MAX).starts_with("`d_ff` must be below 2^32"));
-        let huge = message(|c| (c.d_model, c.d_ff, c.n_layers) = (1 << 31, 1 << 31, 1 << 20));
+        assert!(message(|c| c.n_layers = 65_537).starts_with("`n_layers` must be at most 65536"));
+        let huge = message(|c| (c.d_model, c.d_ff, c.n_layers) = (1 << 31, 1 << 31, 1 << 16));
         assert!(huge.starts_with("the model would have"), "{huge}");
     }
 }

@@ -23,8 +23,8 @@ impl ModelConfig {
     /// `6·N + 6·L·H·D·(T + 1)`: a query sees `(T + 1)/2` keys on average, and meets each in two products.
     /// Norms, activations, softmax and the optimizer are left out: they add no product.
     pub fn train_flops_per_token(&self, seq_len: usize) -> f64 {
-        let attention = self.n_layers * self.q_width() * (seq_len + 1);
-        6.0 * (self.n_matrix_params() + attention) as f64
+        let attention = self.n_layers as f64 * self.q_width() as f64 * (seq_len as f64 + 1.0);
+        6.0 * (self.n_matrix_params() as f64 + attention)
     }
 }
 

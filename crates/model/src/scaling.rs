@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ModelConfig;
+use crate::{ConfigError, ModelConfig, config::check_size};
 
 /// Training tokens per matrix parameter at the optimum of compute, counted as
 /// [`ModelConfig::n_matrix_params`] counts.
@@ -17,6 +17,9 @@ pub const TOKENS_PER_PARAM: f64 = 10.5;
 /// Width divided by depth. Source: nanochat; loss is flat around it (Kaplan et al. 2020, figure 5,
 /// <https://arxiv.org/abs/2001.08361>).
 pub const ASPECT_RATIO: usize = 64;
+
+/// The narrowest model that a budget is given.
+const MIN_WIDTH: usize = 64;
 
 /// Fewest optimizer steps that a run is given by a smaller batch: below, the schedule has no room.
 const MIN_STEPS: f64 = 600.0;
@@ -80,6 +83,26 @@ impl ModelOverrides {
 }
 
 impl ModelOverrides {
+    /// Checks that the fixed sizes can be computed with; what they make is for [`ModelConfig::validate`].
+    ///
+    /// # Errors
+    /// Names the first size that is out of all bounds.
+    pub fn validate(&self, vocab_size: usize, seq_len: usize) -> Result<(), ConfigError> {
+        let sizes = [
+            ("n_layers", self.n_layers),
+            ("d_model", self.d_model),
+            ("n_heads", self.n_heads),
+            ("n_kv_heads", self.n_kv_heads),
+            ("d_head", self.d_head),
+            ("d_ff", self.d_ff),
+            ("max_seq_len", self.max_seq_len),
+        ];
+        for (name, size) in sizes {
+            check_size(name, size.unwrap_or(1))?;
+        }
+        self.config(vocab_size, seq_len, MIN_WIDTH).check_addressable()
+    }
+
     /// Everything fixed as it was resolved: what a run's own recipe holds.
     pub fn fixed(config: &ModelConfig) -> Self {
         Self {
@@ -121,9 +144,9 @@ pub fn compute_optimal(
         TOKENS_PER_PARAM * config.n_matrix_params() as f64 * config.train_flops_per_token(seq_len)
     };
     let distance = |config: &ModelConfig| (spent(config) / train_flops).ln().abs();
-    let mut best = overrides.config(vocab_size, seq_len, 64);
+    let mut best = overrides.config(vocab_size, seq_len, MIN_WIDTH);
     // Past the best width the distance only grows; a fixed width ends at once.
-    let mut d_model = 64;
+    let mut d_model = MIN_WIDTH;
     while overrides.d_model.is_none() && d_model < 65_536 {
         d_model += d_head(d_model + 1);
         let config = overrides.config(vocab_size, seq_len, d_model);

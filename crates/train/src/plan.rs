@@ -50,6 +50,9 @@ pub struct LearningRateOverrides {
 /// Tokens computed at a time where a recipe leaves it open: activations of more do not fit the caches anyway.
 const MICRO_BATCH_TOKENS: usize = 8192;
 
+/// Larger budgets are a slipped digit: GPT-4's is said to be about 2e25.
+const MAX_FLOPS: f64 = 1e30;
+
 /// Derives every number of a run from its budget in FLOPs, or from its steps where there is no budget.
 ///
 /// # Errors
@@ -62,18 +65,29 @@ pub fn plan(
     seed: u64,
 ) -> Result<(ModelConfig, TrainSettings), TrainError> {
     let seq_len = train.seq_len.unwrap_or_else(|| train_flops.map_or(256, scaling::seq_len));
+    // Before anything is computed from them: no product may overflow.
+    model.validate(vocab_size, seq_len)?;
+    let sizes = [
+        ("seq_len", train.seq_len),
+        ("batch_rows", train.batch_rows),
+        ("micro_batch_rows", train.micro_batch_rows),
+    ];
+    for (name, size) in sizes {
+        if let Some(size) = size.filter(|size| *size > u32::MAX as usize) {
+            return Err(TrainError::Setting { name, expected: "below 2^32", found: size.to_string() });
+        }
+    }
     let (config, batch_rows, steps) = match (train_flops, train.steps) {
         (Some(flops), _) => {
-            let is_valid = flops.is_finite() && flops > 0.0;
-            if !is_valid {
-                let found = flops.to_string();
-                return Err(TrainError::Setting { name: "train_flops", expected: "positive", found });
+            if !(flops > 0.0 && flops <= MAX_FLOPS) {
+                let (name, expected) = ("train_flops", "positive and at most 1e30");
+                return Err(TrainError::Setting { name, expected, found: format!("{flops:e}") });
             }
             let (config, tokens) = scaling::compute_optimal(flops, vocab_size, seq_len, model);
             let rows = train
                 .batch_rows
                 .unwrap_or_else(|| scaling::batch_rows(config.n_matrix_params(), tokens, seq_len));
-            let steps = (tokens / (rows * seq_len).max(1) as f64).round().max(1.0) as u64;
+            let steps = (tokens / (rows as f64 * seq_len as f64).max(1.0)).round().max(1.0) as u64;
             (config, rows, train.steps.unwrap_or(steps))
         }
         (None, Some(steps)) if model.d_model.is_some() => {
@@ -91,7 +105,7 @@ pub fn plan(
     let optimizer = train.optimizer.unwrap_or_default();
     let rates = scaling::learning_rates(&config, optimizer == OptimizerKind::Muon);
     let fixed = &train.learning_rates;
-    let tokens = steps * (batch_rows * seq_len) as u64;
+    let tokens = steps.saturating_mul(batch_rows as u64 * seq_len as u64);
     let settings = TrainSettings {
         seed,
         steps,
@@ -108,7 +122,7 @@ pub fn plan(
             gain: fixed.gain.unwrap_or(rates.gain),
         },
         warmup_steps: train.warmup_steps.unwrap_or((steps / 50).clamp(1, 500)),
-        decay_steps: train.decay_steps.unwrap_or(steps * 2 / 5),
+        decay_steps: train.decay_steps.unwrap_or(steps / 5 * 2 + steps % 5 * 2 / 5),
         final_lr_fraction: train.final_lr_fraction.unwrap_or(0.0),
         weight_decay: train.weight_decay.unwrap_or(0.0),
         embedding_weight_decay: train.embedding_weight_decay.unwrap_or(0.0),

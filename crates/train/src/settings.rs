@@ -114,6 +114,11 @@ impl TrainSettings {
         for (name, value) in at_least_1 {
             check(name, value > 0, "at least 1", &value)?;
         }
+        // Everything that counts tokens does so in 64 bits.
+        let batch_tokens = (self.batch_rows as u64).checked_mul(self.seq_len as u64);
+        let tokens = batch_tokens.and_then(|tokens| tokens.checked_mul(self.steps));
+        let can_count = tokens.is_some_and(|tokens| tokens < 1 << 62);
+        check("steps", can_count, "few enough for at most 2^62 tokens in all", &self.steps)?;
         check(
             "seq_len",
             self.seq_len <= config.max_seq_len,
@@ -143,7 +148,7 @@ impl TrainSettings {
         }
         let fraction = self.final_lr_fraction;
         check("final_lr_fraction", (0.0..=1.0).contains(&fraction), "from 0 to 1", &fraction)?;
-        let ramps = self.warmup_steps + self.decay_steps;
+        let ramps = self.warmup_steps.saturating_add(self.decay_steps);
         check("warmup_steps", ramps <= self.steps, "at most `steps`, together with `decay_steps`", &ramps)
     }
 }

@@ -9,7 +9,7 @@ use std::{
     time::Instant,
 };
 
-use data::{Batch, BatchStream, Prepared, Tokenizer, ValidationSet};
+use data::{Batch, BatchStream, Cursor, Prepared, Tokenizer, ValidationSet};
 use model::{Gpt, ModelConfig, Tokens, checkpoint};
 use serde::{Deserialize, Serialize};
 use tensor::{DType, Kernels, Tape, Tensor};
@@ -247,12 +247,7 @@ impl Trainer {
         let start = Instant::now();
         let cursor = self.stream.cursor();
         let step = self.step + 1;
-        let not_finite = |what, value| TrainError::NotFinite {
-            step,
-            what,
-            value,
-            cursor: serde_json::to_string(&cursor).expect("plain data is valid JSON"),
-        };
+        let not_finite = |what, value| not_finite(step, what, value, &cursor);
 
         let loss_nats = self.accumulate_gradients();
         if !loss_nats.is_finite() {
@@ -335,6 +330,9 @@ impl Trainer {
         let kernels = &*self.inputs.kernels;
         let validation = evaluate(&self.gpt, kernels, set, settings.micro_batch_rows, &self.token_bytes);
         let (step, tokens, flops) = (self.step, self.tokens, self.flops());
+        if !validation.loss_nats.is_finite() {
+            return Err(not_finite(step, "the validation loss", validation.loss_nats, &self.stream.cursor()));
+        }
         self.metrics.write(&Metric::Validation { step, tokens, flops, validation })?;
         self.last_validation = Some((step, validation));
         on_event(Event::Validated { step, validation });
@@ -370,6 +368,11 @@ impl Trainer {
     fn flops(&self) -> f64 {
         self.tokens as f64 * self.gpt.config().train_flops_per_token(self.inputs.settings.seq_len)
     }
+}
+
+fn not_finite(step: u64, what: &'static str, value: f64, cursor: &Cursor) -> TrainError {
+    let cursor = serde_json::to_string(cursor).expect("plain data is valid JSON");
+    TrainError::NotFinite { step, what, value, cursor }
 }
 
 /// Adds the gradients of `scale · Σ losses` of one micro-batch; returns the sum of its losses in nats.

@@ -103,6 +103,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         "expected --dtype f32, found bf16\nhint: this build computes in f32 alone"
     );
     let (config, settings) = shape(args).context("this shape cannot be trained")?;
+    machine::check_memory(&config, &settings)?;
     let output = measure(args, &config, &settings);
     if args.json {
         println!("{}", serde_json::to_string(&output)?);

@@ -6,7 +6,7 @@ use model::{Gpt, ModelConfig, Tokens};
 use tensor::{DType, Kernels, Rng, Tape, Tensor};
 use train::{Optimizer, TrainSettings};
 
-use crate::recipe::Recipe;
+use crate::{machine, recipe::Recipe};
 
 /// FLOP/s that the first guess of a model's size is made with; measured once and measured again on that size.
 const FIRST_GUESS: f64 = 1e11;
@@ -25,6 +25,7 @@ pub(super) fn measured_flops(
     for _ in 0..2 {
         let (config, settings) =
             train::plan(Some(flops), vocab_size, &recipe.model, &recipe.train, recipe.seed)?;
+        machine::check_memory(&config, &settings)?;
         flops = flops_per_second(&**kernels, &config, &settings, MEASURE_S / 2.0) * 60.0 * minutes;
     }
     // Three digits: what is measured is not known better, and the recipe is easier to read.
@@ -43,7 +44,7 @@ fn flops_per_second(
     let mut optimizer = Optimizer::new(config, settings.optimizer);
     let mut grads: Vec<Tensor> = gpt.params().iter().map(|p| Tensor::zeros(p.shape(), DType::F32)).collect();
     let mut rng = Rng::new(0, 0);
-    let (rows, seq_len) = (settings.micro_batch_rows, settings.seq_len);
+    let (rows, seq_len) = (settings.micro_batch_rows.min(settings.batch_rows), settings.seq_len);
     let ids: Vec<u32> = (0..rows * seq_len).map(|_| rng.below(config.vocab_size as u64) as u32).collect();
     let mut step = || {
         // As many micro-batches as a real step: the optimizer's share is theirs.

@@ -114,7 +114,11 @@ impl Run {
     /// Writes the run's own recipe: nothing left open, with the hashes of what it was made from.
     fn write_recipe(&self, resolved: &Recipe) -> anyhow::Result<()> {
         let text = toml::to_string(resolved).context("writing the resolved recipe")?;
-        write_whole(&self.dir.join("recipe.toml"), text.as_bytes())
+        let path = self.dir.join("recipe.toml");
+        if fs::read_to_string(&path).is_ok_and(|there| there == text) {
+            return Ok(());
+        }
+        write_whole(&path, text.as_bytes())
     }
 
     /// The recipe of an earlier start in this folder, if it was made from the same inputs.
@@ -151,7 +155,9 @@ fn set_aside(dir: &Path) -> anyhow::Result<()> {
     let name = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let free = (1..).map(|i| dir.with_file_name(format!("{name}-replaced-{i}"))).find(|path| !path.exists());
     let aside = free.expect("some number is free");
-    fs::rename(dir, &aside).with_context(|| format!("cannot rename `{}`", dir.display()))?;
+    fs::rename(dir, &aside).with_context(|| {
+        format!("cannot rename `{}`\nhint: move it away, or choose another --out", dir.display())
+    })?;
     progress::say(
         "set aside",
         &format!("{} was made from other inputs, now {}", dir.display(), aside.display()),
@@ -163,7 +169,12 @@ fn set_aside(dir: &Path) -> anyhow::Result<()> {
 fn write_whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     let unfinished = path.with_extension(format!("tmp-{}", std::process::id()));
     let result = checkpoint::write_file(&unfinished, bytes).map_err(anyhow::Error::from).and_then(|()| {
-        fs::rename(&unfinished, path).with_context(|| format!("cannot write `{}`", path.display()))
+        fs::rename(&unfinished, path).with_context(|| {
+            format!(
+                "cannot write `{}`\nhint: move away what stands there, or choose another --out",
+                path.display()
+            )
+        })
     });
     if result.is_err() {
         let _ = fs::remove_file(&unfinished);
@@ -186,7 +197,9 @@ fn state_of_sources(config: &DataConfig) -> anyhow::Result<String> {
     let mut state = serde_json::to_string(config)?;
     for source in config.sources.iter().chain(held_out) {
         for path in source.files()? {
-            let meta = fs::metadata(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
+            let meta = fs::metadata(&path).with_context(|| {
+                format!("cannot read `{}`\nhint: check the recipe's [data] table", path.display())
+            })?;
             let changed = meta.modified().ok().and_then(|t| t.duration_since(std::time::UNIX_EPOCH).ok());
             state.push_str(&format!("\n{} {} {:?}", path.display(), meta.len(), changed));
         }
@@ -197,11 +210,26 @@ fn state_of_sources(config: &DataConfig) -> anyhow::Result<String> {
 impl Run {
     fn finished_tokenizer(&self) -> anyhow::Result<Tokenizer> {
         let dir = self.dir.join("tokenizer");
-        Tokenizer::load(&dir).context("the stage `tokenizer` must come first\nhint: leave out --only")
+        require(&dir, "tokenizer.json", Stage::Tokenizer)?;
+        Ok(Tokenizer::load(&dir)?)
     }
 
     fn finished_data(&self, tokenizer: &Tokenizer) -> anyhow::Result<Prepared> {
         let dir = self.dir.join("data");
-        Prepared::open(&dir, tokenizer).context("the stage `data` must come first\nhint: leave out --only")
+        require(&dir, "manifest.jsonl", Stage::Data)?;
+        Ok(Prepared::open(&dir, tokenizer)?)
     }
+}
+
+/// Refuses to go on without the `file` that an earlier stage leaves in `dir`.
+fn require(dir: &Path, file: &str, stage: Stage) -> anyhow::Result<()> {
+    let value = stage.to_possible_value().expect("no stage is hidden");
+    anyhow::ensure!(
+        dir.join(file).exists(),
+        "expected what the stage `{}` leaves in `{}`, found no `{file}` there\n\
+         hint: `maquette run` takes all stages in their order",
+        value.get_name(),
+        dir.display()
+    );
+    Ok(())
 }

@@ -16,11 +16,14 @@ impl Run {
         let inputs = hash(&[&serde_json::to_string(config)?, &state_of_sources(&self.recipe.data)?]);
         let dir = self.dir.join("tokenizer");
         if is_kept(&dir, &inputs) {
-            let tokenizer = Tokenizer::load(&dir)?;
-            progress::say("tokenizer", &format!("{} tokens, kept", tokenizer.vocab_size()));
-            return Ok(tokenizer);
-        }
-        if dir.join(super::STAMP).exists() {
+            match Tokenizer::load(&dir) {
+                Ok(tokenizer) => {
+                    progress::say("tokenizer", &format!("{} tokens, kept", tokenizer.vocab_size()));
+                    return Ok(tokenizer);
+                }
+                Err(error) => made_anew("tokenizer", &error),
+            }
+        } else if dir.join(super::STAMP).exists() {
             set_aside(&dir)?;
         }
         let mut bar = Progress::new("tokenizer");
@@ -40,11 +43,14 @@ impl Run {
         let inputs = hash(&[tokenizer.fingerprint(), &state_of_sources(&self.recipe.data)?]);
         let dir = self.dir.join("data");
         if is_kept(&dir, &inputs) {
-            let prepared = Prepared::open(&dir, tokenizer)?;
-            progress::say("data", &format!("{} kept", totals(&prepared)));
-            return Ok(prepared);
-        }
-        if dir.join(super::STAMP).exists() {
+            match Prepared::open(&dir, tokenizer) {
+                Ok(prepared) => {
+                    progress::say("data", &format!("{} kept", totals(&prepared)));
+                    return Ok(prepared);
+                }
+                Err(error) => made_anew("data", &error),
+            }
+        } else if dir.join(super::STAMP).exists() {
             set_aside(&dir)?;
         }
         let mut bar = Progress::new("data");
@@ -57,6 +63,12 @@ impl Run {
         bar.finish(&format!("{} dropped: {}", totals(&prepared), prepared.manifest().dropped()));
         Ok(prepared)
     }
+}
+
+/// Says why a finished stage is not kept, though its inputs are the same.
+fn made_anew(stage: &str, damage: &DataError) {
+    let text = damage.to_string();
+    progress::say(stage, &format!("made anew: {}", text.lines().next().unwrap_or_default()));
 }
 
 fn totals(prepared: &Prepared) -> String {

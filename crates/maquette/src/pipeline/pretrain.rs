@@ -8,9 +8,9 @@ use model::{ModelConfig, scaling::ModelOverrides};
 use serde::Serialize;
 use train::{Event, Inputs, Outcome, Summary, TrainOverrides, TrainSettings, Trainer};
 
-use super::{Finished, Run, budget, hash, is_kept, samples, set_aside, stamp, write_whole};
+use super::{Finished, Run, STAMP, budget, hash, is_kept, samples, set_aside, stamp, write_whole};
 use crate::{
-    machine::Machine,
+    machine::{self, Machine},
     progress::{self, Progress, count, duration},
     recipe::{Hashes, Recipe},
     stop::{self, Interrupted},
@@ -40,7 +40,9 @@ impl Run {
         ]);
         let dir = self.dir.join("pretrain");
         let checkpoint = dir.join(format!("checkpoints/step-{}", settings.steps));
+        self.write_recipe(&resolved)?;
         if !is_kept(&dir, &inputs) {
+            machine::check_memory(&config, &settings)?;
             if dir.exists() && !is_begun_from(&dir, &inputs) {
                 set_aside(&dir)?;
             }
@@ -51,23 +53,19 @@ impl Run {
                 )
             })?;
             write_whole(&dir.join(BEGUN), inputs.as_bytes())?;
-            self.write_recipe(&resolved)?;
             describe(&config, &settings);
             self.train(tokenizer, prepared, config, settings, &dir)?;
             stamp(&dir, &inputs)?;
         } else {
             progress::say("pretrain", "kept");
         }
-        let samples = self.samples(tokenizer, &resolved, &checkpoint, &dir)?;
+        let samples = self.samples(tokenizer, &resolved, &checkpoint, &dir, &inputs)?;
         let path = dir.join("summary.json");
-        let summary = fs::read(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
-        let summary = serde_json::from_slice(&summary).with_context(|| {
-            format!(
-                "`{}` is damaged\nhint: remove `{}` and run again",
-                path.display(),
-                dir.join("stage.json").display()
-            )
-        })?;
+        let advice = || format!("hint: remove `{}` and run again", dir.join(STAMP).display());
+        let summary =
+            fs::read(&path).with_context(|| format!("cannot read `{}`\n{}", path.display(), advice()))?;
+        let summary = serde_json::from_slice(&summary)
+            .with_context(|| format!("`{}` is damaged\n{}", path.display(), advice()))?;
         Ok(Finished { summary, samples, checkpoint })
     }
 
@@ -85,6 +83,8 @@ impl Run {
         };
         let vocab_size = tokenizer.vocab_size();
         if let Some(earlier) = self.earlier_recipe(&hashes) {
+            let (name, samples) = (self.recipe.name.clone(), self.recipe.samples.clone());
+            let earlier = Recipe { name, samples, ..earlier };
             let (model, train) = (&earlier.model, &earlier.train);
             let (config, settings) = train::plan(None, vocab_size, model, train, earlier.seed)?;
             return Ok((earlier, config, settings));
@@ -167,21 +167,32 @@ impl Run {
         }
     }
 
-    /// Writes the samples, or keeps those that are there.
+    /// Writes the samples; the same ones again where the training was kept.
     fn samples(
         &self,
         tokenizer: &Tokenizer,
         recipe: &Recipe,
         checkpoint: &Path,
         dir: &Path,
+        inputs: &str,
     ) -> anyhow::Result<Vec<samples::Sample>> {
+        let inputs = hash(&[inputs, &serde_json::to_string(&(&recipe.samples, recipe.seed))?]);
+        let (path, made_from) = (dir.join("samples.jsonl"), dir.join("samples.inputs"));
+        if fs::read_to_string(&made_from).is_ok_and(|made_from| made_from == inputs)
+            && let Ok(text) = fs::read_to_string(&path)
+        {
+            let kept: Result<Vec<samples::Sample>, _> = text.lines().map(serde_json::from_str).collect();
+            return kept
+                .with_context(|| format!("`{0}` is damaged\nhint: remove it and run again", path.display()));
+        }
         let samples = samples::write(&recipe.samples, recipe.seed, tokenizer, checkpoint, &*self.kernels)?;
         let mut lines = Vec::new();
         for sample in &samples {
             serde_json::to_writer(&mut lines, sample)?;
             lines.push(b'\n');
         }
-        write_whole(&dir.join("samples.jsonl"), &lines)?;
+        write_whole(&path, &lines)?;
+        write_whole(&made_from, inputs.as_bytes())?;
         Ok(samples)
     }
 }

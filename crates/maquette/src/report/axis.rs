@@ -88,7 +88,10 @@ impl Span {
         let largest = values.iter().fold(0.0, |most: f64, v| most.max(v.abs()));
         let closest = values.windows(2).fold(f64::INFINITY, |gap: f64, pair| gap.min(pair[1] - pair[0]));
         let smallest = values.iter().filter(|v| **v > 0.0).fold(f64::INFINITY, |least: f64, v| least.min(*v));
-        let label = |v: f64| match self.scale {
+        // Even ticks on a short logarithmic axis are labelled as on a linear one.
+        let is_even = values.windows(2).all(|pair| pair[1] - pair[0] < closest * (1.0 + 1e-6));
+        let scale = if is_even { Scale::Linear } else { self.scale };
+        let label = |v: f64| match scale {
             _ if v == 0.0 => "0".to_owned(),
             Scale::Log if smallest < 1e-3 || largest >= 1e15 => with_power(v, exponent(v)),
             Scale::Log => with_prefix(v, exponent(v), None),
@@ -196,6 +199,7 @@ mod tests {
     fn log_ticks_are_round() {
         check(Scale::Log, 0.2, 12.0, &["0.2", "0.5", "1", "2", "5", "10"]);
         check(Scale::Log, 3.3, 10.6, &["4", "6", "8", "10"]);
+        check(Scale::Log, 8.16, 8.34, &["8.20", "8.25", "8.30"]);
         check(Scale::Log, 1e12, 3e16, &["10¹²", "10¹³", "10¹⁴", "10¹⁵", "10¹⁶"]);
         check(Scale::Log, 1.0, 1e12, &["1", "100", "10 k", "1 M", "100 M", "10 G", "1 T"]);
         check(Scale::Log, 1e-5, 1e-2, &["10⁻⁵", "3×10⁻⁵", "10⁻⁴", "3×10⁻⁴", "10⁻³", "3×10⁻³", "10⁻²"]);

@@ -76,7 +76,8 @@ fn scaling(metrics: &Metrics) -> Plot {
 }
 
 fn rates(metrics: &Metrics) -> Plot {
-    let roles: [(&str, fn(&LearningRates) -> f64); 4] = [
+    type Rate = fn(&LearningRates) -> f64;
+    let roles: [(&str, Rate); 4] = [
         ("matrix", |lr| lr.matrix),
         ("embedding", |lr| lr.embedding),
         ("head", |lr| lr.head),

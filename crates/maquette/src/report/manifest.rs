@@ -47,7 +47,7 @@ fn in_words(dropped: &Dropped) -> Option<String> {
     let Dropped { too_short, duplicate, invalid_utf8, replaced_utf8 } = *dropped;
     let reasons = [
         (too_short, "too short"),
-        (duplicate, "duplicate"),
+        (duplicate, "repeated"),
         (invalid_utf8, "not UTF-8"),
         (replaced_utf8, "kept with bad bytes replaced"),
     ];
@@ -57,17 +57,16 @@ fn in_words(dropped: &Dropped) -> Option<String> {
 
 fn mixture(manifest: &Manifest) -> Markup {
     let total: f64 = manifest.sources.iter().map(|source| source.weight).sum();
-    let names: Vec<&str> = manifest.sources.iter().map(|source| source.name.as_str()).collect();
     html! {
         div.scroll tabindex="0" role="region" aria-label="Sources of the mixture" { table {
             thead { tr {
                 th { "Source" } th { "Licence" } th.n { "Share of the training" } th.n { "Files" }
                 th.n { "Training tokens" }
             } }
-            tbody { @for (source, name) in manifest.sources.iter().zip(short_names(&names)) {
+            tbody { @for source in &manifest.sources {
                 @let of = || manifest.files.iter().filter(|file| file.source == source.name);
                 tr {
-                    td.path title=(source.path) { (name) }
+                    td.path title=(source.path) { (source.name) }
                     td.wrap { (source.licence.as_deref().unwrap_or("–")) }
                     td.n { (significant(100.0 * source.weight / total, 3)) "\u{a0}%" }
                     td.n { (grouped(of().count() as u64)) }

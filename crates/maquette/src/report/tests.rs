@@ -74,7 +74,7 @@ fn the_page_holds_the_figures_of_the_files() {
     let from_metrics = [
         "at step 2: gradient norm 3.000, 16.2 standard deviations above its running mean of 0.8765",
         "after step 1, from its checkpoint",
-        "3.14 ± 0.07",
+        "3.142 ± 0.069",
         "interval, n = 1,234 tokens",
         "interval, n = 4,321 tokens",
         "step 1: 8.88 ± 0.20 nats per token, n = 1,234 tokens",

@@ -58,8 +58,8 @@ fn unsafe_code_lives_in_tensor_and_says_why_it_is_sound() {
                 continue;
             }
             n_found += 1;
-            // Upwards over the statement that it stands in, to the comment before that.
-            let above = lines[..i].iter().rev().take(12).take_while(|line| !line.trim().is_empty());
+            // Upwards over the statement that it stands in, to the comment above that.
+            let above = lines[..i].iter().rev().take(4).take_while(|line| !line.trim().is_empty());
             let is_explained = line.contains("SAFETY:") || above.into_iter().any(|line| line.contains("SAFETY:"));
             assert!(is_explained, "{}:{}: `unsafe` without `SAFETY:` above it", path.display(), i + 1);
         }

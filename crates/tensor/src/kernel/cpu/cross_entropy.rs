@@ -63,7 +63,7 @@ pub(crate) fn forward(
                     gemm::gemm(pool, rows, c, v, Strided::rows(logits, v), direct, target);
                     let packed_x = &mut packed_x[..gemm::packed_len(rows, c)];
                     gemm::pack(pool, Strided::rows(x, c), rows, c, packed_x);
-                    let target = Target { values: &mut **dw, row_stride: c, accumulate: true };
+                    let target = Target { values: dw, row_stride: c, accumulate: true };
                     gemm::gemm(pool, v, c, rows, Strided::transposed(logits, v), packed_x, target);
                 }
             }
@@ -82,10 +82,10 @@ fn softmax(
 ) {
     let (logits, losses) = (Shared::new(logits), Shared::new(losses));
     pool.for_each_chunk(targets.len(), 16, |first, n| {
-        for row in first..first + n {
+        for (row, &target) in targets.iter().enumerate().skip(first).take(n) {
             // SAFETY: rows do not overlap.
             let (logits, loss) = unsafe { (logits.part(row * v, v), losses.part(row, 1)) };
-            loss[0] = match (targets[row], scale) {
+            loss[0] = match (target, scale) {
                 (IGNORE_TARGET, None) => 0.0,
                 (IGNORE_TARGET, Some(_)) => {
                     logits.fill(0.0);

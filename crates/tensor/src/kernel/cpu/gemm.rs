@@ -384,10 +384,10 @@ unsafe fn tile_avx512<const M: usize>(
         }
         for (a, b) in a.chunks_exact(M).zip(b.chunks_exact(NR)) {
             let b = [_mm512_loadu_ps(b.as_ptr()), _mm512_loadu_ps(b.as_ptr().add(16))];
-            for i in 0..M {
-                let a = _mm512_set1_ps(*a.as_ptr().add(i));
-                sums[i][0] = _mm512_fmadd_ps(a, b[0], sums[i][0]);
-                sums[i][1] = _mm512_fmadd_ps(a, b[1], sums[i][1]);
+            for (sums, a) in sums.iter_mut().zip(a) {
+                let a = _mm512_set1_ps(*a);
+                sums[0] = _mm512_fmadd_ps(a, b[0], sums[0]);
+                sums[1] = _mm512_fmadd_ps(a, b[1], sums[1]);
             }
         }
         for (i, sums) in sums.iter().enumerate() {
@@ -425,10 +425,10 @@ unsafe fn tile_avx2<const M: usize>(
             }
             for (a, b) in a.chunks_exact(M).zip(b.chunks_exact(NR)) {
                 let b = [_mm256_loadu_ps(b.as_ptr().add(half)), _mm256_loadu_ps(b.as_ptr().add(half + 8))];
-                for i in 0..M {
-                    let a = _mm256_set1_ps(*a.as_ptr().add(i));
-                    sums[i][0] = _mm256_fmadd_ps(a, b[0], sums[i][0]);
-                    sums[i][1] = _mm256_fmadd_ps(a, b[1], sums[i][1]);
+                for (sums, a) in sums.iter_mut().zip(a) {
+                    let a = _mm256_set1_ps(*a);
+                    sums[0] = _mm256_fmadd_ps(a, b[0], sums[0]);
+                    sums[1] = _mm256_fmadd_ps(a, b[1], sums[1]);
                 }
             }
             for (sums, tile) in sums.iter().zip(&mut tile) {

@@ -34,6 +34,9 @@ pub(crate) fn backward(
     turn(pool, dy, positions, cos, sin, dx, d_head, accumulate_row);
 }
 
+/// Turns every head of one row: input, cosines, sines, output.
+type TurnRow = fn(&[f32], &[f32], &[f32], &mut [f32]);
+
 #[allow(clippy::too_many_arguments, reason = "sizes and buffers are arguments")]
 #[track_caller]
 fn turn(
@@ -44,11 +47,14 @@ fn turn(
     sin: &[f32],
     y: &mut [f32],
     d_head: usize,
-    row: fn(&[f32], &[f32], &[f32], &mut [f32]),
+    row: TurnRow,
 ) {
     let Some(width) = x.len().checked_div(positions.len()) else { return };
     let half = d_head / 2;
-    assert!(width % d_head == 0 && d_head % 2 == 0, "rope: rows of {width}, d_head {d_head}");
+    assert!(
+        width.is_multiple_of(d_head) && d_head.is_multiple_of(2),
+        "rope: rows of {width}, d_head {d_head}"
+    );
     let y = Shared::new(y);
     pool.for_each_chunk(positions.len(), ROWS, |first, n| {
         for r in first..first + n {

@@ -1,0 +1,52 @@
+//! Every recipe that ships can be run.
+
+use std::fs;
+
+use crate::scene::{Scene, repository};
+
+/// One step of each recipe, with its own model, tokenizer and settings, on a text of a megabyte instead of its own.
+#[test]
+fn every_recipe_takes_a_step() {
+    let text = repository().join("data/tinyshakespeare/input.txt.gz");
+    let mut n_found = 0;
+    for entry in fs::read_dir(repository().join("recipes")).unwrap() {
+        let path = entry.unwrap().path();
+        n_found += 1;
+        let scene = Scene::new();
+        let sources = format!("data.sources=[{{path=\"{}\"}}]", text.display());
+        let mut args = vec!["run", path.to_str().unwrap(), "--out", "run"];
+        for change in [
+            &sources,
+            "data.validation={by=\"tail\",fraction=0.1}",
+            "train.steps=1",
+            "train.batch_rows=1",
+            "train.micro_batch_rows=1",
+            "train.warmup_steps=1",
+            "train.decay_steps=0",
+            "train.eval_tokens=2048",
+            "train.final_eval_tokens=2048",
+        ] {
+            args.extend(["--set", change]);
+        }
+        let said = scene.ok(&args);
+        assert!(said.stdout.contains("checkpoint: run/pretrain/checkpoints/step-1"), "{}", said.stdout);
+    }
+    assert!(n_found >= 2);
+}
+
+/// The text of a recipe that ships comes with it, and its licence is named.
+#[test]
+fn every_recipe_finds_its_text() {
+    for entry in fs::read_dir(repository().join("recipes")).unwrap() {
+        let path = entry.unwrap().path();
+        let recipe: toml::Table = toml::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+        let data = &recipe["data"];
+        let held_out = data.get("validation").and_then(|validation| validation.get("sources"));
+        for source in [data.get("sources"), held_out].into_iter().flatten().flat_map(|list| list.as_array().unwrap()) {
+            let mut source: data::SourceConfig = source.clone().try_into().unwrap();
+            source.path = path.with_file_name(&source.path).display().to_string();
+            let files = source.files().unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            assert!(!files.is_empty() && source.licence.is_some(), "{}: {}", path.display(), source.path);
+        }
+    }
+}
