@@ -21,20 +21,23 @@ impl Isa {
     /// What the kernels use: the best that this machine has, unless [`Isa::VARIABLE`] names a lesser one.
     ///
     /// # Panics
-    /// On first use, if the variable holds an unknown name or a set that this machine lacks.
+    /// On first use, if [`Isa::requested`] refuses: ask that first where a user may have set the variable.
     pub fn current() -> Self {
         static CHOICE: OnceLock<Isa> = OnceLock::new();
-        *CHOICE.get_or_init(|| {
-            let available = Self::available();
-            let Ok(name) = std::env::var(Self::VARIABLE) else { return available[available.len() - 1] };
-            match available.iter().find(|isa| isa.name() == name) {
-                Some(&isa) => isa,
-                None => panic!(
-                    "{} is `{name}`, this machine has {:?}\nhint: unset it to use the best",
-                    Self::VARIABLE,
-                    available.iter().map(|isa| isa.name()).collect::<Vec<_>>()
-                ),
-            }
+        *CHOICE.get_or_init(|| Self::requested().unwrap_or_else(|message| panic!("{message}")))
+    }
+
+    /// What [`Isa::VARIABLE`] asks for, or the best there is.
+    ///
+    /// # Errors
+    /// A message for the user, if the variable holds an unknown name or a set that this machine lacks.
+    pub fn requested() -> Result<Self, String> {
+        let available = Self::available();
+        let Ok(name) = std::env::var(Self::VARIABLE) else { return Ok(available[available.len() - 1]) };
+        available.iter().copied().find(|isa| isa.name() == name).ok_or_else(|| {
+            let names: Vec<_> = available.iter().map(|isa| format!("`{}`", isa.name())).collect();
+            let (variable, names) = (Self::VARIABLE, names.join(", "));
+            format!("expected {variable} to be one of {names} on this machine, found `{name}`\nhint: unset it to use the best")
         })
     }
 

@@ -47,6 +47,7 @@ enum Command {
 
 impl Cli {
     pub(crate) fn run(self) -> anyhow::Result<()> {
+        tensor::Isa::requested().map_err(anyhow::Error::msg)?;
         crate::stop::listen();
         match self.command {
             Command::Quickstart(args) => quickstart::run(&args),
