@@ -6,6 +6,7 @@
 
 mod commands;
 mod machine;
+mod output;
 mod pipeline;
 mod progress;
 mod recipe;
@@ -19,12 +20,13 @@ use clap::Parser as _;
 fn main() -> ExitCode {
     match commands::Cli::parse().run() {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<output::Closed>() => ExitCode::SUCCESS,
         Err(error) if error.is::<stop::Interrupted>() => {
-            eprintln!("{error}");
+            output::talk(error);
             ExitCode::from(130) // as shells report a Ctrl-C
         }
         Err(error) => {
-            eprintln!("error: {}", message(&error));
+            output::talk(format_args!("error: {}", message(&error)));
             ExitCode::FAILURE
         }
     }

@@ -7,6 +7,8 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::output::talk;
+
 /// Pause between lines where stderr is not a terminal.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
@@ -48,7 +50,7 @@ impl Progress {
         } else if self.last_line.elapsed() >= LINE_EVERY {
             self.last_line = Instant::now();
             let percent = 100.0 * done as f64 / total.max(1) as f64;
-            eprintln!("{:>12} {percent:3.0}%  {message}", self.title);
+            talk(format_args!("{:>12} {percent:3.0}%  {message}", self.title));
         }
     }
 
@@ -56,7 +58,7 @@ impl Progress {
     pub(crate) fn say(&self, line: &str) {
         match &self.bar {
             Some(bar) => bar.println(format!("{:>12} {line}", "")),
-            None => eprintln!("{:>12} {line}", ""),
+            None => talk(format_args!("{:>12} {line}", "")),
         }
     }
 
@@ -65,13 +67,13 @@ impl Progress {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
-        eprintln!("{:>12} {summary}", self.title);
+        talk(format_args!("{:>12} {summary}", self.title));
     }
 }
 
 /// A line in the form of [`Progress::finish`].
 pub(crate) fn say(title: &str, text: &str) {
-    eprintln!("{title:>12} {text}");
+    talk(format_args!("{title:>12} {text}"));
 }
 
 /// `41 s`, `3 min 05 s`, `2 h 10 min`.

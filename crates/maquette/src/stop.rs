@@ -18,7 +18,7 @@ pub(crate) fn listen() {
         if REQUESTED.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
         }
-        eprintln!("\nstopping after the work at hand; Ctrl-C again ends at once");
+        crate::output::talk("\nstopping after the work at hand; Ctrl-C again ends at once");
     });
     // Without a handler Ctrl-C ends the program as it always does.
     drop(heard);

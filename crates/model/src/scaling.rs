@@ -205,7 +205,7 @@ pub fn learning_rates(config: &ModelConfig, matrices_by_muon: bool) -> LearningR
     let per_width = REFERENCE_WIDTH / config.d_model as f64;
     let head = 4e-3 * per_width;
     LearningRates {
-        matrix: if matrices_by_muon { 0.02 } else { 3e-3 * per_width },
+        matrix: if matrices_by_muon { 0.04 } else { 3e-3 * per_width },
         // A tied embedding is a head too, and the head's rule is the stricter one.
         embedding: if config.tie_embeddings { head } else { 0.1 },
         head,

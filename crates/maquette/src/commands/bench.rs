@@ -106,9 +106,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     machine::check_memory(&config, &settings)?;
     let output = measure(args, &config, &settings);
     if args.json {
-        println!("{}", serde_json::to_string(&output)?);
+        crate::output::line(serde_json::to_string(&output)?)
     } else {
-        println!(
+        crate::output::line(format_args!(
             "{:.0} tokens/s  {:.1} ms a step ({:.1} to {:.1})  {:.0} of {:.0} GFLOP/s  {:.0} MB  {} threads, {}",
             output.tokens_per_second,
             output.step_ms,
@@ -119,9 +119,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             output.peak_rss_mb,
             output.threads,
             output.instruction_set
-        );
+        ))
     }
-    Ok(())
 }
 
 /// The model and a training that takes one whole batch at a time.

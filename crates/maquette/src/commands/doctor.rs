@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use serde::Serialize;
 use tensor::{Cpu, Isa};
 
-use crate::machine::{self, Machine};
+use crate::{
+    machine::{self, Machine},
+    output,
+};
 
 /// Look at this machine: what it has, what would be slow and why
 #[derive(Debug, clap::Args)]
@@ -36,35 +39,34 @@ struct Findings {
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let findings = examine(args);
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&findings)?);
-        return Ok(());
+        return output::line(serde_json::to_string_pretty(&findings)?);
     }
     let Findings { machine, warnings, .. } = &findings;
-    let line = |name: &str, value: String| println!("{name:>18}  {value}");
-    line("processor", machine.cpu.clone());
-    line("cores", machine.n_cores.to_string());
+    let line = |name: &str, value: String| output::line(format_args!("{name:>18}  {value}"));
+    line("processor", machine.cpu.clone())?;
+    line("cores", machine.n_cores.to_string())?;
     line(
         "instruction sets",
         format!("{}; in use: {}", machine.instruction_sets.join(", "), findings.kernels),
-    );
+    )?;
     line(
         "multiply-add peak",
         format!(
             "{:.0} GFLOP/s on one thread, {:.0} on all",
             findings.peak_gflops_one_thread, findings.peak_gflops_all_threads
         ),
-    );
-    line("memory speed", format!("{:.0} GB/s read by all threads", findings.read_gb_per_second));
+    )?;
+    line("memory speed", format!("{:.0} GB/s read by all threads", findings.read_gb_per_second))?;
     let free = findings.free_memory_gb.map_or("unknown".into(), |free| format!("{free:.1} GB"));
-    line("memory", format!("{:.1} GB, free: {free}", machine.memory_gb));
+    line("memory", format!("{:.1} GB, free: {free}", machine.memory_gb))?;
     let disk = findings.free_disk_gb.map_or("unknown".into(), |free| format!("{free:.1} GB free"));
-    line("disk", format!("{disk} at `{}`", args.out.display()));
-    line("quickstart's data", if findings.data_found { "found".into() } else { "not found".into() });
+    line("disk", format!("{disk} at `{}`", args.out.display()))?;
+    line("quickstart's data", if findings.data_found { "found".into() } else { "not found".into() })?;
     if warnings.is_empty() {
-        println!("\nnothing to complain about");
+        output::line("\nnothing to complain about")?;
     }
     for warning in warnings {
-        println!("\n! {warning}");
+        output::line(format_args!("\n! {warning}"))?;
     }
     Ok(())
 }

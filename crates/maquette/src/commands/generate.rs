@@ -97,7 +97,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     // A reader that has seen enough and closed the pipe is no failure.
     match written {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(()),
-        written => written.context("cannot write to stdout")?,
+        written => written.context("cannot write to stdout\nhint: free some space where it leads")?,
     }
     let done = completions.remove(0);
     if args.json {
@@ -109,12 +109,14 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         let text = tokenizer.decode(&done.ids);
         let (prompt_ids, ids, logprobs) = (&prompt, &done.ids, &done.logprobs);
         let output = Output { prompt: &args.prompt, prompt_ids, text, ids, logprobs, finish };
-        println!("{}", serde_json::to_string(&output)?);
+        crate::output::line(serde_json::to_string(&output)?)?;
     } else {
-        show(&format!("{}\n", decoder.finish())).context("cannot write to stdout")?;
+        crate::output::line(decoder.finish())?;
     }
     if done.finish == Finish::ContextFull {
-        eprintln!("stopped at {max_seq_len} tokens: the longest sequence that this model was made for");
+        crate::output::talk(format_args!(
+            "stopped at {max_seq_len} tokens: the longest sequence that this model was made for"
+        ));
     }
     Ok(())
 }

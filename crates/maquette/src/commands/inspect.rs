@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use model::{Tokens, checkpoint};
 use tensor::Cpu;
 
+use crate::output;
+
 /// Show a checkpoint's shape, or write the logits that it gives to tokens
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -29,8 +31,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             "train_flops_per_token": config.train_flops_per_token(config.max_seq_len),
             "about": checkpoint::read_about(&args.checkpoint)?,
         });
-        println!("{}", serde_json::to_string_pretty(&shown)?);
-        return Ok(());
+        return output::line(serde_json::to_string_pretty(&shown)?);
     };
     let len = args.ids.len();
     anyhow::ensure!(

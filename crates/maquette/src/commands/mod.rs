@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use clap::{Parser, Subcommand};
 
 use crate::{
+    output,
     pipeline::{Run, Stage},
     recipe::Recipe,
 };
@@ -97,22 +98,20 @@ impl RunOptions {
                 "summary": finished.summary,
                 "samples": finished.samples,
             });
-            println!("{}", serde_json::to_string_pretty(&result)?);
-            return Ok(());
+            return output::line(serde_json::to_string_pretty(&result)?);
         }
         let v = &finished.summary.validation;
-        println!(
+        output::line(format_args!(
             "validation: {:.4} bits per byte, {:.4} ± {:.4} nats per token (95 %, n = {} tokens)",
             v.bits_per_byte,
             v.loss_nats,
             1.96 * v.loss_stderr,
             v.n_tokens
-        );
+        ))?;
         for sample in &finished.samples {
-            println!("\n--- {}", if sample.prompt.is_empty() { "(from nothing)" } else { &sample.prompt });
-            println!("{}{}", sample.prompt, sample.text);
+            let title = if sample.prompt.is_empty() { "(from nothing)" } else { &sample.prompt };
+            output::line(format_args!("\n--- {title}\n{}{}", sample.prompt, sample.text))?;
         }
-        println!("\ncheckpoint: {}", finished.checkpoint.display());
-        Ok(())
+        output::line(format_args!("\ncheckpoint: {}", finished.checkpoint.display()))
     }
 }

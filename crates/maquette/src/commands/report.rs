@@ -10,6 +10,5 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    println!("{}", crate::report::write(&args.run)?.display());
-    Ok(())
+    crate::output::line(crate::report::write(&args.run)?.display())
 }

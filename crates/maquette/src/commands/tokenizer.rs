@@ -7,7 +7,7 @@ use clap::Subcommand;
 use data::Tokenizer;
 
 use super::RunOptions;
-use crate::pipeline::Stage;
+use crate::{output, pipeline::Stage};
 
 /// Learn a vocabulary, or look at one
 #[derive(Debug, clap::Args)]
@@ -49,9 +49,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             for line in text.strip_suffix('\n').unwrap_or(&text).split('\n') {
                 let ids = tokenizer.encode(line);
                 if *json {
-                    println!("{}", serde_json::to_string(&ids)?);
+                    output::line(serde_json::to_string(&ids)?)?;
                 } else {
-                    println!("{}", ids.iter().map(u32::to_string).collect::<Vec<_>>().join(" "));
+                    output::line(ids.iter().map(u32::to_string).collect::<Vec<_>>().join(" "))?;
                 }
             }
             Ok(())

@@ -19,7 +19,8 @@ fn a_run_leaves_every_file_and_says_all_in_json() {
     assert_eq!(result["summary"]["tokens"], 24 * 4 * 32);
     let validation = &result["summary"]["validation"];
     assert_eq!(validation["n_tokens"], 512);
-    let (loss, stderr) = (validation["loss_nats"].as_f64().unwrap(), validation["loss_stderr"].as_f64().unwrap());
+    let (loss, stderr) =
+        (validation["loss_nats"].as_f64().unwrap(), validation["loss_stderr"].as_f64().unwrap());
     // ln 272 = 5.61 is what an untrained model has.
     assert!((1.0..5.0).contains(&loss) && stderr > 0.0, "{validation}");
     let samples = result["samples"].as_array().unwrap();
@@ -57,7 +58,8 @@ fn a_run_leaves_every_file_and_says_all_in_json() {
         }
     }
     assert!(!scene.path("run/pretrain/checkpoints/step-8").exists(), "two checkpoints are kept, no more");
-    let litter: Vec<PathBuf> = scene.files("run").into_keys().filter(|p| p.to_string_lossy().contains("tmp")).collect();
+    let litter: Vec<PathBuf> =
+        scene.files("run").into_keys().filter(|p| p.to_string_lossy().contains("tmp")).collect();
     assert_eq!(litter, [PathBuf::new(); 0]);
 
     // The run's own recipe leaves nothing open: it gives the same model with nothing else.
@@ -66,15 +68,25 @@ fn a_run_leaves_every_file_and_says_all_in_json() {
     for hash in ["recipe", "tokenizer", "data"] {
         assert_eq!(resolved["hashes"][hash].as_str().unwrap().len(), 32, "{hash}");
     }
-    let metrics: Vec<Value> =
-        scene.read("run/pretrain/metrics.jsonl").lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let metrics: Vec<Value> = scene
+        .read("run/pretrain/metrics.jsonl")
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
     let steps = |kind: &str| -> Vec<u64> {
-        metrics.iter().filter(|line| line["kind"] == kind).map(|line| line["step"].as_u64().unwrap()).collect()
+        metrics
+            .iter()
+            .filter(|line| line["kind"] == kind)
+            .map(|line| line["step"].as_u64().unwrap())
+            .collect()
     };
     assert_eq!(steps("train"), (1..=24).collect::<Vec<_>>());
     assert_eq!(steps("validation"), [8, 16, 24]);
     let page = scene.read("run/report.html");
-    assert!(page.contains("<svg") && page.contains("tiny") && !page.contains("<script"), "the page is whole and still");
+    assert!(
+        page.contains("<svg") && page.contains("tiny") && !page.contains("<script"),
+        "the page is whole and still"
+    );
 }
 
 #[test]
@@ -82,10 +94,24 @@ fn without_json_the_result_is_for_people() {
     let scene = Scene::new();
     let said = scene.ok(&["run", "tiny.toml", "--out", "run"]);
     assert!(said.stdout.starts_with("validation: "), "{}", said.stdout);
-    assert!(said.stdout.contains("bits per byte") && said.stdout.contains("n = 512 tokens"), "{}", said.stdout);
-    assert!(said.stdout.contains("\n--- Once\nOnce") && said.stdout.contains("\n--- (from nothing)\n"), "{}", said.stdout);
+    assert!(
+        said.stdout.contains("bits per byte") && said.stdout.contains("n = 512 tokens"),
+        "{}",
+        said.stdout
+    );
+    assert!(
+        said.stdout.contains("\n--- Once\nOnce") && said.stdout.contains("\n--- (from nothing)\n"),
+        "{}",
+        said.stdout
+    );
     assert!(said.stdout.ends_with(&format!("\ncheckpoint: {CHECKPOINT}\n")), "{}", said.stdout);
-    for line in ["   tokenizer 272 tokens", "parameters: 2 layers, width 32, 2 heads of 16", "24 steps of 4 × 32 tokens", "step 8: validation loss", "report run/report.html"] {
+    for line in [
+        "   tokenizer 272 tokens",
+        "parameters: 2 layers, width 32, 2 heads of 16",
+        "24 steps of 4 × 32 tokens",
+        "step 8: validation loss",
+        "report run/report.html",
+    ] {
         assert!(said.stderr.contains(line), "no `{line}` in {}", said.stderr);
     }
 }
@@ -100,15 +126,22 @@ fn a_second_run_keeps_every_stage() {
     }
     let after = scene.files("run");
     let changed: Vec<_> = after.iter().filter(|(name, content)| before.get(*name) != Some(content)).collect();
-    assert!(changed.is_empty() && before.len() == after.len(), "{:?}", changed.iter().map(|(name, _)| name).collect::<Vec<_>>());
+    assert!(
+        changed.is_empty() && before.len() == after.len(),
+        "{:?}",
+        changed.iter().map(|(name, _)| name).collect::<Vec<_>>()
+    );
     assert_eq!(self::times(&scene), times, "checkpoints and shards were not even written again");
 }
 
 /// When the files that take work to make were written.
 fn times(scene: &Scene) -> BTreeMap<PathBuf, SystemTime> {
     let names = scene.files("run").into_keys();
-    let dear = names.filter(|name| ["tokenizer", "data", "pretrain/checkpoints"].iter().any(|part| name.starts_with(part)));
-    dear.map(|name| (name.clone(), fs::metadata(scene.path("run").join(name)).unwrap().modified().unwrap())).collect()
+    let dear = names.filter(|name| {
+        ["tokenizer", "data", "pretrain/checkpoints"].iter().any(|part| name.starts_with(part))
+    });
+    dear.map(|name| (name.clone(), fs::metadata(scene.path("run").join(name)).unwrap().modified().unwrap()))
+        .collect()
 }
 
 #[test]
@@ -116,9 +149,14 @@ fn a_changed_value_runs_again_what_depends_on_it() {
     let scene = Scene::trained();
     let old = scene.files("run/pretrain");
     let said = scene.ok(&["run", "tiny.toml", "--out", "run", "--set", "train.steps=16"]);
-    assert!(said.stderr.contains("tokenizer 272 tokens, kept") && said.stderr.contains("to validate; kept"), "{}", said.stderr);
     assert!(
-        said.stderr.contains("set aside run/pretrain was made from other inputs, now run/pretrain-replaced-1"),
+        said.stderr.contains("tokenizer 272 tokens, kept") && said.stderr.contains("to validate; kept"),
+        "{}",
+        said.stderr
+    );
+    assert!(
+        said.stderr
+            .contains("set aside run/pretrain was made from other inputs, now run/pretrain-replaced-1"),
         "{}",
         said.stderr
     );
@@ -129,7 +167,8 @@ fn a_changed_value_runs_again_what_depends_on_it() {
     // Back again: another training, and the same bits.
     scene.ok(&["run", "tiny.toml", "--out", "run"]);
     assert!(scene.path("run/pretrain-replaced-2").is_dir());
-    let weights = |run: &str| fs::read(scene.path(run).join("checkpoints/step-24/model.safetensors")).unwrap();
+    let weights =
+        |run: &str| fs::read(scene.path(run).join("checkpoints/step-24/model.safetensors")).unwrap();
     assert!(weights("run/pretrain") == weights("run/pretrain-replaced-1"));
 
     // Other text: everything.
@@ -170,7 +209,13 @@ fn the_report_is_rebuilt_from_the_files_and_from_nothing_else() {
     let said = scene.ok(&["report", "run"]);
     assert_eq!(said.stdout, "run/report.html\n");
     assert!(scene.read("run/report.html") == page, "same files, same page");
-    for file in ["pretrain/samples.jsonl", "pretrain/summary.json", "pretrain/metrics.jsonl", "data/manifest.jsonl", "recipe.toml"] {
+    for file in [
+        "pretrain/samples.jsonl",
+        "pretrain/summary.json",
+        "pretrain/metrics.jsonl",
+        "data/manifest.jsonl",
+        "recipe.toml",
+    ] {
         let (here, away) = (scene.path("run").join(file), scene.path("away"));
         fs::rename(&here, &away).unwrap();
         let error = scene.fails(&["report", "run"]);
@@ -182,14 +227,20 @@ fn the_report_is_rebuilt_from_the_files_and_from_nothing_else() {
 #[test]
 fn a_seed_decides_what_is_generated() {
     let scene = Scene::trained();
-    let generate = |more: &[&str]| scene.ok(&[&["generate", CHECKPOINT, "--prompt", "Once", "--max-tokens", "20"], more].concat());
+    let generate = |more: &[&str]| {
+        scene.ok(&[&["generate", CHECKPOINT, "--prompt", "Once", "--max-tokens", "20"], more].concat())
+    };
     let first = generate(&["--seed", "7"]);
     assert_eq!(first.stdout, generate(&["--seed", "7", "--threads", "1"]).stdout);
     assert_ne!(first.stdout, generate(&["--seed", "8"]).stdout);
     assert_eq!(first.stderr, "");
 
     let all = generate(&["--seed", "7", "--json"]).json();
-    assert_eq!(first.stdout, format!("{}\n", all["text"].as_str().unwrap()), "the continuation alone, without the prompt");
+    assert_eq!(
+        first.stdout,
+        format!("{}\n", all["text"].as_str().unwrap()),
+        "the continuation alone, without the prompt"
+    );
     assert_eq!(all["prompt"], "Once");
     assert_eq!(all["prompt_ids"], serde_json::json!([95, 126, 115, 117])); // bytes, after 16 special tokens
     let n_ids = all["ids"].as_array().unwrap().len();
@@ -208,7 +259,16 @@ fn a_seed_decides_what_is_generated() {
     assert_eq!(none.stdout, "\n");
 
     // The context holds 32 tokens; what is asked beyond is said.
-    let full = scene.ok(&["generate", CHECKPOINT, "--prompt", "Once", "--max-tokens", "18446744073709551615", "--temperature", "0"]);
+    let full = scene.ok(&[
+        "generate",
+        CHECKPOINT,
+        "--prompt",
+        "Once",
+        "--max-tokens",
+        "18446744073709551615",
+        "--temperature",
+        "0",
+    ]);
     assert_eq!(full.stderr, "stopped at 32 tokens: the longest sequence that this model was made for\n");
 }
 
@@ -239,22 +299,59 @@ fn tokens_and_shapes_can_be_looked_at() {
 
 #[test]
 fn the_bench_keeps_its_contract() {
-    let said = Said::by(maquette().args(["bench", "train", "--json", "--n-layers", "1", "--d-model", "33", "--n-heads", "3"]).args([
-        "--n-kv-heads", "1", "--d-ff", "17", "--vocab-size", "301", "--batch", "3", "--seq-len", "7", "--steps", "3", "--threads", "2",
-    ]));
+    let said = Said::by(
+        maquette()
+            .args(["bench", "train", "--json", "--n-layers", "1", "--d-model", "33", "--n-heads", "3"])
+            .args([
+                "--n-kv-heads",
+                "1",
+                "--d-ff",
+                "17",
+                "--vocab-size",
+                "301",
+                "--batch",
+                "3",
+                "--seq-len",
+                "7",
+                "--steps",
+                "3",
+                "--threads",
+                "2",
+            ]),
+    );
     // 33 / 3 is odd, which rotary embedding cannot turn.
     let error = said.error(1);
     assert!(error.contains("`d_head` must be even"), "{error}");
 
-    let said = Said::by(maquette().args(["bench", "train", "--json", "--n-layers", "1", "--d-model", "42", "--n-heads", "3"]).args([
-        "--n-kv-heads", "1", "--d-ff", "17", "--vocab-size", "301", "--batch", "3", "--seq-len", "7", "--steps", "3", "--threads", "2",
-    ]));
+    let said = Said::by(
+        maquette()
+            .args(["bench", "train", "--json", "--n-layers", "1", "--d-model", "42", "--n-heads", "3"])
+            .args([
+                "--n-kv-heads",
+                "1",
+                "--d-ff",
+                "17",
+                "--vocab-size",
+                "301",
+                "--batch",
+                "3",
+                "--seq-len",
+                "7",
+                "--steps",
+                "3",
+                "--threads",
+                "2",
+            ]),
+    );
     assert!(said.status.success(), "{}", said.stderr);
     let result = said.json();
     for key in ["tokens_per_second", "gflops", "peak_gflops", "step_ms", "peak_rss_mb"] {
         assert!(result[key].as_f64().is_some_and(|value| value > 0.0), "{key} in {result}");
     }
-    assert_eq!((&result["threads"], &result["steps"], &result["dtype"]), (&2.into(), &3.into(), &"f32".into()));
+    assert_eq!(
+        (&result["threads"], &result["steps"], &result["dtype"]),
+        (&2.into(), &3.into(), &"f32".into())
+    );
 }
 
 #[test]
@@ -275,7 +372,13 @@ fn the_quickstart_comes_to_its_end() {
         let fixed = ["quickstart", "--out", "out", "--json", "--minutes", "0.002"];
         let books = "data.sources=[{path=\"../data/classic-books/val.jsonl.gz\"}]";
         let split = "data.validation={by=\"tail\",fraction=0.05}";
-        let changes = [books, split, "tokenizer.vocab_size=400", "tokenizer.sample_bytes=200000", "train.final_eval_tokens=4096"];
+        let changes = [
+            books,
+            split,
+            "tokenizer.vocab_size=400",
+            "tokenizer.sample_bytes=200000",
+            "train.final_eval_tokens=4096",
+        ];
         let changes = changes.iter().flat_map(|change| ["--set", change]);
         Said::by(maquette().args(fixed).args(changes).args(more).current_dir(scene.path("")))
     };

@@ -42,7 +42,9 @@ fn every_recipe_finds_its_text() {
         let recipe: toml::Table = toml::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
         let data = &recipe["data"];
         let held_out = data.get("validation").and_then(|validation| validation.get("sources"));
-        for source in [data.get("sources"), held_out].into_iter().flatten().flat_map(|list| list.as_array().unwrap()) {
+        for source in
+            [data.get("sources"), held_out].into_iter().flatten().flat_map(|list| list.as_array().unwrap())
+        {
             let mut source: data::SourceConfig = source.clone().try_into().unwrap();
             source.path = path.with_file_name(&source.path).display().to_string();
             let files = source.files().unwrap_or_else(|error| panic!("{}: {error}", path.display()));

@@ -30,9 +30,13 @@ fn crates_depend_in_the_direction_of_the_data() {
     for (krate, allowed) in ARROWS {
         let manifest: toml::Table = toml::from_str(&read(&format!("crates/{krate}/Cargo.toml"))).unwrap();
         for section in ["dependencies", "dev-dependencies", "build-dependencies"] {
-            let used = manifest.get(section).and_then(toml::Value::as_table).into_iter().flat_map(toml::Table::keys);
+            let used =
+                manifest.get(section).and_then(toml::Value::as_table).into_iter().flat_map(toml::Table::keys);
             for used in used.filter(|used| known.contains(&used.as_str())) {
-                assert!(allowed.contains(&used.as_str()), "`{krate}` must not depend on `{used}` ({section})");
+                assert!(
+                    allowed.contains(&used.as_str()),
+                    "`{krate}` must not depend on `{used}` ({section})"
+                );
             }
         }
     }
@@ -42,7 +46,8 @@ fn crates_depend_in_the_direction_of_the_data() {
 fn unsafe_code_lives_in_tensor_and_says_why_it_is_sound() {
     for (krate, _) in ARROWS {
         if krate != "tensor" {
-            let root = ["lib.rs", "main.rs"].map(|root| repository().join("crates").join(krate).join("src").join(root));
+            let root = ["lib.rs", "main.rs"]
+                .map(|root| repository().join("crates").join(krate).join("src").join(root));
             let root = root.iter().find(|root| root.exists()).unwrap();
             let forbids = fs::read_to_string(root).unwrap().contains("#![forbid(unsafe_code)]");
             assert!(forbids, "{} must say #![forbid(unsafe_code)]", root.display());
@@ -60,7 +65,8 @@ fn unsafe_code_lives_in_tensor_and_says_why_it_is_sound() {
             n_found += 1;
             // Upwards over the statement that it stands in, to the comment above that.
             let above = lines[..i].iter().rev().take(4).take_while(|line| !line.trim().is_empty());
-            let is_explained = line.contains("SAFETY:") || above.into_iter().any(|line| line.contains("SAFETY:"));
+            let is_explained =
+                line.contains("SAFETY:") || above.into_iter().any(|line| line.contains("SAFETY:"));
             assert!(is_explained, "{}:{}: `unsafe` without `SAFETY:` above it", path.display(), i + 1);
         }
     }
@@ -73,7 +79,8 @@ fn every_op_has_its_kernels() {
         let files = entries(folder).into_iter().filter(|path| path.is_file());
         files.map(|path| path.file_stem().unwrap().to_string_lossy().into_owned()).collect()
     };
-    let (reference, cpu) = (stems("crates/tensor/src/kernel/reference"), stems("crates/tensor/src/kernel/cpu"));
+    let (reference, cpu) =
+        (stems("crates/tensor/src/kernel/reference"), stems("crates/tensor/src/kernel/cpu"));
     for op in stems("crates/tensor/src/op") {
         assert!(reference.contains(&op), "op/{op}.rs has no namesake in kernel/reference/");
         assert!(cpu.contains(&op), "op/{op}.rs has no namesake in kernel/cpu/");
@@ -85,7 +92,8 @@ fn every_op_has_its_kernels() {
 
 #[test]
 fn every_fixture_names_the_script_that_wrote_it() {
-    let fixtures = entries("fixtures").into_iter().filter(|path| path.extension().is_some_and(|e| e == "safetensors"));
+    let fixtures =
+        entries("fixtures").into_iter().filter(|path| path.extension().is_some_and(|e| e == "safetensors"));
     let mut n_found = 0;
     for path in fixtures {
         n_found += 1;
@@ -95,7 +103,11 @@ fn every_fixture_names_the_script_that_wrote_it() {
         let generator = header["__metadata__"]["generator"].as_str();
         let generator = generator.unwrap_or_else(|| panic!("{} names no generator", path.display()));
         assert!(repository().join(generator).is_file(), "{}: there is no `{generator}`", path.display());
-        assert!(read("fixtures/README.md").contains(&name(&path)), "fixtures/README.md leaves out {}", path.display());
+        assert!(
+            read("fixtures/README.md").contains(&name(&path)),
+            "fixtures/README.md leaves out {}",
+            path.display()
+        );
     }
     assert!(n_found > 0);
 }
@@ -128,7 +140,8 @@ fn exists_somewhere(path: &str) -> bool {
         let krate = repository().join("crates").join(krate);
         [krate.join("src"), krate]
     });
-    let generic = [repository().to_owned(), repository().join("crates"), repository().join("crates/tensor/src/kernel")];
+    let generic =
+        [repository().to_owned(), repository().join("crates"), repository().join("crates/tensor/src/kernel")];
     generic.into_iter().chain(crates).any(|root| root.join(path).exists())
 }
 
@@ -159,7 +172,10 @@ fn no_large_file_is_checked_in() {
     let names = String::from_utf8(listed.stdout).unwrap();
     for name in names.split_terminator('\0').filter(|name| !name.starts_with("data/")) {
         let n_bytes = fs::metadata(repository().join(name)).map_or(0, |meta| meta.len());
-        assert!(n_bytes <= MAX_FILE_BYTES, "`{name}` has {n_bytes} bytes; at most {MAX_FILE_BYTES} outside of data/");
+        assert!(
+            n_bytes <= MAX_FILE_BYTES,
+            "`{name}` has {n_bytes} bytes; at most {MAX_FILE_BYTES} outside of data/"
+        );
     }
 }
 
@@ -187,11 +203,19 @@ fn describe(names: &[&str], page: &mut String) {
     assert!(help.status.success(), "{names:?}: {}", help.stderr);
     let title = [&["maquette"], names].concat().join(" ");
     let text: Vec<&str> = help.stdout.lines().map(str::trim_end).collect();
-    page.push_str(&format!("\n{} `{title}`\n\n```text\n{}\n```\n", "#".repeat(names.len().min(2) + 2), text.join("\n").trim()));
-    let commands = text.iter().skip_while(|line| **line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    page.push_str(&format!(
+        "\n{} `{title}`\n\n```text\n{}\n```\n",
+        "#".repeat(names.len().min(2) + 2),
+        text.join("\n").trim()
+    ));
+    let commands =
+        text.iter().skip_while(|line| **line != "Commands:").skip(1).take_while(|line| !line.is_empty());
     for line in commands {
         // Longer explanations go on in lines that stand further in.
-        let name = line.strip_prefix("  ").filter(|line| !line.starts_with(' ')).and_then(|line| line.split(' ').next());
+        let name = line
+            .strip_prefix("  ")
+            .filter(|line| !line.starts_with(' '))
+            .and_then(|line| line.split(' ').next());
         if let Some(name) = name.filter(|name| *name != "help") {
             describe(&[names, &[name]].concat(), page);
         }
