@@ -167,7 +167,8 @@ fn set_aside(dir: &Path) -> anyhow::Result<()> {
 
 /// Writes a file under a temporary name, then renames it.
 fn write_whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    let unfinished = path.with_extension(format!("tmp-{}", std::process::id()));
+    // Always the same name: what a crash left is overwritten when the same command is given again.
+    let unfinished = path.with_extension("tmp");
     let result = checkpoint::write_file(&unfinished, bytes).map_err(anyhow::Error::from).and_then(|()| {
         fs::rename(&unfinished, path).with_context(|| {
             format!(

@@ -43,7 +43,7 @@ impl Run {
         self.write_recipe(&resolved)?;
         if !is_kept(&dir, &inputs) {
             machine::check_memory(&config, &settings)?;
-            if dir.exists() && !is_begun_from(&dir, &inputs) {
+            if is_begun(&dir) && !is_begun_from(&dir, &inputs) {
                 set_aside(&dir)?;
             }
             fs::create_dir_all(&dir).with_context(|| {
@@ -199,6 +199,11 @@ impl Run {
 
 /// Holds the hash of what a training was begun from.
 const BEGUN: &str = "inputs";
+
+/// Whether a training stands there; a crash right at its beginning leaves a folder with none.
+fn is_begun(dir: &Path) -> bool {
+    dir.join(BEGUN).exists() || dir.join("checkpoints").exists()
+}
 
 fn is_begun_from(dir: &Path, inputs: &str) -> bool {
     fs::read_to_string(dir.join(BEGUN)).is_ok_and(|begun| begun == inputs)

@@ -36,7 +36,7 @@ pub(crate) fn render(run_dir: &Path) -> anyhow::Result<String> {
 pub(crate) fn write(run_dir: &Path) -> anyhow::Result<PathBuf> {
     let page = render(run_dir)?;
     let path = run_dir.join("report.html");
-    let unfinished = run_dir.join(format!(".report.html.{}.tmp", std::process::id()));
+    let unfinished = run_dir.join(".report.html.tmp");
     let written = File::create(&unfinished)
         .and_then(|mut file| file.write_all(page.as_bytes()).and_then(|()| file.sync_all()))
         .and_then(|()| std::fs::rename(&unfinished, &path));

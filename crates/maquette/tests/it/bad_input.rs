@@ -287,7 +287,7 @@ fn numbers_out_of_range() {
         ),
         (
             "samples.prompts=[\"a prompt that does not fit into thirty-two\"]",
-            "a prompt of [samples] is 41 tokens, the model reads 32",
+            "a prompt of [samples] is 42 tokens, the model reads 32",
             "hint: shorten it",
         ),
     ] {
@@ -314,7 +314,7 @@ fn models_that_no_memory_holds() {
     let scene = Scene::new();
     for changes in [
         &["model.d_model=10000000"][..],
-        &["budget.train_flops=1e29"],
+        &["budget.train_flops=1e29", "model={}", "train={}"],
         &["train.batch_rows=4000000000", "train.micro_batch_rows=4000000000"],
     ] {
         let changes = changes.iter().flat_map(|change| ["--set", change]).collect::<Vec<_>>();
@@ -332,8 +332,7 @@ fn models_that_no_memory_holds() {
 #[test]
 fn a_run_that_diverges() {
     let scene = Scene::new();
-    let error =
-        scene.fails(&["run", "tiny.toml", "--out", "out", "--set", "train.learning_rates.matrix=1e30"]);
+    let error = scene.fails(&["run", "tiny.toml", "--out", "out", "--set", "train.learning_rates.head=1e38"]);
     assert!(
         error.starts_with("error: step ") && error.contains("expected a finite number; batch at {"),
         "{error}"
@@ -466,7 +465,7 @@ fn checkpoints_that_are_damaged_or_foreign() {
     let config = scene.read(&format!("{CHECKPOINT}/config.json"));
     fs::remove_file(scene.path(CHECKPOINT).join("SHA256SUMS")).unwrap();
     for (from, to, told) in [
-        ("Qwen3ForCausalLM", "MambaForCausalLM", "`architectures` is \"MambaForCausalLM\""),
+        ("Qwen3ForCausalLM", "MambaForCausalLM", "`architectures` is [\"MambaForCausalLM\"]"),
         ("\"num_hidden_layers\": 2", "\"num_hidden_layers\": 4000000000", "`n_layers` must be at most 65536"),
         ("\"num_hidden_layers\": 2", "\"num_hidden_layers\": 3", "lacks tensor `model.layers.2."),
         ("\"hidden_size\": 32", "\"hidden_size\": 64", "is [272, 32], the config wants [272, 64]"),
@@ -485,7 +484,7 @@ fn requests_that_a_checkpoint_cannot_answer() {
     for (args, told, hint) in [
         (
             ["--prompt", long],
-            "the prompt is 41 tokens, this model reads 32 with what it adds",
+            "the prompt is 42 tokens, this model reads 32 with what it adds",
             "shorten the prompt",
         ),
         (

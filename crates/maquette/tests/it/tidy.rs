@@ -119,7 +119,7 @@ fn architecture_names_paths_that_exist() {
     for quoted in text.split('`').skip(1).step_by(2) {
         if let Some(path) = as_path(quoted) {
             n_found += 1;
-            assert!(exists_somewhere(path), "ARCHITECTURE.md: there is no `{quoted}`");
+            assert!(exists(path), "ARCHITECTURE.md: there is no `{quoted}`");
         }
     }
     assert!(n_found > 10, "found only {n_found} paths in ARCHITECTURE.md");
@@ -127,22 +127,17 @@ fn architecture_names_paths_that_exist() {
 
 /// The path in a piece of code, if it is one: with a slash or a known ending, and nothing that a path has not.
 fn as_path(quoted: &str) -> Option<&str> {
-    const OUTPUTS: [&str; 3] = ["runs/", "target/", "state/"];
+    const OUTPUTS: [&str; 4] = ["runs/", "target/", "state/", "recipe.toml"]; // of a run or a build
     let is_plain = quoted.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c));
     let is_file = [".rs", ".toml", ".md", ".py"].iter().any(|ending| quoted.ends_with(ending));
     let is_output = OUTPUTS.iter().any(|output| quoted.starts_with(output));
     (is_plain && !is_output && (quoted.contains('/') || is_file)).then_some(quoted)
 }
 
-/// From the root, or below a crate or its `src`, as prose about one crate has it.
-fn exists_somewhere(path: &str) -> bool {
-    let crates = ARROWS.iter().flat_map(|(krate, _)| {
-        let krate = repository().join("crates").join(krate);
-        [krate.join("src"), krate]
-    });
-    let generic =
-        [repository().to_owned(), repository().join("crates"), repository().join("crates/tensor/src/kernel")];
-    generic.into_iter().chain(crates).any(|root| root.join(path).exists())
+/// From the root; a bare name of a source file may stand for it wherever it lies.
+fn exists(path: &str) -> bool {
+    let is_source = || !path.contains('/') && sources("crates").iter().any(|source| name(source) == path);
+    repository().join(path).exists() || is_source()
 }
 
 #[test]
