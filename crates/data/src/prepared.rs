@@ -80,8 +80,9 @@ impl Prepared {
         if sources.is_empty() {
             return Err(fail("a source or more", "none".to_owned()));
         }
-        let fingerprint = fingerprint(tokenizer, &sources);
-        Ok(Self { manifest, fingerprint, train: sources, validation: ShardSet::new(validation) })
+        let validation = ShardSet::new(validation);
+        let fingerprint = fingerprint(tokenizer, &sources, &validation);
+        Ok(Self { manifest, fingerprint, train: sources, validation })
     }
 
     /// What the data consists of and where it came from.
@@ -89,7 +90,7 @@ impl Prepared {
         &self.manifest
     }
 
-    /// Hash over tokenizer, weights and training shards, in 32 hex digits; where the files lie is not in it.
+    /// Hash over tokenizer, weights and every shard, in 32 hex digits; where the files lie is not in it.
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
     }
@@ -123,7 +124,7 @@ impl Prepared {
     }
 }
 
-fn fingerprint(tokenizer: &Tokenizer, sources: &[TrainSource]) -> String {
+fn fingerprint(tokenizer: &Tokenizer, sources: &[TrainSource], validation: &ShardSet) -> String {
     let mut hash = Xxh3::new();
     hash.update(tokenizer.fingerprint().as_bytes());
     for source in sources {
@@ -132,6 +133,9 @@ fn fingerprint(tokenizer: &Tokenizer, sources: &[TrainSource]) -> String {
         for shard in source.shards.shards() {
             hash.update(&shard.checksum().to_le_bytes());
         }
+    }
+    for shard in validation.shards() {
+        hash.update(&shard.checksum().to_le_bytes());
     }
     format!("{:032x}", hash.digest128())
 }

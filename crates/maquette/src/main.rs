@@ -1,4 +1,4 @@
-//! `maquette`: train, forecast, align, examine and serve GPT-4-style models.
+//! `maquette`: train GPT-4-style models, from raw text to a model that writes.
 //!
 //! The only crate that knows argv and recipes. `commands/` has one file a subcommand, in the order of the
 //! pipeline; `pipeline/` has the stages that they share; `report/` builds the page.

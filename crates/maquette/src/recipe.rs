@@ -40,7 +40,7 @@ fn default_seed() -> u64 {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Budget {
-    /// Minutes of training on this machine.
+    /// Minutes of training on this machine; measured once, then kept as FLOPs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) minutes: Option<f64>,
     /// FLOPs of training.
@@ -117,7 +117,10 @@ impl Recipe {
         let mut recipe: Self = toml::from_str(&text).map_err(|error| explain(&error))?;
         recipe.check()?;
         let resolve = |source: &mut SourceConfig| {
-            source.path = without_detours(&folder.join(&source.path)).to_string_lossy().into_owned();
+            // Absolute, so that the run's own recipe means the same files from any folder.
+            let path = folder.join(&source.path);
+            let path = std::path::absolute(&path).unwrap_or(path);
+            source.path = without_detours(&path).to_string_lossy().into_owned();
         };
         recipe.data.sources.iter_mut().for_each(resolve);
         if let ValidationConfig::Source { sources } = &mut recipe.data.validation {

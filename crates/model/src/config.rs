@@ -34,6 +34,9 @@ pub struct ModelConfig {
     pub tie_embeddings: bool,
 }
 
+/// Longest context: tables of rotary angles are held for every position.
+const MAX_SEQ_LEN: usize = 4_194_304;
+
 /// A shape that cannot be built.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -96,6 +99,10 @@ impl ModelConfig {
             }
             check_size(name, size)?;
         }
+        if self.max_seq_len > MAX_SEQ_LEN {
+            let found = self.max_seq_len.to_string();
+            return Err(ConfigError::Value { name: "max_seq_len", expected: "at most 4194304", found });
+        }
         if !self.n_heads.is_multiple_of(self.n_kv_heads) {
             let (value, of_value) = (self.n_kv_heads, self.n_heads);
             return Err(ConfigError::Divides { name: "n_kv_heads", value, of: "n_heads", of_value });
@@ -114,7 +121,8 @@ impl ModelConfig {
             return Err(ConfigError::Divides { name: "n_heads", value, of: "d_model", of_value });
         }
         for (name, x) in [("rope_theta", self.rope_theta), ("norm_eps", self.norm_eps)] {
-            if !(x.is_finite() && x > 0.0) {
+            // Below the smallest normal f32 it would vanish in the kernels.
+            if !(x.is_finite() && x >= f64::from(f32::MIN_POSITIVE)) {
                 return Err(ConfigError::Value {
                     name,
                     expected: "positive and finite",

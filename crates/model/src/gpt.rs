@@ -250,8 +250,9 @@ fn select_rows(x: &Tensor, rows: &[usize]) -> Tensor {
 /// what both sides must share.
 fn rope_tables(config: &ModelConfig, dtype: DType) -> (Tensor, Tensor) {
     let half = config.d_head / 2;
+    // From `libm`: the same bits on every machine.
     let frequency: Vec<f32> =
-        (0..half).map(|i| config.rope_theta.powf(-(i as f64) / half as f64) as f32).collect();
+        (0..half).map(|i| libm::pow(config.rope_theta, -(i as f64) / half as f64) as f32).collect();
     let shape = [config.max_seq_len, half];
     let table = |f: fn(f64) -> f64| {
         let angles = (0..config.max_seq_len).flat_map(|p| frequency.iter().map(move |w| p as f32 * w));
@@ -261,5 +262,5 @@ fn rope_tables(config: &ModelConfig, dtype: DType) -> (Tensor, Tensor) {
             DType::F64 => Tensor::from_f64(&shape, values.collect()),
         }
     };
-    (table(f64::cos), table(f64::sin))
+    (table(libm::cos), table(libm::sin))
 }

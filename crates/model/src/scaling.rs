@@ -150,9 +150,11 @@ pub fn compute_optimal(
     while overrides.d_model.is_none() && d_model < 65_536 {
         d_model += d_head(d_model + 1);
         let config = overrides.config(vocab_size, seq_len, d_model);
-        if distance(&config) < distance(&best) {
+        // What the recipe fixes does not go with every width: three heads have no two key/value heads.
+        let fits = config.validate().is_ok();
+        if fits && (best.validate().is_err() || distance(&config) < distance(&best)) {
             best = config;
-        } else if spent(&config) > train_flops {
+        } else if fits && spent(&config) > train_flops {
             break;
         }
     }
@@ -244,6 +246,23 @@ mod tests {
             let ((n, tokens, batch), (more_n, more_tokens, more_batch)) =
                 (plan(exponent), plan(exponent + 1));
             assert!(more_n >= n && more_tokens > tokens && more_batch >= batch, "at 1e{exponent}");
+        }
+    }
+
+    /// Whatever is fixed, the search finds a shape that can be built.
+    #[test]
+    fn fixed_heads_never_lead_to_an_impossible_shape() {
+        let fixed = [
+            ModelOverrides { n_kv_heads: Some(2), ..Default::default() },
+            ModelOverrides { n_heads: Some(6), qk_norm: Some(false), ..Default::default() },
+            ModelOverrides { n_heads: Some(4), n_kv_heads: Some(1), ..Default::default() },
+        ];
+        for overrides in &fixed {
+            for exponent in 24..80 {
+                let budget = 1e12 * 1.3f64.powi(exponent - 24);
+                let (config, _) = compute_optimal(budget, 4096, 256, overrides);
+                assert_eq!(config.validate(), Ok(()), "{budget:e} {config:?}");
+            }
         }
     }
 

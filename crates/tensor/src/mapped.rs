@@ -17,15 +17,15 @@ pub struct MappedFile(memmap2::Mmap);
 impl MappedFile {
     /// Maps the whole file; an empty file is an empty slice.
     ///
-    /// A file that shrinks while it is mapped makes later reads fault, as in every program that maps files.
-    /// Maquette writes such files under a temporary name and renames them, so its own never shrink.
+    /// A file that another program shrinks or rewrites while it is mapped makes later reads fault or change, as in
+    /// every program that maps files. Maquette writes its own under a temporary name and renames them.
     ///
     /// # Errors
     /// Whatever opening or mapping reports.
     pub fn open(path: &Path) -> io::Result<Self> {
         let file = File::open(path)?;
-        // SAFETY: the mapping is private to this process and read-only; the files mapped are written once
-        // under another name and renamed, so nothing truncates or writes them while they are mapped.
+        // SAFETY: the mapping is read-only. That no other program writes the file meanwhile is what this function asks
+        // of its callers: our own files are written once under another name and renamed.
         unsafe { memmap2::Mmap::map(&file) }.map(Self)
     }
 }

@@ -10,8 +10,12 @@ pub(crate) fn keep_freed() {
         #[cfg(all(target_os = "linux", target_env = "gnu"))]
         // SAFETY: `mallopt` only sets parameters of the allocator, under its own lock.
         unsafe {
-            libc::mallopt(libc::M_MMAP_THRESHOLD, 1 << 30);
-            libc::mallopt(libc::M_TRIM_THRESHOLD, 1 << 30);
+            // Older versions refuse thresholds above 32 MiB. Trimming must not be set alone: it fixes the other low.
+            if libc::mallopt(libc::M_MMAP_THRESHOLD, 1 << 30) == 1
+                || libc::mallopt(libc::M_MMAP_THRESHOLD, 32 << 20) == 1
+            {
+                libc::mallopt(libc::M_TRIM_THRESHOLD, 1 << 30);
+            }
         }
     });
 }

@@ -121,6 +121,11 @@ impl<'k> Tape<'k> {
             .map(|(node, _)| if let Node::Param(index) = node { Some(*index) } else { None })
             .collect();
         let dtype = dy.dtype();
+        for (index, shape) in params.iter().zip(&shapes).filter_map(|(param, shape)| Some(((*param)?, shape)))
+        {
+            let found = grads[index].shape();
+            assert!(found == shape, "gradient buffer {index} is {found:?}, the parameter {shape:?}");
+        }
         let mut partial: Vec<Option<Tensor>> = (0..=last).map(|_| None).collect();
         partial[last] = Some(dy);
         // Popping drops each op, and with it what it saved, as soon as it has run.

@@ -10,7 +10,8 @@ use tensor::{Kernels, Tape};
 pub struct Validation {
     /// Mean of `−ln p` over all tokens, in nats.
     pub loss_nats: f64,
-    /// Standard error of that mean, from the spread between rows: what other text of this kind would change.
+    /// Standard error of that mean, from the spread between rows: what other passages of the same texts would
+    /// change. Other texts differ by more.
     pub loss_stderr: f64,
     /// The same loss for each byte of text, in bits: comparable across tokenizers.
     pub bits_per_byte: f64,

@@ -133,7 +133,9 @@ pub fn plan(
         max_grad_norm: train.max_grad_norm.unwrap_or(1.0),
         eval_every_steps: train.eval_every_steps.unwrap_or(steps.div_ceil(10).max(1)),
         // Ten validations of a hundredth each, at a third of training's cost, take 3 % of the run.
-        eval_tokens: train.eval_tokens.unwrap_or_else(|| (tokens / 100).clamp(1 << 14, 1 << 20)),
+        eval_tokens: train
+            .eval_tokens
+            .unwrap_or_else(|| (tokens / 100).clamp(1 << 14, 1 << 20).max(seq_len as u64)),
         final_eval_tokens: train.final_eval_tokens.unwrap_or_else(|| (tokens / 10).clamp(1 << 18, 10 << 20)),
         checkpoint_every_steps: train.checkpoint_every_steps.unwrap_or(steps.div_ceil(10).max(1)),
         keep_checkpoints: train.keep_checkpoints.unwrap_or(2),

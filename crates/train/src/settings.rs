@@ -135,7 +135,9 @@ impl TrainSettings {
             ("max_grad_norm", self.max_grad_norm),
         ];
         for (name, value) in positive {
-            check(name, value > 0.0 && value.is_finite(), "positive", &value)?;
+            // Below the smallest normal f32 it would vanish in the kernels.
+            let is_valid = value >= f64::from(f32::MIN_POSITIVE) && value.is_finite();
+            check(name, is_valid, "positive", &value)?;
         }
         let fractions = [("beta1", self.beta1), ("beta2", self.beta2), ("muon_momentum", self.muon_momentum)];
         for (name, value) in fractions {

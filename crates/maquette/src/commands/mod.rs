@@ -90,7 +90,12 @@ impl RunOptions {
 
     fn run_recipe(&self, recipe: Recipe, stages: &[Stage]) -> anyhow::Result<()> {
         let run = Run::open(recipe, self.out.as_deref(), self.threads)?;
-        let Some(finished) = run.stages(stages)? else { return Ok(()) };
+        let Some(finished) = run.stages(stages)? else {
+            if self.json {
+                output::line(serde_json::json!({ "out": run.dir() }))?;
+            }
+            return Ok(());
+        };
         if self.json {
             let result = serde_json::json!({
                 "out": run.dir(),

@@ -59,6 +59,8 @@ pub(crate) struct Run {
     recipe: Recipe,
     dir: PathBuf,
     kernels: Arc<Cpu>,
+    /// Held while the run is open: two programs in one folder would cut each other's files.
+    _lock: fs::File,
 }
 
 impl Run {
@@ -71,7 +73,8 @@ impl Run {
                 dir.display()
             )
         })?;
-        Ok(Self { recipe, dir, kernels: Arc::new(Cpu::new(n_threads)) })
+        let lock = lock(&dir)?;
+        Ok(Self { recipe, dir, kernels: Arc::new(Cpu::new(n_threads)), _lock: lock })
     }
 
     pub(crate) fn dir(&self) -> &Path {
@@ -126,6 +129,22 @@ impl Run {
         let text = fs::read_to_string(self.dir.join("recipe.toml")).ok()?;
         let earlier: Recipe = toml::from_str(&text).ok()?;
         (earlier.hashes.as_ref() == Some(hashes)).then_some(earlier)
+    }
+}
+
+/// Takes the folder for this program alone, until it ends in whatever way.
+fn lock(dir: &Path) -> anyhow::Result<fs::File> {
+    let path = dir.join(".lock");
+    let file = fs::File::create(&path).with_context(|| {
+        format!("cannot write `{}`\nhint: choose a folder that you may write to, with --out", path.display())
+    })?;
+    match file.try_lock() {
+        Err(fs::TryLockError::WouldBlock) => anyhow::bail!(
+            "expected `{}` to be free, found another maquette at work in it\nhint: wait for it, or give another --out",
+            dir.display()
+        ),
+        // Some network disks know no locks: better to run than to refuse.
+        _ => Ok(file),
     }
 }
 

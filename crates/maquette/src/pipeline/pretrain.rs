@@ -4,7 +4,7 @@ use std::{fs, path::Path, sync::Arc};
 
 use anyhow::Context as _;
 use data::{Prepared, Tokenizer};
-use model::{ModelConfig, scaling::ModelOverrides};
+use model::{ModelConfig, checkpoint, scaling::ModelOverrides};
 use serde::Serialize;
 use train::{Event, Inputs, Outcome, Summary, TrainOverrides, TrainSettings, Trainer};
 
@@ -12,7 +12,7 @@ use super::{Finished, Run, STAMP, budget, hash, is_kept, samples, set_aside, sta
 use crate::{
     machine::{self, Machine},
     progress::{self, Progress, count, duration},
-    recipe::{Hashes, Recipe},
+    recipe::{Budget, Hashes, Recipe},
     stop::{self, Interrupted},
 };
 
@@ -40,9 +40,14 @@ impl Run {
         ]);
         let dir = self.dir.join("pretrain");
         let checkpoint = dir.join(format!("checkpoints/step-{}", settings.steps));
-        self.write_recipe(&resolved)?;
-        if !is_kept(&dir, &inputs) {
+        // A training whose checkpoint is gone or damaged is not one to keep.
+        if is_kept(&dir, &inputs) && checkpoint.is_dir() && checkpoint::verify(&checkpoint).is_ok() {
+            self.write_recipe(&resolved)?;
+            progress::say("pretrain", "kept");
+        } else {
+            // Checked before anything is written: a refused variant leaves the run as it was.
             machine::check_memory(&config, &settings)?;
+            self.check_prompts(tokenizer, &config)?;
             if is_begun(&dir) && !is_begun_from(&dir, &inputs) {
                 set_aside(&dir)?;
             }
@@ -52,12 +57,11 @@ impl Run {
                     dir.display()
                 )
             })?;
+            self.write_recipe(&resolved)?;
             write_whole(&dir.join(BEGUN), inputs.as_bytes())?;
             describe(&config, &settings);
             self.train(tokenizer, prepared, config, settings, &dir)?;
             stamp(&dir, &inputs)?;
-        } else {
-            progress::say("pretrain", "kept");
         }
         let samples = self.samples(tokenizer, &resolved, &checkpoint, &dir, &inputs)?;
         let path = dir.join("summary.json");
@@ -67,6 +71,14 @@ impl Run {
         let summary = serde_json::from_slice(&summary)
             .with_context(|| format!("`{}` is damaged\n{}", path.display(), advice()))?;
         Ok(Finished { summary, samples, checkpoint })
+    }
+
+    /// Refuses prompts that the model could not read, before it is trained.
+    fn check_prompts(&self, tokenizer: &Tokenizer, config: &ModelConfig) -> anyhow::Result<()> {
+        for prompt in &self.recipe.samples.prompts {
+            samples::prompt_within(tokenizer, prompt, config.max_seq_len)?;
+        }
+        Ok(())
     }
 
     /// Every number of the run: from an earlier start in this folder, or derived now.
@@ -102,7 +114,8 @@ impl Run {
             hashes: Some(hashes),
             ..recipe.clone()
         };
-        resolved.budget.train_flops = train_flops;
+        // What the minutes came to on this machine: the resolved recipe gives the same run on any other.
+        resolved.budget = Budget { minutes: None, train_flops };
         Ok((resolved, config, settings))
     }
 

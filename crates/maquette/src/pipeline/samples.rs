@@ -41,16 +41,11 @@ pub(super) fn write(
         .iter()
         .zip(seeds)
         .map(|(prompt, seed)| {
-            let prompt = prompt_ids(tokenizer, prompt);
-            let room = max_seq_len.saturating_sub(prompt.len());
-            anyhow::ensure!(
-                room > 0,
-                "a prompt of [samples] is {} tokens, the model reads {max_seq_len}\nhint: shorten it",
-                prompt.len()
-            );
+            let prompt = prompt_within(tokenizer, prompt, max_seq_len)?;
+            let max_new_tokens = settings.max_tokens.min(max_seq_len - prompt.len());
             Ok(Request {
                 prompt,
-                max_new_tokens: settings.max_tokens.min(room),
+                max_new_tokens,
                 sampler: Sampler::new(settings.sampling.clone(), seed)?,
                 stop: vec![Special::EndOfText.id()],
             })
@@ -68,6 +63,21 @@ pub(super) fn write(
         n_tokens: done.ids.len(),
     });
     Ok(samples.collect())
+}
+
+/// A prompt's ids, with room left to add to them.
+pub(super) fn prompt_within(
+    tokenizer: &Tokenizer,
+    prompt: &str,
+    max_seq_len: usize,
+) -> anyhow::Result<Vec<u32>> {
+    let ids = prompt_ids(tokenizer, prompt);
+    anyhow::ensure!(
+        ids.len() < max_seq_len,
+        "a prompt of [samples] is {} tokens, the model reads {max_seq_len}\nhint: shorten it",
+        ids.len()
+    );
+    Ok(ids)
 }
 
 /// A prompt's ids. An empty prompt begins a new text, as every document of the training began.

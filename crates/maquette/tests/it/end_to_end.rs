@@ -394,3 +394,52 @@ fn the_quickstart_comes_to_its_end() {
     assert!(again.stderr.contains("pretrain kept"), "{}", again.stderr);
     assert_eq!(again.json()["summary"], result["summary"]);
 }
+
+/// What a run resolved, minutes of this machine included, is a recipe that gives the same model anywhere.
+#[test]
+fn a_runs_own_recipe_gives_the_same_model() {
+    let scene = Scene::new();
+    let budget = ["--set", "budget.minutes=0.002", "--set", "train.batch_rows=2"];
+    scene.ok(&[&["run", "tiny.toml", "--out", "run"][..], &budget].concat());
+    scene.ok(&["run", "run/recipe.toml", "--out", "again"]);
+    let weights =
+        |run: &str| fs::read(scene.path(&format!("{run}/pretrain/checkpoints/step-24/model.safetensors")));
+    assert_eq!(weights("run").unwrap(), weights("again").unwrap());
+}
+
+#[test]
+fn other_validation_text_is_not_passed_off_as_the_old() {
+    let scene = Scene::new();
+    scene.write("held-out.txt", "One fine day they met a fox. ".repeat(60).as_bytes());
+    let run = ["run", "tiny.toml", "--out", "run", "--json", "--set"];
+    let split = "data.validation={by=\"source\",sources=[{path=\"held-out.txt\"}]}";
+    let loss = || {
+        let said = scene.ok(&[&run[..], &[split]].concat());
+        said.json()["summary"]["validation"]["loss_nats"].as_f64().unwrap()
+    };
+    let first = loss();
+    scene.write("held-out.txt", "ZQXJ 0123456789 #$%& KWVY. ".repeat(60).as_bytes());
+    assert!(loss() > first + 0.5, "the loss is that of the new text");
+}
+
+#[test]
+fn a_training_without_its_checkpoint_is_not_kept() {
+    let scene = Scene::trained();
+    fs::remove_dir_all(scene.path("run/pretrain/checkpoints")).unwrap();
+    scene.ok(&["run", "tiny.toml", "--out", "run"]);
+    assert!(scene.path(CHECKPOINT).join("model.safetensors").is_file());
+}
+
+#[test]
+fn a_folder_belongs_to_one_program_at_a_time() {
+    let scene = Scene::new();
+    fs::create_dir(scene.path("run")).unwrap();
+    let lock = fs::File::create(scene.path("run/.lock")).unwrap();
+    lock.lock().unwrap();
+    scene.refuses(
+        &["run", "tiny.toml", "--out", "run"],
+        "error: expected `run` to be free, found another maquette at work in it\nhint: wait for it, or give another --out",
+    );
+    drop(lock);
+    scene.ok(&["run", "tiny.toml", "--out", "run"]);
+}

@@ -93,10 +93,10 @@ impl Scene {
         said
     }
 
-    /// Runs what must fail in good order, and returns the message.
+    /// Runs what must fail in good order, and returns the message, with paths relative to the scene.
     #[track_caller]
     pub(crate) fn fails(&self, args: &[&str]) -> String {
-        self.run(args).error(1)
+        self.run(args).error(1).replace(&format!("{}/", self.0.path().display()), "")
     }
 
     /// Runs what must fail in good order, with this whole message.

@@ -33,9 +33,18 @@ pub fn publish<E: From<CheckpointError>>(
         fill(&unfinished)?;
         write_sums(&unfinished)?;
         sync_dir(&unfinished)?;
-        clear(dir)?;
+        // The old one keeps its name until the new one is whole, and is never half of itself under that name.
+        let replaced =
+            dir.exists().then(|| dir.with_extension(format!("old{UNFINISHED}{}", std::process::id())));
+        if let Some(replaced) = &replaced {
+            clear(replaced)?;
+            fs::rename(dir, replaced).map_err(CheckpointError::io("rename", dir))?;
+        }
         fs::rename(&unfinished, dir).map_err(CheckpointError::io("rename", &unfinished))?;
         sync_dir(parent)?;
+        if let Some(replaced) = &replaced {
+            clear(replaced)?;
+        }
         Ok(())
     };
     let result = make();

@@ -102,6 +102,7 @@ pub(crate) fn backward(
     dv: &mut [f32],
 ) {
     check(&saved, segments, shape);
+    check_disjoint("keys", segments.iter().filter(|s| s.n_queries > 0).map(|s| (s.k_start, s.n_keys)));
     let Saved { q, k, v, y, lse } = saved;
     assert!(
         dy.len() == q.len() && dq.len() == q.len() && dk.len() == k.len() && dv.len() == k.len(),
@@ -137,8 +138,8 @@ pub(crate) fn backward(
                 let at = row * width + block.head * d_head;
                 let (queries, dys) = (Strided::rows(&q[at..], width), Strided::rows(&dy[at..], width));
                 let block_rows = &mut block_rows[..packed_len(m, d_head)];
-                // SAFETY: `p` and `ds` hold m·n; rows of other segments and columns of other heads belong to
-                // other tasks, so nobody else touches these of `dq`, `dk` and `dv`.
+                // SAFETY: `p` and `ds` hold m·n; segments share neither queries nor keys, and columns of other heads
+                // belong to other tasks, so nobody else touches these of `dq`, `dk` and `dv`.
                 unsafe {
                     gemm_alone(m, n, d_head, queries, keys, p.as_mut_ptr(), n, false);
                     gemm_alone(m, n, d_head, dys, values, ds.as_mut_ptr(), n, false);
@@ -210,10 +211,16 @@ fn check(saved: &Saved, segments: &[Segment], shape: AttentionShape) {
         );
     }
     // Tasks write to the rows of their own segment.
-    let mut starts: Vec<_> = segments.iter().filter(|s| s.n_queries > 0).collect();
-    starts.sort_by_key(|s| s.q_start);
-    let overlap = starts.windows(2).any(|pair| pair[0].q_start + pair[0].n_queries > pair[1].q_start);
-    assert!(!overlap, "attention: segments share queries");
+    check_disjoint("queries", segments.iter().map(|s| (s.q_start, s.n_queries)));
+}
+
+/// Ranges of rows, each a start and a length, that tasks write at the same time.
+#[track_caller]
+fn check_disjoint(what: &str, ranges: impl Iterator<Item = (usize, usize)>) {
+    let mut ranges: Vec<_> = ranges.filter(|(_, len)| *len > 0).collect();
+    ranges.sort_unstable();
+    let is_disjoint = ranges.windows(2).all(|pair| pair[0].0 + pair[0].1 <= pair[1].0);
+    assert!(is_disjoint, "attention: segments share {what}");
 }
 
 /// Calls `f` for every block of queries of every head that reads `kv_head`.

@@ -134,6 +134,7 @@ pub(crate) fn gemm(pool: &Pool, m: usize, n: usize, k: usize, a: Strided, packed
     if m > 0 && n > 0 {
         let last = (m - 1) * c.row_stride + n - 1;
         assert!(last < c.values.len(), "C [{m}, {n}] reaches {last} of {}", c.values.len());
+        assert!(c.row_stride >= n, "C: rows of {n} every {} share elements", c.row_stride);
     }
     let (row_stride, accumulate) = (c.row_stride, c.accumulate);
     let c = Shared::new(c.values);
@@ -373,13 +374,14 @@ unsafe fn tile_avx512<const M: usize>(
     let mask = if width == NR { u32::MAX } else { (1 << width) - 1 };
     let masks = [mask as u16, (mask >> 16) as u16];
     let mut sums = [[_mm512_setzero_ps(); 2]; M];
-    // SAFETY: masked-out columns are not touched; the others lie inside C. `a` and `b` are read inside their
+    // SAFETY: masked-out columns are not touched, though their address may lie past C, which is why it is reached with
+    // `wrapping_add`; the others lie inside C. `a` and `b` are read inside their
     // slices: chunks of M and of 32.
     unsafe {
         if continues {
             for (i, sums) in sums.iter_mut().enumerate() {
-                sums[0] = _mm512_maskz_loadu_ps(masks[0], c.add(i * c_stride));
-                sums[1] = _mm512_maskz_loadu_ps(masks[1], c.add(i * c_stride + 16));
+                sums[0] = _mm512_maskz_loadu_ps(masks[0], c.wrapping_add(i * c_stride));
+                sums[1] = _mm512_maskz_loadu_ps(masks[1], c.wrapping_add(i * c_stride + 16));
             }
         }
         for (a, b) in a.chunks_exact(M).zip(b.chunks_exact(NR)) {
@@ -391,8 +393,8 @@ unsafe fn tile_avx512<const M: usize>(
             }
         }
         for (i, sums) in sums.iter().enumerate() {
-            _mm512_mask_storeu_ps(c.add(i * c_stride), masks[0], sums[0]);
-            _mm512_mask_storeu_ps(c.add(i * c_stride + 16), masks[1], sums[1]);
+            _mm512_mask_storeu_ps(c.wrapping_add(i * c_stride), masks[0], sums[0]);
+            _mm512_mask_storeu_ps(c.wrapping_add(i * c_stride + 16), masks[1], sums[1]);
         }
     }
 }

@@ -7,17 +7,19 @@ use std::{
     cell::UnsafeCell,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::{
-        Arc, Condvar, Mutex, PoisonError,
+        Arc, Condvar, Mutex, PoisonError, TryLockError,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst},
     },
     thread::JoinHandle,
 };
 
-/// Turns of the spin loop before a worker parks: some tens of microseconds, the usual gap between two jobs.
+/// Turns of the spin loop before a worker parks: a fraction of a millisecond, longer than the usual gap between jobs.
 const SPINS: usize = 20_000;
 
 /// Bit of [`Shared::state`] that says that workers may join the job; below it stands the number that have.
 const OPEN: u64 = 1 << 16;
+/// Most workers: far below what the counter in [`Shared::state`] holds.
+const MAX_WORKERS: usize = 1023;
 /// What each job adds to [`Shared::state`] above these bits.
 const GENERATION: u64 = 1 << 17;
 
@@ -57,7 +59,7 @@ pub(super) struct Workers {
 }
 
 impl Workers {
-    /// Starts `n` threads, or as many as the system gives.
+    /// Starts `n` threads, at most 1,023, or as many as the system gives.
     pub(super) fn new(n: usize) -> Self {
         let shared = Arc::new(Shared {
             state: AtomicU64::new(0),
@@ -73,7 +75,7 @@ impl Workers {
             let shared = Arc::clone(&shared);
             std::thread::Builder::new().name(format!("kernel-{i}")).spawn(move || shared.work()).ok()
         };
-        let threads = (1..=n).map_while(spawn).collect();
+        let threads = (1..=n.min(MAX_WORKERS)).map_while(spawn).collect();
         Self { shared, running: Mutex::new(()), threads }
     }
 
@@ -84,9 +86,11 @@ impl Workers {
 
     /// Calls `task(0)`, …, `task(n_tasks − 1)` on all threads and returns when all are done.
     pub(super) fn run(&self, n_tasks: usize, task: &Task<'_>) {
-        let Ok(_running) = self.running.try_lock() else {
-            (0..n_tasks).for_each(task);
-            return;
+        let _running = match self.running.try_lock() {
+            Ok(running) => running,
+            // A job that panicked was closed like any other.
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return (0..n_tasks).for_each(task),
         };
         let shared = &*self.shared;
         let erased: *const Task<'_> = task;
@@ -244,10 +248,14 @@ mod tests {
                 catch_unwind(AssertUnwindSafe(|| workers.run(64, &|i| assert!(i != bad, "task {i}"))));
             assert!(result.is_err());
         }
-        let count = AtomicUsize::new(0);
-        workers.run(64, &|_| {
-            count.fetch_add(1, SeqCst);
+        // Two tasks that wait for each other: only a pool that still shares out can end them.
+        let met = AtomicUsize::new(0);
+        workers.run(2, &|_| {
+            met.fetch_add(1, SeqCst);
+            while met.load(SeqCst) < 2 {
+                std::thread::yield_now();
+            }
         });
-        assert_eq!(count.into_inner(), 64);
+        assert_eq!(met.into_inner(), 2);
     }
 }
