@@ -443,3 +443,22 @@ fn a_folder_belongs_to_one_program_at_a_time() {
     drop(lock);
     scene.ok(&["run", "tiny.toml", "--out", "run"]);
 }
+
+/// Instruction sets differ in speed alone.
+#[test]
+fn every_instruction_set_gives_the_same_bits() {
+    let scene = Scene::new();
+    let machine = scene.ok(&["doctor", "--json"]).json();
+    let sets = machine["machine"]["instruction_sets"].as_array().unwrap();
+    let weights: Vec<Vec<u8>> = sets
+        .iter()
+        .map(|set| {
+            let set = set.as_str().unwrap();
+            let mut command = scene.command(&["run", "tiny.toml", "--out", set]);
+            let said = Said::by(command.env("MAQUETTE_ISA", set));
+            assert!(said.status.success(), "{set}: {}", said.stderr);
+            fs::read(scene.path(&format!("{set}/pretrain/checkpoints/step-24/model.safetensors"))).unwrap()
+        })
+        .collect();
+    assert!(weights.windows(2).all(|pair| pair[0] == pair[1]), "{sets:?}");
+}
