@@ -92,7 +92,7 @@ fn examine(args: &Args) -> Findings {
         ));
     } else if best == Isa::Portable && cfg!(target_arch = "x86_64") {
         warnings.push(
-            "this processor has no AVX2 with FMA: training runs, but some 30 times slower\n\
+            "this processor has no AVX2 with FMA: training runs, but some 80 times slower\n\
              hint: use a machine made after 2013, or a virtual machine that passes its instruction sets on"
                 .into(),
         );
