@@ -1,6 +1,6 @@
 //! Keys and values of what was already read.
 
-use tensor::{DType, Tensor};
+use tensor::{AttentionShape, DType, Tensor};
 
 use crate::ModelConfig;
 
@@ -15,11 +15,11 @@ pub struct KvCache {
 }
 
 impl KvCache {
-    /// `n_slots` empty sequences of at most `capacity` tokens.
+    /// `n_slots` empty sequences of at most `capacity` tokens, for a model that computes in `dtype`.
     ///
-    /// Takes `2·L·slots·capacity·K·D` floats.
-    pub fn new(config: &ModelConfig, n_slots: usize, capacity: usize) -> Self {
-        let zeros = || Tensor::zeros(&[n_slots * capacity, config.kv_width()], DType::F32);
+    /// Takes `2·L·slots·capacity·K·D` numbers.
+    pub fn new(config: &ModelConfig, dtype: DType, n_slots: usize, capacity: usize) -> Self {
+        let zeros = || Tensor::zeros(&[n_slots * capacity, config.kv_width()], dtype);
         Self {
             layers: (0..config.n_layers).map(|_| [zeros(), zeros()]).collect(),
             lens: vec![0; n_slots],
@@ -47,18 +47,27 @@ impl KvCache {
         slot * self.capacity
     }
 
-    /// Writes rows of new keys and values behind what the slots hold; returns all keys and all values of a layer.
-    pub(crate) fn write(&mut self, layer: usize, new: [&Tensor; 2], appends: &[Append]) -> [Tensor; 2] {
-        for (cached, new) in self.layers[layer].iter_mut().zip(new) {
-            let width = cached.last_dim();
-            let (cached, new) = (cached.f32_mut(), new.f32());
+    /// Writes the keys and values of `qkv` rows behind what the slots hold; returns all keys and all values of a
+    /// layer.
+    pub(crate) fn write(
+        &mut self,
+        layer: usize,
+        qkv: &Tensor,
+        shape: AttentionShape,
+        appends: &[Append],
+    ) -> [&Tensor; 2] {
+        let width = shape.kv_width();
+        for (cached, first) in self.layers[layer].iter_mut().zip([shape.q_width(), shape.q_width() + width]) {
+            let mut cached = cached.slice_mut();
             for append in appends {
-                let to = (append.slot * self.capacity + append.at) * width;
-                let len = append.len * width;
-                cached[to..to + len].copy_from_slice(&new[append.row * width..][..len]);
+                for i in 0..append.len {
+                    let to = (append.slot * self.capacity + append.at + i) * width;
+                    let from = (append.row + i) * shape.qkv_width() + first;
+                    cached.copy_range(to, qkv.slice(), from, width);
+                }
             }
         }
-        self.layers[layer].clone()
+        self.layers[layer].each_ref()
     }
 
     /// Counts what [`KvCache::write`] wrote, once for all layers.

@@ -56,7 +56,7 @@ pub fn generate(
 ) -> Vec<Completion> {
     let max_seq_len = gpt.config().max_seq_len;
     let longest = requests.iter().map(|r| r.prompt.len().saturating_add(r.max_new_tokens)).max().unwrap_or(0);
-    let mut cache = KvCache::new(gpt.config(), requests.len(), longest.min(max_seq_len));
+    let mut cache = KvCache::new(gpt.config(), gpt.dtype(), requests.len(), longest.min(max_seq_len));
     let mut done: Vec<Completion> = requests
         .iter()
         .map(|_| Completion { ids: Vec::new(), logprobs: Vec::new(), finish: Finish::Length })

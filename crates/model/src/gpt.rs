@@ -82,13 +82,16 @@ pub struct Gpt {
     params: Vec<Tensor>,
     /// Copies in the kernels' order, where [`Gpt::pack`] made them; `params` alone is the truth.
     packed: Vec<Option<tensor::kernel::Packed>>,
+    /// What activations are held in and products multiply in.
+    dtype: DType,
+    recomputes: bool,
     /// `[max_seq_len, D/2]`.
     cos: Tensor,
     sin: Tensor,
 }
 
 impl Gpt {
-    /// A fresh model. The same seed gives the same weights on every machine.
+    /// A fresh model computing in f32. The same seed gives the same weights on every machine.
     pub fn new(config: ModelConfig, seed: u64) -> Self {
         let params = config.params().iter().map(|spec| spec.init(DType::F32, seed)).collect();
         Self::from_params(config, params)
@@ -105,9 +108,30 @@ impl Gpt {
         for (spec, param) in specs.iter().zip(&params) {
             assert!(spec.shape == param.shape(), "{}: {:?}, want {:?}", spec.name, param.shape(), spec.shape);
         }
-        let (cos, sin) = rope_tables(&config, params.first().map_or(DType::F32, Tensor::dtype));
+        let dtype = params.first().map_or(DType::F32, Tensor::dtype);
+        let (cos, sin) = rope_tables(&config, dtype);
         let packed = vec![None; params.len()];
-        Self { config, params, packed, cos, sin }
+        Self { config, params, packed, dtype, recomputes: false, cos, sin }
+    }
+
+    /// The same model computing in `dtype`: bf16 for activations and products, or f32 throughout. Weights, the
+    /// residual stream, norms, softmaxes and losses stay f32.
+    pub fn with_dtype(mut self, dtype: DType) -> Self {
+        self.packed.fill(None);
+        self.dtype = dtype;
+        self
+    }
+
+    /// What activations are held in.
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// With `true`, training keeps only the input of each block and computes the rest again in the backward: less
+    /// memory for a third more work. The gradients stay the same bits.
+    pub fn with_recomputation(mut self, recomputes: bool) -> Self {
+        self.recomputes = recomputes;
+        self
     }
 
     /// Its shape.
@@ -131,7 +155,7 @@ impl Gpt {
     pub fn pack(&mut self, kernels: &dyn Kernels) {
         for (packed, param) in self.packed.iter_mut().zip(&self.params) {
             if let &[n, k] = param.shape() {
-                *packed = kernels.pack(param.slice(), n, k);
+                *packed = kernels.pack(param.slice(), n, k, self.dtype);
             }
         }
     }
@@ -145,21 +169,41 @@ impl Gpt {
     /// If an id is not below the vocabulary, a position not below `max_seq_len`, or a cache comes with a tape
     /// that records.
     #[track_caller]
-    pub fn hidden(&self, tape: &mut Tape, tokens: &Tokens, cache: Option<&mut KvCache>) -> (Var, Var) {
+    pub fn hidden<'a>(
+        &'a self,
+        tape: &mut Tape<'a>,
+        tokens: &'a Tokens,
+        cache: Option<&mut KvCache>,
+    ) -> (Var, Var) {
         let rows: Option<&[usize]> = None;
         self.run(tape, tokens, cache, rows)
     }
 
-    /// Sum of `−ln p(target)` over all tokens, times `scale`, and each token's own loss in nats.
-    ///
-    /// A target of [`tensor::IGNORE_TARGET`] is not counted. Divide by the targets of the whole batch with `scale`.
+    /// Each token's own loss in nats, `−ln p(target)`; 0 where the target is [`tensor::IGNORE_TARGET`].
     #[track_caller]
-    pub fn loss(&self, tape: &mut Tape, tokens: &Tokens, targets: &[u32], scale: f64) -> (Var, Tensor) {
-        let (hidden, head) = self.hidden(tape, tokens, None);
-        tape.cross_entropy(&hidden, &head, targets, scale)
+    pub fn losses(&self, kernels: &dyn Kernels, tokens: &Tokens, targets: &[u32]) -> Tensor {
+        let mut tape = Tape::inference(kernels);
+        let (hidden, head) = self.hidden(&mut tape, tokens, None);
+        tape.cross_entropy(&hidden, &head, targets)
     }
 
-    /// Logits of the given rows: `[rows, V]`, in nats up to a constant.
+    /// Adds the gradients of `scale` times the sum of [`Gpt::losses`] to `grads`, one for each parameter; returns
+    /// those losses. Divide by the targets of the whole batch with `scale`.
+    #[track_caller]
+    pub fn add_gradients(
+        &self,
+        kernels: &dyn Kernels,
+        tokens: &Tokens,
+        targets: &[u32],
+        scale: f64,
+        grads: &mut [Tensor],
+    ) -> Tensor {
+        let mut tape = Tape::recording(kernels);
+        let (hidden, head) = self.hidden(&mut tape, tokens, None);
+        tape.backward_cross_entropy(&hidden, &head, targets, scale, grads)
+    }
+
+    /// Logits of the given rows: `[rows, V]` in f32, in nats up to a constant.
     pub fn logits(
         &self,
         kernels: &dyn Kernels,
@@ -169,62 +213,76 @@ impl Gpt {
     ) -> Tensor {
         let mut tape = Tape::inference(kernels);
         let (hidden, head) = self.run(&mut tape, tokens, cache, Some(rows));
-        tape.linear(&hidden, &head).value().clone()
+        tape.linear(&hidden, &head, self.params[0].dtype()).value().clone()
     }
 
     /// The forward pass; with `rows`, only those reach the final norm, since nothing after the last block mixes
     /// tokens.
     #[track_caller]
-    fn run(
-        &self,
-        tape: &mut Tape,
-        tokens: &Tokens,
+    fn run<'a>(
+        &'a self,
+        tape: &mut Tape<'a>,
+        tokens: &'a Tokens,
         mut cache: Option<&mut KvCache>,
         rows: Option<&[usize]>,
     ) -> (Var, Var) {
         let config = &self.config;
         assert!(cache.is_none() || !tape.is_recording(), "gradients do not flow through a cache");
-        let mut params = self.vars(tape).into_iter();
-        let mut next = || params.next().expect("as many parameters as the config lists");
-        let shape =
-            AttentionShape { n_heads: config.n_heads, n_kv_heads: config.n_kv_heads, d_head: config.d_head };
-
-        let embedding = next();
-        let mut x = tape.embedding(&tokens.ids, &embedding);
+        let vars = self.vars(tape);
+        let (embedding, mut rest) = vars.split_first().expect("a model has an embedding");
+        let mut x = tape.embedding(&tokens.ids, embedding);
         for layer in 0..config.n_layers {
-            let normed = tape.rmsnorm(&x, &next(), config.norm_eps);
-            let mut q = tape.linear(&normed, &next());
-            let mut k = tape.linear(&normed, &next());
-            let mut v = tape.linear(&normed, &next());
-            if config.qk_norm {
-                q = tape.rmsnorm(&q, &next(), config.norm_eps);
-                k = tape.rmsnorm(&k, &next(), config.norm_eps);
-            }
-            q = tape.rope(&q, &tokens.positions, &self.cos, &self.sin);
-            k = tape.rope(&k, &tokens.positions, &self.cos, &self.sin);
-            if let Some(cache) = &mut cache {
-                [k, v] = cache.write(layer, [k.value(), v.value()], &tokens.appends).map(Var::constant);
-            }
-            let mixed = tape.attention(&q, &k, &v, &tokens.segments, shape);
-            let out = tape.linear(&mixed, &next());
-            x = tape.add(&x, &out);
-
-            let normed = tape.rmsnorm(&x, &next(), config.norm_eps);
-            let gate = tape.linear(&normed, &next());
-            let up = tape.linear(&normed, &next());
-            let activated = tape.swiglu(&gate, &up);
-            let down = tape.linear(&activated, &next());
-            x = tape.add(&x, &down);
+            let (params, others) = rest.split_at(if config.qk_norm { 11 } else { 9 });
+            rest = others;
+            x = if self.recomputes && tape.is_recording() {
+                tape.checkpoint(&x, params, move |tape, x, params| self.block(tape, x, params, tokens, None))
+            } else {
+                let cache = cache.as_deref_mut().map(|cache| (layer, cache));
+                self.block(tape, &x, params, tokens, cache)
+            };
         }
         if let Some(cache) = cache {
             cache.advance(&tokens.appends);
         }
         if let Some(rows) = rows {
-            x = Var::constant(select_rows(x.value(), rows));
+            x = Var::constant(select_rows(tape.kernels(), x.value(), rows));
         }
-        let hidden = tape.rmsnorm(&x, &next(), config.norm_eps);
-        let head = if config.tie_embeddings { embedding } else { next() };
+        let hidden = tape.rmsnorm(&x, &rest[0], config.norm_eps, self.dtype);
+        let head = if config.tie_embeddings { embedding.clone() } else { rest[1].clone() };
         (hidden, head)
+    }
+
+    /// One block: attention, then the feed-forward, each normed before and added to the residual stream.
+    fn block<'a>(
+        &'a self,
+        tape: &mut Tape<'a>,
+        x: &Var,
+        params: &[Var],
+        tokens: &'a Tokens,
+        cache: Option<(usize, &mut KvCache)>,
+    ) -> Var {
+        let config = &self.config;
+        let shape =
+            AttentionShape { n_heads: config.n_heads, n_kv_heads: config.n_kv_heads, d_head: config.d_head };
+        let (attention, rest) = params.split_at(4);
+        let [gain, q, k, v] = attention else { unreachable!("a norm and three projections") };
+        let mut qkv = tape.norm_linear(x, gain, config.norm_eps, &[q, k, v], self.dtype);
+        let (head_gains, rest) = rest.split_at(if config.qk_norm { 2 } else { 0 });
+        if let [q_gain, k_gain] = head_gains {
+            qkv = tape.head_norm(&qkv, q_gain, k_gain, config.norm_eps, shape);
+        }
+        let qkv = tape.rope(qkv, &tokens.positions, &self.cos, &self.sin, shape);
+        let mixed = match cache {
+            None => tape.attention(&qkv, &tokens.segments, shape),
+            Some((layer, cache)) => {
+                let [k, v] = cache.write(layer, qkv.value(), shape, &tokens.appends);
+                tape.attention_cached(&qkv, k, v, &tokens.segments, shape)
+            }
+        };
+        let [out, gain, gate, up, down] = rest else { unreachable!("five more parameters") };
+        let x = tape.linear_residual(&mixed, out, x);
+        let gate_up = tape.norm_linear(&x, gain, config.norm_eps, &[gate, up], self.dtype);
+        tape.gated_linear(&gate_up, down, &x, config.d_ff)
     }
 
     /// The weights on a tape.
@@ -238,10 +296,11 @@ impl Gpt {
 }
 
 /// Rows of `x [R, C]`.
-fn select_rows(x: &Tensor, rows: &[usize]) -> Tensor {
-    let c = x.last_dim();
-    let values = rows.iter().flat_map(|&row| &x.f32()[row * c..][..c]).copied().collect();
-    Tensor::from_f32(&[rows.len(), c], values)
+fn select_rows(kernels: &dyn Kernels, x: &Tensor, rows: &[usize]) -> Tensor {
+    let ids: Vec<u32> = rows.iter().map(|&row| row as u32).collect();
+    let mut selected = Tensor::unspecified(&[rows.len(), x.last_dim()], x.dtype());
+    kernels.embedding_forward(&ids, x.slice(), selected.slice_mut());
+    selected
 }
 
 /// Cosines and sines of `position·θ^(−2i/D)`, `[max_seq_len, D/2]` each.
@@ -258,7 +317,7 @@ fn rope_tables(config: &ModelConfig, dtype: DType) -> (Tensor, Tensor) {
         let angles = (0..config.max_seq_len).flat_map(|p| frequency.iter().map(move |w| p as f32 * w));
         let values = angles.map(|angle| f(f64::from(angle)));
         match dtype {
-            DType::F32 => Tensor::from_f32(&shape, values.map(|x| x as f32).collect()),
+            DType::F32 | DType::Bf16 => Tensor::from_f32(&shape, values.map(|x| x as f32).collect()),
             DType::F64 => Tensor::from_f64(&shape, values.collect()),
         }
     };

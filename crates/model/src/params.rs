@@ -104,10 +104,7 @@ impl ParamSpec {
     /// Initial values. Each parameter has a random stream of its own name, so adding one does not change others.
     pub fn init(&self, dtype: DType, seed: u64) -> Tensor {
         if self.role == Role::Gain {
-            return match dtype {
-                DType::F32 => Tensor::from_f32(&self.shape, vec![1.0; self.len()]),
-                DType::F64 => Tensor::from_f64(&self.shape, vec![1.0; self.len()]),
-            };
+            return Tensor::from_f32(&self.shape, vec![1.0; self.len()]).to_dtype(dtype);
         }
         Tensor::normal(&self.shape, self.init_std, dtype, &mut Rng::named(seed, &self.name))
     }

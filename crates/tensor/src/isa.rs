@@ -12,10 +12,12 @@ pub enum Isa {
     Avx2,
     /// x86-64 with AVX-512 F, BW, DQ and VL.
     Avx512,
+    /// The same with products of bf16 pairs.
+    Avx512Bf16,
 }
 
 impl Isa {
-    /// The variable that forces a choice: `portable`, `avx2` or `avx512`.
+    /// The variable that forces a choice: `portable`, `avx2`, `avx512` or `avx512bf16`.
     pub const VARIABLE: &str = "MAQUETTE_ISA";
 
     /// What the kernels use: the best that this machine has, unless [`Isa::VARIABLE`] names a lesser one.
@@ -55,6 +57,9 @@ impl Isa {
                     && is_x86_feature_detected!("avx512vl");
                 if has_512 {
                     sets.push(Self::Avx512);
+                    if is_x86_feature_detected!("avx512bf16") {
+                        sets.push(Self::Avx512Bf16);
+                    }
                 }
             }
         }
@@ -67,6 +72,7 @@ impl Isa {
             Self::Portable => "portable",
             Self::Avx2 => "avx2",
             Self::Avx512 => "avx512",
+            Self::Avx512Bf16 => "avx512bf16",
         }
     }
 }
@@ -76,28 +82,28 @@ impl Isa {
 /// The body is plain Rust: the compiler vectorises it with whatever the set has. `mul_add` is one rounding on
 /// every set, so results agree bit for bit as long as the body fixes the order of its sums.
 macro_rules! for_each_isa {
-    ($(#[$meta:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? $body:block) => {
+    ($(#[$meta:meta])* $vis:vis fn $name:ident$(<$($generic:ident: $bound:path),+>)?($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? $body:block) => {
         $(#[$meta])*
         #[allow(clippy::too_many_arguments, reason = "kernels take sizes and buffers as arguments")]
-        $vis fn $name($($arg: $ty),*) $(-> $ret)? {
+        $vis fn $name$(<$($generic: $bound),+>)?($($arg: $ty),*) $(-> $ret)? {
             #[inline(always)]
             #[allow(clippy::too_many_arguments, reason = "as above")]
-            fn body($($arg: $ty),*) $(-> $ret)? $body
+            fn body$(<$($generic: $bound),+>)?($($arg: $ty),*) $(-> $ret)? $body
             #[cfg(target_arch = "x86_64")]
             {
                 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
                 #[allow(clippy::too_many_arguments, reason = "as above")]
-                fn avx512($($arg: $ty),*) $(-> $ret)? {
+                fn avx512$(<$($generic: $bound),+>)?($($arg: $ty),*) $(-> $ret)? {
                     body($($arg),*)
                 }
                 #[target_feature(enable = "avx2,fma")]
                 #[allow(clippy::too_many_arguments, reason = "as above")]
-                fn avx2($($arg: $ty),*) $(-> $ret)? {
+                fn avx2$(<$($generic: $bound),+>)?($($arg: $ty),*) $(-> $ret)? {
                     body($($arg),*)
                 }
                 match $crate::Isa::current() {
                     // SAFETY: `Isa::current` returns only sets whose features were detected on this machine.
-                    $crate::Isa::Avx512 => return unsafe { avx512($($arg),*) },
+                    $crate::Isa::Avx512 | $crate::Isa::Avx512Bf16 => return unsafe { avx512($($arg),*) },
                     // SAFETY: as above.
                     $crate::Isa::Avx2 => return unsafe { avx2($($arg),*) },
                     $crate::Isa::Portable => {}

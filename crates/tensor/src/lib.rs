@@ -17,10 +17,10 @@
 //! All buffers are dense and row-major. Gradients are accumulated (`+=`); every other output is overwritten.
 #![allow(unsafe_code)] // the only crate that does; each block says why it is sound
 
+pub mod arena;
 mod isa;
 pub mod kernel;
 mod mapped;
-mod memory;
 mod op;
 mod rng;
 mod slice;
@@ -29,6 +29,7 @@ mod tensor;
 #[cfg(test)]
 mod testing;
 
+pub use half::bf16;
 pub use isa::Isa;
 pub use kernel::{AttentionShape, Kernels, Segment, cpu::Cpu, reference::Reference};
 pub use mapped::MappedFile;

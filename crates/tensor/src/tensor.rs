@@ -2,21 +2,46 @@
 
 use std::sync::Arc;
 
-use crate::{Rng, Slice, SliceMut};
+use half::bf16;
+
+use crate::{Rng, Slice, SliceMut, arena::Buffer};
 
 /// How an element is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DType {
+    /// The upper half of an f32: 8 bits of exponent, 7 of fraction.
+    Bf16,
     /// IEEE 754 binary32.
     F32,
     /// IEEE 754 binary64: for gradient checks and the specification.
     F64,
 }
 
+impl DType {
+    /// Its name, as the field writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Bf16 => "bf16",
+            Self::F32 => "f32",
+            Self::F64 => "f64",
+        }
+    }
+
+    /// Bytes of an element.
+    pub fn size(self) -> usize {
+        match self {
+            Self::Bf16 => 2,
+            Self::F32 => 4,
+            Self::F64 => 8,
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 enum Storage {
-    F32(Vec<f32>),
-    F64(Vec<f64>),
+    Bf16(Buffer<bf16>),
+    F32(Buffer<f32>),
+    F64(Buffer<f64>),
 }
 
 /// A dense row-major array. Clones share storage; writing to a shared one copies it first.
@@ -37,8 +62,20 @@ impl Tensor {
     pub fn zeros(shape: &[usize], dtype: DType) -> Self {
         let len = shape.iter().product();
         let storage = match dtype {
-            DType::F32 => Storage::F32(vec![0.0; len]),
-            DType::F64 => Storage::F64(vec![0.0; len]),
+            DType::Bf16 => Storage::Bf16(Buffer::zeros(len)),
+            DType::F32 => Storage::F32(Buffer::zeros(len)),
+            DType::F64 => Storage::F64(Buffer::zeros(len)),
+        };
+        Self { shape: shape.to_vec(), storage: Arc::new(storage) }
+    }
+
+    /// Numbers of unspecified value, all of which are about to be overwritten.
+    pub fn unspecified(shape: &[usize], dtype: DType) -> Self {
+        let len = shape.iter().product();
+        let storage = match dtype {
+            DType::Bf16 => Storage::Bf16(Buffer::unspecified(len)),
+            DType::F32 => Storage::F32(Buffer::unspecified(len)),
+            DType::F64 => Storage::F64(Buffer::unspecified(len)),
         };
         Self { shape: shape.to_vec(), storage: Arc::new(storage) }
     }
@@ -50,7 +87,7 @@ impl Tensor {
     #[track_caller]
     pub fn from_f32(shape: &[usize], values: Vec<f32>) -> Self {
         check_len(shape, values.len());
-        Self { shape: shape.to_vec(), storage: Arc::new(Storage::F32(values)) }
+        Self { shape: shape.to_vec(), storage: Arc::new(Storage::F32(Buffer::from(&values[..]))) }
     }
 
     /// Takes `values` as an array of `shape`, in double precision.
@@ -60,7 +97,17 @@ impl Tensor {
     #[track_caller]
     pub fn from_f64(shape: &[usize], values: Vec<f64>) -> Self {
         check_len(shape, values.len());
-        Self { shape: shape.to_vec(), storage: Arc::new(Storage::F64(values)) }
+        Self { shape: shape.to_vec(), storage: Arc::new(Storage::F64(Buffer::from(&values[..]))) }
+    }
+
+    /// The same numbers in another dtype, rounded once.
+    pub fn to_dtype(&self, dtype: DType) -> Self {
+        if dtype == self.dtype() {
+            return self.clone();
+        }
+        let mut converted = Self::unspecified(&self.shape, dtype);
+        converted.slice_mut().set_f64(&self.slice().to_f64());
+        converted
     }
 
     /// Normal numbers with mean 0 and standard deviation `std`, drawn in f64 and rounded once.
@@ -69,6 +116,7 @@ impl Tensor {
         match dtype {
             DType::F32 => Self::from_f32(shape, (0..len).map(|_| (std * rng.normal()) as f32).collect()),
             DType::F64 => Self::from_f64(shape, (0..len).map(|_| std * rng.normal()).collect()),
+            DType::Bf16 => Self::normal(shape, std, DType::F32, rng).to_dtype(dtype),
         }
     }
 
@@ -90,6 +138,7 @@ impl Tensor {
     /// How the elements are stored.
     pub fn dtype(&self) -> DType {
         match *self.storage {
+            Storage::Bf16(_) => DType::Bf16,
             Storage::F32(_) => DType::F32,
             Storage::F64(_) => DType::F64,
         }
@@ -113,6 +162,7 @@ impl Tensor {
     /// The numbers, to be read.
     pub fn slice(&self) -> Slice<'_> {
         match &*self.storage {
+            Storage::Bf16(x) => Slice::Bf16(x),
             Storage::F32(x) => Slice::F32(x),
             Storage::F64(x) => Slice::F64(x),
         }
@@ -121,6 +171,7 @@ impl Tensor {
     /// The numbers, to be written; copies them first where another tensor shares them.
     pub fn slice_mut(&mut self) -> SliceMut<'_> {
         match Arc::make_mut(&mut self.storage) {
+            Storage::Bf16(x) => SliceMut::Bf16(x),
             Storage::F32(x) => SliceMut::F32(x),
             Storage::F64(x) => SliceMut::F64(x),
         }
@@ -133,6 +184,16 @@ impl Tensor {
     #[track_caller]
     pub fn f32(&self) -> &[f32] {
         self.slice().f32()
+    }
+
+    /// The one number of a tensor of one element, in f64.
+    ///
+    /// # Panics
+    /// If it has more or none.
+    #[track_caller]
+    pub fn item(&self) -> f64 {
+        assert!(self.len() == 1, "a tensor of {} elements is not one number", self.len());
+        self.slice().to_f64()[0]
     }
 
     /// The numbers, which must be f32, to be written.

@@ -3,7 +3,7 @@
 use data::ValidationSet;
 use model::{Gpt, Tokens};
 use serde::{Deserialize, Serialize};
-use tensor::{Kernels, Tape};
+use tensor::Kernels;
 
 /// A validation loss with its noise.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -37,7 +37,7 @@ pub fn evaluate(
         n_bytes += batch.target_bytes(token_bytes);
         n_tokens += batch.targets.len() as u64;
         let tokens = Tokens::packed(batch.ids, batch.segments.iter().map(|segment| segment.len));
-        let (_, losses) = gpt.loss(&mut Tape::inference(kernels), &tokens, &batch.targets, 1.0);
+        let losses = gpt.losses(kernels, &tokens, &batch.targets);
         for row in losses.f32().chunks_exact(batch.seq_len) {
             row_means.push(row.iter().map(|&loss| f64::from(loss)).sum::<f64>() / batch.seq_len as f64);
         }

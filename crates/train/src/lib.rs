@@ -1,11 +1,12 @@
 //! Batches in, weights out.
 //!
-//! [`Trainer`] runs the loop; [`Optimizer`] holds moments, [`Schedule`] the learning rate over time, [`evaluate()`]
+//! [`Trainer`] runs the loop, [`Learner`] takes a step of it; [`Optimizer`] holds moments, [`Schedule`] the learning rate over time, [`evaluate()`]
 //! the validation loss. What a run writes: `metrics.jsonl`, `checkpoints/step-N/` and `summary.json`.
 #![forbid(unsafe_code)]
 
 mod error;
 mod evaluate;
+mod learner;
 mod metrics;
 mod optimizer;
 mod plan;
@@ -17,11 +18,12 @@ mod trainer;
 
 pub use error::TrainError;
 pub use evaluate::{Validation, evaluate};
+pub use learner::{Learner, Update, clip_coefficient};
 pub use metrics::Metric;
-pub use optimizer::{Optimizer, clip_coefficient};
+pub use optimizer::Optimizer;
 pub use plan::{LearningRateOverrides, TrainOverrides, plan};
 pub use schedule::Schedule;
-pub use settings::{OptimizerKind, TrainSettings};
+pub use settings::{OptimizerKind, Precision, TrainSettings};
 pub use spike::{Spike, SpikeDetector};
 pub use state::{TrainerState, latest_checkpoint};
 pub use trainer::{Event, Inputs, Outcome, Summary, Trainer};

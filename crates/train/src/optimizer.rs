@@ -19,12 +19,6 @@ enum Moments {
     Muon { momentum: Tensor },
 }
 
-/// What a gradient of norm `norm` is multiplied with so that its norm is at most `max_norm`:
-/// `min(1, max/(norm + 1e-6))`, as `torch.nn.utils.clip_grad_norm_` has it.
-pub fn clip_coefficient(norm: f64, max_norm: f64) -> f64 {
-    (max_norm / (norm + 1e-6)).min(1.0)
-}
-
 impl Optimizer {
     /// Zero moments for every parameter of the model.
     pub fn new(config: &ModelConfig, kind: OptimizerKind) -> Self {

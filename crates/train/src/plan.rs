@@ -6,7 +6,7 @@ use model::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{OptimizerKind, TrainError, TrainSettings};
+use crate::{OptimizerKind, Precision, TrainError, TrainSettings};
 
 /// Settings that a recipe fixes; the rest follows from the budget. Fields as in [`TrainSettings`].
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -17,6 +17,8 @@ pub struct TrainOverrides {
     pub batch_rows: Option<usize>,
     pub micro_batch_rows: Option<usize>,
     pub seq_len: Option<usize>,
+    pub dtype: Option<Precision>,
+    pub recompute_activations: Option<bool>,
     pub optimizer: Option<OptimizerKind>,
     pub warmup_steps: Option<u64>,
     pub decay_steps: Option<u64>,
@@ -114,6 +116,8 @@ pub fn plan(
             .micro_batch_rows
             .unwrap_or_else(|| batch_rows.min((MICRO_BATCH_TOKENS / seq_len.max(1)).max(1))),
         seq_len,
+        dtype: train.dtype.unwrap_or_default(),
+        recompute_activations: train.recompute_activations.unwrap_or(false),
         optimizer,
         learning_rates: LearningRates {
             matrix: fixed.matrix.unwrap_or(rates.matrix),
@@ -155,6 +159,8 @@ impl TrainOverrides {
             batch_rows: Some(s.batch_rows),
             micro_batch_rows: Some(s.micro_batch_rows),
             seq_len: Some(s.seq_len),
+            dtype: Some(s.dtype),
+            recompute_activations: Some(s.recompute_activations),
             optimizer: Some(s.optimizer),
             warmup_steps: Some(s.warmup_steps),
             decay_steps: Some(s.decay_steps),

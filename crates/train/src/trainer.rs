@@ -9,14 +9,14 @@ use std::{
     time::Instant,
 };
 
-use data::{Batch, BatchStream, Cursor, Prepared, Tokenizer, ValidationSet};
+use data::{BatchStream, Cursor, Prepared, Tokenizer, ValidationSet};
 use model::{Gpt, ModelConfig, Tokens, checkpoint};
 use serde::{Deserialize, Serialize};
-use tensor::{DType, Kernels, Tape, Tensor};
+use tensor::Kernels;
 
 use crate::{
-    Metric, Optimizer, Spike, SpikeDetector, TrainError, TrainSettings, TrainerState, Validation,
-    clip_coefficient, evaluate, latest_checkpoint,
+    Learner, Metric, Optimizer, Spike, SpikeDetector, TrainError, TrainSettings, TrainerState, Update,
+    Validation, evaluate, latest_checkpoint,
     metrics::MetricsFile,
     state::{self, Parts},
 };
@@ -106,9 +106,7 @@ pub struct Summary {
 /// A run: weights, moments and data, at some step.
 pub struct Trainer {
     inputs: Inputs,
-    gpt: Gpt,
-    optimizer: Optimizer,
-    grads: Vec<Tensor>,
+    learner: Learner,
     stream: BatchStream,
     validation: ValidationSet,
     final_validation: ValidationSet,
@@ -166,7 +164,7 @@ impl Trainer {
         if let Some(state) = &state {
             metrics.write(&Metric::Resumed { step: state.step })?;
         }
-        let grads = gpt.params().iter().map(|param| Tensor::zeros(param.shape(), DType::F32)).collect();
+        let gpt = gpt.with_dtype(settings.dtype.into()).with_recomputation(settings.recompute_activations);
         let token_bytes = tokenizer.token_bytes();
         let (mut loss_spikes, mut grad_spikes) = Default::default();
         let (mut step, mut tokens, mut elapsed_s) = (0, 0, 0.0);
@@ -176,9 +174,7 @@ impl Trainer {
         }
         Ok(Self {
             inputs,
-            gpt,
-            optimizer,
-            grads,
+            learner: Learner::resumed(gpt, optimizer),
             stream,
             validation,
             final_validation,
@@ -196,7 +192,7 @@ impl Trainer {
 
     /// The model as it stands.
     pub fn gpt(&self) -> &Gpt {
-        &self.gpt
+        self.learner.gpt()
     }
 
     /// Steps taken so far.
@@ -228,7 +224,7 @@ impl Trainer {
         }
         let (_, validation) = self.last_validation.expect("the last step is always validated");
         self.metrics.sync()?;
-        let config = self.gpt.config();
+        let config = self.learner.gpt().config();
         let summary = Summary {
             n_params: config.n_params(),
             n_matrix_params: config.n_matrix_params(),
@@ -254,14 +250,13 @@ impl Trainer {
             return Err(not_finite("the loss", loss_nats));
         }
         let kernels = &*self.inputs.kernels;
-        let grad_norm = Optimizer::grad_norm(kernels, &self.grads);
+        let grad_norm = self.learner.grad_norm(kernels);
         if !grad_norm.is_finite() {
             return Err(not_finite("the gradient's norm", grad_norm));
         }
         let settings = &self.inputs.settings;
         let fraction = settings.schedule().fraction(step);
-        let scale = clip_coefficient(grad_norm, settings.max_grad_norm);
-        self.optimizer.step(kernels, settings, self.gpt.params_mut(), &self.grads, scale, fraction, step);
+        self.learner.update(kernels, settings, grad_norm, Update { lr_fraction: fraction, step });
 
         let seconds = start.elapsed().as_secs_f64();
         let batch_tokens = settings.batch_tokens();
@@ -302,9 +297,7 @@ impl Trainer {
     /// Gradients of the mean loss of the next batch, micro-batch by micro-batch; returns that loss in nats.
     fn accumulate_gradients(&mut self) -> f64 {
         let settings = &self.inputs.settings;
-        for grad in &mut self.grads {
-            grad.f32_mut().fill(0.0);
-        }
+        self.learner.clear_gradients();
         let mut loss = 0.0;
         let mut rows_left = settings.batch_rows;
         while rows_left > 0 {
@@ -313,7 +306,8 @@ impl Trainer {
             // Divided by the targets of the whole batch: any split adds up to the same gradient.
             let scale = 1.0 / settings.batch_tokens() as f64;
             let batch = self.stream.next_batch(n_rows);
-            loss += scale * add_gradients(&self.gpt, &*self.inputs.kernels, batch, scale, &mut self.grads);
+            let tokens = Tokens::packed(batch.ids, batch.segments.iter().map(|segment| segment.len));
+            loss += scale * self.learner.add_gradients(&*self.inputs.kernels, &tokens, &batch.targets, scale);
         }
         loss
     }
@@ -328,7 +322,8 @@ impl Trainer {
         }
         let set = if self.step == settings.steps { &self.final_validation } else { &self.validation };
         let kernels = &*self.inputs.kernels;
-        let validation = evaluate(&self.gpt, kernels, set, settings.micro_batch_rows, &self.token_bytes);
+        let validation =
+            evaluate(self.learner.gpt(), kernels, set, settings.micro_batch_rows, &self.token_bytes);
         let (step, tokens, flops) = (self.step, self.tokens, self.flops());
         if !validation.loss_nats.is_finite() {
             return Err(not_finite(step, "the validation loss", validation.loss_nats, &self.stream.cursor()));
@@ -355,7 +350,8 @@ impl Trainer {
             settings: settings.clone(),
             data_fingerprint: self.inputs.data.fingerprint().into(),
         };
-        let (gpt, optimizer, tokenizer) = (&self.gpt, &self.optimizer, &self.inputs.tokenizer);
+        let (gpt, optimizer) = (self.learner.gpt(), self.learner.optimizer());
+        let tokenizer = &self.inputs.tokenizer;
         let dir = state::save(&checkpoints, &Parts { gpt, optimizer, tokenizer, state: &state })?;
         let steps = state::steps(&checkpoints)?;
         for step in &steps[..steps.len().saturating_sub(settings.keep_checkpoints)] {
@@ -366,26 +362,11 @@ impl Trainer {
     }
 
     fn flops(&self) -> f64 {
-        self.tokens as f64 * self.gpt.config().train_flops_per_token(self.inputs.settings.seq_len)
+        self.tokens as f64 * self.learner.gpt().config().train_flops_per_token(self.inputs.settings.seq_len)
     }
 }
 
 fn not_finite(step: u64, what: &'static str, value: f64, cursor: &Cursor) -> TrainError {
     let cursor = serde_json::to_string(cursor).expect("plain data is valid JSON");
     TrainError::NotFinite { step, what, value, cursor }
-}
-
-/// Adds the gradients of `scale · Σ losses` of one micro-batch; returns the sum of its losses in nats.
-pub(crate) fn add_gradients(
-    gpt: &Gpt,
-    kernels: &dyn Kernels,
-    batch: Batch,
-    scale: f64,
-    grads: &mut [Tensor],
-) -> f64 {
-    let tokens = Tokens::packed(batch.ids, batch.segments.iter().map(|segment| segment.len));
-    let mut tape = Tape::recording(kernels);
-    let (loss, losses) = gpt.loss(&mut tape, &tokens, &batch.targets, scale);
-    tape.backward(&loss, Tensor::from_f32(&[1], vec![1.0]), grads);
-    losses.f32().iter().map(|&loss| f64::from(loss)).sum()
 }

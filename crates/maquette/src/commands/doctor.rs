@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use serde::Serialize;
-use tensor::{Cpu, Isa};
+use tensor::{Cpu, DType, Isa};
 
 use crate::{
     machine::{self, Machine},
@@ -77,7 +77,8 @@ fn examine(args: &Args) -> Findings {
     // The nearest folder that exists: runs are made where there is none yet.
     let existing = args.out.ancestors().find(|path| path.exists()).unwrap_or(std::path::Path::new("."));
     let free_disk_gb = fs4::available_space(existing).ok().map(|bytes| bytes as f64 / 1e9);
-    let (one_thread, all_threads) = (one.measured_peak_gflops(), all.measured_peak_gflops());
+    let (one_thread, all_threads) =
+        (one.measured_peak_gflops(DType::F32), all.measured_peak_gflops(DType::F32));
     let machine = Machine::detect(all.n_threads());
     let data_found = crate::recipe::Recipe::quickstart(&[]).is_ok();
 

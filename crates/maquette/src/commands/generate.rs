@@ -9,9 +9,9 @@ use anyhow::Context as _;
 use data::{Special, StreamDecoder, Tokenizer};
 use model::{Finish, Gpt, Request, Sampler, Sampling, checkpoint};
 use serde::Serialize;
-use tensor::{Cpu, Kernels};
+use tensor::Cpu;
 
-use crate::{pipeline::prompt_ids, stop};
+use crate::{commands::Dtype, pipeline::prompt_ids, stop};
 
 /// Let a checkpoint continue a text
 ///
@@ -44,6 +44,9 @@ pub(crate) struct Args {
     /// Divides the logits of tokens that were already there; 1 leaves them
     #[arg(long, value_name = "R", default_value_t = 1.0)]
     repetition_penalty: f64,
+    /// What activations are held in and products multiply in
+    #[arg(long, value_enum, default_value_t)]
+    dtype: Dtype,
     /// Threads that compute; 0 takes every core. Results do not depend on it
     #[arg(long, value_name = "N", default_value_t = 0)]
     threads: usize,
@@ -65,7 +68,7 @@ struct Output<'a> {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let kernels = Cpu::new(args.threads);
-    let (gpt, tokenizer) = open(&args.checkpoint, &kernels)?;
+    let (gpt, tokenizer) = open(&args.checkpoint, &kernels, args.dtype)?;
     let prompt = prompt_ids(&tokenizer, &args.prompt);
     let max_seq_len = gpt.config().max_seq_len;
     anyhow::ensure!(
@@ -128,8 +131,8 @@ fn show(text: &str) -> std::io::Result<()> {
 }
 
 /// Opens a checkpoint with its tokenizer, ready to decode.
-pub(super) fn open(dir: &Path, kernels: &dyn Kernels) -> anyhow::Result<(Gpt, Tokenizer)> {
-    let mut gpt = checkpoint::read_model(dir)?;
+pub(super) fn open(dir: &Path, kernels: &Cpu, dtype: Dtype) -> anyhow::Result<(Gpt, Tokenizer)> {
+    let mut gpt = checkpoint::read_model(dir)?.with_dtype(dtype.precision(kernels).into());
     let tokenizer = Tokenizer::load(dir)?;
     if let Some(about) = checkpoint::read_about(dir)? {
         anyhow::ensure!(

@@ -13,11 +13,13 @@ mod tokenizer;
 
 use std::path::{Path, PathBuf};
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
+use tensor::Cpu;
+use train::Precision;
 
 use crate::{
     output,
-    pipeline::{Run, Stage},
+    pipeline::{self, Run, Stage},
     recipe::Recipe,
 };
 
@@ -61,6 +63,26 @@ impl Cli {
             Command::Inspect(args) => inspect::run(&args),
             Command::Bench(args) => bench::run(&args),
             Command::Doctor(args) => doctor::run(&args),
+        }
+    }
+}
+
+/// What activations are held in and products multiply in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Dtype {
+    /// bf16 where this machine gains from it, measured at the start; else f32
+    #[default]
+    Auto,
+    F32,
+    Bf16,
+}
+
+impl Dtype {
+    fn precision(self, kernels: &Cpu) -> Precision {
+        match self {
+            Self::Auto => pipeline::fastest_precision(kernels),
+            Self::F32 => Precision::F32,
+            Self::Bf16 => Precision::Bf16,
         }
     }
 }

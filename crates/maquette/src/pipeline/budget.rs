@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Instant};
 
 use model::{Gpt, ModelConfig, Tokens};
-use tensor::{DType, Kernels, Rng, Tape, Tensor};
-use train::{Optimizer, TrainSettings};
+use tensor::{Kernels, Rng};
+use train::{Learner, TrainSettings, Update};
 
 use crate::{machine, recipe::Recipe};
 
@@ -40,22 +40,22 @@ fn flops_per_second(
     settings: &TrainSettings,
     seconds: f64,
 ) -> f64 {
-    let mut gpt = Gpt::new(config.clone(), 0);
-    let mut optimizer = Optimizer::new(config, settings.optimizer);
-    let mut grads: Vec<Tensor> = gpt.params().iter().map(|p| Tensor::zeros(p.shape(), DType::F32)).collect();
+    let gpt = Gpt::new(config.clone(), 0)
+        .with_dtype(settings.dtype.into())
+        .with_recomputation(settings.recompute_activations);
+    let mut learner = Learner::new(gpt, settings.optimizer);
     let mut rng = Rng::new(0, 0);
     let (rows, seq_len) = (settings.micro_batch_rows.min(settings.batch_rows), settings.seq_len);
     let ids: Vec<u32> = (0..rows * seq_len).map(|_| rng.below(config.vocab_size as u64) as u32).collect();
     let mut step = || {
         // As many micro-batches as a real step: the optimizer's share is theirs.
+        learner.clear_gradients();
         for _ in 0..settings.batch_rows.div_ceil(rows) {
             let tokens = Tokens::packed(ids.clone(), vec![seq_len; rows]);
-            let mut tape = Tape::recording(kernels);
-            let (loss, _) = gpt.loss(&mut tape, &tokens, &ids, 1e-3);
-            tape.backward(&loss, Tensor::from_f32(&[1], vec![1.0]), &mut grads);
+            learner.add_gradients(kernels, &tokens, &ids, 1e-3);
         }
-        Optimizer::grad_norm(kernels, &grads);
-        optimizer.step(kernels, settings, gpt.params_mut(), &grads, 1e-6, 1.0, 1);
+        let grad_norm = learner.grad_norm(kernels);
+        learner.update(kernels, settings, grad_norm, Update { lr_fraction: 1e-6, step: 1 });
     };
     step(); // the first pays for memory
     let (start, mut n_steps) = (Instant::now(), 0);

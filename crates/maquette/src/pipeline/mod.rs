@@ -20,6 +20,7 @@ use data::{DataConfig, Prepared, Tokenizer, ValidationConfig};
 use model::checkpoint;
 use serde::{Deserialize, Serialize};
 use tensor::{Cpu, Kernels};
+use train::Precision;
 use train::Summary;
 
 use crate::{
@@ -61,6 +62,11 @@ pub(crate) struct Run {
     kernels: Arc<Cpu>,
     /// Held while the run is open: two programs in one folder would cut each other's files.
     _lock: fs::File,
+}
+
+/// What this machine trains fastest in: measured in a few milliseconds.
+pub(crate) fn fastest_precision(kernels: &Cpu) -> Precision {
+    if kernels.gains_from_bf16() { Precision::Bf16 } else { Precision::F32 }
 }
 
 impl Run {

@@ -101,7 +101,9 @@ impl Run {
             let (config, settings) = train::plan(None, vocab_size, model, train, earlier.seed)?;
             return Ok((earlier, config, settings));
         }
-        let recipe = &self.recipe;
+        let mut recipe = self.recipe.clone();
+        recipe.train.dtype.get_or_insert_with(|| super::fastest_precision(&self.kernels));
+        let recipe = &recipe;
         let train_flops = match recipe.budget.minutes {
             Some(minutes) => Some(budget::measured_flops(recipe, &self.kernels(), vocab_size, minutes)?),
             None => recipe.budget.train_flops,
@@ -198,7 +200,10 @@ impl Run {
             return kept
                 .with_context(|| format!("`{0}` is damaged\nhint: remove it and run again", path.display()));
         }
-        let samples = samples::write(&recipe.samples, recipe.seed, tokenizer, checkpoint, &*self.kernels)?;
+        let samples = {
+            let dtype = recipe.train.dtype.unwrap_or_default().into();
+            samples::write(&recipe.samples, recipe.seed, tokenizer, checkpoint, &*self.kernels, dtype)?
+        };
         let mut lines = Vec::new();
         for sample in &samples {
             serde_json::to_writer(&mut lines, sample)?;

@@ -5,7 +5,7 @@ use std::path::Path;
 use data::{Special, Tokenizer};
 use model::{Request, Sampler, checkpoint};
 use serde::{Deserialize, Serialize};
-use tensor::Kernels;
+use tensor::{DType, Kernels};
 
 use crate::recipe::Samples;
 
@@ -31,8 +31,9 @@ pub(super) fn write(
     tokenizer: &Tokenizer,
     dir: &Path,
     kernels: &dyn Kernels,
+    dtype: DType,
 ) -> anyhow::Result<Vec<Sample>> {
-    let mut gpt = checkpoint::read_model(dir)?;
+    let mut gpt = checkpoint::read_model(dir)?.with_dtype(dtype);
     gpt.pack(kernels);
     let max_seq_len = gpt.config().max_seq_len;
     let seeds = (0..).map(|i| seed.wrapping_add(i));

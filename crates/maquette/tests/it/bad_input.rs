@@ -529,10 +529,6 @@ fn shapes_that_cannot_be_measured() {
     let shape = "error: this shape cannot be trained: ";
     for (args, message) in [
         (
-            ["--dtype", "bf16"],
-            "error: expected --dtype f32, found bf16\nhint: this build computes in f32 alone".to_owned(),
-        ),
-        (
             ["--n-heads", "5"],
             format!(
                 "{shape}`n_kv_heads` is 6 and must divide `n_heads`, which is 5\nhint: choose a divisor of 5"

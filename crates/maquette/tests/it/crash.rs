@@ -22,6 +22,7 @@ fn args<'a>(out: &'a str, threads: &'a str) -> Vec<&'a str> {
         "train.checkpoint_every_steps=1",
         "train.eval_every_steps=7",
         "samples.prompts=[]",
+        "train.dtype=bf16",
     ];
     let mut args = vec!["run", "tiny.toml", "--out", out, "--threads", threads];
     args.extend(changes.iter().flat_map(|change| ["--set", change]));

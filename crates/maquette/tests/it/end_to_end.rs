@@ -341,6 +341,8 @@ fn the_bench_keeps_its_contract() {
                 "3",
                 "--threads",
                 "2",
+                "--dtype",
+                "bf16",
             ]),
     );
     assert!(said.status.success(), "{}", said.stderr);
@@ -350,7 +352,7 @@ fn the_bench_keeps_its_contract() {
     }
     assert_eq!(
         (&result["threads"], &result["steps"], &result["dtype"]),
-        (&2.into(), &3.into(), &"f32".into())
+        (&2.into(), &3.into(), &"bf16".into())
     );
 }
 
@@ -450,15 +452,19 @@ fn every_instruction_set_gives_the_same_bits() {
     let scene = Scene::new();
     let machine = scene.ok(&["doctor", "--json"]).json();
     let sets = machine["machine"]["instruction_sets"].as_array().unwrap();
-    let weights: Vec<Vec<u8>> = sets
-        .iter()
-        .map(|set| {
-            let set = set.as_str().unwrap();
-            let mut command = scene.command(&["run", "tiny.toml", "--out", set]);
-            let said = Said::by(command.env("MAQUETTE_ISA", set));
-            assert!(said.status.success(), "{set}: {}", said.stderr);
-            fs::read(scene.path(&format!("{set}/pretrain/checkpoints/step-24/model.safetensors"))).unwrap()
-        })
-        .collect();
-    assert!(weights.windows(2).all(|pair| pair[0] == pair[1]), "{sets:?}");
+    for dtype in ["f32", "bf16"] {
+        let weights: Vec<Vec<u8>> = sets
+            .iter()
+            .map(|set| {
+                let set = set.as_str().unwrap();
+                let (out, change) = (format!("{set}-{dtype}"), format!("train.dtype={dtype}"));
+                let mut command = scene.command(&["run", "tiny.toml", "--out", &out, "--set", &change]);
+                let said = Said::by(command.env("MAQUETTE_ISA", set));
+                assert!(said.status.success(), "{set}: {}", said.stderr);
+                fs::read(scene.path(&format!("{out}/pretrain/checkpoints/step-24/model.safetensors")))
+                    .unwrap()
+            })
+            .collect();
+        assert!(weights.windows(2).all(|pair| pair[0] == pair[1]), "{dtype}: {sets:?}");
+    }
 }

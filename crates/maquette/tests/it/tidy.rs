@@ -81,7 +81,9 @@ fn every_op_has_its_kernels() {
     };
     let (reference, cpu) =
         (stems("crates/tensor/src/kernel/reference"), stems("crates/tensor/src/kernel/cpu"));
-    for op in stems("crates/tensor/src/op") {
+    // Ops made of several kernels, so that what lies between them is computed again instead of kept.
+    const COMPOSED: [&str; 2] = ["gated_linear", "norm_linear"];
+    for op in stems("crates/tensor/src/op").into_iter().filter(|op| !COMPOSED.contains(&op.as_str())) {
         assert!(reference.contains(&op), "op/{op}.rs has no namesake in kernel/reference/");
         assert!(cpu.contains(&op), "op/{op}.rs has no namesake in kernel/cpu/");
     }

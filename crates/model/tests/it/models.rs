@@ -1,7 +1,7 @@
 //! Models and tokens to try, and comparison to the bit.
 
 use model::{Gpt, ModelConfig, Tokens};
-use tensor::{Cpu, DType, Kernels, Rng, Tape, Tensor};
+use tensor::{Cpu, DType, Kernels, Rng, Tensor};
 
 /// Every size differs and none is a multiple of 16; three query heads share a key/value head.
 fn odd() -> ModelConfig {
@@ -36,8 +36,14 @@ fn even() -> ModelConfig {
     }
 }
 
-/// Both shapes, with and without QK-norm, tied and untied.
+/// Both shapes, with and without QK-norm, tied and untied, each in f32 and in bf16.
 pub(crate) fn models() -> Vec<Gpt> {
+    let f32 = models_in_f32();
+    f32.iter().cloned().chain(f32.iter().map(|gpt| gpt.clone().with_dtype(DType::Bf16))).collect()
+}
+
+/// The same in f32 alone.
+pub(crate) fn models_in_f32() -> Vec<Gpt> {
     let switch =
         |config: ModelConfig, qk_norm, tie_embeddings| ModelConfig { qk_norm, tie_embeddings, ..config };
     [
@@ -111,10 +117,7 @@ pub(crate) fn add_gradients(
     scale: f64,
     grads: &mut [Tensor],
 ) -> Vec<f32> {
-    let mut tape = Tape::recording(kernels);
-    let (loss, losses) = gpt.loss(&mut tape, tokens, targets, scale);
-    tape.backward(&loss, Tensor::from_f32(&[1], vec![1.0]), grads);
-    losses.f32().to_vec()
+    gpt.add_gradients(kernels, tokens, targets, scale, grads).f32().to_vec()
 }
 
 /// Equal to the last bit; −0 and 0 differ.

@@ -1,14 +1,22 @@
-//! What a kernel is given and what it must return: one trait, implemented by [`reference`] and [`cpu`].
+//! What a kernel is given and what it must return: one trait, implemented by [`mod@reference`] and [`cpu`].
 //!
 //! Kernels take slices and sizes, neither allocate outputs nor read files, and check every length at the door.
-//! Each method's formula, shapes and source stand at the function of the same name in [`reference`].
+//! Each method's formula, shapes and source stand at the function of the same name in [`mod@reference`].
+//!
+//! **Dtypes.** *Activations* are bf16 or f32 (in the specification f64 too), and the dtype of a product's input is
+//! the format that it multiplies in: weights are converted while they are packed. Weights, their gradients, the
+//! residual stream, statistics of norms and softmaxes, losses and optimizer states are f32 throughout; every sum
+//! is accumulated in f32 at least and rounded once.
+//!
+//! **Outputs.** Gradients of parameters are added to (`+=`), and so is `dx` of [`Kernels::rmsnorm_backward`], which
+//! joins the residual stream's; everything else is overwritten.
 
 pub mod cpu;
 pub mod reference;
 
 use std::sync::Arc;
 
-use crate::{Slice, SliceMut};
+use crate::{DType, Slice, SliceMut, arena::Buffer};
 
 /// Head counts and width of an attention op.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +27,32 @@ pub struct AttentionShape {
     pub n_kv_heads: usize,
     /// D: width of one head.
     pub d_head: usize,
+}
+
+impl AttentionShape {
+    /// H·D: width of all queries of a token, and of its mix of values.
+    pub fn q_width(&self) -> usize {
+        self.n_heads * self.d_head
+    }
+
+    /// K·D: width of all keys of a token, and of all its values.
+    pub fn kv_width(&self) -> usize {
+        self.n_kv_heads * self.d_head
+    }
+
+    /// (H+2K)·D: queries, keys and values of a token side by side.
+    pub fn qkv_width(&self) -> usize {
+        self.q_width() + 2 * self.kv_width()
+    }
+}
+
+/// Rows inside wider ones: row `r` starts at element `r·stride`.
+#[derive(Clone, Copy, Debug)]
+pub struct Rows<'a> {
+    /// From the first row's first element on.
+    pub values: Slice<'a>,
+    /// Elements from row to row.
+    pub stride: usize,
 }
 
 /// One causal sequence among the rows of an attention op: queries see keys of their own segment only.
@@ -54,13 +88,28 @@ impl Segment {
 pub struct Weight<'a> {
     /// Row-major `[N, K]`.
     pub values: Slice<'a>,
-    /// What `pack` returned for the same values.
+    /// N: rows.
+    pub n: usize,
+    /// What `pack` returned for the same values; used by products of its format.
     pub packed: Option<&'a Packed>,
+}
+
+/// The gradient of a weight `[N, K]`, added to.
+#[derive(Debug)]
+pub struct WeightGrad<'a> {
+    /// Row-major `[N, K]`.
+    pub values: SliceMut<'a>,
+    /// N: rows.
+    pub n: usize,
 }
 
 /// A weight as a kernel wants to read it. Its layout is the kernel's own.
 #[derive(Clone, Debug)]
-pub struct Packed(pub(crate) Arc<Vec<f32>>);
+pub struct Packed {
+    pub(crate) words: Arc<Buffer<u32>>,
+    /// The format that it was packed for.
+    pub(crate) format: DType,
+}
 
 /// Settings of one AdamW step. Paper: <https://arxiv.org/abs/1711.05101>.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -107,80 +156,103 @@ impl Muon {
 /// The operations of a transformer and of its optimizers.
 #[allow(clippy::too_many_arguments, reason = "sizes and buffers are arguments: nothing is hidden")]
 pub trait Kernels: Send + Sync {
-    /// A copy of `w [N, K]` for [`Kernels::linear_forward`], if that makes it faster.
-    fn pack(&self, w: Slice, n: usize, k: usize) -> Option<Packed>;
+    /// A copy of `w [N, K]` for [`Kernels::linear_forward`] on activations of `format`, if that makes it faster.
+    fn pack(&self, w: Slice, n: usize, k: usize, format: DType) -> Option<Packed>;
 
     /// `y[r] = table[ids[r]]`.
     fn embedding_forward(&self, ids: &[u32], table: Slice, y: SliceMut);
     /// `dtable[ids[r]] += dy[r]`.
     fn embedding_backward(&self, ids: &[u32], dy: Slice, dtable: SliceMut);
 
-    /// `y = x·wᵀ`: `x [R, K]`, `w [N, K]`, `y [R, N]`.
-    fn linear_forward(&self, x: Slice, w: Weight, y: SliceMut, r: usize, n: usize, k: usize);
-    /// `dx += dy·w`.
-    fn linear_backward_input(&self, dy: Slice, w: Slice, dx: SliceMut, r: usize, n: usize, k: usize);
-    /// `dw += dyᵀ·x`.
-    fn linear_backward_weight(&self, dy: Slice, x: Slice, dw: SliceMut, r: usize, n: usize, k: usize);
+    /// `y = residual + x·[w₀; w₁; …]ᵀ`: `x [R, K]`, weights `[Nᵢ, K]`, `y` and `residual` `[R, ΣN]`.
+    ///
+    /// With a residual, `y` and the residual are f32; else `y` may be f32 or of the dtype of `x`.
+    fn linear_forward(
+        &self,
+        x: Slice,
+        weights: &[Weight],
+        residual: Option<Slice>,
+        y: SliceMut,
+        r: usize,
+        k: usize,
+    );
+    /// `dx = dy·[w₀; w₁; …]`, multiplied in the format of `dx`; `dy [R, ΣN]` may be f32.
+    fn linear_backward_input(&self, dy: Slice, weights: &[Weight], dx: SliceMut, r: usize, k: usize);
+    /// `dwᵢ += dyᵢᵀ·x`, multiplied in the format of `x`; `dy [R, ΣN]` may be f32.
+    fn linear_backward_weight(&self, dy: Slice, x: Slice, dws: &mut [WeightGrad], r: usize, k: usize);
 
-    /// `y = x·rstd·gain` for each row.
+    /// `y = x·rstd·gain` for each row, rounded to the dtype of `y`.
     fn rmsnorm_forward(&self, x: Slice, gain: Slice, eps: f64, y: SliceMut, rstd: SliceMut);
-    /// Gradients of `x` (absent where it needs none) and `gain`.
+    /// Gradients of `x` (added to) and `gain`.
     fn rmsnorm_backward(&self, x: Slice, gain: Slice, rstd: Slice, dy: Slice, dx: SliceMut, dgain: SliceMut);
 
-    /// Turns pairs of channels by the angles of each row's position; `cos`, `sin` are `[P, D/2]`.
-    fn rope_forward(&self, x: Slice, positions: &[u32], cos: Slice, sin: Slice, y: SliceMut, d_head: usize);
-    /// The inverse turn, accumulated.
-    fn rope_backward(
+    /// The norm of every query and key head of `x [R, (H+2K)·D]` by itself; values are copied. `rstd [R, H+K]`.
+    fn head_norm_forward(
         &self,
-        dy: Slice,
-        positions: &[u32],
-        cos: Slice,
-        sin: Slice,
-        dx: SliceMut,
-        d_head: usize,
+        x: Slice,
+        q_gain: Slice,
+        k_gain: Slice,
+        eps: f64,
+        shape: AttentionShape,
+        y: SliceMut,
+        rstd: SliceMut,
+    );
+    /// In place: the gradient `d` of the output becomes that of `x`; gradients of both gains.
+    fn head_norm_backward(
+        &self,
+        x: Slice,
+        q_gain: Slice,
+        k_gain: Slice,
+        rstd: Slice,
+        shape: AttentionShape,
+        d: SliceMut,
+        dq_gain: SliceMut,
+        dk_gain: SliceMut,
     );
 
-    /// Causal attention in each segment; `lse [R, H]` is the logarithm of each softmax's denominator.
+    /// In place: turns pairs of channels of every query and key head of `x [R, (H+2K)·D]` by the angles of each row's
+    /// position; `cos`, `sin` are `[P, D/2]`.
+    fn rope_forward(&self, x: SliceMut, positions: &[u32], cos: Slice, sin: Slice, shape: AttentionShape);
+    /// The inverse turn, in place.
+    fn rope_backward(&self, d: SliceMut, positions: &[u32], cos: Slice, sin: Slice, shape: AttentionShape);
+
+    /// Causal attention in each segment: `q` rows of H·D, `k` and `v` rows of K·D, `y [R, H·D]`; `lse [R, H]` is the
+    /// logarithm of each softmax's denominator. Rows of no segment become 0.
     fn attention_forward(
         &self,
-        q: Slice,
-        k: Slice,
-        v: Slice,
+        q: Rows,
+        k: Rows,
+        v: Rows,
         segments: &[Segment],
         shape: AttentionShape,
         y: SliceMut,
         lse: SliceMut,
     );
-    /// Gradients of `q`, `k` and `v`.
+    /// The gradient of `qkv [R, (H+2K)·D]`, where every segment has as many keys as queries, in the same rows.
+    /// Rows of no segment become 0.
     fn attention_backward(
         &self,
-        q: Slice,
-        k: Slice,
-        v: Slice,
+        qkv: Slice,
         y: Slice,
         lse: Slice,
         dy: Slice,
         segments: &[Segment],
         shape: AttentionShape,
-        dq: SliceMut,
-        dk: SliceMut,
-        dv: SliceMut,
+        dqkv: SliceMut,
     );
 
-    /// `y = silu(gate)·up`.
-    fn swiglu_forward(&self, gate: Slice, up: Slice, y: SliceMut);
-    /// Gradients of `gate` and `up`.
-    fn swiglu_backward(&self, gate: Slice, up: Slice, dy: Slice, dgate: SliceMut, dup: SliceMut);
+    /// `y = silu(gate)·up` of rows `[gate | up]`: `gate_up [R, 2F]`, `y [R, F]`.
+    fn swiglu_forward(&self, gate_up: Slice, y: SliceMut, f: usize);
+    /// The gradient of `gate_up`, and `y` once more, which need not be kept between the passes.
+    fn swiglu_backward(&self, gate_up: Slice, dy: Slice, d_gate_up: SliceMut, y: SliceMut, f: usize);
 
-    /// `y = a + b`.
-    fn add_forward(&self, a: Slice, b: Slice, y: SliceMut);
     /// `dx += scale·dy`.
     fn add_scaled(&self, dy: Slice, scale: f64, dx: SliceMut);
 
     /// Head and cross-entropy in one, never holding `[R, V]` logits.
     ///
-    /// `losses[r] = −ln softmax(x[r]·wᵀ)[targets[r]]` in nats; with `grads`, also `dx += scale·∂Σlosses/∂x` and
-    /// `dw += scale·∂Σlosses/∂w`.
+    /// `losses[r] = −ln softmax(x[r]·wᵀ)[targets[r]]` in nats; with `grads` of a scale, also
+    /// `dx = scale·∂Σlosses/∂x` (overwritten) and `dw += scale·∂Σlosses/∂w`.
     fn cross_entropy(
         &self,
         x: Slice,
@@ -188,7 +260,6 @@ pub trait Kernels: Send + Sync {
         targets: &[u32],
         losses: SliceMut,
         grads: Option<(f64, SliceMut, SliceMut)>,
-        v: usize,
         c: usize,
     );
 

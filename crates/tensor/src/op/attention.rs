@@ -2,17 +2,16 @@
 
 use std::sync::Arc;
 
+use super::statistics;
 use crate::{
     Kernels, Tape, Tensor, Var,
-    kernel::{AttentionShape, Segment},
+    kernel::{AttentionShape, Rows, Segment},
     tape::{Grads, Op},
 };
 
 /// Exactly what the backward reads; the probabilities are computed again from `lse`.
 struct Attention {
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
+    qkv: Tensor,
     y: Tensor,
     lse: Tensor,
     segments: Arc<[Segment]>,
@@ -22,91 +21,158 @@ struct Attention {
 impl Op for Attention {
     /// With `p` the probabilities and `δ = Σ dy·y`: `dv = pᵀ·dy`, `ds = p·(dy·vᵀ − δ)/√D`, `dq = ds·k`,
     /// `dk = dsᵀ·q`. Paper: <https://arxiv.org/abs/2205.14135>, algorithm 4.
-    fn backward(&self, kernels: &dyn Kernels, dy: &Tensor, grads: &mut Grads<'_>) {
-        let mut dq = grads.take(0, self.q.shape());
-        let mut dk = grads.take(1, self.k.shape());
-        let mut dv = grads.take(2, self.v.shape());
+    fn backward(&self, kernels: &dyn Kernels, dy: Tensor, grads: &mut Grads<'_>) {
+        let mut dqkv = grads.unspecified(0);
         kernels.attention_backward(
-            self.q.slice(),
-            self.k.slice(),
-            self.v.slice(),
+            self.qkv.slice(),
             self.y.slice(),
             self.lse.slice(),
             dy.slice(),
             &self.segments,
             self.shape,
-            dq.slice_mut(),
-            dk.slice_mut(),
-            dv.slice_mut(),
+            dqkv.slice_mut(),
         );
-        grads.put(0, dq);
-        grads.put(1, dk);
-        grads.put(2, dv);
+        grads.give(0, dqkv);
     }
 }
 
 impl Tape<'_> {
-    /// `q [R, H·D]`, `k`, `v [S, K·D]` → `[R, H·D]`: each query attends to the keys of its own segment up to its
-    /// own position, scaled by `1/√D`. Head `h` reads key/value head `h / (H/K)`.
+    /// `qkv [R, (H+2K)·D]` → `[R, H·D]`: each query attends to the keys of its own segment up to its own position,
+    /// scaled by `1/√D`. Head `h` reads key/value head `h / (H/K)`. Rows of no segment become 0.
     ///
     /// Memory grows with T, never with T·T. Costs `2·H·D` FLOPs twice for every visible pair.
     /// Papers: <https://arxiv.org/abs/1706.03762>, <https://arxiv.org/abs/2305.13245>.
     ///
     /// # Panics
-    /// If a shape disagrees or a segment reaches past the rows.
+    /// If a shape disagrees, or a segment is not whole or reaches past the rows.
     #[track_caller]
-    pub fn attention(
-        &mut self,
-        q: &Var,
-        k: &Var,
-        v: &Var,
-        segments: &Arc<[Segment]>,
-        shape: AttentionShape,
-    ) -> Var {
-        let r = q.value().shape()[0];
-        let mut y = Tensor::zeros(q.value().shape(), q.value().dtype());
-        let mut lse = Tensor::zeros(&[r, shape.n_heads], q.value().dtype());
-        self.kernels.attention_forward(
-            q.value().slice(),
-            k.value().slice(),
-            v.value().slice(),
-            segments,
-            shape,
-            y.slice_mut(),
-            lse.slice_mut(),
-        );
-        self.push(y.clone(), &[q, k, v], || Attention {
-            q: q.value().clone(),
-            k: k.value().clone(),
-            v: v.value().clone(),
+    pub fn attention(&mut self, qkv: &Var, segments: &Arc<[Segment]>, shape: AttentionShape) -> Var {
+        let rows = check(qkv, shape);
+        for segment in segments.iter() {
+            let whole = Segment::whole(segment.q_start, segment.n_queries);
+            assert!(*segment == whole, "attention: {segment:?} has keys elsewhere: they need a cache");
+        }
+        let part = |start| Rows { values: rows.slice().from(start), stride: shape.qkv_width() };
+        let (k, v) = (part(shape.q_width()), part(shape.q_width() + shape.kv_width()));
+        let (y, lse) = mixed(self.kernels, part(0), k, v, segments, shape, rows);
+        self.push(y.clone(), &[qkv], || Attention {
+            qkv: rows.clone(),
             y,
             lse,
             segments: Arc::clone(segments),
             shape,
         })
     }
+
+    /// As [`Tape::attention`], with the queries of `qkv` and the keys and values of a cache, `k` and `v` `[S, K·D]`.
+    ///
+    /// # Panics
+    /// If the tape records (no gradient flows through a cache), a shape disagrees, or a segment reaches past the
+    /// rows.
+    #[track_caller]
+    pub fn attention_cached(
+        &mut self,
+        qkv: &Var,
+        k: &Tensor,
+        v: &Tensor,
+        segments: &[Segment],
+        shape: AttentionShape,
+    ) -> Var {
+        assert!(!self.is_recording(), "no gradient flows through a cache");
+        let rows = check(qkv, shape);
+        let width = shape.kv_width();
+        assert!(
+            k.last_dim() == width && k.shape() == v.shape(),
+            "attention: k {:?}, v {:?}, {shape:?}",
+            k.shape(),
+            v.shape()
+        );
+        let q = Rows { values: rows.slice(), stride: shape.qkv_width() };
+        let [k, v] = [k, v].map(|cache| Rows { values: cache.slice(), stride: width });
+        Var::constant(mixed(self.kernels, q, k, v, segments, shape, rows).0)
+    }
+}
+
+/// The mix of values `[R, H·D]`, of the dtype of `qkv`, and `lse [R, H]`.
+fn mixed(
+    kernels: &dyn Kernels,
+    q: Rows,
+    k: Rows,
+    v: Rows,
+    segments: &[Segment],
+    shape: AttentionShape,
+    qkv: &Tensor,
+) -> (Tensor, Tensor) {
+    let r = qkv.shape()[0];
+    let mut y = Tensor::unspecified(&[r, shape.q_width()], qkv.dtype());
+    let mut lse = Tensor::unspecified(&[r, shape.n_heads], statistics(qkv.dtype()));
+    kernels.attention_forward(q, k, v, segments, shape, y.slice_mut(), lse.slice_mut());
+    (y, lse)
+}
+
+#[track_caller]
+fn check(qkv: &Var, shape: AttentionShape) -> &Tensor {
+    let rows = qkv.value();
+    assert!(
+        rows.shape().len() == 2 && rows.last_dim() == shape.qkv_width(),
+        "attention: qkv {:?}, {shape:?}",
+        rows.shape()
+    );
+    rows
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{check_gradients, normal};
+    use crate::{
+        Reference,
+        testing::{check_gradients, normal},
+    };
 
     #[test]
     fn attention_gradients() {
-        let shape = AttentionShape { n_heads: 6, n_kv_heads: 2, d_head: 5 };
-        // Two documents, with rows between them that belong to none.
-        let segments: Arc<[Segment]> = [Segment::whole(0, 4), Segment::whole(6, 7)].into();
-        let inputs = [normal(&[13, 30]), normal(&[13, 10]), normal(&[13, 10])];
-        check_gradients(&inputs, |tape, v| tape.attention(&v[0], &v[1], &v[2], &segments, shape));
+        for (n_heads, n_kv_heads, d_head) in [(6, 2, 5), (3, 3, 4), (1, 1, 1)] {
+            let shape = AttentionShape { n_heads, n_kv_heads, d_head };
+            // Two documents, with rows between and after them that belong to none.
+            let segments: Arc<[Segment]> = [Segment::whole(0, 4), Segment::whole(6, 7)].into();
+            check_gradients(&[normal(&[14, shape.qkv_width()])], |tape, v| {
+                tape.attention(&v[0], &segments, shape)
+            });
+        }
     }
 
-    /// More keys than queries: what a cached prompt looks like.
+    /// A prompt in the cache, the rest as queries: the same rows as all at once.
     #[test]
-    fn attention_gradients_with_earlier_keys() {
-        let shape = AttentionShape { n_heads: 3, n_kv_heads: 3, d_head: 4 };
-        let segments: Arc<[Segment]> = [Segment { q_start: 0, n_queries: 2, k_start: 1, n_keys: 8 }].into();
-        let inputs = [normal(&[2, 12]), normal(&[9, 12]), normal(&[9, 12])];
-        check_gradients(&inputs, |tape, v| tape.attention(&v[0], &v[1], &v[2], &segments, shape));
+    fn a_cache_gives_the_same_rows() {
+        let shape = AttentionShape { n_heads: 4, n_kv_heads: 2, d_head: 3 };
+        let (r, n_cached) = (7, 5);
+        let qkv = normal(&[r, shape.qkv_width()]);
+        let rows = qkv.slice().to_f64();
+        let column = |from: usize| {
+            let values =
+                rows.chunks_exact(shape.qkv_width()).flat_map(|row| &row[from..][..shape.kv_width()]);
+            // One row of another sequence stands before this one's.
+            let before = vec![9.0; shape.kv_width()];
+            Tensor::from_f64(&[1 + r, shape.kv_width()], before.iter().chain(values).copied().collect())
+        };
+        let (k, v) = (column(shape.q_width()), column(shape.q_width() + shape.kv_width()));
+        let last = rows[n_cached * shape.qkv_width()..].to_vec();
+        let last = Var::constant(Tensor::from_f64(&[r - n_cached, shape.qkv_width()], last));
+        let segment = Segment { q_start: 0, n_queries: r - n_cached, k_start: 1, n_keys: r };
+
+        let mut tape = Tape::inference(&Reference);
+        let whole = tape.attention(&Var::constant(qkv), &[Segment::whole(0, r)].into(), shape);
+        let cached = tape.attention_cached(&last, &k, &v, &[segment], shape);
+        let expected = &whole.value().slice().to_f64()[n_cached * shape.q_width()..];
+        assert_eq!(cached.value().slice().to_f64(), expected);
+    }
+
+    #[test]
+    #[should_panic(expected = "no gradient flows through a cache")]
+    fn a_cache_has_no_gradient() {
+        let shape = AttentionShape { n_heads: 1, n_kv_heads: 1, d_head: 2 };
+        let mut tape = Tape::recording(&Reference);
+        let qkv = tape.param(&normal(&[1, 6]), 0);
+        tape.attention_cached(&qkv, &normal(&[1, 2]), &normal(&[1, 2]), &[Segment::whole(0, 1)], shape);
     }
 }

@@ -1,73 +1,107 @@
 //! The language-model head fused with its loss.
 
-use crate::{
-    Kernels, Tape, Tensor, Var,
-    tape::{Grads, Op},
-};
+use super::statistics;
+use crate::{Tape, Tensor, Var};
 
 /// A target that is not counted: nothing is to be learned at this position.
 pub const IGNORE_TARGET: u32 = u32::MAX;
 
-/// The gradients for `dy = 1`: the forward computes them while it has the logits of a few rows at hand.
-struct CrossEntropy {
-    dx: Tensor,
-    dw: Tensor,
-}
-
-impl Op for CrossEntropy {
-    /// `dx += dy·∂loss/∂x`, `dw += dy·∂loss/∂w`, with the scalar `dy`.
-    fn backward(&self, kernels: &dyn Kernels, dy: &Tensor, grads: &mut Grads<'_>) {
-        let dy = match dy.slice() {
-            crate::Slice::F32(dy) => f64::from(dy[0]),
-            crate::Slice::F64(dy) => dy[0],
-        };
-        grads.accumulate(0, self.dx.shape(), |dx| kernels.add_scaled(self.dx.slice(), dy, dx));
-        grads.accumulate(1, self.dw.shape(), |dw| kernels.add_scaled(self.dw.slice(), dy, dw));
-    }
-}
-
 impl Tape<'_> {
-    /// `scale · Σ_r −ln softmax(x[r]·wᵀ)[targets[r]]`, and each row's own loss in nats.
+    /// `−ln softmax(x[r]·wᵀ)[targets[r]]` of every row in nats, without a gradient.
     ///
-    /// `x [R, C]`, `w [V, C]`, `targets [R]`; a target of [`IGNORE_TARGET`] costs 0. Divide by the number of
-    /// targets of the *whole* batch with `scale`: then any split into micro-batches adds up to the same gradient.
-    /// Logits exist for a few rows at a time only. Costs `2RVC` FLOPs, three times that with gradients.
+    /// `x [R, C]`, `w [V, C]`, `targets [R]` → `[R]`; a target of [`IGNORE_TARGET`] costs 0. Logits exist for a few
+    /// rows at a time only. Costs `2RVC` FLOPs.
     ///
     /// # Panics
     /// If a shape disagrees, or a target is neither below V nor ignored.
     #[track_caller]
-    pub fn cross_entropy(&mut self, x: &Var, w: &Var, targets: &[u32], scale: f64) -> (Var, Tensor) {
-        let (&[r, c], &[v, c_of_w]) = (x.value().shape(), w.value().shape()) else {
-            panic!("cross_entropy: x {:?}, w {:?}", x.value().shape(), w.value().shape())
-        };
-        assert!(
-            c == c_of_w && targets.len() == r,
-            "cross_entropy: x [{r}, {c}], w [{v}, {c_of_w}], {} targets",
-            targets.len()
-        );
-        let dtype = x.value().dtype();
-        let mut losses = Tensor::zeros(&[r], dtype);
-        let mut saved = self
-            .is_recording()
-            .then(|| CrossEntropy { dx: Tensor::zeros(&[r, c], dtype), dw: Tensor::zeros(&[v, c], dtype) });
-        let grads = saved.as_mut().map(|s| (scale, s.dx.slice_mut(), s.dw.slice_mut()));
-        self.kernels.cross_entropy(x.value().slice(), w.weight(), targets, losses.slice_mut(), grads, v, c);
-        let loss = match losses.slice() {
-            crate::Slice::F32(rows) => {
-                let sum: f64 = rows.iter().map(|&loss| f64::from(loss)).sum();
-                Tensor::from_f32(&[1], vec![(scale * sum) as f32])
-            }
-            crate::Slice::F64(rows) => Tensor::from_f64(&[1], vec![scale * rows.iter().sum::<f64>()]),
-        };
-        let op = || saved.expect("only a recording tape builds the op");
-        (self.push(loss, &[x, w], op), losses)
+    pub fn cross_entropy(&mut self, x: &Var, w: &Var, targets: &[u32]) -> Tensor {
+        let c = check(x, w, targets);
+        let mut losses = Tensor::unspecified(&[targets.len()], statistics(x.value().dtype()));
+        self.kernels.cross_entropy(x.value().slice(), w.weight(), targets, losses.slice_mut(), None, c);
+        losses
     }
+
+    /// As [`Tape::cross_entropy`], and where the backward starts: adds `∂(scale·Σlosses)/∂param` to `grads[index]`
+    /// of every parameter on the tape. Uses the tape up.
+    ///
+    /// The gradient of `w` goes straight to its buffer, in the same pass over the logits. Divide by the number of
+    /// targets of the *whole* batch with `scale`: then any split into micro-batches adds up to the same gradient.
+    /// Costs `8RVC` FLOPs at the head: the logits, and once more for each gradient from them.
+    ///
+    /// # Panics
+    /// If the tape does not record, neither `x` nor `w` depends on a parameter, a shape disagrees, or a target is
+    /// neither below V nor ignored.
+    #[track_caller]
+    pub fn backward_cross_entropy(
+        self,
+        x: &Var,
+        w: &Var,
+        targets: &[u32],
+        scale: f64,
+        grads: &mut [Tensor],
+    ) -> Tensor {
+        let c = check(x, w, targets);
+        let kernels = self.kernels;
+        let mut losses = Tensor::unspecified(&[targets.len()], statistics(x.value().dtype()));
+        self.backward_from(&[x, w], grads, |grads| {
+            let (mut dx, mut dw) = (grads.unspecified(0), grads.take(1));
+            kernels.cross_entropy(
+                x.value().slice(),
+                w.weight(),
+                targets,
+                losses.slice_mut(),
+                Some((scale, dx.slice_mut(), dw.slice_mut())),
+                c,
+            );
+            grads.give(0, dx);
+            grads.give(1, dw);
+        });
+        losses
+    }
+}
+
+/// C, after a check of all shapes.
+#[track_caller]
+fn check(x: &Var, w: &Var, targets: &[u32]) -> usize {
+    let (&[r, c], &[v, c_of_w]) = (x.value().shape(), w.value().shape()) else {
+        panic!("cross_entropy: x {:?}, w {:?}", x.value().shape(), w.value().shape())
+    };
+    assert!(
+        c == c_of_w && targets.len() == r,
+        "cross_entropy: x [{r}, {c}], w [{v}, {c_of_w}], {} targets",
+        targets.len()
+    );
+    c
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{check_gradients, normal};
+    use crate::{
+        DType, Reference,
+        testing::{check_loss_gradients, normal},
+    };
+
+    const SCALE: f64 = 0.37;
+
+    /// Checks the gradients of `scale·Σlosses` of the `(x, w)` that `f` makes of `inputs`.
+    #[track_caller]
+    fn check_head(inputs: &[Tensor], targets: &[u32], f: impl Fn(&mut Tape, &[Var]) -> (Var, Var)) {
+        let loss = |inputs: &[Tensor]| {
+            let mut tape = Tape::inference(&Reference);
+            let vars: Vec<Var> = inputs.iter().cloned().map(Var::constant).collect();
+            let (x, w) = f(&mut tape, &vars);
+            SCALE * tape.cross_entropy(&x, &w, targets).slice().to_f64().iter().sum::<f64>()
+        };
+        check_loss_gradients(inputs, loss, |grads| {
+            let mut tape = Tape::recording(&Reference);
+            let vars: Vec<Var> = inputs.iter().enumerate().map(|(i, x)| tape.param(x, i)).collect();
+            let (x, w) = f(&mut tape, &vars);
+            let losses = tape.backward_cross_entropy(&x, &w, targets, SCALE, grads);
+            assert_eq!(SCALE * losses.slice().to_f64().iter().sum::<f64>(), loss(inputs));
+        });
+    }
 
     #[test]
     fn cross_entropy_gradients() {
@@ -76,9 +110,30 @@ mod tests {
             if r > 1 {
                 targets[1] = IGNORE_TARGET;
             }
-            check_gradients(&[normal(&[r, c]), normal(&[v, c])], |tape, x| {
-                tape.cross_entropy(&x[0], &x[1], &targets, 0.37).0
-            });
+            check_head(&[normal(&[r, c]), normal(&[v, c])], &targets, |_, v| (v[0].clone(), v[1].clone()));
         }
+    }
+
+    /// A head may be the embedding, too: both add to one buffer.
+    #[test]
+    fn head_and_embedding_may_be_one() {
+        check_head(&[normal(&[7, 3]), normal(&[3, 3])], &[1, IGNORE_TARGET, 6, 0], |tape, v| {
+            let x = tape.embedding(&[5, 2, 2, 6], &v[0]);
+            (tape.linear_residual(&x, &v[1], &x), v[0].clone())
+        });
+    }
+
+    #[test]
+    fn either_side_may_be_constant() {
+        let (x, w) = (Var::constant(normal(&[2, 3])), Var::constant(normal(&[5, 3])));
+        check_head(&[normal(&[5, 3])], &[4, 1], |_, v| (x.clone(), v[0].clone()));
+        check_head(&[normal(&[3, 3])], &[4, 1], |tape, v| (tape.linear(&x, &v[0], DType::F64), w.clone()));
+    }
+
+    #[test]
+    #[should_panic(expected = "the output depends on no parameter")]
+    fn one_side_must_depend_on_a_parameter() {
+        let (x, w) = (Var::constant(normal(&[2, 3])), Var::constant(normal(&[5, 3])));
+        Tape::recording(&Reference).backward_cross_entropy(&x, &w, &[4, 1], 1.0, &mut []);
     }
 }

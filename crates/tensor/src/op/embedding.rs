@@ -9,29 +9,28 @@ use crate::{
 
 struct Embedding {
     ids: Arc<[u32]>,
-    table_shape: [usize; 2],
 }
 
 impl Op for Embedding {
     /// `dtable[ids[r]] += dy[r]`, in ascending order of r.
-    fn backward(&self, kernels: &dyn Kernels, dy: &Tensor, grads: &mut Grads<'_>) {
-        grads.accumulate(0, &self.table_shape, |dtable| {
-            kernels.embedding_backward(&self.ids, dy.slice(), dtable);
-        });
+    fn backward(&self, kernels: &dyn Kernels, dy: Tensor, grads: &mut Grads<'_>) {
+        let mut dtable = grads.take(0);
+        kernels.embedding_backward(&self.ids, dy.slice(), dtable.slice_mut());
+        grads.give(0, dtable);
     }
 }
 
 impl Tape<'_> {
-    /// Looks up `ids [R]` in `table [V, C]` → `[R, C]`.
+    /// Looks up `ids [R]` in `table [V, C]` → `[R, C]`, of the table's dtype.
     ///
     /// # Panics
     /// If an id is not below V.
     #[track_caller]
     pub fn embedding(&mut self, ids: &[u32], table: &Var) -> Var {
-        let &[v, c] = table.value().shape() else { panic!("embedding: table {:?}", table.value().shape()) };
-        let mut y = Tensor::zeros(&[ids.len(), c], table.value().dtype());
+        let &[_, c] = table.value().shape() else { panic!("embedding: table {:?}", table.value().shape()) };
+        let mut y = Tensor::unspecified(&[ids.len(), c], table.value().dtype());
         self.kernels.embedding_forward(ids, table.value().slice(), y.slice_mut());
-        self.push(y, &[table], || Embedding { ids: ids.into(), table_shape: [v, c] })
+        self.push(y, &[table], || Embedding { ids: ids.into() })
     }
 }
 

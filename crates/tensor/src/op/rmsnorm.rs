@@ -1,11 +1,12 @@
-//! Root-mean-square normalisation, of rows or of heads.
+//! Root-mean-square normalisation of rows.
 
+use super::statistics;
 use crate::{
-    Kernels, Tape, Tensor, Var,
+    DType, Kernels, Tape, Tensor, Var,
     tape::{Grads, Op},
 };
 
-/// Exactly what the backward reads: `x [.., C]`, `gain [C]`, `rstd [..]`.
+/// Exactly what the backward reads: `x [R, C]`, `gain [C]`, `rstd [R]`.
 struct RmsNorm {
     x: Tensor,
     gain: Tensor,
@@ -13,61 +14,77 @@ struct RmsNorm {
 }
 
 impl Op for RmsNorm {
-    /// With `x̂ = x·rstd` and `g = dy·gain`: `dx = rstd·(g − x̂·mean(g·x̂))`, `dgain = Σ_rows dy·x̂`.
-    fn backward(&self, kernels: &dyn Kernels, dy: &Tensor, grads: &mut Grads<'_>) {
-        let mut dx = grads.take(0, self.x.shape());
-        let mut dgain = grads.take(1, self.gain.shape());
-        kernels.rmsnorm_backward(
-            self.x.slice(),
-            self.gain.slice(),
-            self.rstd.slice(),
-            dy.slice(),
-            dx.slice_mut(),
-            dgain.slice_mut(),
-        );
-        grads.put(0, dx);
-        grads.put(1, dgain);
+    fn backward(&self, kernels: &dyn Kernels, dy: Tensor, grads: &mut Grads<'_>) {
+        add_gradients(kernels, &self.x, &self.gain, &self.rstd, &dy, grads);
     }
 }
 
+/// With `x̂ = x·rstd` and `g = dy·gain`: `dx += rstd·(g − x̂·mean(g·x̂))` of input 0, `dgain += Σ_rows dy·x̂` of
+/// input 1.
+pub(super) fn add_gradients(
+    kernels: &dyn Kernels,
+    x: &Tensor,
+    gain: &Tensor,
+    rstd: &Tensor,
+    dy: &Tensor,
+    grads: &mut Grads<'_>,
+) {
+    let (mut dx, mut dgain) = (grads.take(0), grads.take(1));
+    kernels.rmsnorm_backward(
+        x.slice(),
+        gain.slice(),
+        rstd.slice(),
+        dy.slice(),
+        dx.slice_mut(),
+        dgain.slice_mut(),
+    );
+    grads.give(0, dx);
+    grads.give(1, dgain);
+}
+
+/// `x·rstd·gain [R, C]` in `dtype`, and `rstd [R]`.
+#[track_caller]
+pub(super) fn normed(
+    kernels: &dyn Kernels,
+    x: &Tensor,
+    gain: &Tensor,
+    eps: f64,
+    dtype: DType,
+) -> (Tensor, Tensor) {
+    let (&[r, c], &[c_of_gain]) = (x.shape(), gain.shape()) else {
+        panic!("rmsnorm: x {:?}, gain {:?}", x.shape(), gain.shape())
+    };
+    assert!(c == c_of_gain, "rmsnorm: x [{r}, {c}], gain [{c_of_gain}]");
+    let mut y = Tensor::unspecified(&[r, c], dtype);
+    let mut rstd = Tensor::unspecified(&[r], statistics(x.dtype()));
+    kernels.rmsnorm_forward(x.slice(), gain.slice(), eps, y.slice_mut(), rstd.slice_mut());
+    (y, rstd)
+}
+
 impl Tape<'_> {
-    /// RMSNorm over groups of `gain.len()` channels: `x [R, C]` and `gain [C]` norm rows; with `gain [D]` and
-    /// `C = H·D` every head is normed by itself, with the same gain. The shape stays.
+    /// `x·rstd·gain` of each row, with `rstd = 1/√(mean(x²) + eps)`: `x [R, C]`, `gain [C]` → `[R, C]`, rounded to
+    /// `dtype`. Paper: <https://arxiv.org/abs/1910.07467>.
     ///
     /// # Panics
-    /// If the last axis is not a multiple of the gain's length.
+    /// If the last axis is not the gain's.
     #[track_caller]
-    pub fn rmsnorm(&mut self, x: &Var, gain: &Var, eps: f64) -> Var {
-        let (value, c) = (x.value(), gain.value().len());
-        assert!(
-            value.last_dim().is_multiple_of(c),
-            "rmsnorm: x {:?}, gain {:?}",
-            value.shape(),
-            gain.value().shape()
-        );
-        let mut y = Tensor::zeros(value.shape(), value.dtype());
-        let mut rstd = Tensor::zeros(&[value.len() / c], value.dtype());
-        self.kernels.rmsnorm_forward(
-            value.slice(),
-            gain.value().slice(),
-            eps,
-            y.slice_mut(),
-            rstd.slice_mut(),
-        );
-        self.push(y, &[x, gain], || RmsNorm { x: value.clone(), gain: gain.value().clone(), rstd })
+    pub fn rmsnorm(&mut self, x: &Var, gain: &Var, eps: f64, dtype: DType) -> Var {
+        let (y, rstd) = normed(self.kernels, x.value(), gain.value(), eps, dtype);
+        self.push(y, &[x, gain], || RmsNorm { x: x.value().clone(), gain: gain.value().clone(), rstd })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::testing::{check_gradients, normal};
 
     #[test]
     fn rmsnorm_gradients() {
-        for (r, heads, c) in [(1, 1, 1), (3, 1, 5), (2, 3, 64), (7, 1, 129)] {
+        for (r, c) in [(1, 1), (3, 5), (2, 64), (7, 129)] {
             // eps is large on purpose: near zero a tiny eps bends the curve faster than the step.
-            check_gradients(&[normal(&[r, heads * c]), normal(&[c])], |tape, v| {
-                tape.rmsnorm(&v[0], &v[1], 1e-2)
+            check_gradients(&[normal(&[r, c]), normal(&[c])], |tape, v| {
+                tape.rmsnorm(&v[0], &v[1], 1e-2, DType::F64)
             });
         }
     }

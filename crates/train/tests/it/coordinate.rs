@@ -8,8 +8,8 @@ use model::{
     Gpt, ModelConfig, Tokens,
     scaling::{LearningRates, learning_rates},
 };
-use tensor::{Cpu, DType, Rng, Tape, Tensor};
-use train::{Optimizer, OptimizerKind, TrainSettings, clip_coefficient};
+use tensor::{Cpu, DType, Rng, Tape};
+use train::{Learner, OptimizerKind, Precision, TrainSettings, Update};
 
 const WIDTHS: [usize; 3] = [64, 128, 256];
 const STEPS: u64 = 5;
@@ -47,6 +47,8 @@ fn settings(optimizer: OptimizerKind, learning_rates: LearningRates) -> TrainSet
         batch_rows: ROWS,
         micro_batch_rows: ROWS,
         seq_len: SEQ_LEN,
+        dtype: Precision::F32,
+        recompute_activations: false,
         optimizer,
         learning_rates,
         warmup_steps: 0,
@@ -110,28 +112,24 @@ struct Scales {
 fn train(config: ModelConfig, kind: OptimizerKind, rates: LearningRates, seed: u64) -> Scales {
     let kernels = Cpu::new(2);
     let settings = settings(kind, rates);
-    let mut gpt = Gpt::new(config.clone(), seed);
-    let mut optimizer = Optimizer::new(&config, kind);
+    let mut learner = Learner::new(Gpt::new(config, seed), kind);
     let mut rng = Rng::named(seed, "coordinate check");
     let (held_out, _) = split(&batch(&mut rng));
     let observe = |gpt: &Gpt| {
         let mut tape = Tape::inference(&kernels);
         let (hidden, head) = gpt.hidden(&mut tape, &held_out, None);
-        let logits = tape.linear(&hidden, &head);
+        let logits = tape.linear(&hidden, &head, DType::F32);
         (hidden.value().f32().to_vec(), logits.value().f32().to_vec())
     };
-    let before = observe(&gpt);
+    let before = observe(learner.gpt());
     for step in 1..=STEPS {
         let (tokens, targets) = split(&batch(&mut rng));
-        let mut grads: Vec<Tensor> =
-            gpt.params().iter().map(|param| Tensor::zeros(param.shape(), DType::F32)).collect();
-        let mut tape = Tape::recording(&kernels);
-        let (loss, _) = gpt.loss(&mut tape, &tokens, &targets, 1.0 / targets.len() as f64);
-        tape.backward(&loss, Tensor::from_f32(&[1], vec![1.0]), &mut grads);
-        let scale = clip_coefficient(Optimizer::grad_norm(&kernels, &grads), settings.max_grad_norm);
-        optimizer.step(&kernels, &settings, gpt.params_mut(), &grads, scale, LR_FRACTION, step);
+        learner.clear_gradients();
+        learner.add_gradients(&kernels, &tokens, &targets, 1.0 / targets.len() as f64);
+        let grad_norm = learner.grad_norm(&kernels);
+        learner.update(&kernels, &settings, grad_norm, Update { lr_fraction: LR_FRACTION, step });
     }
-    let after = observe(&gpt);
+    let after = observe(learner.gpt());
     Scales {
         hidden_change: rms(&after.0, &before.0),
         logits: rms(&after.1, &vec![0.0; after.1.len()]),

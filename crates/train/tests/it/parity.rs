@@ -1,8 +1,8 @@
 //! Ten optimizer steps against PyTorch's.
 
 use model::scaling::LearningRates;
-use tensor::{Cpu, DType, Kernels, Reference, Tape, Tensor};
-use train::{Optimizer, OptimizerKind, TrainSettings, clip_coefficient};
+use tensor::{Cpu, Kernels, Reference};
+use train::{Learner, OptimizerKind, Precision, TrainSettings, Update};
 
 use crate::fixture::{FILES, Fixture, check_close};
 
@@ -30,6 +30,8 @@ fn settings(fixture: &Fixture, kind: OptimizerKind, steps: u64, seq_len: usize) 
         batch_rows: 1,
         micro_batch_rows: 1,
         seq_len,
+        dtype: Precision::F32,
+        recompute_activations: false,
         optimizer: kind,
         learning_rates: LearningRates {
             matrix: number(&format!("/{name}/lr")),
@@ -72,20 +74,16 @@ fn ten_steps_of_each_optimizer_match_pytorch() {
                 let batches = fixture.integers("step.ids").chunks_exact(n_tokens);
                 let batches = batches.zip(fixture.integers("step.targets").chunks_exact(n_tokens));
 
-                let mut gpt = fixture.gpt();
-                let mut optimizer = Optimizer::new(&fixture.config, kind);
+                let mut learner = Learner::new(fixture.gpt(), kind);
                 let (mut losses, mut norms) = (Vec::new(), Vec::new());
                 for ((ids, targets), step) in batches.zip(1..) {
-                    let mut tape = Tape::recording(kernels);
-                    let (loss, _) = gpt.loss(&mut tape, &fixture.packed(ids), targets, 1.0 / n_tokens as f64);
-                    let mut grads: Vec<Tensor> =
-                        gpt.params().iter().map(|param| Tensor::zeros(param.shape(), DType::F32)).collect();
-                    tape.backward(&loss, Tensor::from_f32(&[1], vec![1.0]), &mut grads);
-                    let norm = Optimizer::grad_norm(kernels, &grads);
-                    let scale = clip_coefficient(norm, settings.max_grad_norm);
-                    let fraction = settings.schedule().fraction(step);
-                    optimizer.step(kernels, &settings, gpt.params_mut(), &grads, scale, fraction, step);
-                    losses.push(loss.value().f32()[0]);
+                    learner.clear_gradients();
+                    let scale = 1.0 / n_tokens as f64;
+                    let sum = learner.add_gradients(kernels, &fixture.packed(ids), targets, scale);
+                    let norm = learner.grad_norm(kernels);
+                    let lr_fraction = settings.schedule().fraction(step);
+                    learner.update(kernels, &settings, norm, Update { lr_fraction, step });
+                    losses.push((scale * sum) as f32);
                     norms.push(norm as f32);
                 }
                 assert_eq!(losses.len(), 10, "{}", what("steps"));
@@ -93,7 +91,7 @@ fn ten_steps_of_each_optimizer_match_pytorch() {
                 assert!(norms.iter().any(is_clipped) && !norms.iter().all(is_clipped), "{norms:?}");
                 check_close(&what("loss"), &losses, want("loss").f32(), LOSS);
                 check_close(&what("gradient norm"), &norms, want("grad_norm").f32(), GRAD_NORM);
-                for (spec, param) in fixture.config.params().iter().zip(gpt.params()) {
+                for (spec, param) in fixture.config.params().iter().zip(learner.gpt().params()) {
                     let want = want(&format!("param.{}", spec.name));
                     check_close(&what(&spec.name), param.f32(), want.f32(), PARAM);
                 }

@@ -3,15 +3,16 @@
 use std::{fs, path::Path, sync::atomic::AtomicBool};
 
 use model::ModelConfig;
-use train::{Event, Metric, OptimizerKind, TrainError, TrainSettings};
+use train::{Event, Metric, OptimizerKind, Precision, TrainError, TrainSettings};
 
 use crate::scene::{Run, Scene};
 
 #[test]
 fn threads_change_no_bit_of_a_run() {
-    for optimizer in [OptimizerKind::Muon, OptimizerKind::AdamW] {
+    use {OptimizerKind::*, Precision::*};
+    for (optimizer, dtype) in [(Muon, F32), (AdamW, F32), (Muon, Bf16), (AdamW, Bf16)] {
         let mut scene = Scene::new();
-        scene.settings.optimizer = optimizer;
+        (scene.settings.optimizer, scene.settings.dtype) = (optimizer, dtype);
         let [one, two] = [1, 2].map(|n_threads| {
             let run = scene.run(&format!("threads-{n_threads}"));
             run.finish(n_threads);
@@ -20,7 +21,7 @@ fn threads_change_no_bit_of_a_run() {
         one.check_same("2 threads", &two);
         // The comparison sees a difference where there is one.
         let mut other = Scene::new();
-        other.settings = TrainSettings { seed: 8, optimizer, ..other.settings };
+        other.settings = TrainSettings { seed: 8, optimizer, dtype, ..other.settings };
         let other = other.run("other");
         other.finish(1);
         assert_ne!(one.metrics(), other.metrics());
@@ -34,7 +35,14 @@ fn kinds(run: &Run) -> Vec<String> {
 
 #[test]
 fn a_stopped_run_continues_to_the_same_bits() {
-    let scene = Scene::new();
+    for dtype in [Precision::F32, Precision::Bf16] {
+        let mut scene = Scene::new();
+        scene.settings.dtype = dtype;
+        check_that_stopped_runs_continue(&scene);
+    }
+}
+
+fn check_that_stopped_runs_continue(scene: &Scene) {
     let whole = scene.run("whole");
     whole.finish(1);
     for step in 1..scene.settings.steps {

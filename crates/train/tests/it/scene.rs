@@ -13,7 +13,7 @@ use data::{DataConfig, Prepared, SourceConfig, Tokenizer, ValidationConfig};
 use model::{ModelConfig, scaling::LearningRates};
 use serde_json::Value;
 use tensor::Cpu;
-use train::{Event, Inputs, OptimizerKind, Outcome, TrainError, TrainSettings, Trainer};
+use train::{Event, Inputs, OptimizerKind, Outcome, Precision, TrainError, TrainSettings, Trainer};
 
 /// A temporary folder with prepared data; removed at the end.
 pub(crate) struct Scene {
@@ -80,6 +80,8 @@ fn settings() -> TrainSettings {
         batch_rows: 5,
         micro_batch_rows: 2,
         seq_len: 17,
+        dtype: Precision::F32,
+        recompute_activations: false,
         optimizer: OptimizerKind::Muon,
         learning_rates: LearningRates { matrix: 0.02, embedding: 0.05, head: 0.01, gain: 0.01 },
         warmup_steps: 2,

@@ -1,397 +1,762 @@
 //! Causal attention; see the file of the same name in `reference/`.
 //!
-//! A task owns one key/value head of one segment. Queries pass in blocks: scores of a block against the keys that
-//! its last query sees are one matrix product, softmax runs along rows, and the mix of values is another
-//! product. The backward computes the probabilities again from `lse`. Memory: a block of queries times the keys.
+//! Keys and values are packed once for each head; then queries pass in blocks, and keys within each in blocks at
+//! fixed places: scores are a product, the running softmax rescales what was mixed so far, and the mix of
+//! values goes on as another product. A query's result depends on its own keys alone. The backward computes the
+//! probabilities again from `lse`. Memory: a block of queries times a block of keys for each thread.
+//! Paper: <https://arxiv.org/abs/2205.14135>.
 
-use std::cell::RefCell;
+use half::bf16;
 
 use super::{
     exp::exp,
-    gemm::{Panels, Strided, gemm_alone, pack_alone, packed_len},
+    gemm::{Format, Operand, Panels, Product, gemm_alone, pack_alone},
     pool::{Pool, Shared},
     reduce::lane_sum,
+    round::Element,
 };
 use crate::{
+    Slice,
+    arena::Buffer,
     isa::for_each_isa,
     kernel::{AttentionShape, Segment},
 };
 
-/// Queries that share one product with the keys: four tiles.
+/// Queries that share a product with the keys: whole tiles of every instruction set.
 const QUERY_BLOCK: usize = 48;
+/// The same in the backward of long sequences, where the sums over queries would else be short.
+const LONG_QUERY_BLOCK: usize = 96;
+/// Keys of a block: whole panels. Where blocks begin is part of the result's bits.
+const KEY_BLOCK: usize = 256;
 
-/// What the forward read and returned.
-#[derive(Clone, Copy)]
-pub(crate) struct Saved<'a> {
-    pub(crate) q: &'a [f32],
-    pub(crate) k: &'a [f32],
-    pub(crate) v: &'a [f32],
-    pub(crate) y: &'a [f32],
-    pub(crate) lse: &'a [f32],
+/// An element that attention is computed on, as the products see it.
+pub(crate) trait Activation: Element {
+    const FORMAT: Format;
+    fn slice(x: &[Self]) -> Slice<'_>;
 }
 
-/// A block of queries of one head.
+impl Activation for f32 {
+    const FORMAT: Format = Format::F32;
+
+    fn slice(x: &[Self]) -> Slice<'_> {
+        Slice::F32(x)
+    }
+}
+
+impl Activation for bf16 {
+    const FORMAT: Format = Format::Bf16;
+
+    fn slice(x: &[Self]) -> Slice<'_> {
+        Slice::Bf16(x)
+    }
+}
+
+/// Rows inside wider ones.
+#[derive(Clone, Copy)]
+pub(crate) struct TypedRows<'a, E> {
+    pub(crate) values: &'a [E],
+    pub(crate) stride: usize,
+}
+
+impl<'a, E: Activation> TypedRows<'a, E> {
+    /// From this element of this row on.
+    fn at(&self, row: usize, col: usize) -> &'a [E] {
+        &self.values[(row * self.stride + col).min(self.values.len())..]
+    }
+
+    #[track_caller]
+    fn check(&self, what: &str, rows: usize, width: usize) {
+        let end = if rows == 0 { 0 } else { (rows - 1) * self.stride + width };
+        assert!(
+            end <= self.values.len(),
+            "attention: {rows} rows of {what} reach {end} of {}",
+            self.values.len()
+        );
+    }
+}
+
+/// Some queries of one head.
+#[derive(Clone, Copy)]
 struct QueryBlock {
+    segment: Segment,
     head: usize,
     /// First query of the block within its segment.
     first: usize,
     n_queries: usize,
-    /// Keys that the last query of the block sees.
-    n_visible: usize,
 }
 
-#[allow(clippy::too_many_arguments, reason = "sizes and buffers are arguments")]
+impl QueryBlock {
+    /// Keys that the last query of the block sees.
+    fn n_visible(&self) -> usize {
+        self.segment.n_visible(self.first + self.n_queries - 1)
+    }
+
+    /// Row of the first query.
+    fn row(&self) -> usize {
+        self.segment.q_start + self.first
+    }
+
+    /// How many of the keys `first .. first + n` the query `i` of the block sees.
+    fn n_visible_of(&self, i: usize, first: usize, n: usize) -> usize {
+        self.segment.n_visible(self.first + i).saturating_sub(first).min(n)
+    }
+}
+
+/// The blocks of keys that some query of the block sees: where each begins, and how many keys of it are needed.
+fn key_blocks(n_visible: usize) -> impl Iterator<Item = (usize, usize)> {
+    (0..n_visible).step_by(KEY_BLOCK).map(move |first| (first, KEY_BLOCK.min(n_visible - first)))
+}
+
+/// `n` numbers rounded up to whole words, so that products read them where they lie; zeros fill the last.
+fn whole_words<E: Activation>(n: usize) -> usize {
+    match E::FORMAT {
+        Format::F32 => n,
+        Format::Bf16 => n.next_multiple_of(2),
+    }
+}
+
+/// Inputs of the forward.
+#[derive(Clone, Copy)]
+pub(crate) struct Inputs<'a, E> {
+    pub(crate) q: TypedRows<'a, E>,
+    pub(crate) k: TypedRows<'a, E>,
+    pub(crate) v: TypedRows<'a, E>,
+}
+
 #[track_caller]
-pub(crate) fn forward(
+pub(crate) fn forward<E: Activation>(
     pool: &Pool,
-    q: &[f32],
-    k: &[f32],
-    v: &[f32],
+    inputs: Inputs<E>,
     segments: &[Segment],
     shape: AttentionShape,
-    y: &mut [f32],
+    y: &mut [E],
     lse: &mut [f32],
 ) {
-    check(&Saved { q, k, v, y, lse }, segments, shape);
     let AttentionShape { n_heads, n_kv_heads, d_head } = shape;
-    let (width, kv_width) = (n_heads * d_head, n_kv_heads * d_head);
+    check(&inputs, segments, shape, y.len(), lse.len());
+    if segments.iter().map(|s| s.n_queries).sum::<usize>() < lse.len() / n_heads {
+        y.fill(E::store(0.0));
+        lse.fill(0.0);
+    }
+    let group = n_heads / n_kv_heads;
     let (y, lse) = (Shared::new(y), Shared::new(lse));
-    pool.for_each(segments.len() * n_kv_heads, |task| {
-        let (segment, kv_head) = (segments[task / n_kv_heads], task % n_kv_heads);
-        if segment.n_queries == 0 {
-            return;
+    let pack_lens = |n_keys| [E::FORMAT.packed_len(d_head, n_keys), E::FORMAT.packed_len(n_keys, d_head)];
+    let pack_head = |segment: &Segment, kv_head: usize, keys: &mut [u32], values: &mut [u32]| {
+        let (row, col) = (segment.k_start, kv_head * d_head);
+        let k = Operand::depth(E::slice(inputs.k.at(row, col)), inputs.k.stride);
+        pack_alone(E::FORMAT, k, d_head, segment.n_keys, keys);
+        let v = Operand::outer(E::slice(inputs.v.at(row, col)), inputs.v.stride);
+        pack_alone(E::FORMAT, v, segment.n_keys, d_head, values);
+    };
+    let attend = |block: QueryBlock, keys: &[u32], values: &[u32]| {
+        let n_keys = block.segment.n_keys;
+        let keys = Panels::new(E::FORMAT, keys, d_head, n_keys);
+        let values = Panels::new(E::FORMAT, values, n_keys, d_head);
+        // SAFETY: rows of other blocks and columns of other heads belong to other tasks.
+        unsafe { forward_block(&inputs, block, keys, values, shape, y, lse) };
+    };
+
+    // A segment whose queries are one block needs its keys once: packed and used by one task, they stay in its cache.
+    let (short, long): (Vec<Segment>, Vec<Segment>) =
+        segments.iter().filter(|s| s.n_queries > 0).partition(|s| s.n_queries <= QUERY_BLOCK);
+    pool.for_each(short.len() * n_kv_heads, |task| {
+        let (segment, kv_head) = (short[task / n_kv_heads], task % n_kv_heads);
+        let [k_len, v_len] = pack_lens(segment.n_keys);
+        let mut packed = Buffer::<u32>::unspecified(k_len + v_len);
+        let (keys, values) = packed.split_at_mut(k_len);
+        pack_head(&segment, kv_head, keys, values);
+        for head in kv_head * group..(kv_head + 1) * group {
+            attend(QueryBlock { segment, head, first: 0, n_queries: segment.n_queries }, keys, values);
         }
-        let n_keys = segment.n_keys;
-        let at_kv = segment.k_start * kv_width + kv_head * d_head;
-        let lens = [packed_len(d_head, n_keys), packed_len(n_keys, d_head), QUERY_BLOCK * n_keys];
-        with_scratch(lens, |[keys, values, scores]| {
-            pack_alone(Strided::transposed(&k[at_kv..], kv_width), d_head, n_keys, keys);
-            pack_alone(Strided::rows(&v[at_kv..], kv_width), n_keys, d_head, values);
-            let (keys, values) = (Panels { values: keys, depth: d_head }, Panels { values, depth: n_keys });
-            for_each_block(&segment, shape, kv_head, |block| {
-                let (m, n) = (block.n_queries, block.n_visible);
-                let row = segment.q_start + block.first;
-                let at = row * width + block.head * d_head;
-                // SAFETY: `scores` holds m·n; rows of other segments and columns of other heads belong to
-                // other tasks, so nobody else touches these of `y` and `lse`.
-                unsafe {
-                    let queries = Strided::rows(&q[at..], width);
-                    gemm_alone(m, n, d_head, queries, keys, scores.as_mut_ptr(), n, false);
-                    for i in 0..m {
-                        let visible = segment.n_visible(block.first + i);
-                        let row_lse = softmax_row(&mut scores[i * n..][..n], visible, scale(d_head));
-                        *lse.pointer((row + i) * n_heads + block.head) = row_lse;
-                    }
-                    gemm_alone(m, d_head, n, Strided::rows(scores, n), values, y.pointer(at), width, false);
-                }
-            });
-        });
+    });
+
+    // Else the heads are packed first, and every block of queries is a task of its own.
+    let mut starts = vec![0];
+    for segment in &long {
+        let [k_len, v_len] = pack_lens(segment.n_keys);
+        starts.push(starts[starts.len() - 1] + n_kv_heads * (k_len + v_len));
+    }
+    let mut packed = Buffer::<u32>::unspecified(starts[long.len()]);
+    let shared = Shared::new(&mut packed);
+    let head_range = |task: usize| {
+        let segment = task / n_kv_heads;
+        let [k_len, v_len] = pack_lens(long[segment].n_keys);
+        (starts[segment] + task % n_kv_heads * (k_len + v_len), k_len, v_len)
+    };
+    pool.for_each(long.len() * n_kv_heads, |task| {
+        let (start, k_len, v_len) = head_range(task);
+        // SAFETY: every head has a part of its own.
+        let (keys, values) = unsafe { (shared.part(start, k_len), shared.part(start + k_len, v_len)) };
+        pack_head(&long[task / n_kv_heads], task % n_kv_heads, keys, values);
+    });
+    let packed = &*packed;
+    // The last queries of a segment see the most keys: they come first, so that the end is shared out evenly.
+    let n_blocks = long.iter().map(|s| s.n_queries.div_ceil(QUERY_BLOCK)).max().unwrap_or(0);
+    pool.for_each(n_blocks * long.len() * n_heads, |task| {
+        let (from_last, rest) = (task / (long.len() * n_heads), task % (long.len() * n_heads));
+        let (segment, head) = (rest / n_heads, rest % n_heads);
+        let (start, k_len, v_len) = head_range(segment * n_kv_heads + head / group);
+        let segment = long[segment];
+        let Some(block) = segment.n_queries.div_ceil(QUERY_BLOCK).checked_sub(from_last + 1) else { return };
+        let first = block * QUERY_BLOCK;
+        let n_queries = QUERY_BLOCK.min(segment.n_queries - first);
+        let keys = &packed[start..][..k_len + v_len];
+        attend(QueryBlock { segment, head, first, n_queries }, &keys[..k_len], &keys[k_len..]);
     });
 }
 
-#[allow(clippy::too_many_arguments, reason = "sizes and buffers are arguments")]
+/// # Safety
+/// Nobody else touches this block's rows and columns of `y` and `lse`.
+unsafe fn forward_block<E: Activation>(
+    inputs: &Inputs<E>,
+    block: QueryBlock,
+    keys: Panels,
+    values: Panels,
+    shape: AttentionShape,
+    y: Shared<E>,
+    lse: Shared,
+) {
+    let AttentionShape { n_heads, d_head, .. } = shape;
+    let (m, width) = (block.n_queries, KEY_BLOCK.min(block.n_visible().next_multiple_of(2)));
+    let q = inputs.q.at(block.row(), block.head * d_head);
+    let queries = Operand::depth(E::slice(q), inputs.q.stride);
+    let mut scores = Buffer::<f32>::unspecified(m * width);
+    let mut p = Buffer::<E>::unspecified(m * width);
+    let mut mixed = Buffer::<f32>::unspecified(m * d_head);
+    let mut running = [Running { max: f32::NEG_INFINITY, sum: 0.0 }; QUERY_BLOCK];
+    for (first, n) in key_blocks(block.n_visible()) {
+        let product = Product { format: E::FORMAT, m, k: d_head };
+        // SAFETY: `scores` holds rows of `width ≥ n`.
+        unsafe { gemm_alone(product, queries, keys.columns(first, n), scores.as_mut_ptr(), width, false) };
+        for (i, running) in running.iter_mut().enumerate().take(m) {
+            softmax_block(
+                &scores[i * width..][..n],
+                block.n_visible_of(i, first, n),
+                scale(d_head),
+                running,
+                &mut mixed[i * d_head..][..d_head],
+                &mut p[i * width..][..whole_words::<E>(n)],
+            );
+        }
+        let values = values.skip_words(E::FORMAT.words(first));
+        let product = Product { format: E::FORMAT, m, k: whole_words::<E>(n) };
+        // SAFETY: `mixed` holds m rows of d_head.
+        unsafe {
+            gemm_alone(
+                product,
+                Operand::depth(E::slice(&p), width),
+                values,
+                mixed.as_mut_ptr(),
+                d_head,
+                first > 0,
+            );
+        }
+    }
+    for (i, running) in running.iter().enumerate().take(m) {
+        let row = block.row() + i;
+        // SAFETY: this block's own, by the caller's promise.
+        let (y, lse) = unsafe {
+            (y.part((row * n_heads + block.head) * d_head, d_head), lse.part(row * n_heads + block.head, 1))
+        };
+        finish_row(&mixed[i * d_head..][..d_head], running.sum.recip(), y);
+        lse[0] = running.max + libm::logf(running.sum);
+    }
+}
+
+/// The softmax of the keys passed so far.
+#[derive(Clone, Copy)]
+struct Running {
+    /// Largest score.
+    max: f32,
+    /// Σ exp(score − max).
+    sum: f32,
+}
+
+for_each_isa! {
+    /// Turns one block of a query's scores into numerators `p`, 0 past `n_visible`, and brings what was mixed before
+    /// to the same maximum.
+    fn softmax_block<E: Element>(
+        scores: &[f32],
+        n_visible: usize,
+        scale: f32,
+        running: &mut Running,
+        mixed: &mut [f32],
+        p: &mut [E],
+    ) {
+        let (visible, hidden) = p.split_at_mut(n_visible);
+        hidden.fill(E::store(0.0));
+        if n_visible == 0 {
+            return;
+        }
+        let scores = &scores[..n_visible];
+        let max = (max_of(scores) * scale).max(running.max);
+        let correction = exp(running.max - max);
+        let mut lanes = [0.0f32; 16];
+        let (mut p_chunks, score_chunks) = (visible.chunks_exact_mut(16), scores.chunks_exact(16));
+        let score_rest = score_chunks.remainder();
+        for (p, score) in p_chunks.by_ref().zip(score_chunks) {
+            for ((p, score), lane) in p.iter_mut().zip(score).zip(&mut lanes) {
+                let x = exp(score.mul_add(scale, -max));
+                *lane += x;
+                *p = E::store(x);
+            }
+        }
+        for ((p, score), lane) in p_chunks.into_remainder().iter_mut().zip(score_rest).zip(&mut lanes) {
+            let x = exp(score.mul_add(scale, -max));
+            *lane += x;
+            *p = E::store(x);
+        }
+        running.sum = running.sum.mul_add(correction, super::reduce::tree_sum(lanes));
+        if correction != 1.0 && running.max != f32::NEG_INFINITY {
+            for mixed in mixed.iter_mut() {
+                *mixed *= correction;
+            }
+        }
+        running.max = max;
+    }
+}
+
+for_each_isa! {
+    fn finish_row<E: Element>(mixed: &[f32], inverse: f32, y: &mut [E]) {
+        for (y, mixed) in y.iter_mut().zip(mixed) {
+            *y = E::store(mixed * inverse);
+        }
+    }
+}
+
+#[inline(always)]
+fn max_of(x: &[f32]) -> f32 {
+    let mut max = [f32::NEG_INFINITY; 16];
+    let chunks = x.chunks_exact(16);
+    for (max, x) in max.iter_mut().zip(chunks.remainder()) {
+        *max = max.max(*x);
+    }
+    for chunk in chunks {
+        for (max, x) in max.iter_mut().zip(chunk) {
+            *max = max.max(*x);
+        }
+    }
+    max.iter().fold(f32::NEG_INFINITY, |a, &b| a.max(b))
+}
+
+/// What the forward read and returned.
+#[derive(Clone, Copy)]
+pub(crate) struct Saved<'a, E> {
+    pub(crate) qkv: &'a [E],
+    pub(crate) y: &'a [E],
+    pub(crate) lse: &'a [f32],
+}
+
+impl<'a, E: Activation> Saved<'a, E> {
+    fn inputs(&self, shape: AttentionShape) -> Inputs<'a, E> {
+        let rows = |from: usize| TypedRows {
+            values: &self.qkv[from.min(self.qkv.len())..],
+            stride: shape.qkv_width(),
+        };
+        Inputs { q: rows(0), k: rows(shape.q_width()), v: rows(shape.q_width() + shape.kv_width()) }
+    }
+}
+
 #[track_caller]
-pub(crate) fn backward(
+pub(crate) fn backward<E: Activation>(
     pool: &Pool,
-    saved: Saved,
-    dy: &[f32],
+    saved: Saved<E>,
+    dy: &[E],
     segments: &[Segment],
     shape: AttentionShape,
-    dq: &mut [f32],
-    dk: &mut [f32],
-    dv: &mut [f32],
+    dqkv: &mut [E],
 ) {
-    check(&saved, segments, shape);
-    check_disjoint("keys", segments.iter().filter(|s| s.n_queries > 0).map(|s| (s.k_start, s.n_keys)));
-    let Saved { q, k, v, y, lse } = saved;
+    let n_rows = saved.lse.len() / shape.n_heads;
+    let inputs = saved.inputs(shape);
+    check(&inputs, segments, shape, saved.y.len(), saved.lse.len());
     assert!(
-        dy.len() == q.len() && dq.len() == q.len() && dk.len() == k.len() && dv.len() == k.len(),
+        saved.qkv.len() == n_rows * shape.qkv_width()
+            && dqkv.len() == saved.qkv.len()
+            && dy.len() == saved.y.len(),
         "attention: a gradient's length is not its value's"
     );
-    let AttentionShape { n_heads, n_kv_heads, d_head } = shape;
-    let (width, kv_width) = (n_heads * d_head, n_kv_heads * d_head);
-    let (dq, dk, dv) = (Shared::new(dq), Shared::new(dk), Shared::new(dv));
-    pool.for_each(segments.len() * n_kv_heads, |task| {
-        let (segment, kv_head) = (segments[task / n_kv_heads], task % n_kv_heads);
-        if segment.n_queries == 0 {
-            return;
+    assert!(
+        segments.iter().all(|s| s.n_queries == s.n_keys && s.q_start == s.k_start),
+        "attention: gradients do not flow through cached keys"
+    );
+    if segments.iter().map(|s| s.n_queries).sum::<usize>() < n_rows {
+        dqkv.fill(E::store(0.0));
+    }
+    let dqkv = Shared::new(dqkv);
+    pool.for_each(segments.len() * shape.n_kv_heads, |task| {
+        let (segment, kv_head) = (segments[task / shape.n_kv_heads], task % shape.n_kv_heads);
+        if segment.n_queries > 0 {
+            // SAFETY: rows of other segments and columns of other heads belong to other tasks.
+            unsafe { backward_head(&saved, &inputs, dy, segment, kv_head, shape, dqkv) };
         }
-        let n_keys = segment.n_keys;
-        let at_kv = segment.k_start * kv_width + kv_head * d_head;
-        let lens = [
-            packed_len(d_head, n_keys),
-            packed_len(d_head, n_keys),
-            packed_len(n_keys, d_head),
-            packed_len(QUERY_BLOCK, d_head),
-            QUERY_BLOCK * n_keys,
-            QUERY_BLOCK * n_keys,
-        ];
-        with_scratch(lens, |[keys, values, key_rows, block_rows, p, ds]| {
-            pack_alone(Strided::transposed(&k[at_kv..], kv_width), d_head, n_keys, keys);
-            pack_alone(Strided::transposed(&v[at_kv..], kv_width), d_head, n_keys, values);
-            pack_alone(Strided::rows(&k[at_kv..], kv_width), n_keys, d_head, key_rows);
-            let (keys, values) = (Panels { values: keys, depth: d_head }, Panels { values, depth: d_head });
-            let key_rows = Panels { values: key_rows, depth: n_keys };
-            for_each_block(&segment, shape, kv_head, |block| {
-                let (m, n) = (block.n_queries, block.n_visible);
-                let row = segment.q_start + block.first;
-                let at = row * width + block.head * d_head;
-                let (queries, dys) = (Strided::rows(&q[at..], width), Strided::rows(&dy[at..], width));
-                let block_rows = &mut block_rows[..packed_len(m, d_head)];
-                // SAFETY: `p` and `ds` hold m·n; segments share neither queries nor keys, and columns of other heads
-                // belong to other tasks, so nobody else touches these of `dq`, `dk` and `dv`.
+    });
+}
+
+/// All queries of the heads that share one key/value head of one segment.
+///
+/// # Safety
+/// Nobody else touches the rows and columns of `dqkv` that belong to them.
+unsafe fn backward_head<E: Activation>(
+    saved: &Saved<E>,
+    inputs: &Inputs<E>,
+    dy: &[E],
+    segment: Segment,
+    kv_head: usize,
+    shape: AttentionShape,
+    dqkv: Shared<E>,
+) {
+    let AttentionShape { n_heads, n_kv_heads, d_head } = shape;
+    let (format, n_keys, width) = (E::FORMAT, segment.n_keys, shape.qkv_width());
+    let (row, col) = (segment.k_start, kv_head * d_head);
+    let pack = |operand: Operand, k: usize, n: usize| {
+        let mut words = Buffer::<u32>::unspecified(format.packed_len(k, n));
+        pack_alone(format, operand, k, n, &mut words);
+        words
+    };
+    let [k, v] = [&inputs.k, &inputs.v].map(|rows| E::slice(rows.at(row, col)));
+    let keys = pack(Operand::depth(k, width), d_head, n_keys);
+    let values = pack(Operand::depth(v, width), d_head, n_keys);
+    let key_rows = pack(Operand::outer(k, width), n_keys, d_head);
+    let keys = Panels::new(format, &keys, d_head, n_keys);
+    let values = Panels::new(format, &values, d_head, n_keys);
+    let key_rows = Panels::new(format, &key_rows, n_keys, d_head);
+    let mut dk = Buffer::<f32>::zeros(n_keys * d_head);
+    let mut dv = Buffer::<f32>::zeros(n_keys * d_head);
+
+    let block_len = if n_keys >= 8 * LONG_QUERY_BLOCK { LONG_QUERY_BLOCK } else { QUERY_BLOCK };
+    let wide = KEY_BLOCK.min(n_keys.next_multiple_of(2));
+    let [mut scores, mut dp] = [(); 2].map(|()| Buffer::<f32>::unspecified(block_len * wide));
+    let [mut p, mut ds] = [(); 2].map(|()| Buffer::<E>::unspecified(block_len * wide));
+    let [mut q_words, mut dy_words] =
+        [(); 2].map(|()| Buffer::<u32>::unspecified(format.packed_len(block_len, d_head)));
+    let mut dq = Buffer::<f32>::unspecified(block_len * d_head);
+    let group = n_heads / n_kv_heads;
+    for head in kv_head * group..(kv_head + 1) * group {
+        for first_query in (0..segment.n_queries).step_by(block_len) {
+            let m = block_len.min(segment.n_queries - first_query);
+            let block = QueryBlock { segment, head, first: first_query, n_queries: m };
+            let at_y = (block.row() * n_heads + head) * d_head;
+            let (q, dy) = (E::slice(inputs.q.at(block.row(), head * d_head)), &dy[at_y..]);
+            let words = format.packed_len(m, d_head);
+            pack_alone(format, Operand::outer(q, width), m, d_head, &mut q_words[..words]);
+            pack_alone(
+                format,
+                Operand::outer(E::slice(dy), n_heads * d_head),
+                m,
+                d_head,
+                &mut dy_words[..words],
+            );
+            let q_panels = Panels::new(format, &q_words, m, d_head);
+            let dy_panels = Panels::new(format, &dy_words, m, d_head);
+            let mut rows = [RowOfBackward { lse: 0.0, delta: 0.0 }; LONG_QUERY_BLOCK];
+            for (i, of_row) in rows.iter_mut().enumerate().take(m) {
+                let at = at_y + i * n_heads * d_head;
+                of_row.lse = saved.lse[(block.row() + i) * n_heads + head];
+                of_row.delta = dot(&saved.y[at..][..d_head], &dy[i * n_heads * d_head..][..d_head]);
+            }
+            for (first, n) in key_blocks(block.n_visible()) {
+                let over_d = Product { format, m, k: d_head };
+                let (q, dy) = (Operand::depth(q, width), Operand::depth(E::slice(dy), n_heads * d_head));
+                // SAFETY: `scores` and `dp` hold m rows of `wide ≥ n`.
                 unsafe {
-                    gemm_alone(m, n, d_head, queries, keys, p.as_mut_ptr(), n, false);
-                    gemm_alone(m, n, d_head, dys, values, ds.as_mut_ptr(), n, false);
-                    for i in 0..m {
-                        let head = at + i * width;
-                        softmax_row_backward(
-                            &mut p[i * n..][..n],
-                            &mut ds[i * n..][..n],
-                            segment.n_visible(block.first + i),
-                            scale(d_head),
-                            lse[(row + i) * n_heads + block.head],
-                            &dy[head..][..d_head],
-                            &y[head..][..d_head],
-                        );
-                    }
-                    gemm_alone(m, d_head, n, Strided::rows(ds, n), key_rows, dq.pointer(at), width, true);
-                    pack_alone(dys, m, d_head, block_rows);
-                    let panels = Panels { values: block_rows, depth: m };
+                    gemm_alone(over_d, q, keys.columns(first, n), scores.as_mut_ptr(), wide, false);
+                    gemm_alone(over_d, dy, values.columns(first, n), dp.as_mut_ptr(), wide, false);
+                }
+                for (i, of_row) in rows.iter().enumerate().take(m) {
+                    let at = i * wide;
+                    softmax_block_backward(
+                        &scores[at..][..n],
+                        &dp[at..][..n],
+                        block.n_visible_of(i, first, n),
+                        scale(d_head),
+                        *of_row,
+                        &mut p[at..][..whole_words::<E>(n)],
+                        &mut ds[at..][..whole_words::<E>(n)],
+                    );
+                }
+                let over_keys = Product { format, m, k: whole_words::<E>(n) };
+                let over_queries = Product { format, m: n, k: m };
+                let key_rows = key_rows.skip_words(format.words(first));
+                let (p, ds) = (E::slice(&p), E::slice(&ds));
+                let at = first * d_head;
+                // SAFETY: `dq` holds m rows of d_head, `dk` and `dv` n_keys of them.
+                unsafe {
                     gemm_alone(
-                        n,
+                        over_keys,
+                        Operand::depth(ds, wide),
+                        key_rows,
+                        dq.as_mut_ptr(),
                         d_head,
-                        m,
-                        Strided::transposed(p, n),
-                        panels,
-                        dv.pointer(at_kv),
-                        kv_width,
+                        first > 0,
+                    );
+                    gemm_alone(
+                        over_queries,
+                        Operand::outer(p, wide),
+                        dy_panels,
+                        dv[at..].as_mut_ptr(),
+                        d_head,
                         true,
                     );
-                    pack_alone(queries, m, d_head, block_rows);
-                    let panels = Panels { values: block_rows, depth: m };
                     gemm_alone(
-                        n,
+                        over_queries,
+                        Operand::outer(ds, wide),
+                        q_panels,
+                        dk[at..].as_mut_ptr(),
                         d_head,
-                        m,
-                        Strided::transposed(ds, n),
-                        panels,
-                        dk.pointer(at_kv),
-                        kv_width,
                         true,
                     );
                 }
-            });
-        });
-    });
-}
-
-#[track_caller]
-fn check(saved: &Saved, segments: &[Segment], shape: AttentionShape) {
-    let AttentionShape { n_heads, n_kv_heads, d_head } = shape;
-    let (rows, kv_rows) = (saved.lse.len() / n_heads, saved.k.len() / (n_kv_heads * d_head));
-    assert!(
-        n_heads % n_kv_heads == 0
-            && saved.q.len() == rows * n_heads * d_head
-            && saved.y.len() == saved.q.len()
-            && saved.v.len() == saved.k.len(),
-        "attention: q {}, k {}, v {}, y {}, lse {}, {shape:?}",
-        saved.q.len(),
-        saved.k.len(),
-        saved.v.len(),
-        saved.y.len(),
-        saved.lse.len()
-    );
-    for segment in segments {
-        assert!(
-            segment.n_queries <= segment.n_keys
-                && segment.q_start + segment.n_queries <= rows
-                && segment.k_start + segment.n_keys <= kv_rows,
-            "attention: {segment:?} of {rows} queries and {kv_rows} keys"
-        );
+            }
+            for i in 0..m {
+                // SAFETY: this head's own columns, by the caller's promise.
+                let out = unsafe { dqkv.part((block.row() + i) * width + head * d_head, d_head) };
+                finish_row(&dq[i * d_head..][..d_head], 1.0, out);
+            }
+        }
     }
-    // Tasks write to the rows of their own segment.
-    check_disjoint("queries", segments.iter().map(|s| (s.q_start, s.n_queries)));
-}
-
-/// Ranges of rows, each a start and a length, that tasks write at the same time.
-#[track_caller]
-fn check_disjoint(what: &str, ranges: impl Iterator<Item = (usize, usize)>) {
-    let mut ranges: Vec<_> = ranges.filter(|(_, len)| *len > 0).collect();
-    ranges.sort_unstable();
-    let is_disjoint = ranges.windows(2).all(|pair| pair[0].0 + pair[0].1 <= pair[1].0);
-    assert!(is_disjoint, "attention: segments share {what}");
-}
-
-/// Calls `f` for every block of queries of every head that reads `kv_head`.
-fn for_each_block(segment: &Segment, shape: AttentionShape, kv_head: usize, mut f: impl FnMut(QueryBlock)) {
-    let group = shape.n_heads / shape.n_kv_heads;
-    for head in kv_head * group..(kv_head + 1) * group {
-        for first in (0..segment.n_queries).step_by(QUERY_BLOCK) {
-            let n_queries = QUERY_BLOCK.min(segment.n_queries - first);
-            let n_visible = segment.n_visible(first + n_queries - 1);
-            f(QueryBlock { head, first, n_queries, n_visible });
+    for (sums, first) in [(&dk, shape.q_width()), (&dv, shape.q_width() + shape.kv_width())] {
+        for i in 0..n_keys {
+            // SAFETY: as above.
+            let out = unsafe { dqkv.part((row + i) * width + first + col, d_head) };
+            finish_row(&sums[i * d_head..][..d_head], 1.0, out);
         }
     }
 }
 
-/// Buffers of the given lengths, of unspecified value, reused from task to task on this thread.
-fn with_scratch<const N: usize>(lens: [usize; N], f: impl FnOnce([&mut [f32]; N])) {
-    SCRATCH.with_borrow_mut(|scratch| {
-        let len = lens.iter().sum();
-        if scratch.len() < len {
-            scratch.resize(len, 0.0);
-        }
-        let mut rest = scratch.as_mut_slice();
-        f(lens.map(|len| rest.split_off_mut(..len).expect("the lengths sum to the buffer's")));
-    });
+/// What the backward knows of a query before it sees keys.
+#[derive(Clone, Copy)]
+struct RowOfBackward {
+    lse: f32,
+    /// Σ dy·y.
+    delta: f32,
 }
 
-thread_local! {
-    static SCRATCH: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+for_each_isa! {
+    /// `p = exp(scale·score − lse)` and `ds = p·(dp − δ)·scale`; 0 past `n_visible`.
+    fn softmax_block_backward<E: Element>(
+        scores: &[f32],
+        dp: &[f32],
+        n_visible: usize,
+        scale: f32,
+        of_row: RowOfBackward,
+        p: &mut [E],
+        ds: &mut [E],
+    ) {
+        p[n_visible..].fill(E::store(0.0));
+        ds[n_visible..].fill(E::store(0.0));
+        let outputs = p[..n_visible].iter_mut().zip(&mut ds[..n_visible]);
+        for ((score, dp), (p, ds)) in scores.iter().zip(dp).zip(outputs) {
+            let x = exp(score.mul_add(scale, -of_row.lse));
+            *p = E::store(x);
+            *ds = E::store(x * (dp - of_row.delta) * scale);
+        }
+    }
+}
+
+for_each_isa! {
+    fn dot<E: Element>(a: &[E], b: &[E]) -> f32 {
+        let b = &b[..a.len()];
+        lane_sum(a.len(), |i| a[i].load() * b[i].load())
+    }
 }
 
 fn scale(d_head: usize) -> f32 {
     (1.0 / (d_head as f64).sqrt()) as f32
 }
 
-for_each_isa! {
-    /// Turns scores into probabilities in place, 0 past `n_visible`; returns the logarithm of the denominator.
-    fn softmax_row(scores: &mut [f32], n_visible: usize, scale: f32) -> f32 {
-        let (visible, hidden) = scores.split_at_mut(n_visible);
-        hidden.fill(0.0);
-        let mut max = [f32::NEG_INFINITY; 16];
-        for chunk in visible.chunks(16) {
-            for (max, score) in max.iter_mut().zip(chunk) {
-                *max = max.max(*score);
-            }
-        }
-        let max = max.iter().fold(f32::NEG_INFINITY, |a, &b| a.max(b)) * scale;
-        for score in visible.iter_mut() {
-            *score = exp(score.mul_add(scale, -max));
-        }
-        let sum = lane_sum(n_visible, |i| visible[i]);
-        let inverse = 1.0 / sum;
-        for score in visible.iter_mut() {
-            *score *= inverse;
-        }
-        max + libm::logf(sum)
+#[track_caller]
+fn check<E: Activation>(
+    inputs: &Inputs<E>,
+    segments: &[Segment],
+    shape: AttentionShape,
+    y_len: usize,
+    lse_len: usize,
+) {
+    let AttentionShape { n_heads, n_kv_heads, .. } = shape;
+    let rows = lse_len / n_heads;
+    assert!(
+        n_heads.is_multiple_of(n_kv_heads) && y_len == rows * shape.q_width() && lse_len == rows * n_heads,
+        "attention: y {y_len}, lse {lse_len}, {shape:?}"
+    );
+    inputs.q.check("queries", rows, shape.q_width());
+    let kv_rows = segments.iter().map(|s| s.k_start + s.n_keys).max().unwrap_or(0);
+    inputs.k.check("keys", kv_rows, shape.kv_width());
+    inputs.v.check("values", kv_rows, shape.kv_width());
+    for segment in segments {
+        assert!(
+            segment.n_queries <= segment.n_keys && segment.q_start + segment.n_queries <= rows,
+            "attention: {segment:?} of {rows} queries"
+        );
     }
-}
-
-for_each_isa! {
-    /// In place: scores `p` become probabilities, `dp` becomes `ds = p·(dp − Σ dy·y)·scale`; 0 past `n_visible`.
-    fn softmax_row_backward(
-        p: &mut [f32],
-        dp: &mut [f32],
-        n_visible: usize,
-        scale: f32,
-        lse: f32,
-        dy: &[f32],
-        y: &[f32],
-    ) {
-        p[n_visible..].fill(0.0);
-        dp[n_visible..].fill(0.0);
-        let delta = lane_sum(dy.len(), |i| dy[i] * y[i]);
-        for (p, dp) in p[..n_visible].iter_mut().zip(&mut dp[..n_visible]) {
-            *p = exp(p.mul_add(scale, -lse));
-            *dp = *p * (*dp - delta) * scale;
-        }
-    }
+    // Tasks write to the rows of their own segment.
+    let mut ranges: Vec<_> =
+        segments.iter().filter(|s| s.n_queries > 0).map(|s| (s.q_start, s.n_queries)).collect();
+    ranges.sort_unstable();
+    let is_disjoint = ranges.windows(2).all(|pair| pair[0].0 + pair[0].1 <= pair[1].0);
+    assert!(is_disjoint, "attention: segments share queries");
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
-        Cpu, Kernels, Reference, Slice,
-        testing::{Guarded, check_close, normal_f32},
+        Cpu, Kernels, Reference,
+        kernel::Rows,
+        testing::{Guarded, check_close, normal_bf16, normal_f32, widen},
     };
 
     /// Worst seen: 0.2 of this bound. A query that sees one key too many errs by 1e-2.
     const BOUND: f32 = 1e-5;
+    /// The same in bf16: results and probabilities are rounded to eight bits.
+    const BOUND_BF16: f32 = 1.5e-2;
 
     fn whole(lens: &[usize]) -> Vec<Segment> {
         let start = |i: usize| lens[..i].iter().sum();
         (0..lens.len()).map(|i| Segment::whole(start(i), lens[i])).collect()
     }
 
+    const SHAPES: [(usize, usize, usize); 5] = [(1, 1, 1), (6, 2, 5), (3, 3, 33), (4, 1, 16), (2, 1, 64)];
+
+    /// `y`, `lse` and the gradient of qkv, widened.
+    fn run<E: Activation + crate::testing::Element>(
+        kernels: &dyn Kernels,
+        qkv: &[E],
+        dy: &[E],
+        segments: &[Segment],
+        shape: AttentionShape,
+    ) -> [Vec<f32>; 3]
+    where
+        Guarded<E>: Buffered,
+    {
+        let rows = dy.len() / shape.q_width();
+        let from =
+            |start: usize| Rows { values: E::slice(&qkv[start.min(qkv.len())..]), stride: shape.qkv_width() };
+        let (q, k, v) = (from(0), from(shape.q_width()), from(shape.q_width() + shape.kv_width()));
+        let mut y = Guarded::new(&vec![<E as Element>::store(7.0); dy.len()]);
+        let mut lse = Guarded::new(&vec![7.0f32; rows * shape.n_heads]);
+        let mut dqkv = Guarded::new(&vec![<E as Element>::store(7.0); qkv.len()]);
+        kernels.attention_forward(q, k, v, segments, shape, y.view(), lse.slice_mut());
+        let (saved_y, saved_lse) = (y.values(), lse.checked().to_vec());
+        let typed: Vec<E> = saved_y.iter().map(|y| E::store(*y)).collect();
+        let saved_lse_slice = Slice::F32(&saved_lse);
+        kernels.attention_backward(
+            E::slice(qkv),
+            E::slice(&typed),
+            saved_lse_slice,
+            E::slice(dy),
+            segments,
+            shape,
+            dqkv.view(),
+        );
+        [saved_y, saved_lse, dqkv.values()]
+    }
+
+    /// A guarded buffer of any activations.
+    trait Buffered {
+        fn view(&mut self) -> crate::SliceMut<'_>;
+        fn values(&self) -> Vec<f32>;
+    }
+
+    impl Buffered for Guarded<f32> {
+        fn view(&mut self) -> crate::SliceMut<'_> {
+            self.slice_mut()
+        }
+        fn values(&self) -> Vec<f32> {
+            self.checked().to_vec()
+        }
+    }
+
+    impl Buffered for Guarded<bf16> {
+        fn view(&mut self) -> crate::SliceMut<'_> {
+            self.slice_mut()
+        }
+        fn values(&self) -> Vec<f32> {
+            widen(self.checked())
+        }
+    }
+
     #[test]
     fn attention_agrees_with_the_reference() {
-        let cached = Segment { q_start: 2, n_queries: 3, k_start: 1, n_keys: 40 };
-        let cases: [(&[Segment], usize, usize); 6] = [
-            (&[], 3, 3),
-            (&whole(&[1]), 1, 1),
-            (&whole(&[5, 1, 97]), 103, 103),
-            (&whole(&[48, 49, 31]), 130, 129),
-            (&[cached], 6, 43),
-            (&[Segment { n_queries: 0, ..cached }, cached, Segment::whole(5, 0)], 5, 41),
+        let cases: [(Vec<Segment>, usize); 6] = [
+            (vec![], 3),
+            (whole(&[1]), 1),
+            (whole(&[5, 1, 97]), 103),
+            (whole(&[48, 49, 31]), 130),
+            (vec![Segment::whole(2, 40), Segment::whole(45, 0)], 47),
+            (whole(&[257, 2]), 259),
         ];
-        for (segments, rows, kv_rows) in cases {
-            for (n_heads, n_kv_heads, d_head) in [(1, 1, 1), (6, 2, 5), (3, 3, 33), (4, 1, 16)] {
+        for (segments, rows) in cases {
+            for (n_heads, n_kv_heads, d_head) in SHAPES {
                 let shape = AttentionShape { n_heads, n_kv_heads, d_head };
-                let (n, kv_n) = (rows * n_heads * d_head, kv_rows * n_kv_heads * d_head);
-                let (q, k, v) = (normal_f32(n, 1), normal_f32(kv_n, 2), normal_f32(kv_n, 3));
-                let dy = normal_f32(n, 4);
-                let run = |kernels: &dyn Kernels| {
-                    let (mut y, mut lse) =
-                        (Guarded::new(&vec![0.0; n]), Guarded::new(&vec![0.0; rows * n_heads]));
-                    let mut dq = Guarded::new(&normal_f32(n, 5));
-                    let (mut dk, mut dv) =
-                        (Guarded::new(&normal_f32(kv_n, 6)), Guarded::new(&normal_f32(kv_n, 7)));
-                    let (q, k, v, dy) = (Slice::F32(&q), Slice::F32(&k), Slice::F32(&v), Slice::F32(&dy));
-                    kernels.attention_forward(q, k, v, segments, shape, y.slice_mut(), lse.slice_mut());
-                    let saved = (y.checked().to_vec(), lse.checked().to_vec());
-                    kernels.attention_backward(
-                        q,
-                        k,
-                        v,
-                        Slice::F32(&saved.0),
-                        Slice::F32(&saved.1),
-                        dy,
-                        segments,
-                        shape,
-                        dq.slice_mut(),
-                        dk.slice_mut(),
-                        dv.slice_mut(),
-                    );
-                    [y, lse, dq, dk, dv].map(|buffer| buffer.checked().to_vec())
-                };
-                let (got, want) = (run(&Cpu::new(2)), run(&Reference));
-                for (name, (got, want)) in ["y", "lse", "dq", "dk", "dv"].iter().zip(got.iter().zip(&want)) {
-                    check_close(&format!("{name} {segments:?} {shape:?}"), got, want, BOUND);
+                let (n, n_y) = (rows * shape.qkv_width(), rows * shape.q_width());
+                let what = |part: &str| format!("{part} {segments:?} {shape:?}");
+                let (qkv, dy) = (normal_f32(n, 1), normal_f32(n_y, 2));
+                let (got, want) = (
+                    run(&Cpu::new(2), &qkv, &dy, &segments, shape),
+                    run(&Reference, &qkv, &dy, &segments, shape),
+                );
+                for (name, (got, want)) in ["y", "lse", "dqkv"].iter().zip(got.iter().zip(&want)) {
+                    check_close(&what(name), got, want, BOUND);
+                }
+                let (qkv, dy) = (normal_bf16(n, 1), normal_bf16(n_y, 2));
+                let (got, want) = (
+                    run(&Cpu::new(2), &qkv, &dy, &segments, shape),
+                    run(&Reference, &qkv, &dy, &segments, shape),
+                );
+                for (name, (got, want)) in ["y", "lse", "dqkv"].iter().zip(got.iter().zip(&want)) {
+                    check_close(&what(name), got, want, BOUND_BF16);
                 }
             }
         }
     }
 
-    /// A query gives the same bits in a long prompt, alone against cached keys, and at another place in a batch.
+    /// Longer than every block of queries and keys, in both directions.
     #[test]
-    fn a_query_gives_the_same_bits_whatever_runs_with_it() {
+    fn long_attention_agrees_with_the_reference() {
+        let shape = AttentionShape { n_heads: 2, n_kv_heads: 1, d_head: 8 };
+        let segments = [Segment::whole(0, 901)];
+        let (qkv, dy) = (normal_f32(901 * shape.qkv_width(), 1), normal_f32(901 * shape.q_width(), 2));
+        let (got, want) =
+            (run(&Cpu::new(2), &qkv, &dy, &segments, shape), run(&Reference, &qkv, &dy, &segments, shape));
+        for (got, want) in got.iter().zip(&want) {
+            check_close("long", got, want, BOUND);
+        }
+    }
+
+    /// A query gives the same bits in a long prompt, alone against cached keys, and at another place in a batch.
+    fn check_bits<E: Activation + PartialEq + std::fmt::Debug>(normal: impl Fn(usize, u64) -> Vec<E>) {
         let shape = AttentionShape { n_heads: 4, n_kv_heads: 2, d_head: 24 };
-        let (width, kv_width, n) = (96, 48, 131);
-        let (q, k, v) = (normal_f32(n * width, 1), normal_f32(n * kv_width, 2), normal_f32(n * kv_width, 3));
-        let run = |segments: &[Segment], q: &[f32], k: &[f32], v: &[f32]| {
-            let mut y = vec![0.0; q.len()];
+        let (width, kv_width, n) = (96, 48, 531);
+        let (q, k, v) = (normal(n * width, 1), normal(n * kv_width, 2), normal(n * kv_width, 3));
+        let run = |n_threads: usize, segments: &[Segment], q: &[E], k: &[E], v: &[E]| {
+            let mut y = vec![E::store(0.0); q.len()];
             let mut lse = vec![0.0; q.len() / shape.d_head];
-            forward(&Pool::new(2), q, k, v, segments, shape, &mut y, &mut lse);
+            let rows = |values, stride| TypedRows { values, stride };
+            let inputs = Inputs { q: rows(q, width), k: rows(k, kv_width), v: rows(v, kv_width) };
+            forward(&Pool::new(n_threads), inputs, segments, shape, &mut y, &mut lse);
             (y, lse)
         };
-        let (y, lse) = run(&whole(&[n]), &q, &k, &v);
-        for (i, count) in [(0, 1), (17, 1), (130, 1), (40, 9), (47, 60)] {
+        let (y, lse) = run(1, &whole(&[n]), &q, &k, &v);
+        for (i, count) in [(0, 1), (17, 1), (130, 1), (40, 9), (47, 60), (256, 1), (530, 1), (250, 270)] {
             // The queries i .. i + count alone, behind 13 keys and 2 queries of somebody else.
             let seen = i + count;
-            let mut keys = normal_f32(13 * kv_width, 8);
+            let mut keys = normal(13 * kv_width, 8);
             keys.extend(&k[..seen * kv_width]);
-            let mut values = normal_f32(13 * kv_width, 9);
+            let mut values = normal(13 * kv_width, 9);
             values.extend(&v[..seen * kv_width]);
-            let mut queries = normal_f32(2 * width, 10);
+            let mut queries = normal(2 * width, 10);
             queries.extend(&q[i * width..seen * width]);
             let other = Segment { q_start: 0, n_queries: 2, k_start: 0, n_keys: 13 };
             let ours = Segment { q_start: 2, n_queries: count, k_start: 13, n_keys: seen };
-            let (got, got_lse) = run(&[other, ours], &queries, &keys, &values);
+            let (got, got_lse) = run(2, &[other, ours], &queries, &keys, &values);
             assert_eq!(got[2 * width..], y[i * width..seen * width], "queries {i}..{seen}");
             assert_eq!(got_lse[2 * 4..], lse[i * 4..seen * 4]);
         }
+    }
+
+    #[test]
+    fn a_query_gives_the_same_bits_whatever_runs_with_it() {
+        check_bits(normal_f32);
+        check_bits(normal_bf16);
     }
 }

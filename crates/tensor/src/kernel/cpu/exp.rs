@@ -1,8 +1,9 @@
 //! The exponential that kernels use: the same bits on every machine, and plain enough to be vectorised.
 
-/// `eˣ`, within 1.2e-7 relative of the true value for |x| ≤ 87; 0 below −87.3, infinite from about 89 on, NaN of NaN.
+/// `eˣ`, within 8e-8 relative of the true value for |x| ≤ 87; 0 below −87.3, infinite from about 89 on, NaN of NaN.
 ///
-/// `x = n·ln 2 + r` with |r| ≤ ln 2 / 2, then Cephes' polynomial of degree 7 in r, times 2ⁿ by its bits.
+/// `x = n·ln 2 + r` with |r| ≤ ln 2 / 2, then a polynomial of degree 6 in r, times 2ⁿ by its bits. The polynomial is
+/// `1 + r + …` with the other coefficients from Remez' algorithm: its relative error is at most 3.1e-9.
 #[inline(always)]
 pub(crate) fn exp(x: f32) -> f32 {
     const LN2_HIGH: f32 = 0.693_359_4;
@@ -13,13 +14,13 @@ pub(crate) fn exp(x: f32) -> f32 {
     let n = shifted - ROUND;
     // From the unclamped x, so that NaN and infinity pass through.
     let r = n.mul_add(-LN2_LOW, n.mul_add(-LN2_HIGH, x));
-    let mut y = 1.987_569_1e-4f32;
-    y = y.mul_add(r, 1.398_2e-3);
-    y = y.mul_add(r, 8.333_452e-3);
-    y = y.mul_add(r, 4.166_579_6e-2);
-    y = y.mul_add(r, 1.666_666_5e-1);
-    y = y.mul_add(r, 0.5);
-    y = y.mul_add(r * r, r) + 1.0;
+    let mut y = 1.381_454e-3f32;
+    y = y.mul_add(r, 8.368_745e-3);
+    y = y.mul_add(r, 4.166_839e-2);
+    y = y.mul_add(r, 1.666_652_1e-1);
+    y = y.mul_add(r, 4.999_999_4e-1);
+    y = y.mul_add(r, 1.0);
+    y = y.mul_add(r, 1.0);
     let power = f32::from_bits(shifted.to_bits().wrapping_sub(ROUND.to_bits()).wrapping_add(127) << 23);
     if x < -87.3 { 0.0 } else { y * power }
 }
@@ -36,7 +37,7 @@ mod tests {
             let want = f64::from(x).exp();
             worst = worst.max((f64::from(exp(x)) / want - 1.0).abs());
         }
-        assert!(worst < 1.2e-7, "worst {worst:e}"); // seen: 1.0e-7; a wrong digit of a coefficient errs by 1e-6
+        assert!(worst < 8e-8, "worst {worst:e}"); // seen: 7.3e-8; a wrong digit of a coefficient errs by 1e-6
     }
 
     #[test]

@@ -1,7 +1,7 @@
-//! The fast kernels: f32, threaded, one file per op, named as in [`super::reference`].
+//! The fast kernels: f32 and bf16, threaded, one file per op, named as in [`super::reference`].
 //!
-//! **Order of sums.** An element of a matrix product is one chain of fused multiply-adds over ascending k; a sum
-//! along a row has sixteen such chains by index modulo 16, combined in a fixed tree. So the bits of a result
+//! **Order of sums.** An element of a matrix product is one chain of fused multiply-adds over ascending k (in bf16, of
+//! each pair of neighbours the odd one first); a sum along a row has sixteen such chains by index modulo 16, combined in a fixed tree. So the bits of a result
 //! depend on its own reduction length alone: not on threads, tiles, instruction set, or on what else is in the
 //! batch.
 
@@ -12,6 +12,7 @@ mod cross_entropy;
 mod embedding;
 mod exp;
 mod gemm;
+mod head_norm;
 mod linear;
 mod muon;
 mod peak;
@@ -19,13 +20,14 @@ mod pool;
 mod reduce;
 mod rmsnorm;
 mod rope;
+mod round;
 mod swiglu;
 
-use super::{AdamW, AttentionShape, Kernels, Muon, Packed, Segment, Weight};
-use crate::{Slice, SliceMut};
+use super::{AdamW, AttentionShape, Kernels, Muon, Packed, Rows, Segment, Weight, WeightGrad};
+use crate::{DType, Slice, SliceMut};
 use pool::Pool;
 
-/// Threaded f32 kernels.
+/// Threaded kernels on f32 and bf16.
 #[derive(Debug)]
 pub struct Cpu {
     pool: Pool,
@@ -34,7 +36,6 @@ pub struct Cpu {
 impl Cpu {
     /// Kernels that use `n_threads` threads; 0 means one for each core. Their results do not depend on it.
     pub fn new(n_threads: usize) -> Self {
-        crate::memory::keep_freed();
         Self { pool: Pool::new(n_threads) }
     }
 
@@ -44,100 +45,157 @@ impl Cpu {
     }
 }
 
+/// Evaluates `$call` with every slice bound as what it is: all the activations named are bf16, or all are f32.
+macro_rules! activations {
+    ($($read:ident),*; $($write:ident),* => $call:expr) => {
+        match ($($read,)* $($write,)*) {
+            ($(Slice::F32($read),)* $(SliceMut::F32($write),)*) => $call,
+            ($(Slice::Bf16($read),)* $(SliceMut::Bf16($write),)*) => $call,
+            _ => panic!("one kernel call mixes dtypes of activations"),
+        }
+    };
+}
+
 impl Kernels for Cpu {
-    fn pack(&self, w: Slice, n: usize, k: usize) -> Option<Packed> {
-        Some(linear::pack(&self.pool, w.f32(), n, k))
+    fn pack(&self, w: Slice, n: usize, k: usize, format: DType) -> Option<Packed> {
+        Some(linear::pack(&self.pool, w, n, k, format))
     }
 
     fn embedding_forward(&self, ids: &[u32], table: Slice, y: SliceMut) {
-        embedding::forward(ids, table.f32(), y.f32());
+        embedding::forward(&self.pool, ids, table.f32(), y.f32());
     }
 
     fn embedding_backward(&self, ids: &[u32], dy: Slice, dtable: SliceMut) {
         embedding::backward(&self.pool, ids, dy.f32(), dtable.f32());
     }
 
-    fn linear_forward(&self, x: Slice, w: Weight, y: SliceMut, r: usize, n: usize, k: usize) {
-        linear::forward(&self.pool, x.f32(), w, y.f32(), r, n, k);
+    fn linear_forward(
+        &self,
+        x: Slice,
+        weights: &[Weight],
+        residual: Option<Slice>,
+        y: SliceMut,
+        r: usize,
+        k: usize,
+    ) {
+        linear::forward(&self.pool, x, weights, residual, y, r, k);
     }
 
-    fn linear_backward_input(&self, dy: Slice, w: Slice, dx: SliceMut, r: usize, n: usize, k: usize) {
-        linear::backward_input(&self.pool, dy.f32(), w.f32(), dx.f32(), r, n, k);
+    fn linear_backward_input(&self, dy: Slice, weights: &[Weight], dx: SliceMut, r: usize, k: usize) {
+        linear::backward_input(&self.pool, dy, weights, dx, r, k);
     }
 
-    fn linear_backward_weight(&self, dy: Slice, x: Slice, dw: SliceMut, r: usize, n: usize, k: usize) {
-        linear::backward_weight(&self.pool, dy.f32(), x.f32(), dw.f32(), r, n, k);
+    fn linear_backward_weight(&self, dy: Slice, x: Slice, dws: &mut [WeightGrad], r: usize, k: usize) {
+        linear::backward_weight(&self.pool, dy, x, dws, r, k);
     }
 
     fn rmsnorm_forward(&self, x: Slice, gain: Slice, eps: f64, y: SliceMut, rstd: SliceMut) {
-        rmsnorm::forward(&self.pool, x.f32(), gain.f32(), eps as f32, y.f32(), rstd.f32());
+        let (pool, gain, eps, rstd) = (&self.pool, gain.f32(), eps as f32, rstd.f32());
+        match (x, y) {
+            (Slice::F32(x), SliceMut::F32(y)) => rmsnorm::forward(pool, x, gain, eps, y, rstd),
+            (Slice::F32(x), SliceMut::Bf16(y)) => rmsnorm::forward(pool, x, gain, eps, y, rstd),
+            (Slice::Bf16(x), y) => rmsnorm::forward(pool, x, gain, eps, y.bf16(), rstd),
+            (x, y) => panic!("rmsnorm of {:?} to {:?}", x.dtype(), y.dtype()),
+        }
     }
 
     fn rmsnorm_backward(&self, x: Slice, gain: Slice, rstd: Slice, dy: Slice, dx: SliceMut, dgain: SliceMut) {
-        rmsnorm::backward(&self.pool, x.f32(), gain.f32(), rstd.f32(), dy.f32(), dx.f32(), dgain.f32());
+        let (pool, gain, rstd, dgain) = (&self.pool, gain.f32(), rstd.f32(), dgain.f32());
+        match (x, dy) {
+            (Slice::F32(x), Slice::F32(dy)) => rmsnorm::backward(pool, x, gain, rstd, dy, dx.f32(), dgain),
+            (Slice::F32(x), Slice::Bf16(dy)) => rmsnorm::backward(pool, x, gain, rstd, dy, dx.f32(), dgain),
+            (Slice::Bf16(x), dy) => rmsnorm::backward(pool, x, gain, rstd, dy.bf16(), dx.bf16(), dgain),
+            (x, dy) => panic!("rmsnorm of {:?} from {:?}", x.dtype(), dy.dtype()),
+        }
     }
 
-    fn rope_forward(&self, x: Slice, positions: &[u32], cos: Slice, sin: Slice, y: SliceMut, d_head: usize) {
-        rope::forward(&self.pool, x.f32(), positions, cos.f32(), sin.f32(), y.f32(), d_head);
-    }
-
-    fn rope_backward(
+    fn head_norm_forward(
         &self,
-        dy: Slice,
-        positions: &[u32],
-        cos: Slice,
-        sin: Slice,
-        dx: SliceMut,
-        d_head: usize,
+        x: Slice,
+        q_gain: Slice,
+        k_gain: Slice,
+        eps: f64,
+        shape: AttentionShape,
+        y: SliceMut,
+        rstd: SliceMut,
     ) {
-        rope::backward(&self.pool, dy.f32(), positions, cos.f32(), sin.f32(), dx.f32(), d_head);
+        let gains = (q_gain.f32(), k_gain.f32());
+        activations!(x; y =>
+            head_norm::forward(&self.pool, x, gains.0, gains.1, eps as f32, shape, y, rstd.f32()));
+    }
+
+    fn head_norm_backward(
+        &self,
+        x: Slice,
+        q_gain: Slice,
+        k_gain: Slice,
+        rstd: Slice,
+        shape: AttentionShape,
+        d: SliceMut,
+        dq_gain: SliceMut,
+        dk_gain: SliceMut,
+    ) {
+        let (gains, dgains) = ((q_gain.f32(), k_gain.f32()), (dq_gain.f32(), dk_gain.f32()));
+        activations!(x; d => head_norm::backward(
+            &self.pool, x, gains.0, gains.1, rstd.f32(), shape, d, dgains.0, dgains.1));
+    }
+
+    fn rope_forward(&self, x: SliceMut, positions: &[u32], cos: Slice, sin: Slice, shape: AttentionShape) {
+        activations!(; x => rope::forward(&self.pool, x, positions, cos.f32(), sin.f32(), shape));
+    }
+
+    fn rope_backward(&self, d: SliceMut, positions: &[u32], cos: Slice, sin: Slice, shape: AttentionShape) {
+        activations!(; d => rope::backward(&self.pool, d, positions, cos.f32(), sin.f32(), shape));
     }
 
     fn attention_forward(
         &self,
-        q: Slice,
-        k: Slice,
-        v: Slice,
+        q: Rows,
+        k: Rows,
+        v: Rows,
         segments: &[Segment],
         shape: AttentionShape,
         y: SliceMut,
         lse: SliceMut,
     ) {
-        attention::forward(&self.pool, q.f32(), k.f32(), v.f32(), segments, shape, y.f32(), lse.f32());
+        let [q_stride, k_stride, v_stride] = [q.stride, k.stride, v.stride];
+        let (q, k, v) = (q.values, k.values, v.values);
+        activations!(q, k, v; y => {
+            let inputs = attention::Inputs {
+                q: attention::TypedRows { values: q, stride: q_stride },
+                k: attention::TypedRows { values: k, stride: k_stride },
+                v: attention::TypedRows { values: v, stride: v_stride },
+            };
+            attention::forward(&self.pool, inputs, segments, shape, y, lse.f32());
+        });
     }
 
     fn attention_backward(
         &self,
-        q: Slice,
-        k: Slice,
-        v: Slice,
+        qkv: Slice,
         y: Slice,
         lse: Slice,
         dy: Slice,
         segments: &[Segment],
         shape: AttentionShape,
-        dq: SliceMut,
-        dk: SliceMut,
-        dv: SliceMut,
+        dqkv: SliceMut,
     ) {
-        let inputs = attention::Saved { q: q.f32(), k: k.f32(), v: v.f32(), y: y.f32(), lse: lse.f32() };
-        attention::backward(&self.pool, inputs, dy.f32(), segments, shape, dq.f32(), dk.f32(), dv.f32());
+        let lse = lse.f32();
+        activations!(qkv, y, dy; dqkv => {
+            attention::backward(&self.pool, attention::Saved { qkv, y, lse }, dy, segments, shape, dqkv);
+        });
     }
 
-    fn swiglu_forward(&self, gate: Slice, up: Slice, y: SliceMut) {
-        swiglu::forward(&self.pool, gate.f32(), up.f32(), y.f32());
+    fn swiglu_forward(&self, gate_up: Slice, y: SliceMut, f: usize) {
+        activations!(gate_up; y => swiglu::forward(&self.pool, gate_up, y, f));
     }
 
-    fn swiglu_backward(&self, gate: Slice, up: Slice, dy: Slice, dgate: SliceMut, dup: SliceMut) {
-        swiglu::backward(&self.pool, gate.f32(), up.f32(), dy.f32(), dgate.f32(), dup.f32());
-    }
-
-    fn add_forward(&self, a: Slice, b: Slice, y: SliceMut) {
-        add::forward(&self.pool, a.f32(), b.f32(), y.f32());
+    fn swiglu_backward(&self, gate_up: Slice, dy: Slice, d_gate_up: SliceMut, y: SliceMut, f: usize) {
+        activations!(gate_up, dy; d_gate_up, y => swiglu::backward(&self.pool, gate_up, dy, d_gate_up, y, f));
     }
 
     fn add_scaled(&self, dy: Slice, scale: f64, dx: SliceMut) {
-        add::scaled(&self.pool, dy.f32(), scale as f32, dx.f32());
+        activations!(dy; dx => add::scaled(&self.pool, dy, scale as f32, dx));
     }
 
     fn cross_entropy(
@@ -147,15 +205,14 @@ impl Kernels for Cpu {
         targets: &[u32],
         losses: SliceMut,
         grads: Option<(f64, SliceMut, SliceMut)>,
-        v: usize,
         c: usize,
     ) {
-        let grads = grads.map(|(scale, dx, dw)| (scale as f32, dx.f32(), dw.f32()));
-        cross_entropy::forward(&self.pool, x.f32(), w, targets, losses.f32(), grads, v, c);
+        let grads = grads.map(|(scale, dx, dw)| (scale as f32, dx, dw.f32()));
+        cross_entropy::forward(&self.pool, x, w, targets, losses.f32(), grads, c);
     }
 
     fn sum_of_squares(&self, x: Slice) -> f64 {
-        reduce::sum_of_squares(&self.pool, x.f32())
+        activations!(x; => reduce::sum_of_squares(&self.pool, x))
     }
 
     fn adamw_step(

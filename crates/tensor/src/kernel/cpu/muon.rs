@@ -1,11 +1,11 @@
 //! One step of Muon; see the file of the same name in `reference/`.
 
 use super::{
-    gemm::{self, Strided, Target},
+    gemm::{self, Format, Operand, Panels, Product, Target},
     pool::{CHUNK, Pool, Shared},
     reduce,
 };
-use crate::{isa::for_each_isa, kernel::Muon};
+use crate::{Slice, arena::Buffer, isa::for_each_isa, kernel::Muon};
 
 #[track_caller]
 #[allow(clippy::too_many_arguments, reason = "sizes and buffers are arguments")]
@@ -29,19 +29,19 @@ pub(crate) fn step(
     }
     // The iteration works on the wide orientation; `update` is transposed on the way in and out of it.
     let (m, n, is_tall) = (rows.min(cols), rows.max(cols), rows > cols);
-    let scratch_len = 2 * len + 2 * m * m + gemm::packed_len(n, m).max(gemm::packed_len(m, n));
+    let scratch_len = 2 * len + 2 * m * m;
     pool.with_scratch(scratch_len, |scratch| {
         let (update, rest) = scratch.split_at_mut(len);
         let (x, rest) = rest.split_at_mut(len);
         let (gram, rest) = rest.split_at_mut(m * m);
-        let (poly, packed) = rest.split_at_mut(m * m);
+        let (poly, _) = rest.split_at_mut(m * m);
         nesterov(pool, settings.momentum as f32, scale as f32, grad, momentum, update);
         if is_tall {
             transpose(update, rows, cols, x);
         } else {
             x.copy_from_slice(update);
         }
-        orthogonalise(pool, x, m, n, gram, poly, packed);
+        orthogonalise(pool, x, m, n, gram, poly);
         if is_tall {
             transpose(x, cols, rows, update);
         } else {
@@ -86,38 +86,33 @@ for_each_isa! {
     }
 }
 
-/// Newton–Schulz on `x [m, n]`, `m ≤ n`, in place. `packed` holds the larger of both packed right-hand sides.
-fn orthogonalise(
-    pool: &Pool,
-    x: &mut [f32],
-    m: usize,
-    n: usize,
-    gram: &mut [f32],
-    poly: &mut [f32],
-    packed: &mut [f32],
-) {
+/// Newton–Schulz on `x [m, n]`, `m ≤ n`, in place.
+fn orthogonalise(pool: &Pool, x: &mut [f32], m: usize, n: usize, gram: &mut [f32], poly: &mut [f32]) {
     let [a, b, c] = Muon::NEWTON_SCHULZ.map(|coefficient| coefficient as f32);
     let norm = reduce::sum_of_squares(pool, x).sqrt().max(Muon::EPS);
     let inverse = (1.0 / norm) as f32;
     x.iter_mut().for_each(|x| *x *= inverse);
+    let mut packed = Buffer::unspecified(Format::F32.packed_len(n, m).max(Format::F32.packed_len(m, n)));
+    let mut next = Buffer::<f32>::unspecified(x.len());
     for _ in 0..Muon::STEPS {
         // A = X·Xᵀ
-        let packed_xt = &mut packed[..gemm::packed_len(n, m)];
-        gemm::pack(pool, Strided::transposed(x, n), n, m, packed_xt);
-        let target = Target { values: &mut *gram, row_stride: m, accumulate: false };
-        gemm::gemm(pool, m, m, n, Strided::rows(x, n), packed_xt, target);
+        multiply(pool, [m, m, n], x, Operand::depth(Slice::F32(x), n), &mut packed, gram);
         // P = b·A + c·A·A, and a on the diagonal, so that X ← P·X
-        let packed_gram = &mut packed[..gemm::packed_len(m, m)];
-        gemm::pack(pool, Strided::rows(gram, m), m, m, packed_gram);
-        let target = Target { values: &mut *poly, row_stride: m, accumulate: false };
-        gemm::gemm(pool, m, m, m, Strided::rows(gram, m), packed_gram, target);
+        multiply(pool, [m, m, m], gram, Operand::outer(Slice::F32(gram), m), &mut packed, poly);
         scaled_sum(c, poly, b, gram);
         (0..m).for_each(|i| poly[i * m + i] += a);
-        let packed_x = &mut packed[..gemm::packed_len(m, n)];
-        gemm::pack(pool, Strided::rows(x, n), m, n, packed_x);
-        let target = Target { values: &mut *x, row_stride: n, accumulate: false };
-        gemm::gemm(pool, m, n, m, Strided::rows(poly, m), packed_x, target);
+        multiply(pool, [m, n, m], poly, Operand::outer(Slice::F32(x), n), &mut packed, &mut next);
+        x.copy_from_slice(&next);
     }
+}
+
+/// `c [m, n] = a [m, k]·b`.
+fn multiply(pool: &Pool, [m, n, k]: [usize; 3], a: &[f32], b: Operand, packed: &mut [u32], c: &mut [f32]) {
+    let packed = &mut packed[..Format::F32.packed_len(k, n)];
+    gemm::pack(pool, Format::F32, b, k, n, packed);
+    let panels = [Panels::new(Format::F32, packed, k, n)];
+    let product = Product { format: Format::F32, m, k };
+    gemm::gemm(pool, product, Operand::depth(Slice::F32(a), k), &panels, Target::f32(c, n));
 }
 
 /// `y [cols, rows] = xᵀ`, `x [rows, cols]`, in square blocks that fit the first-level cache.

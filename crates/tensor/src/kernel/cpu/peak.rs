@@ -2,8 +2,12 @@
 
 use std::time::Instant;
 
-use super::{Cpu, gemm, reduce::lane_sum};
-use crate::isa::for_each_isa;
+use super::{
+    Cpu,
+    gemm::{self, Format},
+    reduce::lane_sum,
+};
+use crate::{DType, Isa, isa::for_each_isa};
 
 for_each_isa! {
     fn sum(x: &[f32]) -> f32 {
@@ -12,15 +16,30 @@ for_each_isa! {
 }
 
 impl Cpu {
-    /// The most GFLOP/s that fused multiply-adds reach on all threads: tiles of a product whose operands never
-    /// leave the first-level cache, best of five short runs.
-    pub fn measured_peak_gflops(&self) -> f64 {
+    /// The most GFLOP/s that fused multiply-adds reach on all threads in products of `dtype`: tiles whose operands
+    /// never leave the first-level cache, best of five short runs.
+    ///
+    /// # Panics
+    /// If the dtype is not one that products are computed in.
+    pub fn measured_peak_gflops(&self, dtype: DType) -> f64 {
         const TILES: usize = 4000;
+        let format = Format::of(dtype);
         let n_threads = self.n_threads();
         let best = best_of_5(|| {
-            self.pool.for_each(n_threads, |_| gemm::multiply_in_cache(TILES));
+            self.pool.for_each(n_threads, |_| gemm::multiply_in_cache(format, TILES));
         });
-        (gemm::FLOPS_IN_CACHE * TILES * n_threads) as f64 / best / 1e9
+        (gemm::flops_in_cache(format) * TILES * n_threads) as f64 / best / 1e9
+    }
+
+    /// Whether products of bf16 are faster here than those of f32 by enough to be worth their rounding: by half.
+    ///
+    /// Measured in a few milliseconds: what a processor says it has does not tell what it gains.
+    pub fn gains_from_bf16(&self) -> bool {
+        const TILES: usize = 200;
+        let seconds = |format| {
+            best_of_5(|| gemm::multiply_in_cache(format, TILES)) / gemm::flops_in_cache(format) as f64
+        };
+        Isa::current() == Isa::Avx512Bf16 && 1.5 * seconds(Format::Bf16) < seconds(Format::F32)
     }
 
     /// GB/s at which all threads read memory that no cache holds: best of five passes over 256 MiB.

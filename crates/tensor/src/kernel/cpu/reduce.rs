@@ -1,10 +1,53 @@
 //! Sums over rows and whole arrays, in an order that depends on the length alone.
 
-use super::pool::{CHUNK, Pool};
-use crate::isa::for_each_isa;
+use std::mem::MaybeUninit;
+
+use super::{
+    pool::{CHUNK, Pool, Shared},
+    round::Element,
+};
+use crate::{arena::Buffer, isa::for_each_isa};
 
 /// Chains of a sum along a row: element `i` joins chain `i mod 16`.
-pub(crate) const LANES: usize = 16;
+const LANES: usize = 16;
+
+/// `Σ_i f(i)` over `0..n` in lanes, which a fixed tree adds up.
+///
+/// `f` is inlined and vectorised where the caller is compiled for that. It is called below n alone and the compiler
+/// knows: indexing slices of length n costs no checks.
+#[inline(always)]
+pub(crate) fn lane_sum(n: usize, f: impl Fn(usize) -> f32) -> f32 {
+    let mut terms = Terms([MaybeUninit::uninit(); BLOCK]);
+    let mut lanes = [0.0f32; LANES];
+    for start in (0..n).step_by(BLOCK) {
+        let len = BLOCK.min(n - start);
+        for (i, term) in terms.0[..len].iter_mut().enumerate() {
+            // SAFETY: `i < len` and `start + len ≤ n`.
+            unsafe { std::hint::assert_unchecked(start + i < n) };
+            term.write(f(start + i));
+        }
+        let padded = len.next_multiple_of(LANES);
+        for term in &mut terms.0[len..padded] {
+            term.write(0.0);
+        }
+        // SAFETY: the loops above wrote them.
+        let terms = unsafe { terms.0[..padded].assume_init_ref() };
+        for terms in terms.as_chunks::<LANES>().0 {
+            for (lane, term) in lanes.iter_mut().zip(terms) {
+                *lane += term;
+            }
+        }
+    }
+    tree_sum(lanes)
+}
+
+/// Terms that [`lane_sum`] computes at a time, in a loop of their own: that one is vectorised whatever `f` does, while
+/// adding straight to the lanes is so only by luck.
+const BLOCK: usize = 8 * LANES;
+
+/// At a cache line, so that no vector lies across two.
+#[repr(align(64))]
+struct Terms([MaybeUninit<f32>; BLOCK]);
 
 /// Adds the lanes up in a fixed tree.
 #[inline(always)]
@@ -19,63 +62,70 @@ pub(crate) fn tree_sum(mut lanes: [f32; LANES]) -> f32 {
     lanes[0]
 }
 
-/// `Σ_i f(i)` over `0..n` in lanes. `f` is inlined and vectorised where the caller is compiled for that.
-#[inline(always)]
-pub(crate) fn lane_sum(n: usize, f: impl Fn(usize) -> f32) -> f32 {
-    let mut lanes = [0.0f32; LANES];
-    let whole = n / LANES * LANES;
-    let mut start = 0;
-    while start < whole {
-        for (i, lane) in lanes.iter_mut().enumerate() {
-            *lane += f(start + i);
-        }
-        start += LANES;
-    }
-    for (i, lane) in lanes.iter_mut().enumerate().take(n - whole) {
-        *lane += f(whole + i);
-    }
-    tree_sum(lanes)
+/// See `reference/reduce.rs`. Chunks are of one size and added in their order.
+pub(crate) fn sum_of_squares<X: Element>(pool: &Pool, x: &[X]) -> f64 {
+    let mut sums = Buffer::<f64>::unspecified(x.len().div_ceil(CHUNK));
+    let shared = Shared::new(&mut sums);
+    pool.for_each_chunk(x.len(), CHUNK, |start, len| {
+        // SAFETY: each chunk has a sum of its own.
+        let sum = unsafe { shared.part(start / CHUNK, 1) };
+        sum[0] = sum_of_squares_of_chunk(&x[start..][..len]);
+    });
+    sums.iter().sum()
 }
 
 for_each_isa! {
-    /// `Σ x²` of one chunk, in 8 chains of f64.
-    fn sum_of_squares_of_chunk(x: &[f32]) -> f64 {
-        let mut lanes = [0.0f64; 8];
-        for x in x.chunks(8) {
-            for (lane, x) in lanes.iter_mut().zip(x) {
-                let x = f64::from(*x);
-                *lane = x.mul_add(x, *lane);
+    /// `Σ x²` of one chunk, in 32 chains of f64, in which a square of f32 is exact.
+    fn sum_of_squares_of_chunk<X: Element>(x: &[X]) -> f64 {
+        let square = |x: &X| f64::from(x.load()) * f64::from(x.load());
+        let mut lanes = [0.0f64; 32];
+        let (blocks, rest) = x.as_chunks::<32>();
+        for block in blocks {
+            for (lane, x) in lanes.iter_mut().zip(block) {
+                *lane += square(x);
             }
         }
-        lanes.iter().sum()
+        lanes.iter().sum::<f64>() + rest.iter().map(square).sum::<f64>()
     }
-}
-
-/// See `reference/reduce.rs`. Chunks are of one size and added in their order.
-pub(crate) fn sum_of_squares(pool: &Pool, x: &[f32]) -> f64 {
-    let partial: Vec<std::sync::OnceLock<f64>> =
-        (0..x.len().div_ceil(CHUNK)).map(|_| Default::default()).collect();
-    pool.for_each_chunk(x.len(), CHUNK, |start, len| {
-        let _ = partial[start / CHUNK].set(sum_of_squares_of_chunk(&x[start..][..len]));
-    });
-    partial.iter().filter_map(std::sync::OnceLock::get).sum()
 }
 
 #[cfg(test)]
 mod tests {
+    use super::{super::round::testing::normal, *};
     use crate::{
-        Cpu, Kernels, Reference, Slice,
+        Cpu, DType, Kernels, Reference,
         testing::{HOSTILE, normal_f32},
     };
 
     #[test]
     fn sum_of_squares_agrees_with_the_reference() {
-        for n in HOSTILE.into_iter().chain([16_383, 16_384, 50_001]) {
-            let x = normal_f32(n, 1);
-            let (got, want) =
-                (Cpu::new(2).sum_of_squares(Slice::F32(&x)), Reference.sum_of_squares(Slice::F32(&x)));
-            assert!((got - want).abs() <= 1e-12 * want, "{n}: {got} {want}"); // worst seen: 4e-14
-            assert_eq!(got, Cpu::new(1).sum_of_squares(Slice::F32(&x)));
+        for dtype in [DType::F32, DType::Bf16] {
+            for n in HOSTILE.into_iter().chain([16_383, 16_384, 50_001]) {
+                let x = normal(dtype, n, 1);
+                let (got, want) =
+                    (Cpu::new(2).sum_of_squares(x.slice()), Reference.sum_of_squares(x.slice()));
+                assert!((got - want).abs() <= 1e-12 * want, "{n} {dtype:?}: {got} {want}"); // worst seen: 6e-14
+                assert_eq!(got, Cpu::new(1).sum_of_squares(x.slice()));
+            }
         }
+    }
+
+    #[test]
+    fn lane_sum_adds_every_element_once() {
+        for n in HOSTILE.into_iter().chain([127, 128, 129, 255, 256, 257, 1000]) {
+            // Integers: every order gives the same sum.
+            let x: Vec<f32> = normal_f32(n, 1).iter().map(|x| (x * 100.0).round()).collect();
+            assert_eq!(lane_sum(n, |i| x[i]), x.iter().sum::<f32>(), "{n}");
+        }
+    }
+
+    #[test]
+    fn lane_sum_has_sixteen_chains() {
+        // 1 and −2²⁴ meet in one chain, sixteen apart, where the 1 after 2²⁴ is lost.
+        let mut x = [0.0f32; 49];
+        (x[0], x[16], x[32]) = (16_777_216.0, 1.0, -16_777_216.0);
+        assert_eq!(lane_sum(x.len(), |i| x[i]), 0.0);
+        x.swap(16, 17);
+        assert_eq!(lane_sum(x.len(), |i| x[i]), 1.0);
     }
 }

@@ -1,94 +1,87 @@
 //! Rotary position embedding; see the file of the same name in `reference/`.
 
-use super::pool::{Pool, Shared};
-use crate::isa::for_each_isa;
+use super::{
+    pool::{Pool, Shared},
+    round::Element,
+};
+use crate::{AttentionShape, isa::for_each_isa};
 
 /// Rows per task.
-const ROWS: usize = 32;
+const ROWS: usize = 16;
 
 #[track_caller]
-pub(crate) fn forward(
+pub(crate) fn forward<E: Element>(
     pool: &Pool,
-    x: &[f32],
+    x: &mut [E],
     positions: &[u32],
     cos: &[f32],
     sin: &[f32],
-    y: &mut [f32],
-    d_head: usize,
+    shape: AttentionShape,
 ) {
-    assert!(x.len() == y.len(), "rope: x {}, y {}", x.len(), y.len());
-    turn(pool, x, positions, cos, sin, y, d_head, overwrite_row);
+    turn(pool, x, positions, cos, sin, shape, false);
 }
 
 #[track_caller]
-pub(crate) fn backward(
+pub(crate) fn backward<E: Element>(
     pool: &Pool,
-    dy: &[f32],
+    d: &mut [E],
     positions: &[u32],
     cos: &[f32],
     sin: &[f32],
-    dx: &mut [f32],
-    d_head: usize,
+    shape: AttentionShape,
 ) {
-    assert!(dy.len() == dx.len(), "rope: dy {}, dx {}", dy.len(), dx.len());
-    turn(pool, dy, positions, cos, sin, dx, d_head, accumulate_row);
+    turn(pool, d, positions, cos, sin, shape, true);
 }
 
-/// Turns every head of one row: input, cosines, sines, output.
-type TurnRow = fn(&[f32], &[f32], &[f32], &mut [f32]);
-
-#[allow(clippy::too_many_arguments, reason = "sizes and buffers are arguments")]
 #[track_caller]
-fn turn(
+fn turn<E: Element>(
     pool: &Pool,
-    x: &[f32],
+    x: &mut [E],
     positions: &[u32],
     cos: &[f32],
     sin: &[f32],
-    y: &mut [f32],
-    d_head: usize,
-    row: TurnRow,
+    shape: AttentionShape,
+    is_inverse: bool,
 ) {
-    let Some(width) = x.len().checked_div(positions.len()) else { return };
-    let half = d_head / 2;
+    let (r, width) = (positions.len(), shape.qkv_width());
     assert!(
-        width.is_multiple_of(d_head) && d_head.is_multiple_of(2),
-        "rope: rows of {width}, d_head {d_head}"
+        x.len() == r * width && shape.d_head.is_multiple_of(2) && cos.len() == sin.len(),
+        "rope: x {}, want {r} rows of {shape:?}; cos {}, sin {}",
+        x.len(),
+        cos.len(),
+        sin.len()
     );
-    let y = Shared::new(y);
-    pool.for_each_chunk(positions.len(), ROWS, |first, n| {
-        for r in first..first + n {
-            let angle = positions[r] as usize * half;
-            // SAFETY: rows do not overlap.
-            let y = unsafe { y.part(r * width, width) };
-            row(&x[r * width..][..width], &cos[angle..][..half], &sin[angle..][..half], y);
-        }
+    let x = Shared::new(x);
+    pool.for_each_chunk(r, ROWS, |row, n| {
+        // SAFETY: chunks of rows do not overlap.
+        let x = unsafe { x.part(row * width, n * width) };
+        turn_rows(x, &positions[row..][..n], cos, sin, shape, is_inverse);
     });
 }
 
 for_each_isa! {
-    /// Every head of one row: `y₁ = x₁·cos − x₂·sin`, `y₂ = x₂·cos + x₁·sin`.
-    fn overwrite_row(x: &[f32], cos: &[f32], sin: &[f32], y: &mut [f32]) {
-        let half = cos.len();
-        for (x, y) in x.chunks_exact(2 * half).zip(y.chunks_exact_mut(2 * half)) {
-            let ((x1, x2), (y1, y2)) = (x.split_at(half), y.split_at_mut(half));
-            for i in 0..half {
-                y1[i] = x1[i] * cos[i] - x2[i] * sin[i];
-                y2[i] = x2[i] * cos[i] + x1[i] * sin[i];
-            }
-        }
-    }
-}
-
-for_each_isa! {
-    /// Adds the inverse turn of one row.
-    fn accumulate_row(dy: &[f32], cos: &[f32], sin: &[f32], dx: &mut [f32]) {
-        let half = cos.len();
-        for (dy, dx) in dy.chunks_exact(2 * half).zip(dx.chunks_exact_mut(2 * half)) {
-            let ((dy1, dy2), (dx1, dx2)) = (dy.split_at(half), dx.split_at_mut(half));
-            for i in 0..half {
-                dx1[i] += dy1[i] * cos[i] + dy2[i] * sin[i];
-                dx2[i] += dy2[i] * cos[i] - dy1[i] * sin[i];
+    /// `x₁·cos − x₂·sin`, `x₂·cos + x₁·sin`. The inverse turn is the same with the halves exchanged.
+    fn turn_rows<E: Element>(
+        x: &mut [E],
+        positions: &[u32],
+        cos: &[f32],
+        sin: &[f32],
+        shape: AttentionShape,
+        is_inverse: bool,
+    ) {
+        let half = shape.d_head / 2;
+        for (x, position) in x.chunks_exact_mut(shape.qkv_width()).zip(positions) {
+            let at = *position as usize * half;
+            let (cos, sin) = (&cos[at..][..half], &sin[at..][..half]);
+            for head in x.chunks_exact_mut(2 * half).take(shape.n_heads + shape.n_kv_heads) {
+                let (lower, upper) = head.split_at_mut(half);
+                let (x1, x2) = if is_inverse { (upper, lower) } else { (lower, upper) };
+                let (x1, x2) = (&mut x1[..half], &mut x2[..half]);
+                for i in 0..half {
+                    let (before1, before2) = (x1[i].load(), x2[i].load());
+                    x1[i] = E::store(before1 * cos[i] - before2 * sin[i]);
+                    x2[i] = E::store(before2 * cos[i] + before1 * sin[i]);
+                }
             }
         }
     }
@@ -96,37 +89,50 @@ for_each_isa! {
 
 #[cfg(test)]
 mod tests {
+    use super::super::round::testing::{Buffer, check_rounded, normal};
     use crate::{
-        Cpu, Kernels, Reference, Rng, Slice,
-        testing::{Guarded, check_close, normal_f32},
+        AttentionShape, Cpu,
+        DType::{self, Bf16, F32},
+        Kernels, Reference, Rng, Tensor,
     };
 
     /// Worst seen: 0.2 of this bound. The wrong sign of one term errs by about 1.
     const BOUND: f32 = 1e-6;
 
+    /// Both turns of `r` rows in `dtype`, stored in `out`.
+    fn run(
+        kernels: &dyn Kernels,
+        r: usize,
+        shape: AttentionShape,
+        dtype: DType,
+        out: DType,
+    ) -> [Vec<f32>; 2] {
+        const POSITIONS: usize = 40;
+        let mut rng = Rng::new(0, 0);
+        let positions: Vec<u32> = (0..r).map(|_| rng.below(POSITIONS as u64) as u32).collect();
+        let angles = normal(F32, POSITIONS * shape.d_head / 2, 3);
+        let [cos, sin] = [f32::cos, f32::sin]
+            .map(|f| Tensor::from_f32(angles.shape(), angles.f32().iter().map(|a| f(*a)).collect()));
+        let [mut x, mut d] =
+            [1, 2].map(|stream| Buffer::new(out, &normal(dtype, r * shape.qkv_width(), stream)));
+        kernels.rope_forward(x.slice_mut(), &positions, cos.slice(), sin.slice(), shape);
+        kernels.rope_backward(d.slice_mut(), &positions, cos.slice(), sin.slice(), shape);
+        [x, d].map(|buffer| buffer.checked())
+    }
+
     #[test]
     fn rope_agrees_with_the_reference() {
-        for (r, heads, half, n_positions) in
-            [(0, 1, 1, 1), (1, 1, 1, 2), (7, 3, 5, 9), (67, 2, 16, 40), (33, 1, 33, 5)]
-        {
-            let mut rng = Rng::new(0, 0);
-            let positions: Vec<u32> = (0..r).map(|_| rng.below(n_positions) as u32).collect();
-            let width = heads * half * 2;
-            let (x, dy) = (normal_f32(r * width, 1), normal_f32(r * width, 2));
-            let angles = normal_f32(n_positions as usize * half, 3);
-            let cos: Vec<f32> = angles.iter().map(|a| a.cos()).collect();
-            let sin: Vec<f32> = angles.iter().map(|a| a.sin()).collect();
-            let run = |kernels: &dyn Kernels| {
-                let mut y = Guarded::new(&vec![0.0; r * width]);
-                let mut dx = Guarded::new(&normal_f32(r * width, 4));
-                let (cos, sin) = (Slice::F32(&cos), Slice::F32(&sin));
-                kernels.rope_forward(Slice::F32(&x), &positions, cos, sin, y.slice_mut(), 2 * half);
-                kernels.rope_backward(Slice::F32(&dy), &positions, cos, sin, dx.slice_mut(), 2 * half);
-                [y, dx].map(|buffer| buffer.checked().to_vec())
-            };
-            let ([y, dx], [y_ref, dx_ref]) = (run(&Cpu::new(2)), run(&Reference));
-            check_close("y", &y, &y_ref, BOUND);
-            check_close("dx", &dx, &dx_ref, BOUND);
+        for dtype in [F32, Bf16] {
+            for (r, n_heads, n_kv_heads, half) in
+                [(0, 1, 1, 1), (1, 1, 1, 1), (7, 3, 1, 5), (67, 2, 2, 16), (33, 4, 2, 33), (3, 2, 1, 64)]
+            {
+                let shape = AttentionShape { n_heads, n_kv_heads, d_head: 2 * half };
+                let got = run(&Cpu::new(2), r, shape, dtype, dtype);
+                let want = run(&Reference, r, shape, dtype, F32);
+                for (name, (got, want)) in ["x", "d"].iter().zip(got.iter().zip(&want)) {
+                    check_rounded(&format!("{name}, {r} rows of {shape:?}"), dtype, got, want, BOUND);
+                }
+            }
         }
     }
 }

@@ -1,6 +1,5 @@
 //! One step of AdamW.
 
-use super::Real;
 use crate::kernel::AdamW;
 
 /// With `g = scale·grad`: `m = β₁m + (1−β₁)g`, `v = β₂v + (1−β₂)g²`,
@@ -12,13 +11,13 @@ use crate::kernel::AdamW;
 /// # Panics
 /// If a length differs.
 #[track_caller]
-pub(crate) fn step<E: Real>(
+pub(crate) fn step(
     settings: &AdamW,
     scale: f64,
-    grad: &[E],
-    param: &mut [E],
-    m: &mut [E],
-    v: &mut [E],
+    grad: &[f64],
+    param: &mut [f64],
+    m: &mut [f64],
+    v: &mut [f64],
 ) {
     let AdamW { lr, beta1, beta2, eps, weight_decay, step } = *settings;
     let n = param.len();
@@ -26,12 +25,10 @@ pub(crate) fn step<E: Real>(
     let correction1 = 1.0 - beta1.powi(step as i32);
     let correction2 = 1.0 - beta2.powi(step as i32);
     for i in 0..n {
-        let g = scale * grad[i].to_f64();
-        let first = beta1 * m[i].to_f64() + (1.0 - beta1) * g;
-        let second = beta2 * v[i].to_f64() + (1.0 - beta2) * g * g;
-        let update = first / correction1 / ((second / correction2).sqrt() + eps);
-        m[i] = E::from_f64(first);
-        v[i] = E::from_f64(second);
-        param[i] = E::from_f64(param[i].to_f64() * (1.0 - lr * weight_decay) - lr * update);
+        let g = scale * grad[i];
+        m[i] = beta1 * m[i] + (1.0 - beta1) * g;
+        v[i] = beta2 * v[i] + (1.0 - beta2) * g * g;
+        let update = m[i] / correction1 / ((v[i] / correction2).sqrt() + eps);
+        param[i] = param[i] * (1.0 - lr * weight_decay) - lr * update;
     }
 }

@@ -1,84 +1,115 @@
 //! Causal attention with grouped queries, inside document boundaries.
 
-use super::{Real, accumulate};
-use crate::kernel::{AttentionShape, Segment};
+use crate::kernel::{AttentionShape, Rows, Segment};
+
+/// Rows inside wider ones, in f64.
+pub(crate) struct WideRows {
+    values: Vec<f64>,
+    stride: usize,
+}
+
+impl From<Rows<'_>> for WideRows {
+    fn from(rows: Rows) -> Self {
+        Self { values: rows.values.to_f64(), stride: rows.stride }
+    }
+}
+
+impl WideRows {
+    /// Head `h` of row `row`: `[D]`.
+    #[track_caller]
+    fn head(&self, row: usize, h: usize, d_head: usize) -> &[f64] {
+        &self.values[row * self.stride..][h * d_head..][..d_head]
+    }
+}
 
 /// `y = softmax(q·kᵀ/√D)·v` over the keys that each query sees, and `lse = ln Σ exp(q·kᵀ/√D)`.
 ///
-/// `q`, `y` `[R, H·D]`, `k`, `v` `[S, K·D]`, `lse [R, H]`; overwrites the rows of `y` and `lse` that belong to a
-/// segment and leaves the others. Head `h` reads key/value head `h / (H/K)`.
-/// Paper: <https://arxiv.org/abs/1706.03762>.
+/// `q` has rows of H·D, `k` and `v` have rows of K·D; `y` is `[R, H·D]`, `lse` is `[R, H]`. Overwrites both; rows
+/// of no segment become 0. Head `h` reads key/value head `h / (H/K)`. Costs `2·H·D` FLOPs twice for every visible
+/// pair. Papers: <https://arxiv.org/abs/1706.03762>, <https://arxiv.org/abs/2305.13245>.
 ///
 /// # Panics
-/// If a segment reaches past the rows.
-pub(crate) fn forward<E: Real>(
-    q: &[E],
-    k: &[E],
-    v: &[E],
+/// If a length disagrees or a segment reaches past the rows.
+#[track_caller]
+pub(crate) fn forward(
+    q: &WideRows,
+    k: &WideRows,
+    v: &WideRows,
     segments: &[Segment],
     shape: AttentionShape,
-    y: &mut [E],
-    lse: &mut [E],
+    y: &mut [f64],
+    lse: &mut [f64],
 ) {
     let AttentionShape { n_heads, n_kv_heads, d_head } = shape;
+    assert!(y.len() == lse.len() * d_head, "attention: y {}, lse {}, d_head {d_head}", y.len(), lse.len());
+    y.fill(0.0);
+    lse.fill(0.0);
     for_each_query(segments, shape, |segment, i, h| {
-        let row = segment.q_start + i;
-        let at_q = (row * n_heads + h) * d_head;
-        let at_kv = |j: usize| ((segment.k_start + j) * n_kv_heads + h / (n_heads / n_kv_heads)) * d_head;
+        let (row, kv_head) = (segment.q_start + i, h / (n_heads / n_kv_heads));
+        let key = |j: usize| k.head(segment.k_start + j, kv_head, d_head);
+        let value = |j: usize| v.head(segment.k_start + j, kv_head, d_head);
         let n = segment.n_visible(i);
-        let scores: Vec<f64> =
-            (0..n).map(|j| dot(&q[at_q..], &k[at_kv(j)..], d_head) * scale(d_head)).collect();
+        let query = q.head(row, h, d_head);
+        let scores: Vec<f64> = (0..n).map(|j| dot(query, key(j)) * scale(d_head)).collect();
         let max = scores.iter().fold(f64::NEG_INFINITY, |a, &b| a.max(b));
         let sum: f64 = scores.iter().map(|s| (s - max).exp()).sum();
-        lse[row * n_heads + h] = E::from_f64(max + sum.ln());
-        for d in 0..d_head {
-            let mixed: f64 = (0..n).map(|j| (scores[j] - max).exp() / sum * v[at_kv(j) + d].to_f64()).sum();
-            y[at_q + d] = E::from_f64(mixed);
+        lse[row * n_heads + h] = max + sum.ln();
+        let y = &mut y[(row * n_heads + h) * d_head..][..d_head];
+        for (d, y) in y.iter_mut().enumerate() {
+            *y = (0..n).map(|j| (scores[j] - max).exp() / sum * value(j)[d]).sum();
         }
     });
 }
 
-/// With `p = exp(q·kᵀ/√D − lse)` and `δ = Σ dy·y`: `dv += pᵀ·dy`, `ds = p·(dy·vᵀ − δ)/√D`, `dq += ds·k`,
-/// `dk += dsᵀ·q`. Shapes as in [`forward`]; accumulates into `dq`, `dk` and `dv`.
+/// With `p = exp(q·kᵀ/√D − lse)` and `δ = Σ dy·y`: `dv = pᵀ·dy`, `ds = p·(dy·vᵀ − δ)/√D`, `dq = ds·k`,
+/// `dk = dsᵀ·q`.
+///
+/// `qkv`, `dqkv` `[R, (H+2K)·D]`, `y`, `dy` `[R, H·D]`, `lse [R, H]`. Overwrites `dqkv`; rows of no segment become
+/// 0. Costs 2.5 times the forward. Paper: <https://arxiv.org/abs/2205.14135>, algorithm 4.
 ///
 /// # Panics
-/// If a segment reaches past the rows.
-#[allow(clippy::too_many_arguments, reason = "sizes and buffers are arguments")]
-pub(crate) fn backward<E: Real>(
-    q: &[E],
-    k: &[E],
-    v: &[E],
-    y: &[E],
-    lse: &[E],
-    dy: &[E],
+/// If a length disagrees, a segment reaches past the rows, or its keys are other rows than its queries.
+#[track_caller]
+pub(crate) fn backward(
+    qkv: &[f64],
+    y: &[f64],
+    lse: &[f64],
+    dy: &[f64],
     segments: &[Segment],
     shape: AttentionShape,
-    dq: &mut [E],
-    dk: &mut [E],
-    dv: &mut [E],
+    dqkv: &mut [f64],
 ) {
     let AttentionShape { n_heads, n_kv_heads, d_head } = shape;
-    let mut sums = [vec![0.0; dq.len()], vec![0.0; dk.len()], vec![0.0; dv.len()]];
-    let [dq_sum, dk_sum, dv_sum] = &mut sums;
+    let r = lse.len() / n_heads;
+    assert!(
+        qkv.len() == r * shape.qkv_width() && dqkv.len() == qkv.len() && y.len() == r * shape.q_width(),
+        "attention: qkv {}, dqkv {}, y {}, want {r} rows of {shape:?}",
+        qkv.len(),
+        dqkv.len(),
+        y.len()
+    );
+    assert!(dy.len() == y.len(), "attention: y {}, dy {}", y.len(), dy.len());
+    dqkv.fill(0.0);
     for_each_query(segments, shape, |segment, i, h| {
-        let row = segment.q_start + i;
-        let at_q = (row * n_heads + h) * d_head;
-        let delta = dot(&dy[at_q..], &y[at_q..], d_head);
+        assert!(*segment == Segment::whole(segment.q_start, segment.n_queries), "attention: {segment:?}");
+        let (row, kv_head) = (segment.q_start + i, h / (n_heads / n_kv_heads));
+        let at_q = row * shape.qkv_width() + h * d_head;
+        let at_y = (row * n_heads + h) * d_head;
+        let (query, dy) = (&qkv[at_q..][..d_head], &dy[at_y..][..d_head]);
+        let delta = dot(dy, &y[at_y..][..d_head]);
         for j in 0..segment.n_visible(i) {
-            let at_kv = ((segment.k_start + j) * n_kv_heads + h / (n_heads / n_kv_heads)) * d_head;
-            let score = dot(&q[at_q..], &k[at_kv..], d_head) * scale(d_head);
-            let p = (score - lse[row * n_heads + h].to_f64()).exp();
-            let ds = p * (dot(&dy[at_q..], &v[at_kv..], d_head) - delta) * scale(d_head);
+            let at_k = (segment.k_start + j) * shape.qkv_width() + shape.q_width() + kv_head * d_head;
+            let at_v = at_k + shape.kv_width();
+            let (key, value) = (&qkv[at_k..][..d_head], &qkv[at_v..][..d_head]);
+            let p = (dot(query, key) * scale(d_head) - lse[row * n_heads + h]).exp();
+            let ds = p * (dot(dy, value) - delta) * scale(d_head);
             for d in 0..d_head {
-                dv_sum[at_kv + d] += p * dy[at_q + d].to_f64();
-                dq_sum[at_q + d] += ds * k[at_kv + d].to_f64();
-                dk_sum[at_kv + d] += ds * q[at_q + d].to_f64();
+                dqkv[at_q + d] += ds * key[d];
+                dqkv[at_k + d] += ds * query[d];
+                dqkv[at_v + d] += p * dy[d];
             }
         }
     });
-    for (x, sums) in [dq, dk, dv].into_iter().zip(sums) {
-        x.iter_mut().zip(sums).for_each(|(x, sum)| accumulate(x, sum));
-    }
 }
 
 fn for_each_query(segments: &[Segment], shape: AttentionShape, mut f: impl FnMut(&Segment, usize, usize)) {
@@ -95,6 +126,6 @@ fn scale(d_head: usize) -> f64 {
     (d_head as f64).sqrt().recip()
 }
 
-fn dot<E: Real>(a: &[E], b: &[E], len: usize) -> f64 {
-    a[..len].iter().zip(&b[..len]).map(|(a, b)| a.to_f64() * b.to_f64()).sum()
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
 }

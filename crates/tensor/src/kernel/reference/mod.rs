@@ -1,13 +1,15 @@
-//! The specification: plain loops, one file per op, in f32 and f64.
+//! The specification: plain loops in f64, one file per op.
 //!
-//! Every sum is accumulated in f64 and rounded once, so that what differs from a faster kernel is that kernel's
-//! rounding. Nothing here is fast; everything here is meant to be read.
+//! Inputs of any dtype are widened, every sum is accumulated in f64, and every output is rounded once into its
+//! buffer: what differs from a faster kernel is that kernel's rounding. Nothing here is fast; everything here is
+//! meant to be read.
 
 mod adamw;
 mod add;
 mod attention;
 mod cross_entropy;
 mod embedding;
+mod head_norm;
 mod linear;
 mod muon;
 mod reduce;
@@ -15,158 +17,224 @@ mod rmsnorm;
 mod rope;
 mod swiglu;
 
-use super::{AdamW, AttentionShape, Kernels, Muon, Packed, Segment, Weight};
-use crate::{Slice, SliceMut};
+use std::ops::{Deref, DerefMut};
+
+use super::{AdamW, AttentionShape, Kernels, Muon, Packed, Rows, Segment, Weight, WeightGrad};
+use crate::{DType, Slice, SliceMut};
 
 /// The plain loops that say what every kernel means.
 #[derive(Clone, Copy, Debug)]
 pub struct Reference;
 
-/// An element that the specification computes with.
-pub(crate) trait Real: Copy {
-    fn to_f64(self) -> f64;
-    fn from_f64(x: f64) -> Self;
+/// An output in f64, rounded into its buffer when it is dropped.
+struct Rounded<'a> {
+    values: Vec<f64>,
+    buffer: SliceMut<'a>,
 }
 
-impl Real for f32 {
-    fn to_f64(self) -> f64 {
-        f64::from(self)
-    }
-
-    fn from_f64(x: f64) -> Self {
-        x as Self
-    }
+/// An output that starts from zeros.
+fn overwritten(buffer: SliceMut<'_>) -> Rounded<'_> {
+    Rounded { values: vec![0.0; buffer.len()], buffer }
 }
 
-impl Real for f64 {
-    fn to_f64(self) -> f64 {
-        self
-    }
+/// An output that starts from what its buffer holds.
+fn added_to(buffer: SliceMut<'_>) -> Rounded<'_> {
+    Rounded { values: buffer.as_slice().to_f64(), buffer }
+}
 
-    fn from_f64(x: f64) -> Self {
-        x
+impl Drop for Rounded<'_> {
+    fn drop(&mut self) {
+        std::mem::replace(&mut self.buffer, SliceMut::F64(&mut [])).set_f64(&self.values);
     }
 }
 
-/// `x += y`, rounded once.
-fn accumulate<E: Real>(x: &mut E, y: f64) {
-    *x = E::from_f64(x.to_f64() + y);
+impl Deref for Rounded<'_> {
+    type Target = [f64];
+
+    fn deref(&self) -> &[f64] {
+        &self.values
+    }
 }
 
-/// Adds to `x` what `f` adds to zeros in f64.
-fn accumulate_all<E: Real>(x: &mut [E], f: impl FnOnce(&mut [f64])) {
-    let mut sums = vec![0.0; x.len()];
-    f(&mut sums);
-    x.iter_mut().zip(sums).for_each(|(x, sum)| accumulate(x, sum));
+impl DerefMut for Rounded<'_> {
+    fn deref_mut(&mut self) -> &mut [f64] {
+        &mut self.values
+    }
 }
 
-/// Calls `$call` with every slice as f32 or every slice as f64; mixed dtypes are a bug.
-macro_rules! dispatch {
-    ($($read:ident),*; $($write:ident),* => $call:expr) => {
-        match ($($read,)* $($write,)*) {
-            ($(Slice::F32($read),)* $(SliceMut::F32($write),)*) => $call,
-            ($(Slice::F64($read),)* $(SliceMut::F64($write),)*) => $call,
-            _ => panic!("one kernel call mixes dtypes"),
-        }
-    };
+/// `[w₀; w₁; …]`: weights `[Nᵢ, K]` as one `[ΣN, K]` in f64, and ΣN.
+#[track_caller]
+fn stacked(weights: &[Weight], k: usize) -> (Vec<f64>, usize) {
+    for Weight { values, n, .. } in weights {
+        assert!(values.len() == n * k, "a weight of {} elements, want [{n}, {k}]", values.len());
+    }
+    let rows = weights.iter().flat_map(|weight| weight.values.to_f64()).collect();
+    (rows, weights.iter().map(|weight| weight.n).sum())
 }
 
-#[allow(unreachable_patterns, reason = "a kernel with one slice cannot mix dtypes")]
 impl Kernels for Reference {
-    fn pack(&self, _: Slice, _: usize, _: usize) -> Option<Packed> {
+    fn pack(&self, _: Slice, _: usize, _: usize, _: DType) -> Option<Packed> {
         None
     }
 
     fn embedding_forward(&self, ids: &[u32], table: Slice, y: SliceMut) {
-        dispatch!(table; y => embedding::forward(ids, table, y))
+        embedding::forward(ids, &table.to_f64(), &mut overwritten(y));
     }
 
     fn embedding_backward(&self, ids: &[u32], dy: Slice, dtable: SliceMut) {
-        dispatch!(dy; dtable => embedding::backward(ids, dy, dtable))
+        embedding::backward(ids, &dy.to_f64(), &mut added_to(dtable));
     }
 
-    fn linear_forward(&self, x: Slice, w: Weight, y: SliceMut, r: usize, n: usize, k: usize) {
-        let w = w.values;
-        dispatch!(x, w; y => linear::forward(x, w, y, r, n, k))
+    fn linear_forward(
+        &self,
+        x: Slice,
+        weights: &[Weight],
+        residual: Option<Slice>,
+        y: SliceMut,
+        r: usize,
+        k: usize,
+    ) {
+        let ((w, n), residual) = (stacked(weights, k), residual.map(Slice::to_f64));
+        linear::forward(&x.to_f64(), &w, residual.as_deref(), &mut overwritten(y), r, n, k);
     }
 
-    fn linear_backward_input(&self, dy: Slice, w: Slice, dx: SliceMut, r: usize, n: usize, k: usize) {
-        dispatch!(dy, w; dx => linear::backward_input(dy, w, dx, r, n, k))
+    fn linear_backward_input(&self, dy: Slice, weights: &[Weight], dx: SliceMut, r: usize, k: usize) {
+        let (w, n) = stacked(weights, k);
+        linear::backward_input(&dy.to_f64(), &w, &mut overwritten(dx), r, n, k);
     }
 
-    fn linear_backward_weight(&self, dy: Slice, x: Slice, dw: SliceMut, r: usize, n: usize, k: usize) {
-        dispatch!(dy, x; dw => linear::backward_weight(dy, x, dw, r, n, k))
+    fn linear_backward_weight(&self, dy: Slice, x: Slice, dws: &mut [WeightGrad], r: usize, k: usize) {
+        let (dy, x) = (dy.to_f64(), x.to_f64());
+        let n = dws.iter().map(|dw| dw.n).sum();
+        let mut column = 0;
+        for dw in dws {
+            let columns = column..column + dw.n;
+            column = columns.end;
+            let mut values = added_to(reborrowed(&mut dw.values));
+            linear::backward_weight(&dy, &x, &mut values, columns, r, n, k);
+        }
     }
 
     fn rmsnorm_forward(&self, x: Slice, gain: Slice, eps: f64, y: SliceMut, rstd: SliceMut) {
-        dispatch!(x, gain; y, rstd => rmsnorm::forward(x, gain, eps, y, rstd))
+        rmsnorm::forward(&x.to_f64(), &gain.to_f64(), eps, &mut overwritten(y), &mut overwritten(rstd));
     }
 
     fn rmsnorm_backward(&self, x: Slice, gain: Slice, rstd: Slice, dy: Slice, dx: SliceMut, dgain: SliceMut) {
-        dispatch!(x, gain, rstd, dy; dx, dgain => rmsnorm::backward(x, gain, rstd, dy, dx, dgain))
+        rmsnorm::backward(
+            &x.to_f64(),
+            &gain.to_f64(),
+            &rstd.to_f64(),
+            &dy.to_f64(),
+            &mut added_to(dx),
+            &mut added_to(dgain),
+        );
     }
 
-    fn rope_forward(&self, x: Slice, positions: &[u32], cos: Slice, sin: Slice, y: SliceMut, d_head: usize) {
-        dispatch!(x, cos, sin; y => rope::forward(x, positions, cos, sin, y, d_head))
-    }
-
-    fn rope_backward(
+    fn head_norm_forward(
         &self,
-        dy: Slice,
-        positions: &[u32],
-        cos: Slice,
-        sin: Slice,
-        dx: SliceMut,
-        d_head: usize,
+        x: Slice,
+        q_gain: Slice,
+        k_gain: Slice,
+        eps: f64,
+        shape: AttentionShape,
+        y: SliceMut,
+        rstd: SliceMut,
     ) {
-        dispatch!(dy, cos, sin; dx => rope::backward(dy, positions, cos, sin, dx, d_head))
+        head_norm::forward(
+            &x.to_f64(),
+            &q_gain.to_f64(),
+            &k_gain.to_f64(),
+            eps,
+            shape,
+            &mut overwritten(y),
+            &mut overwritten(rstd),
+        );
+    }
+
+    fn head_norm_backward(
+        &self,
+        x: Slice,
+        q_gain: Slice,
+        k_gain: Slice,
+        rstd: Slice,
+        shape: AttentionShape,
+        d: SliceMut,
+        dq_gain: SliceMut,
+        dk_gain: SliceMut,
+    ) {
+        head_norm::backward(
+            &x.to_f64(),
+            &q_gain.to_f64(),
+            &k_gain.to_f64(),
+            &rstd.to_f64(),
+            shape,
+            &mut added_to(d),
+            &mut added_to(dq_gain),
+            &mut added_to(dk_gain),
+        );
+    }
+
+    fn rope_forward(&self, x: SliceMut, positions: &[u32], cos: Slice, sin: Slice, shape: AttentionShape) {
+        rope::forward(&mut added_to(x), positions, &cos.to_f64(), &sin.to_f64(), shape);
+    }
+
+    fn rope_backward(&self, d: SliceMut, positions: &[u32], cos: Slice, sin: Slice, shape: AttentionShape) {
+        rope::backward(&mut added_to(d), positions, &cos.to_f64(), &sin.to_f64(), shape);
     }
 
     fn attention_forward(
         &self,
-        q: Slice,
-        k: Slice,
-        v: Slice,
+        q: Rows,
+        k: Rows,
+        v: Rows,
         segments: &[Segment],
         shape: AttentionShape,
         y: SliceMut,
         lse: SliceMut,
     ) {
-        dispatch!(q, k, v; y, lse => attention::forward(q, k, v, segments, shape, y, lse))
+        attention::forward(
+            &q.into(),
+            &k.into(),
+            &v.into(),
+            segments,
+            shape,
+            &mut overwritten(y),
+            &mut overwritten(lse),
+        );
     }
 
     fn attention_backward(
         &self,
-        q: Slice,
-        k: Slice,
-        v: Slice,
+        qkv: Slice,
         y: Slice,
         lse: Slice,
         dy: Slice,
         segments: &[Segment],
         shape: AttentionShape,
-        dq: SliceMut,
-        dk: SliceMut,
-        dv: SliceMut,
+        dqkv: SliceMut,
     ) {
-        dispatch!(q, k, v, y, lse, dy; dq, dk, dv =>
-            attention::backward(q, k, v, y, lse, dy, segments, shape, dq, dk, dv))
+        attention::backward(
+            &qkv.to_f64(),
+            &y.to_f64(),
+            &lse.to_f64(),
+            &dy.to_f64(),
+            segments,
+            shape,
+            &mut overwritten(dqkv),
+        );
     }
 
-    fn swiglu_forward(&self, gate: Slice, up: Slice, y: SliceMut) {
-        dispatch!(gate, up; y => swiglu::forward(gate, up, y))
+    fn swiglu_forward(&self, gate_up: Slice, y: SliceMut, f: usize) {
+        swiglu::forward(&gate_up.to_f64(), &mut overwritten(y), f);
     }
 
-    fn swiglu_backward(&self, gate: Slice, up: Slice, dy: Slice, dgate: SliceMut, dup: SliceMut) {
-        dispatch!(gate, up, dy; dgate, dup => swiglu::backward(gate, up, dy, dgate, dup))
-    }
-
-    fn add_forward(&self, a: Slice, b: Slice, y: SliceMut) {
-        dispatch!(a, b; y => add::forward(a, b, y))
+    fn swiglu_backward(&self, gate_up: Slice, dy: Slice, d_gate_up: SliceMut, y: SliceMut, f: usize) {
+        let gate_up = gate_up.to_f64();
+        swiglu::backward(&gate_up, &dy.to_f64(), &mut overwritten(d_gate_up), &mut overwritten(y), f);
     }
 
     fn add_scaled(&self, dy: Slice, scale: f64, dx: SliceMut) {
-        dispatch!(dy; dx => add::scaled(dy, scale, dx))
+        add::scaled(&dy.to_f64(), scale, &mut added_to(dx));
     }
 
     fn cross_entropy(
@@ -176,19 +244,18 @@ impl Kernels for Reference {
         targets: &[u32],
         losses: SliceMut,
         grads: Option<(f64, SliceMut, SliceMut)>,
-        v: usize,
         c: usize,
     ) {
-        let w = w.values;
-        match grads {
-            None => dispatch!(x, w; losses => cross_entropy::losses(x, w, targets, losses, v, c)),
-            Some((scale, dx, dw)) => dispatch!(x, w; losses, dx, dw =>
-                cross_entropy::losses_and_gradients(x, w, targets, losses, scale, dx, dw, v, c)),
+        let (x, (w, v)) = (x.to_f64(), stacked(&[w], c));
+        cross_entropy::losses(&x, &w, targets, &mut overwritten(losses), v, c);
+        if let Some((scale, dx, dw)) = grads {
+            let (mut dx, mut dw) = (overwritten(dx), added_to(dw));
+            cross_entropy::gradients(&x, &w, targets, scale, &mut dx, &mut dw, v, c);
         }
     }
 
     fn sum_of_squares(&self, x: Slice) -> f64 {
-        dispatch!(x; => reduce::sum_of_squares(x))
+        reduce::sum_of_squares(&x.to_f64())
     }
 
     fn adamw_step(
@@ -200,7 +267,14 @@ impl Kernels for Reference {
         m: SliceMut,
         v: SliceMut,
     ) {
-        dispatch!(grad; param, m, v => adamw::step(settings, scale, grad, param, m, v))
+        adamw::step(
+            settings,
+            scale,
+            &grad.to_f64(),
+            &mut added_to(param),
+            &mut added_to(m),
+            &mut added_to(v),
+        );
     }
 
     fn muon_step(
@@ -213,6 +287,22 @@ impl Kernels for Reference {
         rows: usize,
         cols: usize,
     ) {
-        dispatch!(grad; param, momentum => muon::step(settings, scale, grad, param, momentum, rows, cols))
+        muon::step(
+            settings,
+            scale,
+            &grad.to_f64(),
+            &mut added_to(param),
+            &mut added_to(momentum),
+            rows,
+            cols,
+        );
+    }
+}
+
+fn reborrowed<'a>(x: &'a mut SliceMut) -> SliceMut<'a> {
+    match x {
+        SliceMut::Bf16(x) => SliceMut::Bf16(x),
+        SliceMut::F32(x) => SliceMut::F32(x),
+        SliceMut::F64(x) => SliceMut::F64(x),
     }
 }

@@ -1,6 +1,5 @@
 //! One step of Muon.
 
-use super::Real;
 use crate::kernel::Muon;
 
 /// Momentum, orthogonalised: with `g = scale·grad`, `m = μm + (1−μ)g`, `u = (1−μ)g + μm` (Nesterov) and
@@ -15,12 +14,12 @@ use crate::kernel::Muon;
 /// # Panics
 /// If a length disagrees.
 #[track_caller]
-pub(crate) fn step<E: Real>(
+pub(crate) fn step(
     settings: &Muon,
     scale: f64,
-    grad: &[E],
-    param: &mut [E],
-    momentum: &mut [E],
+    grad: &[f64],
+    param: &mut [f64],
+    momentum: &mut [f64],
     rows: usize,
     cols: usize,
 ) {
@@ -29,10 +28,9 @@ pub(crate) fn step<E: Real>(
     let mu = settings.momentum;
     let mut update = vec![0.0; n];
     for i in 0..n {
-        let g = scale * grad[i].to_f64();
-        let m = mu * momentum[i].to_f64() + (1.0 - mu) * g;
-        momentum[i] = E::from_f64(m);
-        update[i] = (1.0 - mu) * g + mu * m;
+        let g = scale * grad[i];
+        momentum[i] = mu * momentum[i] + (1.0 - mu) * g;
+        update[i] = (1.0 - mu) * g + mu * momentum[i];
     }
     let update = if rows > cols {
         transposed(&orthogonalised(&transposed(&update, rows, cols), cols, rows), cols, rows)
@@ -40,8 +38,8 @@ pub(crate) fn step<E: Real>(
         orthogonalised(&update, rows, cols)
     };
     for (param, update) in param.iter_mut().zip(&update) {
-        let kept = param.to_f64() * (1.0 - settings.lr * settings.weight_decay);
-        *param = E::from_f64(kept - settings.update_scale(rows, cols) * update);
+        let kept = *param * (1.0 - settings.lr * settings.weight_decay);
+        *param = kept - settings.update_scale(rows, cols) * update;
     }
 }
 

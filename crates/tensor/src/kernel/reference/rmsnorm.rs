@@ -1,7 +1,5 @@
 //! Root-mean-square normalisation.
 
-use super::{Real, accumulate, accumulate_all};
-
 /// Root-mean-square normalisation of each row: `y = x·rstd·gain`, `rstd = 1/√(mean(x²) + eps)`.
 ///
 /// Shapes: `x`, `y` are `[R, C]`, `gain` is `[C]`, `rstd` is `[R]`; `C ≥ 1`. Overwrites `y` and `rstd`. The
@@ -12,7 +10,7 @@ use super::{Real, accumulate, accumulate_all};
 /// # Panics
 /// If a length disagrees with `R = rstd.len()` and `C = gain.len()`.
 #[track_caller]
-pub(crate) fn forward<E: Real>(x: &[E], gain: &[E], eps: f64, y: &mut [E], rstd: &mut [E]) {
+pub(crate) fn forward(x: &[f64], gain: &[f64], eps: f64, y: &mut [f64], rstd: &mut [f64]) {
     let (r, c) = (rstd.len(), gain.len());
     assert!(
         0 < c && x.len() == r * c && y.len() == r * c,
@@ -21,11 +19,11 @@ pub(crate) fn forward<E: Real>(x: &[E], gain: &[E], eps: f64, y: &mut [E], rstd:
         y.len()
     );
     for ((x, y), rstd) in x.chunks_exact(c).zip(y.chunks_exact_mut(c)).zip(rstd) {
-        let mean_sq = x.iter().map(|x| x.to_f64() * x.to_f64()).sum::<f64>() / c as f64;
+        let mean_sq = x.iter().map(|x| x * x).sum::<f64>() / c as f64;
         let scale = (mean_sq + eps).sqrt().recip();
-        *rstd = E::from_f64(scale);
+        *rstd = scale;
         for ((y, x), gain) in y.iter_mut().zip(x).zip(gain) {
-            *y = E::from_f64(x.to_f64() * scale * gain.to_f64());
+            *y = x * scale * gain;
         }
     }
 }
@@ -37,7 +35,7 @@ pub(crate) fn forward<E: Real>(x: &[E], gain: &[E], eps: f64, y: &mut [E], rstd:
 /// # Panics
 /// If a length disagrees.
 #[track_caller]
-pub(crate) fn backward<E: Real>(x: &[E], gain: &[E], rstd: &[E], dy: &[E], dx: &mut [E], dgain: &mut [E]) {
+pub(crate) fn backward(x: &[f64], gain: &[f64], rstd: &[f64], dy: &[f64], dx: &mut [f64], dgain: &mut [f64]) {
     let (r, c) = (rstd.len(), gain.len());
     assert!(
         x.len() == r * c && dy.len() == r * c && dx.len() == r * c && dgain.len() == c,
@@ -47,17 +45,14 @@ pub(crate) fn backward<E: Real>(x: &[E], gain: &[E], rstd: &[E], dy: &[E], dx: &
         dx.len(),
         dgain.len()
     );
-    accumulate_all(dgain, |dgain| {
-        for (row, rstd) in rstd.iter().enumerate() {
-            let at = |i: usize| row * c + i;
-            let rstd = rstd.to_f64();
-            let normed = |i: usize| x[at(i)].to_f64() * rstd;
-            let g = |i: usize| dy[at(i)].to_f64() * gain[i].to_f64();
-            let mean = (0..c).map(|i| g(i) * normed(i)).sum::<f64>() / c as f64;
-            for i in 0..c {
-                accumulate(&mut dx[at(i)], rstd * (g(i) - normed(i) * mean));
-                dgain[i] += dy[at(i)].to_f64() * normed(i);
-            }
+    for (row, rstd) in rstd.iter().enumerate() {
+        let at = |i: usize| row * c + i;
+        let normed = |i: usize| x[at(i)] * rstd;
+        let g = |i: usize| dy[at(i)] * gain[i];
+        let mean = (0..c).map(|i| g(i) * normed(i)).sum::<f64>() / c as f64;
+        for i in 0..c {
+            dx[at(i)] += rstd * (g(i) - normed(i) * mean);
+            dgain[i] += dy[at(i)] * normed(i);
         }
-    });
+    }
 }

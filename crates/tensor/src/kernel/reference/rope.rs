@@ -1,59 +1,50 @@
 //! Rotary position embedding.
 
-use super::{Real, accumulate};
+use crate::kernel::AttentionShape;
 
-/// Turns the pair `(i, i + D/2)` of every head by its row's angle: `y₁ = x₁·cos − x₂·sin`, `y₂ = x₂·cos + x₁·sin`.
+/// In place, turns the pair `(i, i + D/2)` of every query and key head by its row's angle: `x₁·cos − x₂·sin`,
+/// `x₂·cos + x₁·sin`. Values stay.
 ///
-/// `x`, `y` `[R, H·D]`, `positions [R]`, `cos`, `sin` `[P, D/2]`; overwrites `y`.
+/// `x [R, (H+2K)·D]`, `positions [R]`, `cos`, `sin` `[P, D/2]`.
 /// Paper: <https://arxiv.org/abs/2104.09864>. Differs: the paper pairs neighbouring channels.
 ///
 /// # Panics
 /// If a position is not below P, or a length disagrees.
 #[track_caller]
-pub(crate) fn forward<E: Real>(x: &[E], positions: &[u32], cos: &[E], sin: &[E], y: &mut [E], d_head: usize) {
-    for (i, value) in turned(x, positions, cos, sin, d_head, 1.0) {
-        y[i] = E::from_f64(value);
-    }
+pub(crate) fn forward(x: &mut [f64], positions: &[u32], cos: &[f64], sin: &[f64], shape: AttentionShape) {
+    turn(x, positions, cos, sin, shape, 1.0);
 }
 
-/// The inverse turn of `dy`, accumulated into `dx`. Shapes as in [`forward`].
+/// The inverse turn, in place: a rotation's transpose is its inverse. Shapes as in [`forward`].
 ///
 /// # Panics
 /// If a position is not below P, or a length disagrees.
 #[track_caller]
-pub(crate) fn backward<E: Real>(
-    dy: &[E],
-    positions: &[u32],
-    cos: &[E],
-    sin: &[E],
-    dx: &mut [E],
-    d_head: usize,
-) {
-    for (i, value) in turned(dy, positions, cos, sin, d_head, -1.0) {
-        accumulate(&mut dx[i], value);
-    }
+pub(crate) fn backward(d: &mut [f64], positions: &[u32], cos: &[f64], sin: &[f64], shape: AttentionShape) {
+    turn(d, positions, cos, sin, shape, -1.0);
 }
 
-/// Every element's index and its value after a turn in the direction `sign`.
-fn turned<E: Real>(
-    x: &[E],
-    positions: &[u32],
-    cos: &[E],
-    sin: &[E],
-    d_head: usize,
-    sign: f64,
-) -> impl Iterator<Item = (usize, f64)> {
-    let half = d_head / 2;
-    let per_row = x.len().checked_div(positions.len()).unwrap_or(0);
-    (0..x.len()).map(move |at| {
-        let (i, angle) = (at % d_head, positions[at / per_row] as usize * half + at % d_head % half);
-        let (cos, sin) = (cos[angle].to_f64(), sign * sin[angle].to_f64());
-        let here = x[at].to_f64();
-        let turned = if i < half {
-            here * cos - x[at + half].to_f64() * sin
-        } else {
-            here * cos + x[at - half].to_f64() * sin
-        };
-        (at, turned)
-    })
+/// Turns in the direction `sign`.
+#[track_caller]
+fn turn(x: &mut [f64], positions: &[u32], cos: &[f64], sin: &[f64], shape: AttentionShape, sign: f64) {
+    let (r, half) = (positions.len(), shape.d_head / 2);
+    assert!(
+        x.len() == r * shape.qkv_width() && shape.d_head == 2 * half && cos.len() == sin.len(),
+        "rope: x {}, want {r} rows of {shape:?}; cos {}, sin {}",
+        x.len(),
+        cos.len(),
+        sin.len()
+    );
+    for (row, &position) in x.chunks_exact_mut(shape.qkv_width()).zip(positions) {
+        let at = position as usize * half;
+        let (cos, sin) = (&cos[at..][..half], &sin[at..][..half]);
+        let (queries_and_keys, _) = row.split_at_mut(shape.q_width() + shape.kv_width());
+        for head in queries_and_keys.chunks_exact_mut(shape.d_head) {
+            for i in 0..half {
+                let (x1, x2) = (head[i], head[i + half]);
+                head[i] = x1 * cos[i] - x2 * sign * sin[i];
+                head[i + half] = x2 * cos[i] + x1 * sign * sin[i];
+            }
+        }
+    }
 }

@@ -1,20 +1,21 @@
-//! Threads, and memory that kernels reuse from call to call.
+//! Threads, and what their tasks share.
 
+#[cfg(all(test, loom))]
+mod loom_tests;
+mod sync;
 mod workers;
 
-use std::{
-    marker::PhantomData,
-    sync::{Mutex, PoisonError},
-};
+use std::marker::PhantomData;
 
 use workers::Workers;
+
+use crate::arena::{Buffer, Number};
 
 /// Runs the tasks of one op. Which thread takes which task is left open: tasks write to disjoint places, and no
 /// result depends on their order.
 pub(crate) struct Pool {
     /// Besides the caller's thread, which works too.
     workers: Workers,
-    scratch: Mutex<Vec<Vec<f32>>>,
 }
 
 impl std::fmt::Debug for Pool {
@@ -30,7 +31,7 @@ impl Pool {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             n => n,
         };
-        Self { workers: Workers::new(n_threads - 1), scratch: Mutex::new(Vec::new()) }
+        Self { workers: Workers::new(n_threads - 1) }
     }
 
     pub(crate) fn n_threads(&self) -> usize {
@@ -51,19 +52,9 @@ impl Pool {
         self.for_each(len.div_ceil(chunk), |i| task(i * chunk, chunk.min(len - i * chunk)));
     }
 
-    /// `len` floats of unspecified value for the duration of `f`. Reused, so steady work allocates nothing.
+    /// `len` floats of unspecified value for the duration of `f`.
     pub(crate) fn with_scratch<T>(&self, len: usize, f: impl FnOnce(&mut [f32]) -> T) -> T {
-        let mut buffer = self.scratch().pop().unwrap_or_default();
-        if buffer.len() < len {
-            buffer.resize(len, 0.0);
-        }
-        let result = f(&mut buffer[..len]);
-        self.scratch().push(buffer);
-        result
-    }
-
-    fn scratch(&self) -> std::sync::MutexGuard<'_, Vec<Vec<f32>>> {
-        self.scratch.lock().unwrap_or_else(PoisonError::into_inner)
+        f(&mut Buffer::unspecified(len))
     }
 }
 
@@ -72,19 +63,19 @@ pub(crate) const CHUNK: usize = 16 * 1024;
 
 /// A slice whose parts tasks write at the same time.
 #[derive(Clone, Copy)]
-pub(crate) struct Shared<'a> {
-    start: *mut f32,
+pub(crate) struct Shared<'a, T = f32> {
+    start: *mut T,
     len: usize,
-    lifetime: PhantomData<&'a mut [f32]>,
+    lifetime: PhantomData<&'a mut [T]>,
 }
 
 // SAFETY: it hands out parts only through `part`, whose caller promises that no two parts in use overlap.
-unsafe impl Send for Shared<'_> {}
+unsafe impl<T: Number> Send for Shared<'_, T> {}
 // SAFETY: as above.
-unsafe impl Sync for Shared<'_> {}
+unsafe impl<T: Number> Sync for Shared<'_, T> {}
 
-impl<'a> Shared<'a> {
-    pub(crate) fn new(slice: &'a mut [f32]) -> Self {
+impl<'a, T: Number> Shared<'a, T> {
+    pub(crate) fn new(slice: &'a mut [T]) -> Self {
         Self { start: slice.as_mut_ptr(), len: slice.len(), lifetime: PhantomData }
     }
 
@@ -94,20 +85,9 @@ impl<'a> Shared<'a> {
     /// No other part in use at the same time overlaps this one.
     #[track_caller]
     #[allow(clippy::mut_from_ref, reason = "the caller promises that parts do not overlap")]
-    pub(crate) unsafe fn part(&self, start: usize, len: usize) -> &'a mut [f32] {
+    pub(crate) unsafe fn part(&self, start: usize, len: usize) -> &'a mut [T] {
         assert!(start + len <= self.len, "part {start}..{} of a slice of {}", start + len, self.len);
         // SAFETY: in bounds by the assertion, unaliased by the caller's promise.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(start), len) }
-    }
-
-    /// A pointer to element `at`, for writes with a stride that a slice cannot describe.
-    ///
-    /// # Safety
-    /// What is written through it stays inside the slice and overlaps nothing that is in use at the same time.
-    #[track_caller]
-    pub(crate) unsafe fn pointer(&self, at: usize) -> *mut f32 {
-        assert!(at <= self.len, "element {at} of a slice of {}", self.len);
-        // SAFETY: in bounds or one past the end by the assertion.
-        unsafe { self.start.add(at) }
     }
 }

@@ -1,31 +1,35 @@
 //! Threads that share out the tasks of one job at a time with low fork–join cost.
 //!
-//! The caller works too. Workers spin for a moment between jobs, then park. A job is closed as soon as its tasks are
-//! given out, so a worker that wakes late never holds the caller up.
+//! The caller works too and waits only for tasks that a worker has taken, never for a worker to come: one that wakes
+//! late holds nobody up. Workers spin for a moment between jobs, then park. `loom_tests` checks the protocol and that
+//! no memory ordering here can be weaker.
 
 use std::{
-    cell::UnsafeCell,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::{
-        Arc, Condvar, Mutex, PoisonError, TryLockError,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst},
+        PoisonError,
+        atomic::Ordering::{AcqRel, Acquire, Relaxed, Release},
     },
-    thread::JoinHandle,
 };
 
-/// Turns of the spin loop before a worker parks: a fraction of a millisecond, longer than the usual gap between jobs.
-const SPINS: usize = 20_000;
+use super::sync::{
+    Arc, AtomicBool, AtomicIsize, AtomicUsize, Builder, Condvar, JoinHandle, Mutex, MutexGuard, UnsafeCell,
+    spin_until, yield_now,
+};
 
-/// Bit of [`Shared::state`] that says that workers may join the job; below it stands the number that have.
-const OPEN: u64 = 1 << 16;
-/// Most workers: far below what the counter in [`Shared::state`] holds.
-const MAX_WORKERS: usize = 1023;
-/// What each job adds to [`Shared::state`] above these bits.
-const GENERATION: u64 = 1 << 17;
+/// `n` threads besides the caller's.
+pub(super) struct Workers {
+    shared: Arc<Shared>,
+    /// Whether a job is at hand; whoever finds one works alone.
+    is_running: AtomicBool,
+    /// What [`Results::n_done`] was when the last job ended.
+    n_done_before: AtomicUsize,
+    threads: Vec<JoinHandle<()>>,
+}
 
 type Task<'a> = dyn Fn(usize) + Sync + 'a;
 
-/// A job's task with its lifetime erased; valid while the job is open or joined.
+/// Tasks `0..n_tasks`, their lifetime erased; valid until all are done.
 #[derive(Clone, Copy)]
 struct Job {
     task: *const Task<'static>,
@@ -33,50 +37,66 @@ struct Job {
 }
 
 struct Shared {
-    /// Generation of the job, whether it is open, and how many workers are in it.
-    state: AtomicU64,
+    job: CurrentJob,
+    results: Results,
+    parking: Parking,
+}
+
+/// What the caller writes and workers wait for: one fetch brings both to a worker. A pair of cache lines, here and
+/// below, because processors fetch them in pairs.
+#[repr(align(128))]
+struct CurrentJob {
+    /// Tasks that nobody has taken; below zero by those who looked for one in vain. Only ever changed by reading and
+    /// writing in one: each change then sees all before it.
+    n_left: AtomicIsize,
+    /// Written while no task is left or under way, read by workers that took a task and have not reported it done.
     job: UnsafeCell<Option<Job>>,
-    next_task: AtomicUsize,
+}
+
+/// What workers write and the caller waits for.
+#[repr(align(128))]
+struct Results {
+    /// Tasks done by workers in all jobs so far: setting it back would cost the caller a fetch from a worker's cache.
+    n_done: AtomicUsize,
     has_panicked: AtomicBool,
+}
+
+/// What is seldom written.
+#[repr(align(128))]
+struct Parking {
     is_ending: AtomicBool,
+    /// Workers that park and have no ticket on its way; written under the lock of `n_tickets`.
     n_parked: AtomicUsize,
-    parking: Mutex<()>,
+    /// How many of the parked workers may leave.
+    n_tickets: Mutex<usize>,
     wake: Condvar,
 }
 
-// SAFETY: `job` is written only by the caller that holds the job lock while no worker is in a job, and read only
-// by workers that joined one; `state` orders both. The task itself is `Sync`.
+// SAFETY: the job's task is `Sync`, and its cell is written and read at the times that `CurrentJob` states; `n_left`
+// orders a write before the reads that follow, `n_done` a read before the next write.
 unsafe impl Send for Shared {}
 // SAFETY: as above.
 unsafe impl Sync for Shared {}
 
-/// `n` threads besides the caller's.
-pub(super) struct Workers {
-    shared: Arc<Shared>,
-    /// Held by the caller of the job at hand; whoever finds it taken works alone.
-    running: Mutex<()>,
-    threads: Vec<JoinHandle<()>>,
-}
-
 impl Workers {
-    /// Starts `n` threads, at most 1,023, or as many as the system gives.
+    /// Starts `n` threads, or as many as the system gives.
     pub(super) fn new(n: usize) -> Self {
         let shared = Arc::new(Shared {
-            state: AtomicU64::new(0),
-            job: UnsafeCell::new(None),
-            next_task: AtomicUsize::new(0),
-            has_panicked: AtomicBool::new(false),
-            is_ending: AtomicBool::new(false),
-            n_parked: AtomicUsize::new(0),
-            parking: Mutex::new(()),
-            wake: Condvar::new(),
+            job: CurrentJob { n_left: AtomicIsize::new(0), job: UnsafeCell::new(None) },
+            results: Results { n_done: AtomicUsize::new(0), has_panicked: AtomicBool::new(false) },
+            parking: Parking {
+                is_ending: AtomicBool::new(false),
+                n_parked: AtomicUsize::new(0),
+                n_tickets: Mutex::new(0),
+                wake: Condvar::new(),
+            },
         });
         let spawn = |i| {
             let shared = Arc::clone(&shared);
-            std::thread::Builder::new().name(format!("kernel-{i}")).spawn(move || shared.work()).ok()
+            Builder::new().name(format!("kernel-{i}")).spawn(move || shared.work()).ok()
         };
-        let threads = (1..=n.min(MAX_WORKERS)).map_while(spawn).collect();
-        Self { shared, running: Mutex::new(()), threads }
+        let threads = (1..=n).map_while(spawn).collect();
+        Self { shared, is_running: AtomicBool::new(false), n_done_before: AtomicUsize::new(0), threads }
     }
 
     /// How many threads besides the caller's.
@@ -86,42 +106,48 @@ impl Workers {
 
     /// Calls `task(0)`, …, `task(n_tasks − 1)` on all threads and returns when all are done.
     pub(super) fn run(&self, n_tasks: usize, task: &Task<'_>) {
-        let _running = match self.running.try_lock() {
-            Ok(running) => running,
-            // A job that panicked was closed like any other.
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => return (0..n_tasks).for_each(task),
-        };
-        let shared = &*self.shared;
-        let erased: *const Task<'_> = task;
-        // SAFETY: only the lifetime changes. `close` below returns after the last worker has left the job, on every
-        // path out of here, and no worker can join afterwards, so the task is never used past its life.
-        let task_ptr = unsafe { std::mem::transmute::<*const Task<'_>, *const Task<'static>>(erased) };
-        // SAFETY: this caller holds the job lock, and the last job was closed: no worker reads the cell.
-        unsafe { *shared.job.get() = Some(Job { task: task_ptr, n_tasks }) };
-        shared.next_task.store(0, SeqCst);
-        shared.has_panicked.store(false, SeqCst);
-        shared.state.fetch_add(GENERATION | OPEN, SeqCst);
-        if shared.n_parked.load(SeqCst) > 0 {
-            let _parking = shared.parking.lock().unwrap_or_else(PoisonError::into_inner);
-            shared.wake.notify_all();
+        if n_tasks < 2 || self.is_running.swap(true, Acquire) {
+            return (0..n_tasks).for_each(task);
         }
-        let result = catch_unwind(AssertUnwindSafe(|| shared.take_tasks(n_tasks, task)));
-        shared.close();
+        let Shared { job: current, results, parking } = &*self.shared;
+        let erased: *const Task<'_> = task;
+        // SAFETY: only the lifetime changes. Who takes one of the `n_tasks` uses the task, nobody else, and every path
+        // out of here waits until all are done.
+        let task = unsafe { std::mem::transmute::<*const Task<'_>, *const Task<'static>>(erased) };
+        let job = Job { task, n_tasks };
+        // SAFETY: `is_running` was false: all tasks of the last job are done.
+        current.job.with_mut(|cell| unsafe { *cell = Some(job) });
+        // The caller has taken the first already.
+        current.n_left.swap(n_tasks.cast_signed() - 1, AcqRel);
+        if parking.n_parked.load(Relaxed) > 0 {
+            parking.wake(self.len(), n_tasks - 1);
+        }
+        // SAFETY: the task is alive until this function returns.
+        let (n_taken, result) = unsafe { current.take_tasks(job, n_tasks) };
+        let n_done = self.n_done_before.load(Relaxed).wrapping_add(n_tasks - n_taken);
+        while !spin_until(|| results.n_done.load(Acquire) == n_done) {
+            // A worker may want this core.
+            yield_now();
+        }
+        self.n_done_before.store(n_done, Relaxed);
+        let has_panicked = results.has_panicked.load(Relaxed);
+        if has_panicked {
+            results.has_panicked.store(false, Relaxed);
+        }
+        self.is_running.store(false, Release);
         match result {
             Err(panic) => resume_unwind(panic),
-            Ok(()) => assert!(!shared.has_panicked.load(SeqCst), "a task of a kernel panicked"),
+            Ok(()) => assert!(!has_panicked, "a task of a kernel panicked"),
         }
     }
 }
 
 impl Drop for Workers {
     fn drop(&mut self) {
-        self.shared.is_ending.store(true, SeqCst);
-        {
-            let _parking = self.shared.parking.lock().unwrap_or_else(PoisonError::into_inner);
-            self.shared.wake.notify_all();
-        }
+        let parking = &self.shared.parking;
+        parking.is_ending.store(true, Relaxed);
+        *parking.tickets() += self.len();
+        parking.wake.notify_all();
         for thread in self.threads.drain(..) {
             // A worker's panic was reported to the caller of its job.
             let _ = thread.join();
@@ -130,80 +156,104 @@ impl Drop for Workers {
 }
 
 impl Shared {
-    /// Takes tasks until none is left.
-    fn take_tasks(&self, n_tasks: usize, task: &Task<'_>) {
-        loop {
-            let i = self.next_task.fetch_add(1, SeqCst);
-            if i >= n_tasks {
-                return;
-            }
-            task(i);
-        }
-    }
-
-    /// Lets no more worker join and waits until the last one has left.
-    fn close(&self) {
-        self.state.fetch_and(!OPEN, SeqCst);
-        let mut spins = 0;
-        while self.state.load(SeqCst) & (OPEN - 1) > 0 {
-            spins += 1;
-            // A worker that lost its core needs ours.
-            if spins > SPINS { std::thread::yield_now() } else { std::hint::spin_loop() }
-        }
-    }
-
     /// A worker's life.
     fn work(&self) {
-        let mut seen = 0;
-        while let Some(state) = self.wait_for_job(seen) {
-            seen = state & !(GENERATION - 1);
-            if self.state.compare_exchange(state, state + 1, SeqCst, SeqCst).is_err() {
-                // Closed, or another worker joined at the same moment: look again.
-                seen = seen.wrapping_sub(GENERATION);
-                continue;
-            }
-            // SAFETY: joined: the caller waits for this worker, so the cell is not written and the task lives.
-            if let Some(Job { task, n_tasks }) = unsafe { *self.job.get() } {
-                // SAFETY: as above.
-                let task = unsafe { &*task };
-                let result = catch_unwind(AssertUnwindSafe(|| self.take_tasks(n_tasks, task)));
+        let Self { job: current, results, parking } = self;
+        let is_ending = || parking.is_ending.load(Relaxed);
+        while !is_ending() {
+            if !spin_until(|| current.n_left.load(Relaxed) > 0 || is_ending()) {
+                parking.park(current);
+            } else if let Some(n_left) = current.take_task() {
+                // SAFETY: took a task, reports it done below.
+                let job = current.job.with(|cell| unsafe { *cell }).expect("tasks come with a job");
+                // SAFETY: the caller waits for this task.
+                let (n_taken, result) = unsafe { current.take_tasks(job, n_left) };
                 if result.is_err() {
-                    self.has_panicked.store(true, SeqCst);
+                    results.has_panicked.store(true, Relaxed);
                 }
+                results.n_done.fetch_add(n_taken, Release);
             }
-            self.state.fetch_sub(1, SeqCst);
-        }
-    }
-
-    /// Waits for an open job of another generation than `seen`; `None` when the pool ends.
-    fn wait_for_job(&self, seen: u64) -> Option<u64> {
-        let open = || {
-            let state = self.state.load(SeqCst);
-            (state & OPEN != 0 && state & !(GENERATION - 1) != seen).then_some(state)
-        };
-        loop {
-            for _ in 0..SPINS {
-                if let Some(state) = open() {
-                    return Some(state);
-                }
-                if self.is_ending.load(SeqCst) {
-                    return None;
-                }
-                std::hint::spin_loop();
-            }
-            let mut parking = self.parking.lock().unwrap_or_else(PoisonError::into_inner);
-            // Counted before the last look: a caller that opens a job after it sees the count and wakes us.
-            self.n_parked.fetch_add(1, SeqCst);
-            while open().is_none() && !self.is_ending.load(SeqCst) {
-                parking = self.wake.wait(parking).unwrap_or_else(PoisonError::into_inner);
-            }
-            self.n_parked.fetch_sub(1, SeqCst);
         }
     }
 }
 
-#[cfg(test)]
+impl CurrentJob {
+    /// Takes a task, if any is left: how many were.
+    fn take_task(&self) -> Option<usize> {
+        let n_left = self.n_left.fetch_sub(1, Acquire);
+        (n_left > 0).then(|| n_left.cast_unsigned())
+    }
+
+    /// Runs the task taken when `n_left` were left, then others until none is. How many tasks this thread answers for,
+    /// and the panic that stopped it.
+    ///
+    /// # Safety
+    /// The task that was taken is one of `job`, whose caller waits until it is done.
+    unsafe fn take_tasks(&self, job: Job, mut n_left: usize) -> (usize, std::thread::Result<()>) {
+        // SAFETY: the caller's promise; the tasks taken below prolong it.
+        let task = unsafe { &*job.task };
+        let mut n_taken = 0;
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            loop {
+                n_taken += 1;
+                task(job.n_tasks - n_left);
+                match self.take_task() {
+                    Some(n) => n_left = n,
+                    None => return,
+                }
+            }
+        }));
+        if result.is_err() {
+            // The job has failed: nobody runs what is left of it.
+            n_taken += self.n_left.swap(0, Relaxed).max(0).cast_unsigned();
+        }
+        (n_taken, result)
+    }
+}
+
+impl Parking {
+    /// Sleeps until woken, unless there is a job.
+    fn park(&self, current: &CurrentJob) {
+        let mut n_tickets = self.tickets();
+        let n_parked = self.n_parked.load(Relaxed);
+        self.n_parked.store(n_parked + 1, Relaxed);
+        // A write that changes nothing. If the next job comes before it, its tasks are seen here; if after, its caller
+        // sees that this worker is parked.
+        if current.n_left.fetch_add(0, Release) > 0 {
+            self.n_parked.store(n_parked, Relaxed);
+            return;
+        }
+        while *n_tickets == 0 {
+            n_tickets = self.wake.wait(n_tickets).unwrap_or_else(PoisonError::into_inner);
+        }
+        *n_tickets -= 1;
+    }
+
+    /// Wakes as many workers as `n_tasks` keep busy besides those of the `n_workers` that are awake.
+    fn wake(&self, n_workers: usize, n_tasks: usize) {
+        let mut n_tickets = self.tickets();
+        let n_parked = self.n_parked.load(Relaxed);
+        let n = (n_tasks + n_parked).saturating_sub(n_workers).min(n_parked);
+        self.n_parked.store(n_parked - n, Relaxed);
+        *n_tickets += n;
+        drop(n_tickets);
+        for _ in 0..n {
+            self.wake.notify_one();
+        }
+    }
+
+    fn tickets(&self) -> MutexGuard<'_, usize> {
+        self.n_tickets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(all(test, not(loom)))] // threads outside a model
 mod tests {
+    use std::{
+        sync::atomic::Ordering::SeqCst,
+        time::{Duration, Instant},
+    };
+
     use super::*;
 
     #[test]
@@ -217,9 +267,30 @@ mod tests {
             });
             assert!(counts.iter().all(|count| count.load(SeqCst) == 1), "round {round}");
             if round % 5_000 == 0 {
-                std::thread::sleep(std::time::Duration::from_millis(20)); // long enough to park
+                std::thread::sleep(Duration::from_millis(20)); // long enough to park
             }
         }
+    }
+
+    #[test]
+    fn idle_workers_park_and_come_back() {
+        let workers = Workers::new(2);
+        for round in 0..20 {
+            let start = Instant::now();
+            while workers.shared.parking.n_parked.load(SeqCst) != 2 {
+                assert!(start.elapsed() < Duration::from_secs(60), "round {round}");
+                std::thread::yield_now();
+            }
+            // Three tasks that wait for each other need both.
+            let met = AtomicUsize::new(0);
+            workers.run(3, &|_| {
+                met.fetch_add(1, SeqCst);
+                while met.load(SeqCst) < 3 {
+                    std::thread::yield_now();
+                }
+            });
+        }
+        assert_eq!(*workers.shared.parking.tickets(), 0);
     }
 
     #[test]

@@ -1,0 +1,391 @@
+//! Factors brought into the order in which the tile reads them, converted to the product's format on the way.
+
+use std::ops::Range;
+
+use half::bf16;
+
+use super::{Along, Format, Layout, NR, Operand};
+use crate::{
+    Isa, Slice,
+    isa::for_each_isa,
+    kernel::cpu::{
+        pool::{Pool, Shared},
+        round::to_bf16,
+    },
+};
+
+/// Between the rows of a packed block of A, so that they do not fall in the same sets of the cache.
+const PAD: usize = 16;
+
+/// An element that can be packed.
+trait Packable: Copy + 'static {
+    fn as_f32_bits(self) -> u32;
+    fn as_bf16_bits(self) -> u16;
+}
+
+impl Packable for f32 {
+    #[inline(always)]
+    fn as_f32_bits(self) -> u32 {
+        self.to_bits()
+    }
+    #[inline(always)]
+    fn as_bf16_bits(self) -> u16 {
+        to_bf16(self).to_bits()
+    }
+}
+
+impl Packable for bf16 {
+    #[inline(always)]
+    fn as_f32_bits(self) -> u32 {
+        u32::from(self.to_bits()) << 16
+    }
+    #[inline(always)]
+    fn as_bf16_bits(self) -> u16 {
+        self.to_bits()
+    }
+}
+
+/// Runs `$body` with `$x` bound to the slice, f32 or bf16.
+macro_rules! typed {
+    ($values:expr, $x:ident => $body:expr) => {
+        match $values {
+            Slice::F32($x) => $body,
+            Slice::Bf16($x) => $body,
+            Slice::F64(_) => panic!("these kernels multiply in f32 or bf16, found f64"),
+        }
+    };
+}
+
+/// Packs `B[k, n]` with every thread of the pool.
+#[track_caller]
+pub(crate) fn pack(pool: &Pool, format: Format, b: Operand, k: usize, n: usize, packed: &mut [u32]) {
+    pack_stacked(pool, format, &[(b, k)], n, packed);
+}
+
+/// Packs matrices `[kᵢ, n]` under each other; several must run along the columns.
+#[track_caller]
+pub(crate) fn pack_stacked(
+    pool: &Pool,
+    format: Format,
+    parts: &[(Operand, usize)],
+    n: usize,
+    packed: &mut [u32],
+) {
+    let words = check(format, parts, n, packed);
+    let shared = Shared::new(packed);
+    // About 128K words a task, and at most as many panels as a row's cache lines can be read for in passing.
+    let panels_per_task = (131_072 / (NR * words).max(1)).clamp(1, 8);
+    pool.for_each_chunk(n.div_ceil(NR), panels_per_task, |first, count| {
+        // SAFETY: every panel is packed by one task.
+        let out = unsafe { shared.part(first * NR * words, count * NR * words) };
+        pack_panels(format, parts, first * NR..n.min((first + count) * NR), words, out);
+    });
+}
+
+/// Packs `B[k, n]` on the caller's thread.
+#[track_caller]
+pub(crate) fn pack_alone(format: Format, b: Operand, k: usize, n: usize, packed: &mut [u32]) {
+    let parts = [(b, k)];
+    let words = check(format, &parts, n, packed);
+    pack_panels(format, &parts, 0..n, words, packed);
+}
+
+/// Words along k.
+#[track_caller]
+fn check(format: Format, parts: &[(Operand, usize)], n: usize, packed: &[u32]) -> usize {
+    let k: usize = parts.iter().map(|(_, k)| k).sum();
+    assert!(
+        packed.len() == format.packed_len(k, n),
+        "packed {}, want {}",
+        packed.len(),
+        format.packed_len(k, n)
+    );
+    for (b, k) in parts {
+        b.check("B", n, *k);
+        assert!(parts.len() == 1 || b.along == Along::Outer, "only rows along the columns stack");
+    }
+    format.words(k)
+}
+
+/// Packs the panels of some columns, the first of which begins one.
+fn pack_panels(
+    format: Format,
+    parts: &[(Operand, usize)],
+    columns: Range<usize>,
+    words: usize,
+    out: &mut [u32],
+) {
+    let Some(&(b, k)) = parts.first() else { return };
+    if b.along == Along::Depth {
+        for (out, first) in out.chunks_exact_mut((NR * words).max(1)).zip(columns.clone().step_by(NR)) {
+            let width = NR.min(columns.end - first);
+            typed!(b.values, x => {
+                pack_rows(format, &x[(first * b.stride).min(x.len())..], b.stride, k, width, out);
+            });
+        }
+        return;
+    }
+    match b.values {
+        Slice::F32(_) => pack_columns_of(format, parts, columns, words, |values| values.f32(), out),
+        Slice::Bf16(_) => pack_columns_of(format, parts, columns, words, |values| values.bf16(), out),
+        Slice::F64(_) => panic!("these kernels multiply in f32 or bf16, found f64"),
+    }
+}
+
+for_each_isa! {
+    /// A panel from rows along k: `out[p·32 + j]` is word `p` of row `j`.
+    fn pack_rows<E: Packable>(format: Format, x: &[E], stride: usize, k: usize, width: usize, out: &mut [u32]) {
+        let words = format.words(k);
+        for first in (0..NR).step_by(BLOCK) {
+            let rows = width.saturating_sub(first).min(BLOCK);
+            for start in (0..words).step_by(BLOCK) {
+                let mut block = [[0u32; BLOCK]; BLOCK];
+                let is_whole = start + BLOCK <= words && !(format == Format::Bf16 && 2 * (start + BLOCK) > k);
+                for (j, block) in block.iter_mut().enumerate().take(rows) {
+                    let row = &x[(first + j) * stride..][..k];
+                    if is_whole {
+                        row_words(format, row, start, block);
+                    } else {
+                        row_words(format, row, start, &mut block[..BLOCK.min(words - start)]);
+                    }
+                }
+                transpose(&block, &mut out[start * NR + first..], BLOCK.min(words - start));
+            }
+        }
+    }
+}
+
+for_each_isa! {
+    /// Panels from rows along the columns: the rows of all parts, one for each k, taken in pairs for bf16.
+    fn pack_columns_of<E: Packable, F: ValuesOf<E>>(
+        format: Format,
+        parts: &[(Operand, usize)],
+        columns: Range<usize>,
+        words: usize,
+        values_of: F,
+        out: &mut [u32],
+    ) {
+        let mut word = 0;
+        // A row that waits for its odd neighbour.
+        let mut even: Option<&[E]> = None;
+        for &(b, k) in parts {
+            let x = values_of(b.values);
+            for p in 0..k {
+                let row = &x[p * b.stride..][columns.clone()];
+                match (format, even.take()) {
+                    (Format::Bf16, None) => {
+                        even = Some(row);
+                        continue;
+                    }
+                    (Format::Bf16, Some(even)) => panel_words(format, even, Some(row), word, words, out),
+                    (Format::F32, _) => panel_words(format, row, None, word, words, out),
+                }
+                word += 1;
+            }
+        }
+        if let Some(even) = even {
+            panel_words(format, even, None, word, words, out);
+        }
+    }
+}
+
+/// How to get at the numbers of a slice.
+trait ValuesOf<E: 'static>: for<'a> Fn(Slice<'a>) -> &'a [E] {}
+impl<E: 'static, F: for<'a> Fn(Slice<'a>) -> &'a [E]> ValuesOf<E> for F {}
+
+/// Word `word` of every column of one row or a pair of rows, each in its panel of `words`.
+#[inline(always)]
+fn panel_words<E: Packable>(
+    format: Format,
+    even: &[E],
+    odd: Option<&[E]>,
+    word: usize,
+    words: usize,
+    out: &mut [u32],
+) {
+    for (panel, first) in (0..even.len()).step_by(NR).enumerate() {
+        let out = &mut out[(panel * words + word) * NR..][..NR];
+        // Of constant length where the panel is whole, for the compiler's sake.
+        match (even[first..].first_chunk::<NR>(), odd.map(|odd| odd[first..].first_chunk::<NR>())) {
+            (Some(even), None) => column_words(format, even, None, out),
+            (Some(even), Some(Some(odd))) => column_words(format, even, Some(odd), out),
+            _ => column_words(format, &even[first..], odd.map(|odd| &odd[first..]), out),
+        }
+    }
+}
+
+/// Words of a row that runs along k, from word `start` on; an odd end is filled up with zero.
+#[inline(always)]
+fn row_words<E: Packable>(format: Format, row: &[E], start: usize, out: &mut [u32]) {
+    match format {
+        Format::F32 => out.iter_mut().zip(&row[start..]).for_each(|(out, x)| *out = x.as_f32_bits()),
+        Format::Bf16 => {
+            let row = &row[2 * start..];
+            let pairs = row.chunks_exact(2);
+            if let (&[last], true) = (pairs.remainder(), row.len() / 2 < out.len()) {
+                out[row.len() / 2] = u32::from(last.as_bf16_bits());
+            }
+            for (out, pair) in out.iter_mut().zip(pairs) {
+                *out = u32::from(pair[0].as_bf16_bits()) | u32::from(pair[1].as_bf16_bits()) << 16;
+            }
+        }
+    }
+}
+
+/// Words of neighbouring columns from one row, or from two rows that are neighbours along k; zeros behind them.
+#[inline(always)]
+fn column_words<E: Packable>(format: Format, even: &[E], odd: Option<&[E]>, out: &mut [u32]) {
+    match (format, odd) {
+        (Format::F32, _) => out.iter_mut().zip(even).for_each(|(out, x)| *out = x.as_f32_bits()),
+        (Format::Bf16, Some(odd)) => {
+            for ((out, even), odd) in out.iter_mut().zip(even).zip(odd) {
+                *out = u32::from(even.as_bf16_bits()) | u32::from(odd.as_bf16_bits()) << 16;
+            }
+        }
+        (Format::Bf16, None) => {
+            out.iter_mut().zip(even).for_each(|(out, x)| *out = u32::from(x.as_bf16_bits()));
+        }
+    }
+    out[even.len()..].fill(0);
+}
+
+/// Edge of the squares that are transposed at once.
+const BLOCK: usize = 16;
+
+/// `out[p·32 + j] = block[j][p]` for `p < count`.
+#[inline(always)]
+fn transpose(block: &[[u32; BLOCK]; BLOCK], out: &mut [u32], count: usize) {
+    #[cfg(target_arch = "x86_64")]
+    if matches!(Isa::current(), Isa::Avx512 | Isa::Avx512Bf16) {
+        // SAFETY: the set was detected on this machine.
+        let rows = unsafe { transposed_avx512(block) };
+        for (p, row) in rows.iter().enumerate().take(count) {
+            if let Some(out) = out[p * NR..].first_chunk_mut() {
+                *out = *row;
+            }
+        }
+        return;
+    }
+    for p in 0..count {
+        let row = &mut out[p * NR..][..BLOCK];
+        for (out, block) in row.iter_mut().zip(block) {
+            *out = block[p];
+        }
+    }
+}
+
+/// Interleaves neighbouring rows by words, then by pairs of words, then moves quarters of registers: 64 shuffles.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn transposed_avx512(block: &[[u32; BLOCK]; BLOCK]) -> [[u32; BLOCK]; BLOCK] {
+    use std::arch::x86_64::{
+        __m512i, _mm512_loadu_si512, _mm512_setzero_si512, _mm512_shuffle_i32x4, _mm512_storeu_si512,
+        _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
+    };
+    let mut x = [_mm512_setzero_si512(); BLOCK];
+    for (x, row) in x.iter_mut().zip(block) {
+        // SAFETY: a row is 64 bytes.
+        *x = unsafe { _mm512_loadu_si512(row.as_ptr().cast()) };
+    }
+    let mut pairs = x;
+    for i in (0..BLOCK).step_by(2) {
+        pairs[i] = _mm512_unpacklo_epi32(x[i], x[i + 1]);
+        pairs[i + 1] = _mm512_unpackhi_epi32(x[i], x[i + 1]);
+    }
+    // fours[4g + c]: column c of every quarter, rows 4g .. 4g + 4.
+    let mut fours = pairs;
+    for i in (0..BLOCK).step_by(4) {
+        fours[i] = _mm512_unpacklo_epi64(pairs[i], pairs[i + 2]);
+        fours[i + 1] = _mm512_unpackhi_epi64(pairs[i], pairs[i + 2]);
+        fours[i + 2] = _mm512_unpacklo_epi64(pairs[i + 1], pairs[i + 3]);
+        fours[i + 3] = _mm512_unpackhi_epi64(pairs[i + 1], pairs[i + 3]);
+    }
+    let mut out = [[0u32; BLOCK]; BLOCK];
+    for c in 0..4 {
+        let [a, b, d, e] = [fours[c], fours[4 + c], fours[8 + c], fours[12 + c]];
+        let low = [_mm512_shuffle_i32x4::<0x44>(a, b), _mm512_shuffle_i32x4::<0x44>(d, e)];
+        let high = [_mm512_shuffle_i32x4::<0xee>(a, b), _mm512_shuffle_i32x4::<0xee>(d, e)];
+        let columns: [__m512i; 4] = [
+            _mm512_shuffle_i32x4::<0x88>(low[0], low[1]),
+            _mm512_shuffle_i32x4::<0xdd>(low[0], low[1]),
+            _mm512_shuffle_i32x4::<0x88>(high[0], high[1]),
+            _mm512_shuffle_i32x4::<0xdd>(high[0], high[1]),
+        ];
+        for (quarter, column) in columns.into_iter().enumerate() {
+            // SAFETY: a row is 64 bytes.
+            unsafe { _mm512_storeu_si512(out[4 * quarter + c].as_mut_ptr().cast(), column) };
+        }
+    }
+    out
+}
+
+/// Words of a packed block of A.
+pub(super) fn block_len(along: Along, depth: usize, block_rows: usize) -> usize {
+    match along {
+        Along::Depth => block_rows * (depth + PAD),
+        Along::Outer => block_rows * depth,
+    }
+}
+
+/// Where a tile finds its rows in what [`pack_block`] wrote: layout, first word and stride.
+pub(super) fn rows_of_block(
+    along: Along,
+    packed: &[u32],
+    depth: usize,
+    block_rows: usize,
+    row: usize,
+) -> (Layout, *const u32, usize) {
+    match along {
+        Along::Depth => {
+            (Layout::RowMajor, packed[(row * (depth + PAD)).min(packed.len())..].as_ptr(), depth + PAD)
+        }
+        Along::Outer => (Layout::KMajor, packed[row.min(packed.len())..].as_ptr(), block_rows),
+    }
+}
+
+/// Packs some rows of A, and of them the words `depth`.
+pub(super) fn pack_block(
+    format: Format,
+    a: Operand,
+    rows: Range<usize>,
+    k: usize,
+    depth: Range<usize>,
+    out: &mut [u32],
+) {
+    if depth.is_empty() {
+        return;
+    }
+    let block_rows = out.len() / if a.along == Along::Depth { depth.len() + PAD } else { depth.len() };
+    typed!(a.values, x => match a.along {
+        Along::Depth => {
+            for (out, row) in out.chunks_exact_mut(depth.len() + PAD).zip(rows) {
+                pack_row(format, &x[row * a.stride..][..k], depth.start, &mut out[..depth.len()]);
+            }
+        }
+        Along::Outer => {
+            for (out, word) in out.chunks_exact_mut(block_rows).zip(depth) {
+                let row = |p: usize| &x[p * a.stride..][rows.clone()];
+                match format {
+                    Format::F32 => pack_columns(format, row(word), None, out),
+                    Format::Bf16 => {
+                        let odd = (2 * word + 1 < k).then(|| row(2 * word + 1));
+                        pack_columns(format, row(2 * word), odd, out);
+                    }
+                }
+            }
+        }
+    });
+}
+
+for_each_isa! {
+    fn pack_row<E: Packable>(format: Format, row: &[E], start: usize, out: &mut [u32]) {
+        row_words(format, row, start, out);
+    }
+}
+
+for_each_isa! {
+    fn pack_columns<E: Packable>(format: Format, even: &[E], odd: Option<&[E]>, out: &mut [u32]) {
+        column_words(format, even, odd, out);
+    }
+}

@@ -1,0 +1,95 @@
+//! One optimizer step: the only place where gradients become weights.
+
+use model::{Gpt, Tokens};
+use tensor::{DType, Kernels, Tensor};
+
+use crate::{Optimizer, OptimizerKind, TrainSettings};
+
+/// A model with its gradients and its optimizer's moments.
+#[derive(Debug)]
+pub struct Learner {
+    gpt: Gpt,
+    optimizer: Optimizer,
+    /// One for each parameter.
+    grads: Vec<Tensor>,
+}
+
+/// What [`clip_coefficient`] and the schedule make of a gradient.
+#[derive(Clone, Copy, Debug)]
+pub struct Update {
+    /// What all learning rates are multiplied with.
+    pub lr_fraction: f64,
+    /// Number of the step, from 1.
+    pub step: u64,
+}
+
+/// What a gradient of norm `norm` is multiplied with so that its norm is at most `max_norm`:
+/// `min(1, max/(norm + 1e-6))`, as `torch.nn.utils.clip_grad_norm_` has it.
+pub fn clip_coefficient(norm: f64, max_norm: f64) -> f64 {
+    (max_norm / (norm + 1e-6)).min(1.0)
+}
+
+impl Learner {
+    /// A model with zero moments.
+    pub fn new(gpt: Gpt, kind: OptimizerKind) -> Self {
+        let optimizer = Optimizer::new(gpt.config(), kind);
+        Self::resumed(gpt, optimizer)
+    }
+
+    /// A model with the moments of earlier steps.
+    pub fn resumed(gpt: Gpt, optimizer: Optimizer) -> Self {
+        let grads = gpt.params().iter().map(|param| Tensor::zeros(param.shape(), DType::F32)).collect();
+        Self { gpt, optimizer, grads }
+    }
+
+    /// The model as it stands.
+    pub fn gpt(&self) -> &Gpt {
+        &self.gpt
+    }
+
+    /// The moments as they stand.
+    pub fn optimizer(&self) -> &Optimizer {
+        &self.optimizer
+    }
+
+    /// The gradients added up since [`Learner::clear_gradients`], in the order of the parameters.
+    pub fn grads(&self) -> &[Tensor] {
+        &self.grads
+    }
+
+    /// Begins a batch.
+    pub fn clear_gradients(&mut self) {
+        self.grads.iter_mut().for_each(|grad| grad.f32_mut().fill(0.0));
+    }
+
+    /// Adds the gradients of `scale · Σ losses` of one micro-batch; returns the sum of its losses in nats.
+    pub fn add_gradients(
+        &mut self,
+        kernels: &dyn Kernels,
+        tokens: &Tokens,
+        targets: &[u32],
+        scale: f64,
+    ) -> f64 {
+        let losses = self.gpt.add_gradients(kernels, tokens, targets, scale, &mut self.grads);
+        losses.f32().iter().map(|&loss| f64::from(loss)).sum()
+    }
+
+    /// The norm of the whole gradient.
+    pub fn grad_norm(&self, kernels: &dyn Kernels) -> f64 {
+        Optimizer::grad_norm(kernels, &self.grads)
+    }
+
+    /// Moves the weights by the gradients, clipped by their norm.
+    pub fn update(
+        &mut self,
+        kernels: &dyn Kernels,
+        settings: &TrainSettings,
+        grad_norm: f64,
+        update: Update,
+    ) {
+        let scale = clip_coefficient(grad_norm, settings.max_grad_norm);
+        let Update { lr_fraction, step } = update;
+        let params = self.gpt.params_mut();
+        self.optimizer.step(kernels, settings, params, &self.grads, scale, lr_fraction, step);
+    }
+}
