@@ -298,65 +298,6 @@ fn tokens_and_shapes_can_be_looked_at() {
 }
 
 #[test]
-fn the_bench_keeps_its_contract() {
-    let said = Said::by(
-        maquette()
-            .args(["bench", "train", "--json", "--n-layers", "1", "--d-model", "33", "--n-heads", "3"])
-            .args([
-                "--n-kv-heads",
-                "1",
-                "--d-ff",
-                "17",
-                "--vocab-size",
-                "301",
-                "--batch",
-                "3",
-                "--seq-len",
-                "7",
-                "--steps",
-                "3",
-                "--threads",
-                "2",
-            ]),
-    );
-    // 33 / 3 is odd, which rotary embedding cannot turn.
-    let error = said.error(1);
-    assert!(error.contains("`d_head` must be even"), "{error}");
-
-    let said = Said::by(
-        maquette()
-            .args(["bench", "train", "--json", "--n-layers", "1", "--d-model", "42", "--n-heads", "3"])
-            .args([
-                "--n-kv-heads",
-                "1",
-                "--d-ff",
-                "17",
-                "--vocab-size",
-                "301",
-                "--batch",
-                "3",
-                "--seq-len",
-                "7",
-                "--steps",
-                "3",
-                "--threads",
-                "2",
-                "--dtype",
-                "bf16",
-            ]),
-    );
-    assert!(said.status.success(), "{}", said.stderr);
-    let result = said.json();
-    for key in ["tokens_per_second", "gflops", "peak_gflops", "step_ms", "peak_rss_mb"] {
-        assert!(result[key].as_f64().is_some_and(|value| value > 0.0), "{key} in {result}");
-    }
-    assert_eq!(
-        (&result["threads"], &result["steps"], &result["dtype"]),
-        (&2.into(), &3.into(), &"bf16".into())
-    );
-}
-
-#[test]
 fn the_doctor_answers() {
     let findings = Said::by(maquette().args(["doctor", "--json"])).json();
     assert!(findings["peak_gflops_one_thread"].as_f64().unwrap() > 0.0);

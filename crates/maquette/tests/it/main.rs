@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may stop at once")]
 
 mod bad_input;
+mod bench;
 #[cfg(unix)]
 mod crash;
 mod end_to_end;

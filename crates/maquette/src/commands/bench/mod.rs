@@ -1,5 +1,9 @@
 //! `maquette bench`
 
+mod decode;
+mod kernels;
+mod operations;
+mod shape;
 mod train;
 
 use clap::Subcommand;
@@ -15,10 +19,29 @@ pub(crate) struct Args {
 enum Action {
     /// Whole training steps of a model of any shape, on random tokens
     Train(train::Args),
+    Decode(decode::Args),
+    Kernels(kernels::Args),
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     match &args.action {
         Action::Train(args) => train::run(args),
+        Action::Decode(args) => decode::run(args),
+        Action::Kernels(args) => kernels::run(args),
     }
+}
+
+/// Refuses a count of nothing, by the name of its option.
+fn at_least_one(option: &str, found: usize) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        found > 0,
+        "`{option}` must be at least 1, found 0\nhint: leave it out for what is usual"
+    );
+    Ok(())
+}
+
+/// The middle one of what was measured, or between the two in the middle; sorts them.
+fn median(measured: &mut [f64]) -> f64 {
+    measured.sort_by(f64::total_cmp);
+    (measured[(measured.len() - 1) / 2] + measured[measured.len() / 2]) / 2.0
 }

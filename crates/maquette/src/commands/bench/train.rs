@@ -4,27 +4,18 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 use clap::ValueEnum;
-use model::{Gpt, ModelConfig, Tokens, scaling::ModelOverrides};
+use model::{Gpt, ModelConfig, Tokens};
 use serde::Serialize;
 use tensor::{Cpu, DType, Isa, Rng};
 use train::{Learner, OptimizerKind, Precision, TrainOverrides, TrainSettings, Update};
 
+use super::{median, shape::Shape};
 use crate::{commands::Dtype, machine};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    #[arg(long, default_value_t = 6)]
-    n_layers: usize,
-    #[arg(long, default_value_t = 384)]
-    d_model: usize,
-    #[arg(long, default_value_t = 6)]
-    n_heads: usize,
-    #[arg(long, default_value_t = 6)]
-    n_kv_heads: usize,
-    #[arg(long, default_value_t = 1024)]
-    d_ff: usize,
-    #[arg(long, default_value_t = 8192)]
-    vocab_size: usize,
+    #[command(flatten)]
+    shape: Shape,
     /// Rows of a step
     #[arg(long, default_value_t = 8)]
     batch: usize,
@@ -108,15 +99,6 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 
 /// The model and a training that takes one whole batch at a time.
 fn shape(args: &Args, dtype: Precision) -> anyhow::Result<(ModelConfig, TrainSettings)> {
-    let model = ModelOverrides {
-        n_layers: Some(args.n_layers),
-        d_model: Some(args.d_model),
-        n_heads: Some(args.n_heads),
-        n_kv_heads: Some(args.n_kv_heads),
-        d_ff: Some(args.d_ff),
-        qk_norm: Some(false), // as the peers have it
-        ..ModelOverrides::default()
-    };
     let optimizer = match args.optimizer {
         Optim::Adamw => OptimizerKind::AdamW,
         Optim::Muon => OptimizerKind::Muon,
@@ -131,7 +113,7 @@ fn shape(args: &Args, dtype: Precision) -> anyhow::Result<(ModelConfig, TrainSet
         recompute_activations: Some(args.recompute),
         ..TrainOverrides::default()
     };
-    Ok(train::plan(None, args.vocab_size, &model, &train, 0)?)
+    Ok(train::plan(None, args.shape.vocab_size, &args.shape.overrides(), &train, 0)?)
 }
 
 /// Forward, backward, clipping and optimizer, as the trainer does them.
@@ -159,14 +141,13 @@ fn measure(args: &Args, kernels: &Cpu, config: &ModelConfig, settings: &TrainSet
         fresh_bytes = tensor::arena::fresh_bytes() - fresh_before;
     }
     let mut seconds = seconds.split_off(2);
-    seconds.sort_by(f64::total_cmp);
-    let median = (seconds[(seconds.len() - 1) / 2] + seconds[seconds.len() / 2]) / 2.0;
-    let tokens_per_second = n_tokens as f64 / median;
+    let step_s = median(&mut seconds);
+    let tokens_per_second = n_tokens as f64 / step_s;
     Output {
         tokens_per_second,
         gflops: tokens_per_second * config.train_flops_per_token(args.seq_len) / 1e9,
         peak_gflops: kernels.measured_peak_gflops(settings.dtype.into()),
-        step_ms: 1e3 * median,
+        step_ms: 1e3 * step_s,
         step_ms_min: 1e3 * seconds[0],
         step_ms_max: 1e3 * seconds[seconds.len() - 1],
         peak_rss_mb: machine::peak_rss_mb(),

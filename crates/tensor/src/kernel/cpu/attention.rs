@@ -190,10 +190,11 @@ pub(crate) fn forward<E: Activation>(
         pack_head(&long[task / n_kv_heads], task % n_kv_heads, keys, values);
     });
     let packed = &*packed;
-    // The last queries of a segment see the most keys: they come first, so that the end is shared out evenly.
+    // Head by head, so that a thread stays with the keys that it has at hand; the last queries see the most keys and
+    // come first, so that the end is shared out evenly.
     let n_blocks = long.iter().map(|s| s.n_queries.div_ceil(QUERY_BLOCK)).max().unwrap_or(0);
     pool.for_each(n_blocks * long.len() * n_heads, |task| {
-        let (from_last, rest) = (task / (long.len() * n_heads), task % (long.len() * n_heads));
+        let (rest, from_last) = (task / n_blocks, task % n_blocks);
         let (segment, head) = (rest / n_heads, rest % n_heads);
         let (start, k_len, v_len) = head_range(segment * n_kv_heads + head / group);
         let segment = long[segment];

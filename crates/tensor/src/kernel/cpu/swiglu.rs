@@ -68,21 +68,38 @@ pub(crate) fn backward<E: Element>(
 for_each_isa! {
     /// `y` has the bits of [`forward_rows`].
     fn backward_rows<E: Element>(gate_up: &[E], dy: &[E], d_gate_up: &mut [E], y: &mut [E], f: usize) {
+        let mut sigmas = Sigmas([0.0; BLOCK]);
         let inputs = gate_up.chunks_exact(2 * f).zip(dy.chunks_exact(f));
         let outputs = d_gate_up.chunks_exact_mut(2 * f).zip(y.chunks_exact_mut(f));
         for ((gate_up, dy), (d_gate_up, y)) in inputs.zip(outputs) {
             let ((gate, up), (dgate, dup)) = (gate_up.split_at(f), d_gate_up.split_at_mut(f));
-            for i in 0..f {
-                let (gate, up, dy) = (gate[i].load(), up[i].load(), dy[i].load());
-                let sigma = sigmoid(gate);
-                let silu = gate * sigma;
-                dgate[i] = E::store(dy * up * sigma * (1.0 + gate * (1.0 - sigma)));
-                dup[i] = E::store(dy * silu);
-                y[i] = E::store(silu * up);
+            for start in (0..f).step_by(BLOCK) {
+                let n = BLOCK.min(f - start);
+                let (gate, up, dy) = (&gate[start..][..n], &up[start..][..n], &dy[start..][..n]);
+                let (dgate, dup) = (&mut dgate[start..][..n], &mut dup[start..][..n]);
+                let (y, sigmas) = (&mut y[start..][..n], &mut sigmas.0[..n]);
+                for i in 0..n {
+                    sigmas[i] = sigmoid(gate[i].load());
+                }
+                for i in 0..n {
+                    let (gate, up, dy, sigma) = (gate[i].load(), up[i].load(), dy[i].load(), sigmas[i]);
+                    let silu = gate * sigma;
+                    dgate[i] = E::store(dy * up * sigma * (1.0 + gate * (1.0 - sigma)));
+                    dup[i] = E::store(dy * silu);
+                    y[i] = E::store(silu * up);
+                }
             }
         }
     }
 }
+
+/// Elements whose σ is computed ahead of what uses it. In two loops the chains of dependent instructions are shorter, so
+/// that a processor has more of them in flight: on bf16 a third faster than in one.
+const BLOCK: usize = 256;
+
+/// At a cache line, so that no vector lies across two.
+#[repr(align(64))]
+struct Sigmas([f32; BLOCK]);
 
 #[cfg(test)]
 mod tests {

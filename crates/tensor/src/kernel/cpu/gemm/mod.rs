@@ -229,12 +229,18 @@ pub(crate) fn gemm(pool: &Pool, product: Product, a: Operand, bs: &[Panels], c: 
     let n = bs.iter().map(|b| b.n).sum();
     check(product, a, bs);
     let out = c.out(product.m, n);
-    let plan = Plan::new(product, a, out);
+    let mut plan = Plan::new(product, a, out);
     let panels: usize = bs.iter().map(|b| b.n.div_ceil(NR)).sum();
-    let row_blocks = product.m.div_ceil(plan.block_rows);
-    // Rows alone are shared out if there are enough; else columns too, at least four panels a task.
+    // Rows alone are shared out if there are enough; else columns too, at least four panels a task; else fewer rows.
     let wanted = 4 * pool.n_threads();
-    let col_groups = wanted.div_ceil(row_blocks.max(1)).min(panels.div_ceil(4)).max(1);
+    let most_col_groups = panels.div_ceil(4).max(1);
+    if product.m.div_ceil(plan.block_rows) * most_col_groups < wanted {
+        let rows = product.m.div_ceil(wanted.div_ceil(most_col_groups));
+        let height = tile::height(plan.isa);
+        plan.block_rows = rows.next_multiple_of(height).clamp(height, plan.block_rows);
+    }
+    let row_blocks = product.m.div_ceil(plan.block_rows);
+    let col_groups = wanted.div_ceil(row_blocks.max(1)).min(most_col_groups);
     let group = panels.div_ceil(col_groups).max(1);
     let col_groups = panels.div_ceil(group);
     let plan = Shareable(plan);
@@ -407,7 +413,7 @@ fn is_readable_in_place(format: Format, a: Operand, k: usize) -> bool {
         _ => false,
     };
     let bytes = a.stride * a.values.dtype().size();
-    a.along == Along::Depth && is_word_aligned && !(bytes >= 2048 && bytes.is_multiple_of(1024))
+    a.along == Along::Depth && is_word_aligned && !bytes.is_multiple_of(4096)
 }
 
 /// Depth of the tile that [`multiply_in_cache`] repeats: both operands fit 20 KiB.

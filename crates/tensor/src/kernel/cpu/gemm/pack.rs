@@ -74,8 +74,9 @@ pub(crate) fn pack_stacked(
     let words = check(format, parts, n, packed);
     let shared = Shared::new(packed);
     // About 128K words a task, and at most as many panels as a row's cache lines can be read for in passing.
-    let panels_per_task = (131_072 / (NR * words).max(1)).clamp(1, 8);
-    pool.for_each_chunk(n.div_ceil(NR), panels_per_task, |first, count| {
+    let panels = n.div_ceil(NR);
+    let panels_per_task = (131_072 / (NR * words).max(1)).min(panels / (2 * pool.n_threads())).clamp(1, 8);
+    pool.for_each_chunk(panels, panels_per_task, |first, count| {
         // SAFETY: every panel is packed by one task.
         let out = unsafe { shared.part(first * NR * words, count * NR * words) };
         pack_panels(format, parts, first * NR..n.min((first + count) * NR), words, out);

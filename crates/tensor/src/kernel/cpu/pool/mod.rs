@@ -5,7 +5,10 @@ mod loom_tests;
 mod sync;
 mod workers;
 
-use std::marker::PhantomData;
+use std::{
+    marker::PhantomData,
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+};
 
 use workers::Workers;
 
@@ -38,13 +41,28 @@ impl Pool {
         self.workers.len() + 1
     }
 
-    /// Calls `task(0)`, …, `task(n_tasks − 1)`, in any order and on any thread.
+    /// Calls `task(0)`, …, `task(n_tasks − 1)`, on any thread.
+    ///
+    /// Every thread begins at a place of its own and takes neighbours one after another, so that the rows that one op
+    /// leaves in a core's cache are those that the next op reads there; who is done early helps the others.
     pub(crate) fn for_each(&self, n_tasks: usize, task: impl Fn(usize) + Sync) {
-        if n_tasks > 1 && self.workers.len() > 0 {
-            self.workers.run(n_tasks, &task);
-        } else {
-            (0..n_tasks).for_each(task);
+        let n_threads = self.n_threads().min(n_tasks);
+        if n_threads < 2 {
+            return (0..n_tasks).for_each(task);
         }
+        let start_of = |part: usize| part * n_tasks / n_threads;
+        let next: Vec<Alone> = (0..n_threads).map(|part| Alone(AtomicUsize::new(start_of(part)))).collect();
+        self.workers.run(n_threads, &|own| {
+            for part in (own..n_threads).chain(0..own) {
+                let end = start_of(part + 1);
+                while next[part].0.load(Relaxed) < end {
+                    let i = next[part].0.fetch_add(1, Relaxed);
+                    if i < end {
+                        task(i);
+                    }
+                }
+            }
+        });
     }
 
     /// Cuts `0..len` in ranges of `chunk` and calls `task(start, len)` for each.
@@ -57,6 +75,10 @@ impl Pool {
         f(&mut Buffer::unspecified(len))
     }
 }
+
+/// A counter in cache lines of its own: threads that count apart do not wait for each other.
+#[repr(align(128))]
+struct Alone(AtomicUsize);
 
 /// Elements per task where each is cheap: large enough to pay for a task, small enough to share out.
 pub(crate) const CHUNK: usize = 16 * 1024;

@@ -1,0 +1,221 @@
+//! `maquette bench decode`
+
+use std::{path::PathBuf, time::Instant};
+
+use anyhow::Context as _;
+use model::{Gpt, KvCache, ModelConfig, Sampler, Sampling, Tokens, checkpoint, scaling::ModelOverrides};
+use serde::Serialize;
+use tensor::{Cpu, DType, Isa, Rng};
+
+use super::{
+    at_least_one, median,
+    shape::{self, Shape},
+};
+use crate::{
+    commands::Dtype,
+    machine::{self, Machine},
+    output, stop,
+};
+
+/// Reading prompts and continuing them, of a checkpoint or of a model of any shape
+///
+/// The prompts are random tokens; what follows is the most likely token each time. All sequences are read at once and
+/// then continued together, one token of each a step. Rates are of the median prefill and the median step.
+#[derive(Debug, clap::Args)]
+#[command(mut_args(shape::as_gpt2_small))]
+pub(crate) struct Args {
+    /// A checkpoint folder; without one, a model of random weights and a tied head
+    #[arg(conflicts_with = "Shape")]
+    checkpoint: Option<PathBuf>,
+    #[command(flatten)]
+    shape: Shape,
+    /// Tokens of each prompt
+    #[arg(long, value_name = "N", default_value_t = 512)]
+    prompt_tokens: usize,
+    /// Steps, each a token more for every sequence
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    new_tokens: usize,
+    /// Sequences decoded together
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    batch: usize,
+    /// What activations are held in and products multiply in
+    #[arg(long, value_enum, default_value_t)]
+    dtype: Dtype,
+    /// Threads that compute; 0 takes every core
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    threads: usize,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What `--json` prints.
+#[derive(Debug, Serialize)]
+struct Output {
+    /// Tokens of all prompts over the median time to read them.
+    prefill_tokens_per_second: f64,
+    /// Of all sequences together: one of each over the median step.
+    decode_tokens_per_second: f64,
+    /// Median.
+    step_ms: f64,
+    /// 10⁹ bytes of packed weights that a step reads, over its median time: every matrix once, the head among them. What
+    /// it reads of the embedding, of gains and of the cache is not counted.
+    weight_gb_per_second: f64,
+    /// What reading alone reaches on these threads here.
+    read_gb_per_second: f64,
+    fraction_of_read_peak: f64,
+    peak_rss_mb: f64,
+    n_params: usize,
+    dtype: &'static str,
+    batch: usize,
+    prompt_tokens: usize,
+    new_tokens: usize,
+    instruction_set: &'static str,
+    threads: usize,
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    let kernels = Cpu::new(args.threads);
+    let gpt = open(args, &kernels)?;
+    let output = measure(args, &kernels, &gpt)?;
+    if args.json {
+        return output::line(serde_json::to_string(&output)?);
+    }
+    output::line(format_args!(
+        "prefill {:.0} tokens/s  decode {:.1} tokens/s, {:.2} ms a step  \
+         weights at {:.1} of {:.1} GB/s ({:.0} %)  {:.0} MB  {} threads, {}, {}",
+        output.prefill_tokens_per_second,
+        output.decode_tokens_per_second,
+        output.step_ms,
+        output.weight_gb_per_second,
+        output.read_gb_per_second,
+        100.0 * output.fraction_of_read_peak,
+        output.peak_rss_mb,
+        output.threads,
+        output.instruction_set,
+        output.dtype
+    ))
+}
+
+/// The model, ready to decode; whatever it cannot be asked for is refused before its weights are read or made.
+fn open(args: &Args, kernels: &Cpu) -> anyhow::Result<Gpt> {
+    at_least_one("--prompt-tokens", args.prompt_tokens)?;
+    at_least_one("--new-tokens", args.new_tokens)?;
+    at_least_one("--batch", args.batch)?;
+    let seq_len = args.prompt_tokens.saturating_add(args.new_tokens);
+    let config = match &args.checkpoint {
+        Some(dir) => checkpoint::read_config(dir)?,
+        None => random(&args.shape, seq_len).context("this shape cannot be measured")?,
+    };
+    let max_seq_len = config.max_seq_len;
+    anyhow::ensure!(
+        seq_len <= max_seq_len,
+        "expected at most {max_seq_len} tokens of prompt and continuation, found {} and {}\n\
+         hint: that is the longest sequence of this model; lower --prompt-tokens or --new-tokens",
+        args.prompt_tokens,
+        args.new_tokens
+    );
+    let dtype = args.dtype.precision(kernels).into();
+    check_memory(&config, dtype, args.batch as f64, [args.prompt_tokens as f64, seq_len as f64])?;
+    let gpt = match &args.checkpoint {
+        Some(dir) => checkpoint::read_model(dir)?,
+        None => Gpt::new(config, 0),
+    };
+    let mut gpt = gpt.with_dtype(dtype);
+    gpt.pack(kernels);
+    Ok(gpt)
+}
+
+fn random(shape: &Shape, seq_len: usize) -> anyhow::Result<ModelConfig> {
+    let overrides = ModelOverrides { tie_embeddings: Some(true), ..shape.overrides() };
+    overrides.validate(shape.vocab_size, seq_len)?;
+    let config = overrides.config(shape.vocab_size, seq_len, 0);
+    config.validate()?;
+    Ok(config)
+}
+
+/// Refuses what this machine cannot hold, by a lower bound: weights in f32 and packed, keys and values, and the widest
+/// activations of a prefill.
+fn check_memory(
+    config: &ModelConfig,
+    dtype: DType,
+    batch: f64,
+    [prompt_tokens, seq_len]: [f64; 2],
+) -> anyhow::Result<()> {
+    let size = dtype.size() as f64;
+    let weights = (4.0 + size) * config.approximate_params();
+    let cached = 2.0 * config.n_layers as f64 * config.kv_width() as f64 * size;
+    let active = 4.0 * config.d_model as f64 + 2.0 * config.d_ff as f64 * size;
+    let needed_gb = (weights + batch * (seq_len * cached + prompt_tokens * active)) / 1e9;
+    let memory_gb = Machine::detect(0).memory_gb; // 0 where the system does not say
+    anyhow::ensure!(
+        memory_gb == 0.0 || needed_gb <= memory_gb,
+        "this decoding takes at least {needed_gb:.1} GB of memory, this machine has {memory_gb:.1} GB\n\
+         hint: choose a smaller model, a smaller --batch, or fewer tokens"
+    );
+    Ok(())
+}
+
+/// Prefills that are measured.
+const N_PREFILLS: usize = 3;
+/// Steps before the measured ones, for memory and clocks.
+const N_WARM_UP_STEPS: usize = 2;
+
+fn measure(args: &Args, kernels: &Cpu, gpt: &Gpt) -> anyhow::Result<Output> {
+    let config = gpt.config();
+    let mut rng = Rng::new(0, 0);
+    let mut prompt =
+        || (0..args.prompt_tokens).map(|_| rng.below(config.vocab_size as u64) as u32).collect::<Vec<_>>();
+    let prompts: Vec<Vec<u32>> = (0..args.batch).map(|_| prompt()).collect();
+    let capacity = args.prompt_tokens + args.new_tokens;
+    let mut cache = KvCache::new(config, gpt.dtype(), args.batch, capacity);
+    let mut sampler = Sampler::new(Sampling::greedy(), 0)?;
+    let mut read = |cache: &mut KvCache, unread: &[Vec<u32>]| -> anyhow::Result<(Vec<Vec<u32>>, f64)> {
+        anyhow::ensure!(stop::check().is_continue(), stop::Interrupted(String::new()));
+        let start = Instant::now();
+        let tokens = Tokens::continued(cache, unread.iter().map(Vec::as_slice).enumerate());
+        let logits = gpt.logits(kernels, &tokens, &tokens.last_rows(), Some(cache));
+        let rows = logits.f32().chunks_exact(logits.last_dim());
+        let next = rows.map(|logits| vec![sampler.next(logits, &[])]).collect();
+        Ok((next, start.elapsed().as_secs_f64()))
+    };
+
+    let (mut next, _) = read(&mut cache, &prompts)?;
+    for _ in 0..args.new_tokens.min(N_WARM_UP_STEPS) {
+        (next, _) = read(&mut cache, &next)?;
+    }
+    let (mut prefill_s, mut step_s) = (Vec::new(), Vec::new());
+    for _ in 0..N_PREFILLS {
+        (0..args.batch).for_each(|slot| cache.clear(slot));
+        let (first, seconds) = read(&mut cache, &prompts)?;
+        next = first;
+        prefill_s.push(seconds);
+    }
+    for _ in 0..args.new_tokens {
+        let (following, seconds) = read(&mut cache, &next)?;
+        next = following;
+        step_s.push(seconds);
+    }
+
+    let step_s = median(&mut step_s);
+    let weight_bytes = (config.n_matrix_params() * gpt.dtype().size()) as f64;
+    let weight_gb_per_second = weight_bytes / step_s / 1e9;
+    let peak_rss_mb = machine::peak_rss_mb(); // before the next line takes memory of its own
+    let read_gb_per_second = kernels.measured_read_gb_per_second();
+    Ok(Output {
+        prefill_tokens_per_second: (args.batch * args.prompt_tokens) as f64 / median(&mut prefill_s),
+        decode_tokens_per_second: args.batch as f64 / step_s,
+        step_ms: 1e3 * step_s,
+        weight_gb_per_second,
+        read_gb_per_second,
+        fraction_of_read_peak: weight_gb_per_second / read_gb_per_second,
+        peak_rss_mb,
+        n_params: config.n_params(),
+        dtype: gpt.dtype().name(),
+        batch: args.batch,
+        prompt_tokens: args.prompt_tokens,
+        new_tokens: args.new_tokens,
+        instruction_set: Isa::current().name(),
+        threads: kernels.n_threads(),
+    })
+}

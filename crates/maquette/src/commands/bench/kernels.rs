@@ -1,0 +1,226 @@
+//! `maquette bench kernels`
+
+use std::{
+    hint::black_box,
+    time::{Duration, Instant},
+};
+
+use clap::ValueEnum as _;
+use serde::Serialize;
+use tensor::{Cpu, DType, Isa, Kernels as _, Tensor};
+
+use super::{
+    median,
+    operations::{Operation, Sizes},
+};
+use crate::{commands::Dtype, output, stop};
+
+/// Each operation by itself, against what this machine can do at most
+///
+/// At the sizes of a model 768 wide that reads 2048 tokens, unless a size says otherwise. What is needed at least is
+/// counted, so that no kernel gains from doing more:
+///
+/// Products, attention, cross-entropy and Muon count floating-point operations, a multiply-add as 2, against the measured
+/// peak of multiply-adds in their format. A product of [m, k] and [k, n] is 2·m·n·k; with `packed` the weights are put in
+/// the kernel's order once before, as for decoding, else in every call, as in training. Attention counts visible pairs
+/// alone: two products forward, five backward, where the scores are computed again. Cross-entropy is one product, with
+/// gradients three. Muon multiplies in f32.
+///
+/// Everything else, and the products of a single row, counts bytes: each input read once, each output written once, what
+/// changes in place both. They stand against the measured speed of reading memory, which writing need not reach. Before
+/// each call 256 MiB of something else are read, so that what is needed lies in no cache.
+///
+/// Times are medians after one call that is not measured.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Measure these alone
+    #[arg(long, value_enum, value_name = "OPERATION,..", value_delimiter = ',')]
+    only: Vec<Operation>,
+    /// Time for each line of the table; three calls are made in any case
+    #[arg(long, value_name = "S", default_value_t = 0.2)]
+    seconds: f64,
+    /// What activations are held in and products multiply in
+    #[arg(long, value_enum, default_value_t)]
+    dtype: Dtype,
+    /// Threads that compute; 0 takes every core
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    threads: usize,
+    /// Print one JSON array
+    #[arg(long)]
+    json: bool,
+}
+
+/// What a call does at least.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Work {
+    /// Floating-point operations of products in a format.
+    Flops(DType, f64),
+    /// Memory read and written.
+    Bytes(f64),
+}
+
+/// One line of the table.
+#[derive(Debug)]
+pub(super) struct Measured {
+    /// As the method of [`tensor::Kernels`] is called.
+    operation: &'static str,
+    /// Sizes, and what else tells it from its neighbours.
+    case: String,
+    work: Work,
+    /// Median.
+    seconds: f64,
+    n_calls: usize,
+}
+
+/// What `--json` prints for each line.
+#[derive(Debug, Serialize)]
+struct Output<'a> {
+    operation: &'static str,
+    case: &'a str,
+    /// Median.
+    time_ms: f64,
+    n_calls: usize,
+    /// 10⁹ operations or bytes a second, as `unit` says.
+    rate: f64,
+    /// `GFLOP/s` or `GB/s`.
+    unit: &'static str,
+    /// What this machine reaches at most, in the same unit.
+    peak: f64,
+    fraction_of_peak: f64,
+    /// Of activations and of the products of the model.
+    dtype: &'static str,
+    instruction_set: &'static str,
+    threads: usize,
+}
+
+/// Calls operations and takes their time.
+#[derive(Debug)]
+pub(super) struct Bench<'a> {
+    pub(super) kernels: &'a Cpu,
+    pub(super) dtype: DType,
+    pub(super) sizes: Sizes,
+    /// For each line.
+    time: Duration,
+    /// What is read to drive everything else out of the caches.
+    cold: Tensor,
+    pub(super) results: Vec<Measured>,
+}
+
+/// Calls that are made however long they take.
+const MIN_CALLS: usize = 3;
+
+impl<'a> Bench<'a> {
+    pub(super) fn new(kernels: &'a Cpu, dtype: DType, sizes: Sizes, time: Duration) -> Self {
+        let cold = Tensor::zeros(&[sizes.cold_bytes / DType::F32.size()], DType::F32);
+        Self { kernels, dtype, sizes, time, cold, results: Vec::new() }
+    }
+
+    /// Calls `f` until the time is up.
+    pub(super) fn measure(&mut self, operation: &'static str, case: String, work: Work, mut f: impl FnMut()) {
+        if stop::check().is_break() {
+            return;
+        }
+        f(); // the first pays for memory and clocks
+        let (begin, mut seconds) = (Instant::now(), Vec::new());
+        while seconds.len() < MIN_CALLS || begin.elapsed() < self.time {
+            if let Work::Bytes(_) = work {
+                black_box(self.kernels.sum_of_squares(self.cold.slice()));
+            }
+            let start = Instant::now();
+            f();
+            seconds.push(start.elapsed().as_secs_f64());
+        }
+        let n_calls = seconds.len();
+        self.results.push(Measured { operation, case, work, seconds: median(&mut seconds), n_calls });
+    }
+}
+
+/// What this machine can do at most.
+struct Peaks {
+    gflops: f64,
+    gflops_f32: f64,
+    read_gb_per_second: f64,
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    let time = Duration::try_from_secs_f64(args.seconds).map_err(|_| {
+        anyhow::anyhow!(
+            "`--seconds` must be 0 or more and finite, found {}\nhint: 0.2 is usual",
+            args.seconds
+        )
+    })?;
+    let kernels = Cpu::new(args.threads);
+    let dtype = args.dtype.precision(&kernels).into();
+    let peaks = Peaks {
+        gflops: kernels.measured_peak_gflops(dtype),
+        gflops_f32: kernels.measured_peak_gflops(DType::F32),
+        read_gb_per_second: kernels.measured_read_gb_per_second(),
+    };
+    let mut bench = Bench::new(&kernels, dtype, Sizes::USUAL, time);
+    if !args.json {
+        output::line(format_args!(
+            "{} threads, {}, {}: {:.0} GFLOP/s, in f32 {:.0}, reading {:.1} GB/s\n\n{}",
+            kernels.n_threads(),
+            Isa::current().name(),
+            dtype.name(),
+            peaks.gflops,
+            peaks.gflops_f32,
+            peaks.read_gb_per_second,
+            columns("operation", "case", ["ms", "rate", "", "of peak"].map(str::to_owned))
+        ))?;
+    }
+    for operation in Operation::value_variants() {
+        if !args.only.is_empty() && !args.only.contains(operation) {
+            continue;
+        }
+        let n_before = bench.results.len();
+        operation.measure(&mut bench);
+        anyhow::ensure!(stop::check().is_continue(), stop::Interrupted(String::new()));
+        for measured in bench.results.iter().skip(n_before).filter(|_| !args.json) {
+            output::line(row(&output(measured, &bench, &peaks)))?;
+        }
+    }
+    if args.json {
+        let all: Vec<Output> =
+            bench.results.iter().map(|measured| output(measured, &bench, &peaks)).collect();
+        return output::line(serde_json::to_string_pretty(&all)?);
+    }
+    Ok(())
+}
+
+fn output<'a>(measured: &'a Measured, bench: &Bench, peaks: &Peaks) -> Output<'a> {
+    let (amount, unit, peak) = match measured.work {
+        Work::Flops(format, n) if format == bench.dtype => (n, "GFLOP/s", peaks.gflops),
+        Work::Flops(_, n) => (n, "GFLOP/s", peaks.gflops_f32),
+        Work::Bytes(n) => (n, "GB/s", peaks.read_gb_per_second),
+    };
+    let rate = amount / measured.seconds / 1e9;
+    Output {
+        operation: measured.operation,
+        case: &measured.case,
+        time_ms: 1e3 * measured.seconds,
+        n_calls: measured.n_calls,
+        rate,
+        unit,
+        peak,
+        fraction_of_peak: rate / peak,
+        dtype: bench.dtype.name(),
+        instruction_set: Isa::current().name(),
+        threads: bench.kernels.n_threads(),
+    }
+}
+
+fn row(output: &Output) -> String {
+    let Output { time_ms, rate, fraction_of_peak, .. } = output;
+    let numbers = [
+        format!("{time_ms:.3}"),
+        format!("{rate:.1}"),
+        output.unit.to_owned(),
+        format!("{:.0} %", 100.0 * fraction_of_peak),
+    ];
+    columns(output.operation, output.case, numbers)
+}
+
+fn columns(operation: &str, case: &str, [time, rate, unit, fraction]: [String; 4]) -> String {
+    format!("{operation:<22}  {case:<46}  {time:>9}  {rate:>7} {unit:<7}  {fraction:>7}")
+}
