@@ -187,8 +187,8 @@ impl Gpt {
         tape.cross_entropy(&hidden, &head, targets)
     }
 
-    /// Adds the gradients of `scale` times the sum of [`Gpt::losses`] to `grads`, one for each parameter; returns
-    /// those losses. Divide by the targets of the whole batch with `scale`.
+    /// Adds the gradients of `scale` times the sum of [`Gpt::losses`] to `grads`, one for each parameter, empty where
+    /// nothing was added yet; returns those losses. Divide by the targets of the whole batch with `scale`.
     #[track_caller]
     pub fn add_gradients(
         &self,

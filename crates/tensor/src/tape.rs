@@ -175,7 +175,8 @@ impl<'k> Tape<'k> {
         Input { node, shape: var.value.shape().to_vec(), dtype: var.value.dtype() }
     }
 
-    /// Adds `∂(dy·output)/∂param` to `grads[index]` of every parameter on the tape. Uses the tape up.
+    /// Adds `∂(dy·output)/∂param` to `grads[index]` of every parameter on the tape. An empty tensor there means that
+    /// nothing was added yet. Uses the tape up.
     ///
     /// # Panics
     /// If the tape does not record, `output` depends on no parameter, or a shape or dtype differs.
@@ -198,11 +199,11 @@ impl<'k> Tape<'k> {
         // Buffers leave the caller's slice on the way, so that kernels add to them in place.
         let mut buffers: Vec<Option<Tensor>> = grads
             .iter_mut()
-            .map(|grad| Some(std::mem::replace(grad, Tensor::zeros(&[0], DType::F32))))
+            .map(|grad| Some(std::mem::replace(grad, nothing())).filter(|grad| !grad.is_empty()))
             .collect();
         self.replay(outputs, &mut buffers, start);
         for (grad, buffer) in grads.iter_mut().zip(buffers) {
-            *grad = buffer.expect("every buffer comes back");
+            *grad = buffer.unwrap_or_else(nothing);
         }
     }
 
@@ -236,6 +237,11 @@ impl<'k> Tape<'k> {
             }
         }
     }
+}
+
+/// What stands in for a gradient to which nothing was added yet.
+fn nothing() -> Tensor {
+    Tensor::zeros(&[0], DType::F32)
 }
 
 /// What was given to a function that will run once more.
@@ -302,6 +308,15 @@ impl Grads<'_> {
     }
 
     /// As [`Grads::take`], and `None` where nothing came.
+    /// As [`Grads::take`], with whether something came already: where nothing did, the buffer is of unspecified value
+    /// and to be overwritten.
+    pub(crate) fn sum(&mut self, i: usize) -> (Tensor, bool) {
+        match self.take_partial(i) {
+            Some(sum) => (sum, true),
+            None => (self.unspecified(i), false),
+        }
+    }
+
     fn take_partial(&mut self, i: usize) -> Option<Tensor> {
         self.partial[self.inputs[i].node?].take()
     }

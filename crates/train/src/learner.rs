@@ -10,7 +10,7 @@ use crate::{Optimizer, OptimizerKind, TrainSettings};
 pub struct Learner {
     gpt: Gpt,
     optimizer: Optimizer,
-    /// One for each parameter.
+    /// One for each parameter; empty where nothing was added yet, which lends their memory to the next forward pass.
     grads: Vec<Tensor>,
 }
 
@@ -38,7 +38,7 @@ impl Learner {
 
     /// A model with the moments of earlier steps.
     pub fn resumed(gpt: Gpt, optimizer: Optimizer) -> Self {
-        let grads = gpt.params().iter().map(|param| Tensor::zeros(param.shape(), DType::F32)).collect();
+        let grads = gpt.params().iter().map(|_| Tensor::zeros(&[0], DType::F32)).collect();
         Self { gpt, optimizer, grads }
     }
 
@@ -59,7 +59,7 @@ impl Learner {
 
     /// Begins a batch.
     pub fn clear_gradients(&mut self) {
-        self.grads.iter_mut().for_each(|grad| grad.f32_mut().fill(0.0));
+        self.grads.iter_mut().for_each(|grad| *grad = Tensor::zeros(&[0], DType::F32));
     }
 
     /// Adds the gradients of `scale · Σ losses` of one micro-batch; returns the sum of its losses in nats.

@@ -8,7 +8,7 @@
 //! residual stream, statistics of norms and softmaxes, losses and optimizer states are f32 throughout; every sum
 //! is accumulated in f32 at least and rounded once.
 //!
-//! **Outputs.** Gradients of parameters are added to (`+=`), and so is `dx` of [`Kernels::rmsnorm_backward`], which
+//! **Outputs.** Gradients of parameters are added to (`+=`; those of weights where [`WeightGrad`] says so), and so is `dx` of [`Kernels::rmsnorm_backward`], which
 //! joins the residual stream's; everything else is overwritten.
 
 pub mod cpu;
@@ -94,13 +94,15 @@ pub struct Weight<'a> {
     pub packed: Option<&'a Packed>,
 }
 
-/// The gradient of a weight `[N, K]`, added to.
+/// The gradient of a weight `[N, K]`.
 #[derive(Debug)]
 pub struct WeightGrad<'a> {
     /// Row-major `[N, K]`.
     pub values: SliceMut<'a>,
     /// N: rows.
     pub n: usize,
+    /// Whether to add to what is there; else it is overwritten, which spares clearing and reading it.
+    pub accumulates: bool,
 }
 
 /// A weight as a kernel wants to read it. Its layout is the kernel's own.
@@ -178,7 +180,7 @@ pub trait Kernels: Send + Sync {
     );
     /// `dx = dy·[w₀; w₁; …]`, multiplied in the format of `dx`; `dy [R, ΣN]` may be f32.
     fn linear_backward_input(&self, dy: Slice, weights: &[Weight], dx: SliceMut, r: usize, k: usize);
-    /// `dwᵢ += dyᵢᵀ·x`, multiplied in the format of `x`; `dy [R, ΣN]` may be f32.
+    /// `dwᵢ (+)= dyᵢᵀ·x`, multiplied in the format of `x`; `dy [R, ΣN]` may be f32.
     fn linear_backward_weight(&self, dy: Slice, x: Slice, dws: &mut [WeightGrad], r: usize, k: usize);
 
     /// `y = x·rstd·gain` for each row, rounded to the dtype of `y`.
@@ -252,14 +254,14 @@ pub trait Kernels: Send + Sync {
     /// Head and cross-entropy in one, never holding `[R, V]` logits.
     ///
     /// `losses[r] = −ln softmax(x[r]·wᵀ)[targets[r]]` in nats; with `grads` of a scale, also
-    /// `dx = scale·∂Σlosses/∂x` (overwritten) and `dw += scale·∂Σlosses/∂w`.
+    /// `dx = scale·∂Σlosses/∂x` (overwritten) and `dw (+)= scale·∂Σlosses/∂w`.
     fn cross_entropy(
         &self,
         x: Slice,
         w: Weight,
         targets: &[u32],
         losses: SliceMut,
-        grads: Option<(f64, SliceMut, SliceMut)>,
+        grads: Option<(f64, SliceMut, WeightGrad)>,
         c: usize,
     );
 

@@ -24,9 +24,9 @@ impl Op for GatedLinear {
         kernels.swiglu_backward(self.gate_up.slice(), da.slice(), d_gate_up.slice_mut(), a.slice_mut(), f);
         grads.give(0, d_gate_up);
         if grads.wants(1) {
-            let mut dw = grads.take(1);
+            let mut dw = grads.sum(1);
             kernels.linear_backward_weight(dy.slice(), a.slice(), &mut [weight_grad(&mut dw)], r, f);
-            grads.give(1, dw);
+            grads.give(1, dw.0);
         }
         grads.give(2, dy);
     }

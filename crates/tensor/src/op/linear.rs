@@ -23,9 +23,9 @@ impl Op for Linear {
             grads.give(0, dx);
         }
         if grads.wants(1) {
-            let mut dw = grads.take(1);
+            let mut dw = grads.sum(1);
             kernels.linear_backward_weight(dy.slice(), self.x.slice(), &mut [weight_grad(&mut dw)], r, k);
-            grads.give(1, dw);
+            grads.give(1, dw.0);
         }
         if self.has_residual {
             grads.give(2, dy);

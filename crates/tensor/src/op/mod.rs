@@ -17,8 +17,8 @@ fn statistics(dtype: DType) -> DType {
     if dtype == DType::F64 { DType::F64 } else { DType::F32 }
 }
 
-/// The gradient of a weight `[N, K]` for a kernel to add to.
-fn weight_grad(dw: &mut Tensor) -> WeightGrad<'_> {
+/// The gradient of a weight `[N, K]`, from [`Grads::sum`](crate::tape::Grads::sum), for a kernel to fill or add to.
+fn weight_grad((dw, accumulates): &mut (Tensor, bool)) -> WeightGrad<'_> {
     let n = dw.shape()[0];
-    WeightGrad { values: dw.slice_mut(), n }
+    WeightGrad { values: dw.slice_mut(), n, accumulates: *accumulates }
 }

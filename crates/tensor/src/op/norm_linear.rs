@@ -27,10 +27,10 @@ impl Op for NormLinear {
         let (mut normed, rstd) = rmsnorm::normed(kernels, &self.x, &self.gain, self.eps, self.dtype);
         let weights = FIRST_WEIGHT..FIRST_WEIGHT + self.weights.len();
         if weights.clone().any(|i| grads.wants(i)) {
-            let mut dws: Vec<Tensor> = weights.clone().map(|i| grads.take(i)).collect();
+            let mut dws: Vec<(Tensor, bool)> = weights.clone().map(|i| grads.sum(i)).collect();
             let mut views: Vec<WeightGrad> = dws.iter_mut().map(weight_grad).collect();
             kernels.linear_backward_weight(dy.slice(), normed.slice(), &mut views, r, k);
-            weights.zip(dws).for_each(|(i, dw)| grads.give(i, dw));
+            weights.zip(dws).for_each(|(i, dw)| grads.give(i, dw.0));
         }
         if grads.wants(0) || grads.wants(1) {
             // The normed rows are of no more use: their gradient takes their place.

@@ -284,7 +284,11 @@ fn linear(bench: &mut Bench) {
         });
         let mut dws = product.weights();
         bench.measure("linear_backward_weight", format!("{name} [{n}, {r}]·[{r}, {k}]"), work, || {
-            let views = dws.iter_mut().map(|dw| WeightGrad { n: dw.shape()[0], values: dw.slice_mut() });
+            let views = dws.iter_mut().map(|dw| WeightGrad {
+                n: dw.shape()[0],
+                values: dw.slice_mut(),
+                accumulates: true,
+            });
             let mut dws: Vec<WeightGrad> = views.collect();
             kernels.linear_backward_weight(dy.slice(), x.slice(), &mut dws, r, k);
         });
@@ -345,7 +349,8 @@ fn cross_entropy(bench: &mut Bench) {
         kernels.cross_entropy(x.slice(), weight, &targets, losses.slice_mut(), None, c);
     });
     bench.measure("cross_entropy", format!("{case}, gradients"), flops(3.0), || {
-        let grads = Some((1.0 / r as f64, dx.slice_mut(), dw.slice_mut()));
+        let dw = WeightGrad { values: dw.slice_mut(), n: v, accumulates: true };
+        let grads = Some((1.0 / r as f64, dx.slice_mut(), dw));
         kernels.cross_entropy(x.slice(), weight, &targets, losses.slice_mut(), grads, c);
     });
 }

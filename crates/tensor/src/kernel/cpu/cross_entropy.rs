@@ -13,7 +13,12 @@ use super::{
     reduce::lane_sum,
     round::Element,
 };
-use crate::{IGNORE_TARGET, Slice, SliceMut, arena::Buffer, isa::for_each_isa, kernel::Weight};
+use crate::{
+    IGNORE_TARGET, Slice, SliceMut,
+    arena::Buffer,
+    isa::for_each_isa,
+    kernel::{Weight, WeightGrad},
+};
 
 /// Logits held at a time: 64 MiB. Fewer rows would mean more passes over the head's gradient.
 const MAX_LOGITS: usize = 16 << 20;
@@ -21,7 +26,7 @@ const MAX_LOGITS: usize = 16 << 20;
 const MAX_ROWS: usize = 1024;
 
 /// What the gradients need: scale, `dx` and `dw`.
-pub(crate) type Gradients<'a> = (f32, SliceMut<'a>, &'a mut [f32]);
+pub(crate) type Gradients<'a> = (f32, SliceMut<'a>, WeightGrad<'a>);
 
 #[track_caller]
 pub(crate) fn forward(
@@ -50,9 +55,15 @@ pub(crate) fn forward(
     let mut logits = Buffer::<f32>::unspecified(chunk * v);
     let packed = linear::packed(pool, &w, c, x.dtype());
     let mut backward = grads.map(|(scale, dx, dw)| {
-        assert!(dx.len() == r * c && dw.len() == v * c, "cross_entropy: dx {}, dw {}", dx.len(), dw.len());
+        let dw_len = dw.values.len();
+        assert!(dx.len() == r * c && dw_len == v * c, "cross_entropy: dx {}, dw {dw_len}", dx.len());
         Backward::new(pool, format, scale, dx, dw, &w, chunk, c)
     });
+    if let (Some(backward), 0) = (&mut backward, r)
+        && !backward.accumulates
+    {
+        backward.dw.fill(0.0);
+    }
     for start in (0..r).step_by(chunk) {
         let rows = chunk.min(r - start);
         let x = x.from(start * c);
@@ -77,6 +88,8 @@ struct Backward<'a> {
     scale: f32,
     dx: SliceMut<'a>,
     dw: &'a mut [f32],
+    /// Whether `dw` holds sums that go on: from the second chunk on it does.
+    accumulates: bool,
     v: usize,
     c: usize,
     /// `w` as `dx` multiplies with it, where the forward multiplies with its transpose.
@@ -93,16 +106,18 @@ impl<'a> Backward<'a> {
         format: Format,
         scale: f32,
         dx: SliceMut<'a>,
-        dw: &'a mut [f32],
+        dw: WeightGrad<'a>,
         w: &Weight,
         chunk: usize,
         c: usize,
     ) -> Self {
-        let v = w.n;
+        let (v, accumulates) = (w.n, dw.accumulates);
+        let dw = dw.values.f32();
         let mut packed_w = Buffer::unspecified(format.packed_len(v, c));
         gemm::pack(pool, format, Operand::outer(w.values, c), v, c, &mut packed_w);
         let packed_x = Buffer::unspecified(format.packed_len(chunk, c));
-        Self { format, scale, dx, dw, v, c, packed_w, packed_x, sums: Buffer::unspecified(chunk * c) }
+        let sums = Buffer::unspecified(chunk * c);
+        Self { format, scale, dx, dw, accumulates, v, c, packed_w, packed_x, sums }
     }
 
     /// The share of the rows from `start` on; `logits` holds their gradients by now.
@@ -126,7 +141,14 @@ impl<'a> Backward<'a> {
         gemm::pack(pool, format, Operand::outer(x, c), rows, c, packed_x);
         let panels = [Panels::new(format, packed_x, rows, c)];
         let product = Product { format, m: v, k: rows };
-        gemm::gemm(pool, product, Operand::outer(dlogits, stride), &panels, Target::add(self.dw, c));
+        gemm::gemm(
+            pool,
+            product,
+            Operand::outer(dlogits, stride),
+            &panels,
+            Target::sum(self.dw, c, self.accumulates),
+        );
+        self.accumulates = true;
     }
 }
 
@@ -301,7 +323,8 @@ mod tests {
         let mut dx_bf16 = Guarded::new(&vec![bf16::ONE; r * c]);
         let is_bf16 = matches!(x, Slice::Bf16(_));
         let dx_slice = if is_bf16 { dx_bf16.slice_mut() } else { dx.slice_mut() };
-        let grads = with_grads.then(|| (0.25, dx_slice, dw.slice_mut()));
+        let dw_grad = WeightGrad { values: dw.slice_mut(), n: v, accumulates: v != 33 };
+        let grads = with_grads.then_some((0.25, dx_slice, dw_grad));
         kernels.cross_entropy(x, weight, targets, losses.slice_mut(), grads, c);
         let dx = if is_bf16 { widen(dx_bf16.checked()) } else { dx.checked().to_vec() };
         [losses.checked().to_vec(), dx, dw.checked().to_vec()]

@@ -92,7 +92,13 @@ pub(crate) fn backward_weight(pool: &Pool, dy: Slice, x: Slice, dws: &mut [Weigh
     for dw in dws {
         let SliceMut::F32(values) = &mut dw.values else { panic!("gradients of weights are f32") };
         let dy = Operand::outer(dy.from(column.min(dy.len())), n);
-        gemm::gemm(pool, Product { format, m: dw.n, k: r }, dy, &panels, Target::add(values, k));
+        gemm::gemm(
+            pool,
+            Product { format, m: dw.n, k: r },
+            dy,
+            &panels,
+            Target::sum(values, k, dw.accumulates),
+        );
         column += dw.n;
     }
 }
@@ -144,7 +150,7 @@ mod tests {
         let mut views: Vec<WeightGrad> = dws
             .iter_mut()
             .zip(&weights)
-            .map(|(dw, w)| WeightGrad { values: dw.slice_mut(), n: w.n })
+            .map(|(dw, w)| WeightGrad { values: dw.slice_mut(), n: w.n, accumulates: w.n % 3 != 1 })
             .collect();
         kernels.linear_backward_weight(dy, x, &mut views, r, k);
         let (y, dx) = if x.dtype() == DType::Bf16 {

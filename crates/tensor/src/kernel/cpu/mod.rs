@@ -204,10 +204,10 @@ impl Kernels for Cpu {
         w: Weight,
         targets: &[u32],
         losses: SliceMut,
-        grads: Option<(f64, SliceMut, SliceMut)>,
+        grads: Option<(f64, SliceMut, WeightGrad)>,
         c: usize,
     ) {
-        let grads = grads.map(|(scale, dx, dw)| (scale as f32, dx, dw.f32()));
+        let grads = grads.map(|(scale, dx, dw)| (scale as f32, dx, dw));
         cross_entropy::forward(&self.pool, x, w, targets, losses.f32(), grads, c);
     }
 

@@ -110,7 +110,7 @@ impl Kernels for Reference {
         for dw in dws {
             let columns = column..column + dw.n;
             column = columns.end;
-            let mut values = added_to(reborrowed(&mut dw.values));
+            let mut values = weight_grad(dw);
             linear::backward_weight(&dy, &x, &mut values, columns, r, n, k);
         }
     }
@@ -243,13 +243,13 @@ impl Kernels for Reference {
         w: Weight,
         targets: &[u32],
         losses: SliceMut,
-        grads: Option<(f64, SliceMut, SliceMut)>,
+        grads: Option<(f64, SliceMut, WeightGrad)>,
         c: usize,
     ) {
         let (x, (w, v)) = (x.to_f64(), stacked(&[w], c));
         cross_entropy::losses(&x, &w, targets, &mut overwritten(losses), v, c);
-        if let Some((scale, dx, dw)) = grads {
-            let (mut dx, mut dw) = (overwritten(dx), added_to(dw));
+        if let Some((scale, dx, mut dw)) = grads {
+            let (mut dx, mut dw) = (overwritten(dx), weight_grad(&mut dw));
             cross_entropy::gradients(&x, &w, targets, scale, &mut dx, &mut dw, v, c);
         }
     }
@@ -299,10 +299,12 @@ impl Kernels for Reference {
     }
 }
 
-fn reborrowed<'a>(x: &'a mut SliceMut) -> SliceMut<'a> {
-    match x {
+fn weight_grad<'a>(dw: &'a mut WeightGrad) -> Rounded<'a> {
+    let accumulates = dw.accumulates;
+    let values = match &mut dw.values {
         SliceMut::Bf16(x) => SliceMut::Bf16(x),
         SliceMut::F32(x) => SliceMut::F32(x),
         SliceMut::F64(x) => SliceMut::F64(x),
-    }
+    };
+    if accumulates { added_to(values) } else { overwritten(values) }
 }

@@ -121,9 +121,9 @@ impl<'a> Target<'a> {
         Self::F32 { c, stride, accumulates: false, residual: None }
     }
 
-    /// Adds to rows of f32.
-    pub(crate) fn add(c: &'a mut [f32], stride: usize) -> Self {
-        Self::F32 { c, stride, accumulates: true, residual: None }
+    /// Overwrites rows of f32, or adds to them.
+    pub(crate) fn sum(c: &'a mut [f32], stride: usize, accumulates: bool) -> Self {
+        Self::F32 { c, stride, accumulates, residual: None }
     }
 
     /// A pointer to its first row, after checking that `[m, n]` fits.
