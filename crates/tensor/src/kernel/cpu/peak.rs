@@ -7,7 +7,7 @@ use super::{
     gemm::{self, Format},
     reduce::lane_sum,
 };
-use crate::{DType, Isa, isa::for_each_isa};
+use crate::{DType, Isa, arena::Buffer, isa::for_each_isa};
 
 for_each_isa! {
     fn sum(x: &[f32]) -> f32 {
@@ -44,7 +44,9 @@ impl Cpu {
 
     /// GB/s at which all threads read memory that no cache holds: best of five passes over 256 MiB.
     pub fn measured_read_gb_per_second(&self) -> f64 {
-        let values = vec![1.0f32; 64 << 20];
+        let mut values = Buffer::<f32>::unspecified(64 << 20);
+        values.fill(1.0);
+        let values = &*values;
         let best = best_of_5(|| {
             self.pool.for_each_chunk(values.len(), 1 << 20, |start, len| {
                 std::hint::black_box(sum(&values[start..][..len]));

@@ -206,12 +206,9 @@ fn panel_words<E: Packable>(
 ) {
     for (panel, first) in (0..even.len()).step_by(NR).enumerate() {
         let out = &mut out[(panel * words + word) * NR..][..NR];
-        // Of constant length where the panel is whole, for the compiler's sake.
-        match (even[first..].first_chunk::<NR>(), odd.map(|odd| odd[first..].first_chunk::<NR>())) {
-            (Some(even), None) => column_words(format, even, None, out),
-            (Some(even), Some(Some(odd))) => column_words(format, even, Some(odd), out),
-            _ => column_words(format, &even[first..], odd.map(|odd| &odd[first..]), out),
-        }
+        // Of a length known only here: loops of constant length are unrolled before they could be vectorised.
+        let width = NR.min(even.len() - first);
+        column_words(format, &even[first..][..width], odd.map(|odd| &odd[first..][..width]), out);
     }
 }
 
