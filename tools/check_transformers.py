@@ -14,7 +14,7 @@ CHECKPOINT is a model folder; `tools/make_lines.py` writes a LINES.txt worth try
 
 Ours come from `maquette tokenizer encode CHECKPOINT FILE --json` (one array of ids a line, special tokens never
 read from text), `maquette inspect CHECKPOINT --ids 1,2,3 --logits FILE.safetensors` (tensor `logits`, `[T, V]`
-f32) and `maquette generate CHECKPOINT --prompt TEXT --max-tokens 20 --temperature 0` (standard output is the
+f32) and `maquette generate CHECKPOINT --dtype f32 --prompt TEXT --max-tokens 20 --temperature 0` (standard output is the
 continuation alone). Theirs are f32 on the CPU.
 
 Exit status: 0 when every check passes, 1 when one fails, 2 when something could not be run.
@@ -195,7 +195,7 @@ def check_greedy(args, tokenizer, model):
     prompts = args.prompt or PROMPTS
     notes, n_equal = [], 0
     for prompt in prompts:
-        command = ["generate", args.checkpoint, "--prompt", prompt, "--max-tokens", MAX_NEW_TOKENS]
+        command = ["generate", args.checkpoint, "--dtype", "f32", "--prompt", prompt, "--max-tokens", MAX_NEW_TOKENS]
         ours = maquette(args, *command, "--temperature", 0).decode("utf-8", "replace")
         ids = encode(tokenizer, prompt)
         starts = {"": ids}

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 /// fused multiply-adds, so only speed differs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Isa {
-    /// Whatever the target has by itself. Slow on x86-64, whose baseline lacks a fused multiply-add.
+    /// Whatever the target has by itself: NEON on 64-bit ARM. Slow on x86-64, whose baseline lacks a fused multiply-add.
     Portable,
     /// x86-64 with AVX2 and FMA.
     Avx2,

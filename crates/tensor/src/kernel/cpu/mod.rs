@@ -240,3 +240,26 @@ impl Kernels for Cpu {
         muon::step(&self.pool, settings, scale, grad.f32(), param.f32(), momentum.f32(), rows, cols);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::Isa;
+
+    /// Runs the tests of every kernel once more for each set but the one in use: the choice is made once in a process.
+    #[test]
+    fn kernels_agree_with_the_reference_on_every_instruction_set() {
+        let this_test = "kernels_agree_with_the_reference_on_every_instruction_set";
+        if std::env::var_os(Isa::VARIABLE).is_some() {
+            return; // one of those runs, or somebody who asks for one set alone
+        }
+        for isa in Isa::available().into_iter().filter(|isa| *isa != Isa::current()) {
+            let mut tests = std::process::Command::new(std::env::current_exe().unwrap());
+            let output =
+                tests.args(["kernel::cpu", "--skip", this_test]).env(Isa::VARIABLE, isa.name()).output();
+            let output = output.unwrap();
+            let said = String::from_utf8_lossy(&output.stdout);
+            assert!(output.status.success() && said.contains("test result: ok. "), "{}: {said}", isa.name());
+            assert!(!said.contains("ok. 0 passed"), "{said}");
+        }
+    }
+}
