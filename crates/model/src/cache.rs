@@ -7,11 +7,12 @@ use crate::ModelConfig;
 /// Keys and values of several sequences, one slot each, for every layer.
 #[derive(Debug)]
 pub struct KvCache {
-    /// Per layer: keys and values, `[slots · capacity, K·D]`.
+    /// Per layer: keys and values, `[slots, K, capacity, D]`: what one head reads lies in one piece.
     layers: Vec<[Tensor; 2]>,
     /// Positions in use in each slot.
     lens: Vec<usize>,
     capacity: usize,
+    n_kv_heads: usize,
 }
 
 impl KvCache {
@@ -19,11 +20,12 @@ impl KvCache {
     ///
     /// Takes `2·L·slots·capacity·K·D` numbers.
     pub fn new(config: &ModelConfig, dtype: DType, n_slots: usize, capacity: usize) -> Self {
-        let zeros = || Tensor::zeros(&[n_slots * capacity, config.kv_width()], dtype);
+        let zeros = || Tensor::zeros(&[n_slots, config.n_kv_heads, capacity, config.d_head], dtype);
         Self {
             layers: (0..config.n_layers).map(|_| [zeros(), zeros()]).collect(),
             lens: vec![0; n_slots],
             capacity,
+            n_kv_heads: config.n_kv_heads,
         }
     }
 
@@ -42,9 +44,9 @@ impl KvCache {
         self.lens[slot] = 0;
     }
 
-    /// Row of a slot's first position.
+    /// Row of D numbers at which a slot's first head begins.
     pub(crate) fn start(&self, slot: usize) -> usize {
-        slot * self.capacity
+        slot * self.n_kv_heads * self.capacity
     }
 
     /// Writes the keys and values of `qkv` rows behind what the slots hold; returns all keys and all values of a
@@ -56,14 +58,18 @@ impl KvCache {
         shape: AttentionShape,
         appends: &[Append],
     ) -> [&Tensor; 2] {
-        let width = shape.kv_width();
-        for (cached, first) in self.layers[layer].iter_mut().zip([shape.q_width(), shape.q_width() + width]) {
+        let d_head = shape.d_head;
+        let first_heads = [shape.n_heads, shape.n_heads + shape.n_kv_heads];
+        for (cached, first_head) in self.layers[layer].iter_mut().zip(first_heads) {
             let mut cached = cached.slice_mut();
             for append in appends {
-                for i in 0..append.len {
-                    let to = (append.slot * self.capacity + append.at + i) * width;
-                    let from = (append.row + i) * shape.qkv_width() + first;
-                    cached.copy_range(to, qkv.slice(), from, width);
+                let start = append.slot * self.n_kv_heads * self.capacity + append.at;
+                for head in 0..shape.n_kv_heads {
+                    for i in 0..append.len {
+                        let to = (start + head * self.capacity + i) * d_head;
+                        let from = (append.row + i) * shape.qkv_width() + (first_head + head) * d_head;
+                        cached.copy_range(to, qkv.slice(), from, d_head);
+                    }
                 }
             }
         }

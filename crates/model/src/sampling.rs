@@ -81,8 +81,11 @@ impl Sampler {
 
     /// The next token given `logits [V]` and the tokens `seen` so far. Ties go to the lower id.
     pub fn next(&mut self, logits: &[f32], seen: &[u32]) -> u32 {
-        let mut logits: Vec<f64> = logits.iter().map(|&logit| f64::from(logit)).collect();
         let penalty = self.settings.repetition_penalty;
+        if self.settings.temperature == 0.0 && penalty == 1.0 {
+            return most_likely(logits);
+        }
+        let mut logits: Vec<f64> = logits.iter().map(|&logit| f64::from(logit)).collect();
         if penalty != 1.0 {
             let mut seen = seen.to_vec();
             seen.sort_unstable();
@@ -93,10 +96,7 @@ impl Sampler {
             }
         }
         if self.settings.temperature == 0.0 {
-            let best = logits.iter().enumerate().fold((0, f64::NEG_INFINITY), |best, (id, &logit)| {
-                if logit > best.1 { (id, logit) } else { best }
-            });
-            return best.0 as u32;
+            return most_likely(&logits);
         }
         let candidates = self.candidates(&logits);
         let total: f64 = candidates.iter().map(|(_, weight)| weight).sum();
@@ -137,6 +137,17 @@ impl Sampler {
         candidates.retain(|&(_, weight)| weight >= min_p);
         candidates
     }
+}
+
+/// The first of the largest.
+fn most_likely<T: PartialOrd + Copy>(logits: &[T]) -> u32 {
+    let mut best = 0;
+    for (id, logit) in logits.iter().enumerate() {
+        if *logit > logits[best] {
+            best = id;
+        }
+    }
+    best as u32
 }
 
 #[cfg(test)]

@@ -46,13 +46,15 @@ impl AttentionShape {
     }
 }
 
-/// Rows inside wider ones: row `r` starts at element `r·stride`.
+/// Heads of width D for each token: head `h` of row `r` starts at element `r·stride + h·head_stride`.
 #[derive(Clone, Copy, Debug)]
 pub struct Rows<'a> {
     /// From the first row's first element on.
     pub values: Slice<'a>,
     /// Elements from row to row.
     pub stride: usize,
+    /// Elements from head to head.
+    pub head_stride: usize,
 }
 
 /// One causal sequence among the rows of an attention op: queries see keys of their own segment only.
@@ -218,7 +220,7 @@ pub trait Kernels: Send + Sync {
     /// The inverse turn, in place.
     fn rope_backward(&self, d: SliceMut, positions: &[u32], cos: Slice, sin: Slice, shape: AttentionShape);
 
-    /// Causal attention in each segment: `q` rows of H·D, `k` and `v` rows of K·D, `y [R, H·D]`; `lse [R, H]` is the
+    /// Causal attention in each segment: `q` rows of H heads, `k` and `v` rows of K heads, `y [R, H·D]`; `lse [R, H]` is the
     /// logarithm of each softmax's denominator. Rows of no segment become 0.
     fn attention_forward(
         &self,

@@ -52,7 +52,8 @@ impl Tape<'_> {
             let whole = Segment::whole(segment.q_start, segment.n_queries);
             assert!(*segment == whole, "attention: {segment:?} has keys elsewhere: they need a cache");
         }
-        let part = |start| Rows { values: rows.slice().from(start), stride: shape.qkv_width() };
+        let (stride, head_stride) = (shape.qkv_width(), shape.d_head);
+        let part = |start| Rows { values: rows.slice().from(start), stride, head_stride };
         let (k, v) = (part(shape.q_width()), part(shape.q_width() + shape.kv_width()));
         let (y, lse) = mixed(self.kernels, part(0), k, v, segments, shape, rows);
         self.push(y.clone(), &[qkv], || Attention {
@@ -64,7 +65,8 @@ impl Tape<'_> {
         })
     }
 
-    /// As [`Tape::attention`], with the queries of `qkv` and the keys and values of a cache, `k` and `v` `[S, K·D]`.
+    /// As [`Tape::attention`], with the queries of `qkv` and the keys and values of a cache, `k` and `v` `[slots, K,
+    /// capacity, D]`; a segment begins at the row of D numbers where its slot's first head does.
     ///
     /// # Panics
     /// If the tape records (no gradient flows through a cache), a shape disagrees, or a segment reaches past the
@@ -80,15 +82,16 @@ impl Tape<'_> {
     ) -> Var {
         assert!(!self.is_recording(), "no gradient flows through a cache");
         let rows = check(qkv, shape);
-        let width = shape.kv_width();
+        let &[_, n_kv_heads, capacity, d_head] = k.shape() else { panic!("attention: k {:?}", k.shape()) };
         assert!(
-            k.last_dim() == width && k.shape() == v.shape(),
+            (n_kv_heads, d_head) == (shape.n_kv_heads, shape.d_head) && k.shape() == v.shape(),
             "attention: k {:?}, v {:?}, {shape:?}",
             k.shape(),
             v.shape()
         );
-        let q = Rows { values: rows.slice(), stride: shape.qkv_width() };
-        let [k, v] = [k, v].map(|cache| Rows { values: cache.slice(), stride: width });
+        let q = Rows { values: rows.slice(), stride: shape.qkv_width(), head_stride: shape.d_head };
+        let (stride, head_stride) = (shape.d_head, capacity * shape.d_head);
+        let [k, v] = [k, v].map(|cache| Rows { values: cache.slice(), stride, head_stride });
         Var::constant(mixed(self.kernels, q, k, v, segments, shape, rows).0)
     }
 }
@@ -148,17 +151,22 @@ mod tests {
         let (r, n_cached) = (7, 5);
         let qkv = normal(&[r, shape.qkv_width()]);
         let rows = qkv.slice().to_f64();
+        // The second of two slots, with room for one more token than it holds.
+        let (slot_rows, capacity) = (shape.n_kv_heads * (r + 1), r + 1);
         let column = |from: usize| {
-            let values =
-                rows.chunks_exact(shape.qkv_width()).flat_map(|row| &row[from..][..shape.kv_width()]);
-            // One row of another sequence stands before this one's.
-            let before = vec![9.0; shape.kv_width()];
-            Tensor::from_f64(&[1 + r, shape.kv_width()], before.iter().chain(values).copied().collect())
+            let mut cache = vec![9.0; 2 * slot_rows * shape.d_head];
+            for (i, row) in rows.chunks_exact(shape.qkv_width()).enumerate() {
+                for (h, head) in row[from..][..shape.kv_width()].chunks_exact(shape.d_head).enumerate() {
+                    let to = (slot_rows + h * capacity + i) * shape.d_head;
+                    cache[to..to + shape.d_head].copy_from_slice(head);
+                }
+            }
+            Tensor::from_f64(&[2, shape.n_kv_heads, capacity, shape.d_head], cache)
         };
         let (k, v) = (column(shape.q_width()), column(shape.q_width() + shape.kv_width()));
         let last = rows[n_cached * shape.qkv_width()..].to_vec();
         let last = Var::constant(Tensor::from_f64(&[r - n_cached, shape.qkv_width()], last));
-        let segment = Segment { q_start: 0, n_queries: r - n_cached, k_start: 1, n_keys: r };
+        let segment = Segment { q_start: 0, n_queries: r - n_cached, k_start: slot_rows, n_keys: r };
 
         let mut tape = Tape::inference(&Reference);
         let whole = tape.attention(&Var::constant(qkv), &[Segment::whole(0, r)].into(), shape);
@@ -173,6 +181,7 @@ mod tests {
         let shape = AttentionShape { n_heads: 1, n_kv_heads: 1, d_head: 2 };
         let mut tape = Tape::recording(&Reference);
         let qkv = tape.param(&normal(&[1, 6]), 0);
-        tape.attention_cached(&qkv, &normal(&[1, 2]), &normal(&[1, 2]), &[Segment::whole(0, 1)], shape);
+        let cache = normal(&[1, 1, 1, 2]);
+        tape.attention_cached(&qkv, &cache, &cache, &[Segment::whole(0, 1)], shape);
     }
 }

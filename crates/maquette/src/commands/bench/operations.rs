@@ -212,7 +212,8 @@ fn attention(bench: &mut Bench) {
         let segments: Vec<Segment> = (0..n_sequences).map(|i| Segment::whole(i * seq_len, seq_len)).collect();
         let qkv = normal(&[rows, shape.qkv_width()], dtype);
         let (mut y, mut lse) = (normal(&[rows, shape.q_width()], dtype), ones(&[rows, shape.n_heads]));
-        let part = |start| Rows { values: qkv.slice().from(start), stride: shape.qkv_width() };
+        let (stride, head_stride) = (shape.qkv_width(), shape.d_head);
+        let part = |start| Rows { values: qkv.slice().from(start), stride, head_stride };
         let (k, v) = (part(shape.q_width()), part(shape.q_width() + shape.kv_width()));
         let case = format!("{n_sequences} × {seq_len} tokens, {} heads of {}", shape.n_heads, shape.d_head);
         let n_pairs = (n_sequences * seq_len * (seq_len + 1) / 2 * shape.n_heads) as f64;

@@ -51,22 +51,29 @@ impl Activation for bf16 {
     }
 }
 
-/// Rows inside wider ones.
+/// Heads of rows; see [`crate::kernel::Rows`].
 #[derive(Clone, Copy)]
 pub(crate) struct TypedRows<'a, E> {
-    pub(crate) values: &'a [E],
-    pub(crate) stride: usize,
+    values: &'a [E],
+    stride: usize,
+    head_stride: usize,
 }
 
 impl<'a, E: Activation> TypedRows<'a, E> {
-    /// From this element of this row on.
-    fn at(&self, row: usize, col: usize) -> &'a [E] {
-        &self.values[(row * self.stride + col).min(self.values.len())..]
+    /// `strides` from row to row and from head to head.
+    pub(crate) fn new(values: &'a [E], (stride, head_stride): (usize, usize)) -> Self {
+        Self { values, stride, head_stride }
+    }
+
+    /// From this head of this row on.
+    fn at(&self, row: usize, head: usize) -> &'a [E] {
+        &self.values[(row * self.stride + head * self.head_stride).min(self.values.len())..]
     }
 
     #[track_caller]
-    fn check(&self, what: &str, rows: usize, width: usize) {
-        let end = if rows == 0 { 0 } else { (rows - 1) * self.stride + width };
+    fn check(&self, what: &str, rows: usize, n_heads: usize, d_head: usize) {
+        let last_head = (n_heads - 1) * self.head_stride;
+        let end = if rows == 0 { 0 } else { (rows - 1) * self.stride + last_head + d_head };
         assert!(
             end <= self.values.len(),
             "attention: {rows} rows of {what} reach {end} of {}",
@@ -142,10 +149,10 @@ pub(crate) fn forward<E: Activation>(
     let (y, lse) = (Shared::new(y), Shared::new(lse));
     let pack_lens = |n_keys| [E::FORMAT.packed_len(d_head, n_keys), E::FORMAT.packed_len(n_keys, d_head)];
     let pack_head = |segment: &Segment, kv_head: usize, keys: &mut [u32], values: &mut [u32]| {
-        let (row, col) = (segment.k_start, kv_head * d_head);
-        let k = Operand::depth(E::slice(inputs.k.at(row, col)), inputs.k.stride);
+        let row = segment.k_start;
+        let k = Operand::depth(E::slice(inputs.k.at(row, kv_head)), inputs.k.stride);
         pack_alone(E::FORMAT, k, d_head, segment.n_keys, keys);
-        let v = Operand::outer(E::slice(inputs.v.at(row, col)), inputs.v.stride);
+        let v = Operand::outer(E::slice(inputs.v.at(row, kv_head)), inputs.v.stride);
         pack_alone(E::FORMAT, v, segment.n_keys, d_head, values);
     };
     let attend = |block: QueryBlock, keys: &[u32], values: &[u32]| {
@@ -219,7 +226,7 @@ unsafe fn forward_block<E: Activation>(
 ) {
     let AttentionShape { n_heads, d_head, .. } = shape;
     let (m, width) = (block.n_queries, KEY_BLOCK.min(block.n_visible().next_multiple_of(2)));
-    let q = inputs.q.at(block.row(), block.head * d_head);
+    let q = inputs.q.at(block.row(), block.head);
     let queries = Operand::depth(E::slice(q), inputs.q.stride);
     let mut scores = Buffer::<f32>::unspecified(m * width);
     let mut p = Buffer::<E>::unspecified(m * width);
@@ -350,10 +357,8 @@ pub(crate) struct Saved<'a, E> {
 
 impl<'a, E: Activation> Saved<'a, E> {
     fn inputs(&self, shape: AttentionShape) -> Inputs<'a, E> {
-        let rows = |from: usize| TypedRows {
-            values: &self.qkv[from.min(self.qkv.len())..],
-            stride: shape.qkv_width(),
-        };
+        let strides = (shape.qkv_width(), shape.d_head);
+        let rows = |from: usize| TypedRows::new(&self.qkv[from.min(self.qkv.len())..], strides);
         Inputs { q: rows(0), k: rows(shape.q_width()), v: rows(shape.q_width() + shape.kv_width()) }
     }
 }
@@ -414,7 +419,7 @@ unsafe fn backward_head<E: Activation>(
         pack_alone(format, operand, k, n, &mut words);
         words
     };
-    let [k, v] = [&inputs.k, &inputs.v].map(|rows| E::slice(rows.at(row, col)));
+    let [k, v] = [&inputs.k, &inputs.v].map(|rows| E::slice(rows.at(row, kv_head)));
     let keys = pack(Operand::depth(k, width), d_head, n_keys);
     let values = pack(Operand::depth(v, width), d_head, n_keys);
     let key_rows = pack(Operand::outer(k, width), n_keys, d_head);
@@ -437,7 +442,7 @@ unsafe fn backward_head<E: Activation>(
             let m = block_len.min(segment.n_queries - first_query);
             let block = QueryBlock { segment, head, first: first_query, n_queries: m };
             let at_y = (block.row() * n_heads + head) * d_head;
-            let (q, dy) = (E::slice(inputs.q.at(block.row(), head * d_head)), &dy[at_y..]);
+            let (q, dy) = (E::slice(inputs.q.at(block.row(), head)), &dy[at_y..]);
             let words = format.packed_len(m, d_head);
             pack_alone(format, Operand::outer(q, width), m, d_head, &mut q_words[..words]);
             pack_alone(
@@ -579,10 +584,10 @@ fn check<E: Activation>(
         n_heads.is_multiple_of(n_kv_heads) && y_len == rows * shape.q_width() && lse_len == rows * n_heads,
         "attention: y {y_len}, lse {lse_len}, {shape:?}"
     );
-    inputs.q.check("queries", rows, shape.q_width());
+    inputs.q.check("queries", rows, n_heads, shape.d_head);
     let kv_rows = segments.iter().map(|s| s.k_start + s.n_keys).max().unwrap_or(0);
-    inputs.k.check("keys", kv_rows, shape.kv_width());
-    inputs.v.check("values", kv_rows, shape.kv_width());
+    inputs.k.check("keys", kv_rows, n_kv_heads, shape.d_head);
+    inputs.v.check("values", kv_rows, n_kv_heads, shape.d_head);
     for segment in segments {
         assert!(
             segment.n_queries <= segment.n_keys && segment.q_start + segment.n_queries <= rows,
@@ -630,8 +635,11 @@ mod tests {
         Guarded<E>: Buffered,
     {
         let rows = dy.len() / shape.q_width();
-        let from =
-            |start: usize| Rows { values: E::slice(&qkv[start.min(qkv.len())..]), stride: shape.qkv_width() };
+        let from = |start: usize| Rows {
+            values: E::slice(&qkv[start.min(qkv.len())..]),
+            stride: shape.qkv_width(),
+            head_stride: shape.d_head,
+        };
         let (q, k, v) = (from(0), from(shape.q_width()), from(shape.q_width() + shape.kv_width()));
         let mut y = Guarded::new(&vec![<E as Element>::store(7.0); dy.len()]);
         let mut lse = Guarded::new(&vec![7.0f32; rows * shape.n_heads]);
@@ -732,7 +740,7 @@ mod tests {
         let run = |n_threads: usize, segments: &[Segment], q: &[E], k: &[E], v: &[E]| {
             let mut y = vec![E::store(0.0); q.len()];
             let mut lse = vec![0.0; q.len() / shape.d_head];
-            let rows = |values, stride| TypedRows { values, stride };
+            let rows = |values, width| TypedRows::new(values, (width, shape.d_head));
             let inputs = Inputs { q: rows(q, width), k: rows(k, kv_width), v: rows(v, kv_width) };
             forward(&Pool::new(n_threads), inputs, segments, shape, &mut y, &mut lse);
             (y, lse)

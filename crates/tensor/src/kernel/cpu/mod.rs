@@ -158,13 +158,13 @@ impl Kernels for Cpu {
         y: SliceMut,
         lse: SliceMut,
     ) {
-        let [q_stride, k_stride, v_stride] = [q.stride, k.stride, v.stride];
+        let [q_strides, k_strides, v_strides] = [q, k, v].map(|rows| (rows.stride, rows.head_stride));
         let (q, k, v) = (q.values, k.values, v.values);
         activations!(q, k, v; y => {
             let inputs = attention::Inputs {
-                q: attention::TypedRows { values: q, stride: q_stride },
-                k: attention::TypedRows { values: k, stride: k_stride },
-                v: attention::TypedRows { values: v, stride: v_stride },
+                q: attention::TypedRows::new(q, q_strides),
+                k: attention::TypedRows::new(k, k_strides),
+                v: attention::TypedRows::new(v, v_strides),
             };
             attention::forward(&self.pool, inputs, segments, shape, y, lse.f32());
         });

@@ -96,9 +96,9 @@ fn orthogonalise(pool: &Pool, x: &mut [f32], m: usize, n: usize, gram: &mut [f32
     let mut next = Buffer::<f32>::unspecified(x.len());
     for _ in 0..Muon::STEPS {
         // A = X·Xᵀ
-        multiply(pool, [m, m, n], x, Operand::depth(Slice::F32(x), n), &mut packed, gram);
+        symmetric(pool, [m, n], x, Operand::depth(Slice::F32(x), n), &mut packed, gram);
         // P = b·A + c·A·A, and a on the diagonal, so that X ← P·X
-        multiply(pool, [m, m, m], gram, Operand::outer(Slice::F32(gram), m), &mut packed, poly);
+        symmetric(pool, [m, m], gram, Operand::outer(Slice::F32(gram), m), &mut packed, poly);
         scaled_sum(c, poly, b, gram);
         (0..m).for_each(|i| poly[i * m + i] += a);
         multiply(pool, [m, n, m], poly, Operand::outer(Slice::F32(x), n), &mut packed, &mut next);
@@ -113,6 +113,15 @@ fn multiply(pool: &Pool, [m, n, k]: [usize; 3], a: &[f32], b: Operand, packed: &
     let panels = [Panels::new(Format::F32, packed, k, n)];
     let product = Product { format: Format::F32, m, k };
     gemm::gemm(pool, product, Operand::depth(Slice::F32(a), k), &panels, Target::f32(c, n));
+}
+
+/// `c [m, m] = a [m, k]·b`, which is symmetric.
+fn symmetric(pool: &Pool, [m, k]: [usize; 2], a: &[f32], b: Operand, packed: &mut [u32], c: &mut [f32]) {
+    let packed = &mut packed[..Format::F32.packed_len(k, m)];
+    gemm::pack(pool, Format::F32, b, k, m, packed);
+    let panels = Panels::new(Format::F32, packed, k, m);
+    let product = Product { format: Format::F32, m, k };
+    gemm::gemm_symmetric(pool, product, Operand::depth(Slice::F32(a), k), panels, c);
 }
 
 /// `y [cols, rows] = xᵀ`, `x [rows, cols]`, in square blocks that fit the first-level cache.

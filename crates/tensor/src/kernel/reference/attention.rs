@@ -2,15 +2,16 @@
 
 use crate::kernel::{AttentionShape, Rows, Segment};
 
-/// Rows inside wider ones, in f64.
+/// Heads of rows, in f64.
 pub(crate) struct WideRows {
     values: Vec<f64>,
     stride: usize,
+    head_stride: usize,
 }
 
 impl From<Rows<'_>> for WideRows {
     fn from(rows: Rows) -> Self {
-        Self { values: rows.values.to_f64(), stride: rows.stride }
+        Self { values: rows.values.to_f64(), stride: rows.stride, head_stride: rows.head_stride }
     }
 }
 
@@ -18,13 +19,13 @@ impl WideRows {
     /// Head `h` of row `row`: `[D]`.
     #[track_caller]
     fn head(&self, row: usize, h: usize, d_head: usize) -> &[f64] {
-        &self.values[row * self.stride..][h * d_head..][..d_head]
+        &self.values[row * self.stride + h * self.head_stride..][..d_head]
     }
 }
 
 /// `y = softmax(q·kᵀ/√D)·v` over the keys that each query sees, and `lse = ln Σ exp(q·kᵀ/√D)`.
 ///
-/// `q` has rows of H·D, `k` and `v` have rows of K·D; `y` is `[R, H·D]`, `lse` is `[R, H]`. Overwrites both; rows
+/// `q` has rows of H heads, `k` and `v` have rows of K; `y` is `[R, H·D]`, `lse` is `[R, H]`. Overwrites both; rows
 /// of no segment become 0. Head `h` reads key/value head `h / (H/K)`. Costs `2·H·D` FLOPs twice for every visible
 /// pair. Papers: <https://arxiv.org/abs/1706.03762>, <https://arxiv.org/abs/2305.13245>.
 ///

@@ -11,7 +11,7 @@ mod tile;
 
 use half::bf16;
 
-use super::pool::Pool;
+use super::pool::{Pool, Shared};
 use crate::{DType, Isa, Slice, arena::Buffer};
 
 pub(crate) use pack::{pack, pack_alone, pack_stacked};
@@ -249,6 +249,44 @@ pub(crate) fn gemm(pool: &Pool, product: Product, a: Operand, bs: &[Panels], c: 
         let (block, first) = (task / col_groups, task % col_groups * group);
         // SAFETY: `check` and `out` proved the bounds; blocks of different tasks do not overlap.
         unsafe { plan.0.multiply_block(bs, block * plan.0.block_rows, first..panels.min(first + group)) };
+    });
+}
+
+/// `C[m, m] = A[m, k]·B[k, m]` where C is known to be symmetric: what lies below the diagonal is copied from above it.
+/// The products that an element and its mirror image add up are the same, so this gives the bits of [`gemm`].
+///
+/// # Panics
+/// If a matrix reaches past its slice.
+#[track_caller]
+pub(crate) fn gemm_symmetric(pool: &Pool, product: Product, a: Operand, b: Panels, c: &mut [f32]) {
+    let m = product.m;
+    check(product, a, &[b]);
+    let out = Target::f32(c, m).out(m, b.n);
+    let mut plan = Plan::new(product, a, out);
+    let height = tile::height(plan.isa);
+    let rows = m.div_ceil(8 * pool.n_threads()).next_multiple_of(height);
+    plan.block_rows = rows.clamp(height, plan.block_rows.max(height));
+    let plan = Shareable(plan);
+    pool.for_each(m.div_ceil(plan.0.block_rows), |block| {
+        let plan = &plan;
+        let row = block * plan.0.block_rows;
+        // SAFETY: `check` and `out` proved the bounds; blocks of different tasks do not overlap.
+        unsafe { plan.0.multiply_block(&[b], row, row / NR..m.div_ceil(NR)) };
+    });
+    let c = Shared::new(c);
+    // In squares, so that the lines read down a column stay near.
+    pool.for_each_chunk(m, NR, |first, n| {
+        for col in (0..first + n).step_by(NR) {
+            for i in first..first + n {
+                // SAFETY: rows are written by one task each, below the diagonal; above it they are only read.
+                unsafe {
+                    let row = c.pointer(i * m);
+                    for j in col..i.min(col + NR) {
+                        *row.add(j) = *c.pointer(j * m + i);
+                    }
+                }
+            }
+        }
     });
 }
 

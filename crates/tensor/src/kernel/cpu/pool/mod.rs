@@ -112,4 +112,15 @@ impl<'a, T: Number> Shared<'a, T> {
         // SAFETY: in bounds by the assertion, unaliased by the caller's promise.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(start), len) }
     }
+
+    /// A pointer to element `at`, for tasks that read what others write elsewhere in the same rows.
+    ///
+    /// # Safety
+    /// What is written through it stays inside the slice and is not in use elsewhere at the same time.
+    #[track_caller]
+    pub(crate) unsafe fn pointer(&self, at: usize) -> *mut T {
+        assert!(at < self.len, "element {at} of a slice of {}", self.len);
+        // SAFETY: in bounds by the assertion.
+        unsafe { self.start.add(at) }
+    }
 }
