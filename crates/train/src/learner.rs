@@ -14,7 +14,7 @@ pub struct Learner {
     grads: Vec<Tensor>,
 }
 
-/// What [`clip_coefficient`] and the schedule make of a gradient.
+/// Where in a training an update stands.
 #[derive(Clone, Copy, Debug)]
 pub struct Update {
     /// What all learning rates are multiplied with.

@@ -20,8 +20,7 @@ use data::{DataConfig, Prepared, Tokenizer, ValidationConfig};
 use model::checkpoint;
 use serde::{Deserialize, Serialize};
 use tensor::{Cpu, Kernels};
-use train::Precision;
-use train::Summary;
+use train::{Precision, Summary};
 
 use crate::{
     progress,

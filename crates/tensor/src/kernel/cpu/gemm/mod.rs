@@ -293,7 +293,7 @@ pub(crate) fn gemm_symmetric(pool: &Pool, product: Product, a: Operand, b: Panel
 /// As [`gemm`], on the caller's thread, with C anywhere.
 ///
 /// # Safety
-/// `out` is valid for a matrix `[m, n]`, and nobody else touches it.
+/// `c` is valid for a matrix `[m, n]` whose rows are `stride` apart, and nobody else touches it.
 #[track_caller]
 pub(crate) unsafe fn gemm_alone(
     product: Product,
