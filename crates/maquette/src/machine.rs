@@ -2,6 +2,7 @@
 
 use model::ModelConfig;
 use serde::Serialize;
+use tensor::DType;
 use train::TrainSettings;
 
 /// The machine, as a report states it.
@@ -37,16 +38,26 @@ pub(crate) fn free_memory_gb() -> Option<f64> {
 
 /// Refuses a training that this machine cannot hold, before anything of it is allocated.
 ///
-/// A lower bound, so that what could run is never refused: weights, gradients and one moment in f32, and what each
-/// layer keeps of its micro-batch.
+/// A lower bound, so that what could run is never refused: weights and one moment in f32, and beside them either what
+/// each layer keeps of its micro-batch or the gradients, which take its place.
 pub(crate) fn check_memory(config: &ModelConfig, settings: &TrainSettings) -> anyhow::Result<()> {
     let Some(memory) = system().map(|system| system.total_memory() as f64).filter(|bytes| *bytes > 0.0)
     else {
         return Ok(());
     };
     let rows = settings.micro_batch_rows.min(settings.batch_rows);
-    let kept = config.n_layers as f64 * (4.0 * config.d_model as f64 + 2.0 * config.d_ff as f64);
-    let needed = 12.0 * config.approximate_params() + 4.0 * rows as f64 * settings.seq_len as f64 * kept;
+    // The residual stream is f32; what is kept besides is in the activations' dtype.
+    let activation = DType::from(settings.dtype).size() as f64;
+    let (stream, f) = (4.0 * config.d_model as f64, config.d_ff as f64);
+    let (q, kv) = (config.q_width() as f64, config.kv_width() as f64);
+    let per_token = if settings.recompute_activations {
+        stream
+    } else {
+        2.0 * stream + activation * (2.0 * q + 2.0 * kv + 2.0 * f)
+    };
+    let kept = config.n_layers as f64 * per_token * rows as f64 * settings.seq_len as f64;
+    let params = config.approximate_params();
+    let needed = 8.0 * params + kept.max(4.0 * params);
     anyhow::ensure!(
         needed <= memory,
         "this training takes at least {:.1} GB of memory, this machine has {:.1} GB\n\

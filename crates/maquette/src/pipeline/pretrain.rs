@@ -200,10 +200,9 @@ impl Run {
             return kept
                 .with_context(|| format!("`{0}` is damaged\nhint: remove it and run again", path.display()));
         }
-        let samples = {
-            let dtype = recipe.train.dtype.unwrap_or_default().into();
-            samples::write(&recipe.samples, recipe.seed, tokenizer, checkpoint, &*self.kernels, dtype)?
-        };
+        let dtype = recipe.train.dtype.unwrap_or_default().into();
+        let (settings, seed, kernels) = (&recipe.samples, recipe.seed, &*self.kernels);
+        let samples = samples::write(settings, seed, tokenizer, checkpoint, kernels, dtype)?;
         let mut lines = Vec::new();
         for sample in &samples {
             serde_json::to_writer(&mut lines, sample)?;
