@@ -94,22 +94,22 @@ macro_rules! for_each_isa {
                 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
                 #[allow(clippy::too_many_arguments, reason = "as above")]
                 fn avx512$(<$($generic: $bound),+>)?($($arg: $ty),*) $(-> $ret)? {
-                    body($($arg),*)
+                    body$(::<$($generic),+>)?($($arg),*)
                 }
                 #[target_feature(enable = "avx2,fma")]
                 #[allow(clippy::too_many_arguments, reason = "as above")]
                 fn avx2$(<$($generic: $bound),+>)?($($arg: $ty),*) $(-> $ret)? {
-                    body($($arg),*)
+                    body$(::<$($generic),+>)?($($arg),*)
                 }
                 match $crate::Isa::current() {
                     // SAFETY: `Isa::current` returns only sets whose features were detected on this machine.
-                    $crate::Isa::Avx512 | $crate::Isa::Avx512Bf16 => return unsafe { avx512($($arg),*) },
+                    $crate::Isa::Avx512 | $crate::Isa::Avx512Bf16 => return unsafe { avx512$(::<$($generic),+>)?($($arg),*) },
                     // SAFETY: as above.
-                    $crate::Isa::Avx2 => return unsafe { avx2($($arg),*) },
+                    $crate::Isa::Avx2 => return unsafe { avx2$(::<$($generic),+>)?($($arg),*) },
                     $crate::Isa::Portable => {}
                 }
             }
-            body($($arg),*)
+            body$(::<$($generic),+>)?($($arg),*)
         }
     };
 }

@@ -12,7 +12,7 @@ use super::{
     exp::exp,
     gemm::{Format, Operand, Panels, Product, gemm_alone, pack_alone},
     pool::{Pool, Shared},
-    reduce::lane_sum,
+    reduce::{lane_sum, max_of, tree_sum},
     round::Element,
 };
 use crate::{
@@ -112,14 +112,6 @@ impl QueryBlock {
 /// The blocks of keys that some query of the block sees: where each begins, and how many keys of it are needed.
 fn key_blocks(n_visible: usize) -> impl Iterator<Item = (usize, usize)> {
     (0..n_visible).step_by(KEY_BLOCK).map(move |first| (first, KEY_BLOCK.min(n_visible - first)))
-}
-
-/// `n` numbers rounded up to whole words, so that products read them where they lie; zeros fill the last.
-fn whole_words<E: Activation>(n: usize) -> usize {
-    match E::FORMAT {
-        Format::F32 => n,
-        Format::Bf16 => n.next_multiple_of(2),
-    }
 }
 
 /// Inputs of the forward.
@@ -225,6 +217,7 @@ unsafe fn forward_block<E: Activation>(
     lse: Shared,
 ) {
     let AttentionShape { n_heads, d_head, .. } = shape;
+    // Rows of numerators are whole words, so that the product reads them where they lie; zeros fill the last.
     let (m, width) = (block.n_queries, KEY_BLOCK.min(block.n_visible().next_multiple_of(2)));
     let q = inputs.q.at(block.row(), block.head);
     let queries = Operand::depth(E::slice(q), inputs.q.stride);
@@ -243,11 +236,11 @@ unsafe fn forward_block<E: Activation>(
                 scale(d_head),
                 running,
                 &mut mixed[i * d_head..][..d_head],
-                &mut p[i * width..][..whole_words::<E>(n)],
+                &mut p[i * width..][..E::FORMAT.whole_words(n)],
             );
         }
         let values = values.skip_words(E::FORMAT.words(first));
-        let product = Product { format: E::FORMAT, m, k: whole_words::<E>(n) };
+        let product = Product { format: E::FORMAT, m, k: E::FORMAT.whole_words(n) };
         // SAFETY: `mixed` holds m rows of d_head.
         unsafe {
             gemm_alone(
@@ -314,7 +307,7 @@ for_each_isa! {
             *lane += x;
             *p = E::store(x);
         }
-        running.sum = running.sum.mul_add(correction, super::reduce::tree_sum(lanes));
+        running.sum = running.sum.mul_add(correction, tree_sum(lanes));
         if correction != 1.0 && running.max != f32::NEG_INFINITY {
             for mixed in mixed.iter_mut() {
                 *mixed *= correction;
@@ -330,21 +323,6 @@ for_each_isa! {
             *y = E::store(mixed * inverse);
         }
     }
-}
-
-#[inline(always)]
-fn max_of(x: &[f32]) -> f32 {
-    let mut max = [f32::NEG_INFINITY; 16];
-    let chunks = x.chunks_exact(16);
-    for (max, x) in max.iter_mut().zip(chunks.remainder()) {
-        *max = max.max(*x);
-    }
-    for chunk in chunks {
-        for (max, x) in max.iter_mut().zip(chunk) {
-            *max = max.max(*x);
-        }
-    }
-    max.iter().fold(f32::NEG_INFINITY, |a, &b| a.max(b))
 }
 
 /// What the forward read and returned.
@@ -476,11 +454,11 @@ unsafe fn backward_head<E: Activation>(
                         block.n_visible_of(i, first, n),
                         scale(d_head),
                         *of_row,
-                        &mut p[at..][..whole_words::<E>(n)],
-                        &mut ds[at..][..whole_words::<E>(n)],
+                        &mut p[at..][..E::FORMAT.whole_words(n)],
+                        &mut ds[at..][..E::FORMAT.whole_words(n)],
                     );
                 }
-                let over_keys = Product { format, m, k: whole_words::<E>(n) };
+                let over_keys = Product { format, m, k: E::FORMAT.whole_words(n) };
                 let over_queries = Product { format, m: n, k: m };
                 let key_rows = key_rows.skip_words(format.words(first));
                 let (p, ds) = (E::slice(&p), E::slice(&ds));

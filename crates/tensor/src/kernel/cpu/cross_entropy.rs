@@ -10,7 +10,7 @@ use super::{
     gemm::{self, Format, Operand, Panels, Product, Target},
     linear,
     pool::{Pool, Shared},
-    reduce::lane_sum,
+    reduce::{lane_sum, max_of},
     round::Element,
 };
 use crate::{
@@ -280,17 +280,6 @@ for_each_isa! {
         unsafe { front.add(target).write(at_target) };
         libm::logf(sum) + below_max
     }
-}
-
-#[inline(always)]
-fn max_of(x: &[f32]) -> f32 {
-    let mut max = [f32::NEG_INFINITY; 16];
-    for chunk in x.chunks(16) {
-        for (max, x) in max.iter_mut().zip(chunk) {
-            *max = max.max(*x);
-        }
-    }
-    max.iter().fold(f32::NEG_INFINITY, |a, &b| a.max(b))
 }
 
 #[cfg(test)]

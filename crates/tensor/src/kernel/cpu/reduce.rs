@@ -74,6 +74,22 @@ pub(crate) fn sum_of_squares<X: Element>(pool: &Pool, x: &[X]) -> f64 {
     sums.iter().sum()
 }
 
+/// The largest; −∞ of none.
+#[inline(always)]
+pub(crate) fn max_of(x: &[f32]) -> f32 {
+    let mut max = [f32::NEG_INFINITY; 16];
+    let chunks = x.chunks_exact(16);
+    for (max, x) in max.iter_mut().zip(chunks.remainder()) {
+        *max = max.max(*x);
+    }
+    for chunk in chunks {
+        for (max, x) in max.iter_mut().zip(chunk) {
+            *max = max.max(*x);
+        }
+    }
+    max.iter().fold(f32::NEG_INFINITY, |a, &b| a.max(b))
+}
+
 for_each_isa! {
     /// `Σ x²` of one chunk, in 32 chains of f64, in which a square of f32 is exact.
     fn sum_of_squares_of_chunk<X: Element>(x: &[X]) -> f64 {

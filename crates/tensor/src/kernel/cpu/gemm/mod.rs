@@ -45,12 +45,22 @@ impl Format {
         }
     }
 
+    /// Numbers in a word.
+    fn per_word(self) -> usize {
+        match self {
+            Self::F32 => 1,
+            Self::Bf16 => 2,
+        }
+    }
+
     /// Words along a reduction of length `k`.
     pub(crate) fn words(self, k: usize) -> usize {
-        match self {
-            Self::F32 => k,
-            Self::Bf16 => k.div_ceil(2),
-        }
+        k.div_ceil(self.per_word())
+    }
+
+    /// `n` numbers rounded up to whole words.
+    pub(crate) fn whole_words(self, n: usize) -> usize {
+        n.next_multiple_of(self.per_word())
     }
 
     /// Words of a packed `B[k, n]`.
@@ -387,9 +397,11 @@ impl<'a> Plan<'a> {
                     for row in rows.clone().step_by(height) {
                         let n_rows = height.min(rows.end - row);
                         let (layout, a, a_stride) = match &packed {
-                            None => {
-                                (Layout::RowMajor, self.a_words(row, start), self.a.stride / self.words_of(1))
-                            }
+                            None => (
+                                Layout::RowMajor,
+                                self.a_words(row, start),
+                                self.a.stride / format.per_word(),
+                            ),
                             Some(packed) => pack::rows_of_block(
                                 self.a.along,
                                 packed,
@@ -423,17 +435,9 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// Elements to a word.
-    fn words_of(&self, words: usize) -> usize {
-        match self.product.format {
-            Format::F32 => words,
-            Format::Bf16 => 2 * words,
-        }
-    }
-
     /// Word `word` of row `row` of an A that is read in place.
     fn a_words(&self, row: usize, word: usize) -> *const u32 {
-        let at = row * self.a.stride + self.words_of(word);
+        let at = row * self.a.stride + word * self.product.format.per_word();
         match self.a.values {
             Slice::F32(x) => x[at.min(x.len())..].as_ptr().cast(),
             Slice::Bf16(x) => x[at.min(x.len())..].as_ptr().cast(),
@@ -447,7 +451,7 @@ impl<'a> Plan<'a> {
 fn is_readable_in_place(format: Format, a: Operand, k: usize) -> bool {
     let is_word_aligned = match (format, a.values) {
         (Format::F32, Slice::F32(_)) => true,
-        (Format::Bf16, Slice::Bf16(_)) => k.is_multiple_of(2) && a.stride.is_multiple_of(2),
+        (Format::Bf16, Slice::Bf16(_)) => [k, a.stride].iter().all(|n| n.is_multiple_of(format.per_word())),
         _ => false,
     };
     let bytes = a.stride * a.values.dtype().size();
@@ -459,8 +463,7 @@ const CACHED_WORDS: usize = 112;
 
 /// FLOPs of a tile of [`multiply_in_cache`].
 pub(crate) fn flops_in_cache(format: Format) -> usize {
-    let per_word = if format == Format::F32 { 2 } else { 4 };
-    per_word * tile::MAX_ROWS * NR * CACHED_WORDS
+    2 * format.per_word() * tile::MAX_ROWS * NR * CACHED_WORDS
 }
 
 /// Multiplies the same tiles `n_tiles` times: what the processor does when memory never makes it wait.

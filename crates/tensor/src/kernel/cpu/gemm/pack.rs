@@ -21,6 +21,8 @@ const PAD: usize = 16;
 trait Packable: Copy + 'static {
     fn as_f32_bits(self) -> u32;
     fn as_bf16_bits(self) -> u16;
+    /// The numbers of a slice, which must be of this type.
+    fn of(values: Slice<'_>) -> &[Self];
 }
 
 impl Packable for f32 {
@@ -32,6 +34,10 @@ impl Packable for f32 {
     fn as_bf16_bits(self) -> u16 {
         to_bf16(self).to_bits()
     }
+    #[inline(always)]
+    fn of(values: Slice<'_>) -> &[Self] {
+        values.f32()
+    }
 }
 
 impl Packable for bf16 {
@@ -42,6 +48,10 @@ impl Packable for bf16 {
     #[inline(always)]
     fn as_bf16_bits(self) -> u16 {
         self.to_bits()
+    }
+    #[inline(always)]
+    fn of(values: Slice<'_>) -> &[Self] {
+        values.bf16()
     }
 }
 
@@ -127,8 +137,8 @@ fn pack_panels(
         return;
     }
     match b.values {
-        Slice::F32(_) => pack_columns_of(format, parts, columns, words, |values| values.f32(), out),
-        Slice::Bf16(_) => pack_columns_of(format, parts, columns, words, |values| values.bf16(), out),
+        Slice::F32(_) => pack_columns_of::<f32>(format, parts, columns, words, out),
+        Slice::Bf16(_) => pack_columns_of::<bf16>(format, parts, columns, words, out),
         Slice::F64(_) => panic!("these kernels multiply in f32 or bf16, found f64"),
     }
 }
@@ -158,19 +168,18 @@ for_each_isa! {
 
 for_each_isa! {
     /// Panels from rows along the columns: the rows of all parts, one for each k, taken in pairs for bf16.
-    fn pack_columns_of<E: Packable, F: ValuesOf<E>>(
+    fn pack_columns_of<E: Packable>(
         format: Format,
         parts: &[(Operand, usize)],
         columns: Range<usize>,
         words: usize,
-        values_of: F,
         out: &mut [u32],
     ) {
         let mut word = 0;
         // A row that waits for its odd neighbour.
         let mut even: Option<&[E]> = None;
         for &(b, k) in parts {
-            let x = values_of(b.values);
+            let x = E::of(b.values);
             for p in 0..k {
                 let row = &x[p * b.stride..][columns.clone()];
                 match (format, even.take()) {
@@ -189,10 +198,6 @@ for_each_isa! {
         }
     }
 }
-
-/// How to get at the numbers of a slice.
-trait ValuesOf<E: 'static>: for<'a> Fn(Slice<'a>) -> &'a [E] {}
-impl<E: 'static, F: for<'a> Fn(Slice<'a>) -> &'a [E]> ValuesOf<E> for F {}
 
 /// Word `word` of every column of one row or a pair of rows, each in its panel of `words`.
 #[inline(always)]
