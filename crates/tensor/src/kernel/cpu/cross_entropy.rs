@@ -14,7 +14,7 @@ use super::{
     round::Element,
 };
 use crate::{
-    IGNORE_TARGET, Slice, SliceMut,
+    DType, IGNORE_TARGET, Slice, SliceMut,
     arena::Buffer,
     isa::for_each_isa,
     kernel::{Weight, WeightGrad},
@@ -52,7 +52,8 @@ pub(crate) fn forward(
     );
     let format = Format::of(x.dtype());
     let chunk = (MAX_LOGITS / v.max(1)).next_multiple_of(2).clamp(16, MAX_ROWS).min(r.max(1));
-    let mut logits = Buffer::<f32>::unspecified(chunk * v);
+    let stride = row_stride(v);
+    let mut logits = Buffer::<f32>::unspecified(chunk * stride);
     let packed = linear::packed(pool, &w, c, x.dtype());
     let mut backward = grads.map(|(scale, dx, dw)| {
         let dw_len = dw.values.len();
@@ -67,11 +68,11 @@ pub(crate) fn forward(
     for start in (0..r).step_by(chunk) {
         let rows = chunk.min(r - start);
         let x = x.from(start * c);
-        let logits = &mut logits[..rows * v];
+        let logits = &mut logits[..rows * stride];
         let (targets, losses) = (&targets[start..][..rows], &mut losses[start..][..rows]);
         let panels = [Panels::new(format, &packed.words, c, v)];
         let product = Product { format, m: rows, k: c };
-        gemm::gemm(pool, product, Operand::depth(x, c), &panels, Target::f32(logits, v));
+        gemm::gemm(pool, product, Operand::depth(x, c), &panels, Target::f32(logits, stride));
         match &mut backward {
             None => losses_of(pool, logits, targets, losses, v),
             Some(backward) => {
@@ -95,7 +96,7 @@ struct Backward<'a> {
     /// `w` as `dx` multiplies with it, where the forward multiplies with its transpose.
     packed_w: Buffer<u32>,
     packed_x: Buffer<u32>,
-    /// `dx` of a chunk before it is rounded.
+    /// `dx` of a chunk before it is rounded to bf16.
     sums: Buffer<f32>,
 }
 
@@ -116,7 +117,7 @@ impl<'a> Backward<'a> {
         let mut packed_w = Buffer::unspecified(format.packed_len(v, c));
         gemm::pack(pool, format, Operand::outer(w.values, c), v, c, &mut packed_w);
         let packed_x = Buffer::unspecified(format.packed_len(chunk, c));
-        let sums = Buffer::unspecified(chunk * c);
+        let sums = Buffer::unspecified(if dx.dtype() == DType::Bf16 { chunk * c } else { 0 });
         Self { format, scale, dx, dw, accumulates, v, c, packed_w, packed_x, sums }
     }
 
@@ -125,17 +126,18 @@ impl<'a> Backward<'a> {
         let Self { format, v, c, .. } = *self;
         // In bf16, each row's gradients fill the front half of what was its row of logits.
         let (dlogits, stride) = match format {
-            Format::F32 => (Slice::F32(logits), v),
-            Format::Bf16 => (Slice::Bf16(as_bf16(logits)), 2 * v),
+            Format::F32 => (Slice::F32(logits), row_stride(v)),
+            Format::Bf16 => (Slice::Bf16(as_bf16(logits)), 2 * row_stride(v)),
         };
         let panels = [Panels::new(format, &self.packed_w, v, c)];
         let product = Product { format, m: rows, k: v };
-        let sums = &mut self.sums[..rows * c];
+        let sums = match &mut self.dx {
+            SliceMut::F32(dx) => &mut dx[start * c..][..rows * c],
+            _ => &mut self.sums[..rows * c],
+        };
         gemm::gemm(pool, product, Operand::depth(dlogits, stride), &panels, Target::f32(sums, c));
-        match &mut self.dx {
-            SliceMut::Bf16(dx) => copy(pool, sums, &mut dx[start * c..][..rows * c]),
-            SliceMut::F32(dx) => copy(pool, sums, &mut dx[start * c..][..rows * c]),
-            SliceMut::F64(_) => panic!("these kernels compute in f32, found f64"),
+        if let SliceMut::Bf16(dx) = &mut self.dx {
+            round(pool, &self.sums[..rows * c], &mut dx[start * c..][..rows * c]);
         }
         let packed_x = &mut self.packed_x[..format.packed_len(rows, c)];
         gemm::pack(pool, format, Operand::outer(x, c), rows, c, packed_x);
@@ -152,24 +154,30 @@ impl<'a> Backward<'a> {
     }
 }
 
+/// Elements from one row of logits to the next: not a multiple of 4 KiB, where a tile's rows would fall in one set of
+/// the first-level cache.
+fn row_stride(v: usize) -> usize {
+    if v.is_multiple_of(1024) { v + 16 } else { v }
+}
+
 /// The same memory, read as twice as many numbers of half the size.
 fn as_bf16(x: &[f32]) -> &[bf16] {
     // SAFETY: same bytes, lesser alignment, and every pattern of bits is a number.
     unsafe { std::slice::from_raw_parts(x.as_ptr().cast(), 2 * x.len()) }
 }
 
-fn copy<E: Element>(pool: &Pool, sums: &[f32], dx: &mut [E]) {
+fn round(pool: &Pool, sums: &[f32], dx: &mut [bf16]) {
     let (n, dx) = (dx.len(), Shared::new(dx));
     pool.for_each_chunk(n, super::pool::CHUNK, |start, len| {
         // SAFETY: chunks do not overlap.
-        copy_chunk(&sums[start..][..len], unsafe { dx.part(start, len) });
+        round_chunk(&sums[start..][..len], unsafe { dx.part(start, len) });
     });
 }
 
 for_each_isa! {
-    fn copy_chunk<E: Element>(x: &[f32], y: &mut [E]) {
+    fn round_chunk(x: &[f32], y: &mut [bf16]) {
         for (y, x) in y.iter_mut().zip(x) {
-            *y = E::store(*x);
+            *y = bf16::store(*x);
         }
     }
 }
@@ -185,7 +193,7 @@ fn losses_of(pool: &Pool, logits: &mut [f32], targets: &[u32], losses: &mut [f32
         for (row, &target) in targets.iter().enumerate().skip(first).take(n) {
             // SAFETY: rows do not overlap.
             let loss = unsafe { losses.part(row, 1) };
-            let logits = &logits[row * v..][..v];
+            let logits = &logits[row * row_stride(v)..][..v];
             loss[0] = if target == IGNORE_TARGET { 0.0 } else { loss_of_row(logits, target as usize) };
         }
     });
@@ -205,7 +213,7 @@ fn losses_and_gradients(
     pool.for_each_chunk(targets.len(), rows_per_task(v), |first, n| {
         for (row, &target) in targets.iter().enumerate().skip(first).take(n) {
             // SAFETY: rows do not overlap.
-            let (logits, loss) = unsafe { (logits.part(row * v, v), losses.part(row, 1)) };
+            let (logits, loss) = unsafe { (logits.part(row * row_stride(v), v), losses.part(row, 1)) };
             if target == IGNORE_TARGET {
                 logits.fill(0.0); // the same bits in both formats
                 loss[0] = 0.0;

@@ -9,6 +9,8 @@
 mod pack;
 mod tile;
 
+use std::ops::Range;
+
 use half::bf16;
 
 use super::pool::{Pool, Shared};
@@ -23,8 +25,10 @@ const NR: usize = 32;
 const BLOCK_ROWS: usize = 96;
 /// Words of A that such a block holds at most: 384 KiB, a part of the second-level cache.
 const BLOCK_WORDS: usize = 96 * 1024;
+/// Steps of the reduction for which an A that runs across it is read where it lies.
+const MAX_LINES: usize = 128;
 /// Where k is cut if C can take sums that go on.
-const BLOCK_DEPTH: usize = 2048;
+const BLOCK_DEPTH: usize = 1024;
 
 /// What a product multiplies; it always adds in f32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -249,7 +253,10 @@ pub(crate) fn gemm(pool: &Pool, product: Product, a: Operand, bs: &[Panels], c: 
         let height = tile::height(plan.isa);
         plan.block_rows = rows.next_multiple_of(height).clamp(height, plan.block_rows);
     }
-    let row_blocks = product.m.div_ceil(plan.block_rows);
+    // As many blocks for each thread, of the same number of tiles but for one.
+    let (height, tiles) = (tile::height(plan.isa), product.m.div_ceil(tile::height(plan.isa)));
+    let row_blocks = product.m.div_ceil(plan.block_rows).next_multiple_of(pool.n_threads()).min(tiles);
+    let row_of = move |block: usize| (block * tiles / row_blocks * height).min(product.m);
     let col_groups = wanted.div_ceil(row_blocks.max(1)).min(most_col_groups);
     let group = panels.div_ceil(col_groups).max(1);
     let col_groups = panels.div_ceil(group);
@@ -258,7 +265,9 @@ pub(crate) fn gemm(pool: &Pool, product: Product, a: Operand, bs: &[Panels], c: 
         let plan = &plan;
         let (block, first) = (task / col_groups, task % col_groups * group);
         // SAFETY: `check` and `out` proved the bounds; blocks of different tasks do not overlap.
-        unsafe { plan.0.multiply_block(bs, block * plan.0.block_rows, first..panels.min(first + group)) };
+        unsafe {
+            plan.0.multiply_block(bs, row_of(block)..row_of(block + 1), first..panels.min(first + group));
+        };
     });
 }
 
@@ -280,8 +289,9 @@ pub(crate) fn gemm_symmetric(pool: &Pool, product: Product, a: Operand, b: Panel
     pool.for_each(m.div_ceil(plan.0.block_rows), |block| {
         let plan = &plan;
         let row = block * plan.0.block_rows;
+        let rows = row..m.min(row + plan.0.block_rows);
         // SAFETY: `check` and `out` proved the bounds; blocks of different tasks do not overlap.
-        unsafe { plan.0.multiply_block(&[b], row, row / NR..m.div_ceil(NR)) };
+        unsafe { plan.0.multiply_block(&[b], rows, row / NR..m.div_ceil(NR)) };
     });
     let c = Shared::new(c);
     // In squares, so that the lines read down a column stay near.
@@ -316,8 +326,9 @@ pub(crate) unsafe fn gemm_alone(
     check(product, a, &[b]);
     let plan = Plan::new(product, a, Out::F32 { c, stride, continues: accumulates, residual: None });
     for row in (0..product.m).step_by(plan.block_rows) {
+        let rows = row..product.m.min(row + plan.block_rows);
         // SAFETY: `check` proved the bounds of A and B, the caller those of C.
-        unsafe { plan.multiply_block(&[b], row, 0..b.n.div_ceil(NR)) };
+        unsafe { plan.multiply_block(&[b], rows, 0..b.n.div_ceil(NR)) };
     }
 }
 
@@ -367,13 +378,12 @@ impl<'a> Plan<'a> {
         Self { isa, product, a, in_place: is_readable_in_place(format, a, k), block_rows, block_depth, out }
     }
 
-    /// The rows of one block, from `first_row` on, times some of the panels.
+    /// Some rows, at most `block_rows`, times some of the panels.
     ///
     /// # Safety
     /// A, B and C hold the whole product's matrices, and nobody else touches this block of C.
-    unsafe fn multiply_block(&self, bs: &[Panels], first_row: usize, panels: std::ops::Range<usize>) {
-        let Product { format, m, k } = self.product;
-        let rows = first_row..m.min(first_row + self.block_rows);
+    unsafe fn multiply_block(&self, bs: &[Panels], rows: Range<usize>, panels: Range<usize>) {
+        let Product { format, k, .. } = self.product;
         let words = format.words(k);
         let height = tile::height(self.isa);
         let mut start = 0;
@@ -381,8 +391,8 @@ impl<'a> Plan<'a> {
             let depth = self.block_depth.min(words - start);
             let packed = (!self.in_place).then(|| {
                 let mut packed =
-                    Buffer::<u32>::unspecified(pack::block_len(self.a.along, depth, self.block_rows));
-                pack::pack_block(format, self.a, rows.clone(), k, start..start + depth, &mut packed);
+                    Buffer::<u32>::unspecified(pack::block_len(self.a.along, depth, self.block_rows, height));
+                pack::pack_block(format, self.a, rows.clone(), k, start..start + depth, height, &mut packed);
                 packed
             });
             let out = self.out.of_depth_block(start == 0, start + depth == words);
@@ -397,18 +407,10 @@ impl<'a> Plan<'a> {
                     for row in rows.clone().step_by(height) {
                         let n_rows = height.min(rows.end - row);
                         let (layout, a, a_stride) = match &packed {
-                            None => (
-                                Layout::RowMajor,
-                                self.a_words(row, start),
-                                self.a.stride / format.per_word(),
-                            ),
-                            Some(packed) => pack::rows_of_block(
-                                self.a.along,
-                                packed,
-                                depth,
-                                self.block_rows,
-                                row - rows.start,
-                            ),
+                            None => self.a_words(row, start),
+                            Some(packed) => {
+                                pack::rows_of_block(self.a.along, packed, depth, height, row - rows.start)
+                            }
                         };
                         let factors = Factors { a, a_stride, b: b.as_ptr(), k_words: depth };
                         // SAFETY: the tile lies inside C by the caller's promise, and inside A and B by `check`.
@@ -435,27 +437,35 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// Word `word` of row `row` of an A that is read in place.
-    fn a_words(&self, row: usize, word: usize) -> *const u32 {
-        let at = row * self.a.stride + word * self.product.format.per_word();
-        match self.a.values {
+    /// Layout, word `word` of row `row`, and stride of an A that is read in place.
+    fn a_words(&self, row: usize, word: usize) -> (Layout, *const u32, usize) {
+        let (Operand { stride, along, .. }, per_word) = (self.a, self.product.format.per_word());
+        let (layout, at) = match along {
+            Along::Depth => (Layout::RowMajor, row * stride + word * per_word),
+            Along::Outer => (Layout::KMajor, word * stride + row),
+        };
+        let first = match self.a.values {
             Slice::F32(x) => x[at.min(x.len())..].as_ptr().cast(),
             Slice::Bf16(x) => x[at.min(x.len())..].as_ptr().cast(),
             Slice::F64(_) => unreachable!("no product is in f64"),
-        }
+        };
+        (layout, first, stride / per_word)
     }
 }
 
-/// Whether the tile may read A's words from its rows: whole words of the product's own format, and not so far
-/// apart that a tile's rows fall in few sets of the first-level cache.
+/// Whether the tile may read A's words where they lie: whole words of the product's own format, and not so far apart
+/// that those of a tile fall in few sets of the first-level cache.
 fn is_readable_in_place(format: Format, a: Operand, k: usize) -> bool {
-    let is_word_aligned = match (format, a.values) {
-        (Format::F32, Slice::F32(_)) => true,
-        (Format::Bf16, Slice::Bf16(_)) => [k, a.stride].iter().all(|n| n.is_multiple_of(format.per_word())),
-        _ => false,
-    };
     let bytes = a.stride * a.values.dtype().size();
-    a.along == Along::Depth && is_word_aligned && !bytes.is_multiple_of(4096)
+    match (a.along, format, a.values) {
+        (Along::Depth, Format::F32, Slice::F32(_)) => !bytes.is_multiple_of(4096),
+        (Along::Depth, Format::Bf16, Slice::Bf16(_)) => {
+            [k, a.stride].iter().all(|n| n.is_multiple_of(2)) && !bytes.is_multiple_of(4096)
+        }
+        // Each word brings a line of the cache with it: worth while only if the lines stay until the next tile.
+        (Along::Outer, Format::F32, Slice::F32(_)) => k <= MAX_LINES && !bytes.is_multiple_of(1024),
+        _ => false,
+    }
 }
 
 /// Depth of the tile that [`multiply_in_cache`] repeats: both operands fit 20 KiB.

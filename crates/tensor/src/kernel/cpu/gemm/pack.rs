@@ -85,7 +85,8 @@ pub(crate) fn pack_stacked(
     let shared = Shared::new(packed);
     // About 128K words a task, and at most as many panels as a row's cache lines can be read for in passing.
     let panels = n.div_ceil(NR);
-    let panels_per_task = (131_072 / (NR * words).max(1)).min(panels / (2 * pool.n_threads())).clamp(1, 8);
+    let panels_per_task =
+        (131_072 / (NR * words).max(1)).min(panels / (2 * pool.n_threads())).clamp(1, MAX_COLUMNS / NR);
     pool.for_each_chunk(panels, panels_per_task, |first, count| {
         // SAFETY: every panel is packed by one task.
         let out = unsafe { shared.part(first * NR * words, count * NR * words) };
@@ -136,10 +137,14 @@ fn pack_panels(
         }
         return;
     }
-    match b.values {
-        Slice::F32(_) => pack_columns_of::<f32>(format, parts, columns, words, out),
-        Slice::Bf16(_) => pack_columns_of::<bf16>(format, parts, columns, words, out),
-        Slice::F64(_) => panic!("these kernels multiply in f32 or bf16, found f64"),
+    for (out, first) in out.chunks_mut((MAX_COLUMNS * words).max(1)).zip(columns.clone().step_by(MAX_COLUMNS))
+    {
+        let columns = first..columns.end.min(first + MAX_COLUMNS);
+        match b.values {
+            Slice::F32(_) => pack_columns_of::<f32>(format, parts, columns, words, out),
+            Slice::Bf16(_) => pack_columns_of::<bf16>(format, parts, columns, words, out),
+            Slice::F64(_) => panic!("these kernels multiply in f32 or bf16, found f64"),
+        }
     }
 }
 
@@ -175,47 +180,60 @@ for_each_isa! {
         words: usize,
         out: &mut [u32],
     ) {
+        let mut row_words = [0; ROW];
+        let n = columns.len();
         let mut word = 0;
+        let mut add = |even: &[E], odd: Option<&[E]>| {
+            column_words(format, even, odd, &mut row_words[..n]);
+            for (panel, first) in (0..n).step_by(NR).enumerate() {
+                copy_array::<NR>(&row_words[first..], &mut out[(panel * words + word) * NR..]);
+            }
+            word += 1;
+        };
         // A row that waits for its odd neighbour.
         let mut even: Option<&[E]> = None;
         for &(b, k) in parts {
             let x = E::of(b.values);
             for p in 0..k {
+                expect_row(x, (p + AHEAD) * b.stride + columns.start, n);
                 let row = &x[p * b.stride..][columns.clone()];
                 match (format, even.take()) {
-                    (Format::Bf16, None) => {
-                        even = Some(row);
-                        continue;
-                    }
-                    (Format::Bf16, Some(even)) => panel_words(format, even, Some(row), word, words, out),
-                    (Format::F32, _) => panel_words(format, row, None, word, words, out),
+                    (Format::Bf16, None) => even = Some(row),
+                    (Format::Bf16, Some(even)) => add(even, Some(row)),
+                    (Format::F32, _) => add(row, None),
                 }
-                word += 1;
             }
         }
         if let Some(even) = even {
-            panel_words(format, even, None, word, words, out);
+            add(even, None);
         }
     }
 }
 
-/// Word `word` of every column of one row or a pair of rows, each in its panel of `words`.
+/// Rows for which memory is asked before they are read: pieces of rows far apart are no stream that a processor foresees.
+const AHEAD: usize = 8;
+
+/// Asks for `n` elements from `start` on, if they are there.
 #[inline(always)]
-fn panel_words<E: Packable>(
-    format: Format,
-    even: &[E],
-    odd: Option<&[E]>,
-    word: usize,
-    words: usize,
-    out: &mut [u32],
-) {
-    for (panel, first) in (0..even.len()).step_by(NR).enumerate() {
-        let out = &mut out[(panel * words + word) * NR..][..NR];
-        // Of a length known only here: loops of constant length are unrolled before they could be vectorised.
-        let width = NR.min(even.len() - first);
-        column_words(format, &even[first..][..width], odd.map(|odd| &odd[first..][..width]), out);
+fn expect_row<E>(x: &[E], start: usize, n: usize) {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(row) = x.get(start..start + n) {
+        for line in row.chunks(64 / size_of::<E>()) {
+            // SAFETY: a prefetch changes nothing.
+            unsafe {
+                use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+                _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast());
+            }
+        }
     }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (x, start, n);
 }
+
+/// Columns that are packed at once at most.
+const MAX_COLUMNS: usize = 8 * NR;
+/// Words of a row of as many columns, and room to copy more than is left of them.
+const ROW: usize = MAX_COLUMNS + NR;
 
 /// Words of a row that runs along k, from word `start` on; an odd end is filled up with zero.
 #[inline(always)]
@@ -235,7 +253,7 @@ fn row_words<E: Packable>(format: Format, row: &[E], start: usize, out: &mut [u3
     }
 }
 
-/// Words of neighbouring columns from one row, or from two rows that are neighbours along k; zeros behind them.
+/// Words of neighbouring columns from one row, or from two rows that are neighbours along k.
 #[inline(always)]
 fn column_words<E: Packable>(format: Format, even: &[E], odd: Option<&[E]>, out: &mut [u32]) {
     match (format, odd) {
@@ -249,7 +267,6 @@ fn column_words<E: Packable>(format: Format, even: &[E], odd: Option<&[E]>, out:
             out.iter_mut().zip(even).for_each(|(out, x)| *out = u32::from(x.as_bf16_bits()));
         }
     }
-    out[even.len()..].fill(0);
 }
 
 /// Edge of the squares that are transposed at once.
@@ -324,10 +341,10 @@ fn transposed_avx512(block: &[[u32; BLOCK]; BLOCK]) -> [[u32; BLOCK]; BLOCK] {
 }
 
 /// Words of a packed block of A.
-pub(super) fn block_len(along: Along, depth: usize, block_rows: usize) -> usize {
+pub(super) fn block_len(along: Along, depth: usize, block_rows: usize, height: usize) -> usize {
     match along {
         Along::Depth => block_rows * (depth + PAD),
-        Along::Outer => block_rows * depth,
+        Along::Outer => block_rows.div_ceil(height) * strip_width(height) * depth,
     }
 }
 
@@ -336,30 +353,31 @@ pub(super) fn rows_of_block(
     along: Along,
     packed: &[u32],
     depth: usize,
-    block_rows: usize,
+    height: usize,
     row: usize,
 ) -> (Layout, *const u32, usize) {
     match along {
         Along::Depth => {
             (Layout::RowMajor, packed[(row * (depth + PAD)).min(packed.len())..].as_ptr(), depth + PAD)
         }
-        Along::Outer => (Layout::KMajor, packed[row.min(packed.len())..].as_ptr(), block_rows),
+        Along::Outer => {
+            let width = strip_width(height);
+            (Layout::KMajor, packed[(row / height * width * depth).min(packed.len())..].as_ptr(), width)
+        }
     }
 }
 
-/// Packs some rows of A, and of them the words `depth`.
+/// Packs some rows of A, and of them the words `depth`: row after row, or, where they run across the reduction, in
+/// strips of a tile's `height`, `[rows/height][depth][strip_width]`.
 pub(super) fn pack_block(
     format: Format,
     a: Operand,
     rows: Range<usize>,
     k: usize,
     depth: Range<usize>,
+    height: usize,
     out: &mut [u32],
 ) {
-    if depth.is_empty() {
-        return;
-    }
-    let block_rows = out.len() / if a.along == Along::Depth { depth.len() + PAD } else { depth.len() };
     typed!(a.values, x => match a.along {
         Along::Depth => {
             for (out, row) in out.chunks_exact_mut(depth.len() + PAD).zip(rows) {
@@ -367,16 +385,7 @@ pub(super) fn pack_block(
             }
         }
         Along::Outer => {
-            for (out, word) in out.chunks_exact_mut(block_rows).zip(depth) {
-                let row = |p: usize| &x[p * a.stride..][rows.clone()];
-                match format {
-                    Format::F32 => pack_columns(format, row(word), None, out),
-                    Format::Bf16 => {
-                        let odd = (2 * word + 1 < k).then(|| row(2 * word + 1));
-                        pack_columns(format, row(2 * word), odd, out);
-                    }
-                }
-            }
+            pack_strips(format, x, a.stride, rows, k, depth, height, out);
         }
     });
 }
@@ -388,7 +397,52 @@ for_each_isa! {
 }
 
 for_each_isa! {
-    fn pack_columns<E: Packable>(format: Format, even: &[E], odd: Option<&[E]>, out: &mut [u32]) {
-        column_words(format, even, odd, out);
+    /// Strips `[rows/height][depth][strip_width]` from rows along the rows of A.
+    fn pack_strips<E: Packable>(
+        format: Format,
+        x: &[E],
+        stride: usize,
+        rows: Range<usize>,
+        k: usize,
+        depth: Range<usize>,
+        height: usize,
+        out: &mut [u32],
+    ) {
+        let width = strip_width(height);
+        let (n_rows, n_words) = (rows.len(), depth.len());
+        let row = |p: usize| &x[p * stride..][rows.clone()];
+        let mut words = [0; ROW];
+        for (at, word) in depth.enumerate() {
+            for ahead in 0..format.per_word() {
+                expect_row(x, (format.per_word() * (word + AHEAD) + ahead) * stride + rows.start, n_rows);
+            }
+            match format {
+                Format::F32 => column_words(format, row(word), None, &mut words[..n_rows]),
+                Format::Bf16 => {
+                    let odd = (2 * word + 1 < k).then(|| row(2 * word + 1));
+                    column_words(format, row(2 * word), odd, &mut words[..n_rows]);
+                }
+            }
+            for (strip, first) in (0..n_rows).step_by(height).enumerate() {
+                let out = &mut out[(strip * n_words + at) * width..];
+                match width {
+                    16 => copy_array::<16>(&words[first..], out),
+                    _ => copy_array::<8>(&words[first..], out),
+                }
+            }
+        }
+    }
+}
+
+/// Words between one k and the next of a strip of A.
+pub(super) fn strip_width(height: usize) -> usize {
+    height.next_multiple_of(8)
+}
+
+/// `N` words with as few instructions as they take: a slice's copy is a call.
+#[inline(always)]
+fn copy_array<const N: usize>(from: &[u32], to: &mut [u32]) {
+    if let (Some(from), Some(to)) = (from.first_chunk::<N>(), to.first_chunk_mut::<N>()) {
+        *to = *from;
     }
 }

@@ -72,6 +72,9 @@ trait Engine {
     unsafe fn a(from: *const u32) -> Self::A;
     unsafe fn b(from: *const u32) -> Self::B;
     unsafe fn fma(a: Self::A, b: Self::B, sums: Self::Sums) -> Self::Sums;
+    /// Asks for the memory that a tile as wide as a panel will go to, so that it is in the cache when the sums are ready.
+    #[inline(always)]
+    unsafe fn expect_stores<const M: usize>(_: Out) {}
     /// A whole tile as wide as a panel, straight from its registers; `false`: not done.
     unsafe fn store_whole<const M: usize, const R: usize>(_: &[[Self::Sums; R]; M], _: Out) -> bool {
         false
@@ -120,6 +123,8 @@ unsafe fn multiply<E: Engine, const M: usize, const R: usize, const K_MAJOR: boo
                         *sums = E::load(c.add(i * stride + r * E::LANES));
                     }
                 }
+            } else {
+                E::expect_stores::<M>(out);
             }
             add_products!(E, M, R, K_MAJOR, factors, 0, sums);
             if !E::store_whole(&sums, out) {
@@ -287,7 +292,7 @@ impl Engine for LanesOfPairs {
 mod x86 {
     use std::{arch::x86_64::*, mem::transmute};
 
-    use super::{Engine, Out};
+    use super::{Engine, NR, Out};
 
     pub(super) struct Avx512;
 
@@ -328,9 +333,28 @@ mod x86 {
             unsafe { _mm512_fmadd_ps(a, b, sums) }
         }
         #[inline(always)]
+        unsafe fn expect_stores<const M: usize>(out: Out) {
+            // SAFETY: the caller's promise.
+            unsafe { expect_stores::<M>(out) }
+        }
+        #[inline(always)]
         unsafe fn store_whole<const M: usize, const R: usize>(tile: &[[__m512; R]; M], out: Out) -> bool {
             // SAFETY: the caller's promise.
             unsafe { store_f32(tile, out) }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn expect_stores<const M: usize>(out: Out) {
+        let (first, stride, width) = match out {
+            Out::F32 { c, stride, .. } => (c.cast::<i8>(), 4 * stride, 4 * NR),
+            Out::Bf16 { c, stride } => (c.cast::<i8>(), 2 * stride, 2 * NR),
+        };
+        for i in 0..M {
+            for at in (0..width).step_by(64) {
+                // SAFETY: inside the tile; a prefetch changes nothing.
+                unsafe { _mm_prefetch::<_MM_HINT_ET0>(first.add(i * stride + at)) };
+            }
         }
     }
 
@@ -405,6 +429,11 @@ mod x86 {
             }
         }
         #[inline(always)]
+        unsafe fn expect_stores<const M: usize>(out: Out) {
+            // SAFETY: the caller's promise.
+            unsafe { expect_stores::<M>(out) }
+        }
+        #[inline(always)]
         unsafe fn store_whole<const M: usize, const R: usize>(tile: &[[__m512; R]; M], out: Out) -> bool {
             // SAFETY: the caller's promise.
             let Out::Bf16 { c, stride } = out else { return unsafe { store_f32(tile, out) } };
@@ -463,6 +492,11 @@ mod x86 {
         unsafe fn fma(a: [__m512; 2], b: [__m512; 2], sums: __m512) -> __m512 {
             // SAFETY: the caller's promise.
             unsafe { _mm512_fmadd_ps(a[1], b[1], _mm512_fmadd_ps(a[0], b[0], sums)) }
+        }
+        #[inline(always)]
+        unsafe fn expect_stores<const M: usize>(out: Out) {
+            // SAFETY: the caller's promise.
+            unsafe { expect_stores::<M>(out) }
         }
         #[inline(always)]
         unsafe fn store_whole<const M: usize, const R: usize>(tile: &[[__m512; R]; M], out: Out) -> bool {
