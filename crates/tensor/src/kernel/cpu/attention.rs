@@ -26,6 +26,8 @@ use crate::{
 const QUERY_BLOCK: usize = 48;
 /// The same in the backward of long sequences, where the sums over queries would else be short.
 const LONG_QUERY_BLOCK: usize = 96;
+/// Numbers that the softmax takes at a time.
+const LANES: usize = 16;
 /// Keys of a block: whole panels. Where blocks begin is part of the result's bits.
 const KEY_BLOCK: usize = 256;
 
@@ -217,8 +219,7 @@ unsafe fn forward_block<E: Activation>(
     lse: Shared,
 ) {
     let AttentionShape { n_heads, d_head, .. } = shape;
-    // Rows of numerators are whole words, so that the product reads them where they lie; zeros fill the last.
-    let (m, width) = (block.n_queries, KEY_BLOCK.min(block.n_visible().next_multiple_of(2)));
+    let (m, width) = (block.n_queries, KEY_BLOCK.min(block.n_visible().next_multiple_of(LANES)));
     let q = inputs.q.at(block.row(), block.head);
     let queries = Operand::depth(E::slice(q), inputs.q.stride);
     let mut scores = Buffer::<f32>::unspecified(m * width);
@@ -231,12 +232,12 @@ unsafe fn forward_block<E: Activation>(
         unsafe { gemm_alone(product, queries, keys.columns(first, n), scores.as_mut_ptr(), width, false) };
         for (i, running) in running.iter_mut().enumerate().take(m) {
             softmax_block(
-                &scores[i * width..][..n],
+                &mut scores[i * width..][..width],
                 block.n_visible_of(i, first, n),
                 scale(d_head),
                 running,
                 &mut mixed[i * d_head..][..d_head],
-                &mut p[i * width..][..E::FORMAT.whole_words(n)],
+                &mut p[i * width..][..n.next_multiple_of(LANES)],
             );
         }
         let values = values.skip_words(E::FORMAT.words(first));
@@ -275,40 +276,39 @@ struct Running {
 
 for_each_isa! {
     /// Turns one block of a query's scores into numerators `p`, 0 past `n_visible`, and brings what was mixed before
-    /// to the same maximum.
+    /// to the same maximum. `scores` and `p` are whole vectors long.
     fn softmax_block<E: Element>(
-        scores: &[f32],
+        scores: &mut [f32],
         n_visible: usize,
         scale: f32,
         running: &mut Running,
         mixed: &mut [f32],
         p: &mut [E],
     ) {
-        let (visible, hidden) = p.split_at_mut(n_visible);
+        let (visible, hidden) = p.split_at_mut(n_visible.next_multiple_of(LANES));
         hidden.fill(E::store(0.0));
         if n_visible == 0 {
             return;
         }
-        let scores = &scores[..n_visible];
+        // The last vector is filled up with scores whose exponential is 0.
+        let scores = &mut scores[..visible.len()];
+        scores[n_visible..].fill(f32::NEG_INFINITY);
         let max = (max_of(scores) * scale).max(running.max);
-        let correction = exp(running.max - max);
-        let mut lanes = [0.0f32; 16];
-        let (mut p_chunks, score_chunks) = (visible.chunks_exact_mut(16), scores.chunks_exact(16));
-        let score_rest = score_chunks.remainder();
-        for (p, score) in p_chunks.by_ref().zip(score_chunks) {
-            for ((p, score), lane) in p.iter_mut().zip(score).zip(&mut lanes) {
+        let mut lanes = [0.0f32; LANES];
+        for (p, scores) in visible.as_chunks_mut::<LANES>().0.iter_mut().zip(scores.as_chunks::<LANES>().0) {
+            for ((p, score), lane) in p.iter_mut().zip(scores).zip(&mut lanes) {
                 let x = exp(score.mul_add(scale, -max));
                 *lane += x;
                 *p = E::store(x);
             }
         }
-        for ((p, score), lane) in p_chunks.into_remainder().iter_mut().zip(score_rest).zip(&mut lanes) {
-            let x = exp(score.mul_add(scale, -max));
-            *lane += x;
-            *p = E::store(x);
+        if running.max == max {
+            running.sum += tree_sum(lanes);
+            return;
         }
+        let correction = exp(running.max - max);
         running.sum = running.sum.mul_add(correction, tree_sum(lanes));
-        if correction != 1.0 && running.max != f32::NEG_INFINITY {
+        if running.max != f32::NEG_INFINITY {
             for mixed in mixed.iter_mut() {
                 *mixed *= correction;
             }
