@@ -253,9 +253,12 @@ pub(crate) fn gemm(pool: &Pool, product: Product, a: Operand, bs: &[Panels], c: 
         let height = tile::height(plan.isa);
         plan.block_rows = rows.next_multiple_of(height).clamp(height, plan.block_rows);
     }
-    // As many blocks for each thread, of the same number of tiles but for one.
+    // As many blocks for each thread, of the same number of tiles but for one; a single block reads B once.
     let (height, tiles) = (tile::height(plan.isa), product.m.div_ceil(tile::height(plan.isa)));
-    let row_blocks = product.m.div_ceil(plan.block_rows).next_multiple_of(pool.n_threads()).min(tiles);
+    let row_blocks = match product.m.div_ceil(plan.block_rows) {
+        blocks @ (0 | 1) => blocks,
+        blocks => blocks.next_multiple_of(pool.n_threads()).min(tiles),
+    };
     let row_of = move |block: usize| (block * tiles / row_blocks * height).min(product.m);
     let col_groups = wanted.div_ceil(row_blocks.max(1)).min(most_col_groups);
     let group = panels.div_ceil(col_groups).max(1);
