@@ -27,6 +27,10 @@ const BLOCK_ROWS: usize = 96;
 const BLOCK_WORDS: usize = 96 * 1024;
 /// Steps of the reduction for which an A that runs across it is read where it lies.
 const MAX_LINES: usize = 128;
+/// Words that are packed of an A as a whole at most: 8 MiB.
+const MAX_STRIP_WORDS: usize = 2 << 20;
+/// Where k is cut then: blocks are packed side by side.
+const STRIP_DEPTH: usize = 256;
 /// Where k is cut if C can take sums that go on.
 const BLOCK_DEPTH: usize = 1024;
 
@@ -263,6 +267,9 @@ pub(crate) fn gemm(pool: &Pool, product: Product, a: Operand, bs: &[Panels], c: 
     let col_groups = wanted.div_ceil(row_blocks.max(1)).min(most_col_groups);
     let group = panels.div_ceil(col_groups).max(1);
     let col_groups = panels.div_ceil(group);
+    if plan.block_rows < BLOCK_ROWS || col_groups > 1 {
+        plan.pack_strips(pool);
+    }
     let plan = Shareable(plan);
     pool.for_each(row_blocks * col_groups, |task| {
         let plan = &plan;
@@ -364,6 +371,8 @@ struct Plan<'a> {
     a: Operand<'a>,
     /// Whether tiles can read A where it lies.
     in_place: bool,
+    /// A as a whole, if it was packed before the tasks began: block after block of k.
+    strips: Option<Buffer<u32>>,
     block_rows: usize,
     block_depth: usize,
     out: Out,
@@ -378,7 +387,29 @@ impl<'a> Plan<'a> {
         let height = tile::height(isa);
         let block_rows =
             (BLOCK_WORDS / words.clamp(1, block_depth) / height * height).clamp(height, BLOCK_ROWS);
-        Self { isa, product, a, in_place: is_readable_in_place(format, a, k), block_rows, block_depth, out }
+        let in_place = is_readable_in_place(format, a, k);
+        Self { isa, product, a, in_place, strips: None, block_rows, block_depth, out }
+    }
+
+    /// Packs all of an A that runs across the reduction, unless it is large: tasks that take few of its rows, or
+    /// the same ones, would each read pieces of the same lines.
+    fn pack_strips(&mut self, pool: &Pool) {
+        let Product { format, m, k } = self.product;
+        let (words, height) = (format.words(k), tile::height(self.isa));
+        let width = m.div_ceil(height) * pack::strip_width(height); // words for each step of the reduction
+        let continues = matches!(self.out, Out::F32 { .. });
+        if self.in_place || self.a.along == Along::Depth || !continues || width * words > MAX_STRIP_WORDS {
+            return;
+        }
+        self.block_depth = STRIP_DEPTH;
+        let mut strips = Buffer::unspecified(width * words);
+        let shared = Shared::new(&mut strips);
+        pool.for_each_chunk(words, STRIP_DEPTH, |start, depth| {
+            // SAFETY: every block of k is packed by one task.
+            let out = unsafe { shared.part(start * width, depth * width) };
+            pack::pack_block(format, self.a, 0..m, k, start..start + depth, height, out);
+        });
+        self.strips = Some(strips);
     }
 
     /// Some rows, at most `block_rows`, times some of the panels.
@@ -392,12 +423,18 @@ impl<'a> Plan<'a> {
         let mut start = 0;
         loop {
             let depth = self.block_depth.min(words - start);
-            let packed = (!self.in_place).then(|| {
+            let own = (!self.in_place && self.strips.is_none()).then(|| {
                 let mut packed =
                     Buffer::<u32>::unspecified(pack::block_len(self.a.along, depth, self.block_rows, height));
                 pack::pack_block(format, self.a, rows.clone(), k, start..start + depth, height, &mut packed);
                 packed
             });
+            // What is packed of A, and which row comes first there.
+            let packed = match (&self.strips, &own) {
+                (Some(strips), _) => Some((&strips[strips.len() / words.max(1) * start..], 0)),
+                (None, Some(own)) => Some((&own[..], rows.start)),
+                (None, None) => None,
+            };
             let out = self.out.of_depth_block(start == 0, start + depth == words);
             let mut at = 0; // panels of the parts before
             let mut col = 0; // their columns
@@ -409,10 +446,10 @@ impl<'a> Plan<'a> {
                     let b = &b.words[local * NR * b.depth + start * NR..][..depth * NR];
                     for row in rows.clone().step_by(height) {
                         let n_rows = height.min(rows.end - row);
-                        let (layout, a, a_stride) = match &packed {
+                        let (layout, a, a_stride) = match packed {
                             None => self.a_words(row, start),
-                            Some(packed) => {
-                                pack::rows_of_block(self.a.along, packed, depth, height, row - rows.start)
+                            Some((packed, first)) => {
+                                pack::rows_of_block(self.a.along, packed, depth, height, row - first)
                             }
                         };
                         let factors = Factors { a, a_stride, b: b.as_ptr(), k_words: depth };

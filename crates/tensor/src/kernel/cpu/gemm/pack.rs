@@ -385,7 +385,16 @@ pub(super) fn pack_block(
             }
         }
         Along::Outer => {
-            pack_strips(format, x, a.stride, rows, k, depth, height, out);
+            // As many strips at a time as a row of words has room for.
+            let (width, most) = (strip_width(height), MAX_COLUMNS / height * height);
+            let mut out = out;
+            for first in rows.clone().step_by(most) {
+                let rows = first..rows.end.min(first + most);
+                let n_words = rows.len().div_ceil(height) * width * depth.len();
+                let (strips, rest) = out.split_at_mut(n_words);
+                pack_strips(format, x, a.stride, rows, k, depth.clone(), height, strips);
+                out = rest;
+            }
         }
     });
 }

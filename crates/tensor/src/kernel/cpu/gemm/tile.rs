@@ -4,6 +4,9 @@
 //! one, each a fused multiply-add in f32: what `VDPBF16PS` does, so that every instruction set gives the same bits
 //! (but for sums below 2⁻¹²⁶, which that instruction flushes to zero).
 
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
 use half::bf16;
 
 use super::{Format, NR};
@@ -56,19 +59,25 @@ pub(super) fn height(isa: Isa) -> usize {
     }
 }
 
-/// How an instruction set multiplies words of a format.
+/// Sums of neighbouring columns.
+///
+/// Unsafe to call: the instructions must exist, and pointers be valid for `LANES` numbers.
+trait Registers: Copy {
+    const LANES: usize;
+
+    unsafe fn zero() -> Self;
+    unsafe fn load(from: *const f32) -> Self;
+    unsafe fn store(self, to: *mut f32);
+}
+
+/// How an instruction set multiplies words of a format; unsafe to call as [`Registers`] are.
 trait Engine {
-    /// Sums of neighbouring columns.
-    type Sums: Copy;
+    type Sums: Registers;
     /// One word of A in every lane, taken apart as `fma` wants it.
     type A: Copy;
     /// Words of B.
     type B: Copy;
-    const LANES: usize;
 
-    unsafe fn zero() -> Self::Sums;
-    unsafe fn load(from: *const f32) -> Self::Sums;
-    unsafe fn store(sums: Self::Sums, to: *mut f32);
     unsafe fn a(from: *const u32) -> Self::A;
     unsafe fn b(from: *const u32) -> Self::B;
     unsafe fn fma(a: Self::A, b: Self::B, sums: Self::Sums) -> Self::Sums;
@@ -88,7 +97,7 @@ macro_rules! add_products {
         let Factors { a, a_stride, b, k_words } = $factors;
         let (mut a, mut b) = (a, b.add($first));
         for _ in 0..k_words {
-            let bs: [$engine::B; $r] = std::array::from_fn(|r| $engine::b(b.add(r * $engine::LANES)));
+            let bs: [$engine::B; $r] = std::array::from_fn(|r| $engine::b(b.add(r * $engine::Sums::LANES)));
             for (i, sums) in $sums.iter_mut().enumerate() {
                 let a = $engine::a(if $k_major { a.add(i) } else { a.add(i * a_stride) });
                 for (sums, b) in sums.iter_mut().zip(bs) {
@@ -113,14 +122,14 @@ unsafe fn multiply<E: Engine, const M: usize, const R: usize, const K_MAJOR: boo
     width: usize,
 ) {
     // A tile of a panel's width, in registers from its start to its end.
-    if width == NR && E::LANES * R == NR {
+    if width == NR && E::Sums::LANES * R == NR {
         // SAFETY: by the caller's promise.
         unsafe {
-            let mut sums = [[E::zero(); R]; M];
+            let mut sums = [[E::Sums::zero(); R]; M];
             if let Out::F32 { c, stride, continues: true, .. } = out {
                 for (i, sums) in sums.iter_mut().enumerate() {
                     for (r, sums) in sums.iter_mut().enumerate() {
-                        *sums = E::load(c.add(i * stride + r * E::LANES));
+                        *sums = E::Sums::load(c.add(i * stride + r * E::Sums::LANES));
                     }
                 }
             } else {
@@ -132,7 +141,7 @@ unsafe fn multiply<E: Engine, const M: usize, const R: usize, const K_MAJOR: boo
                 let mut tile = [[0.0f32; NR]; M];
                 for (row, sums) in tile.iter_mut().zip(&sums) {
                     for (r, sums) in sums.iter().enumerate() {
-                        E::store(*sums, row.as_mut_ptr().add(r * E::LANES));
+                        sums.store(row.as_mut_ptr().add(r * E::Sums::LANES));
                     }
                 }
                 for (i, row) in tile.iter().enumerate() {
@@ -150,17 +159,17 @@ unsafe fn multiply<E: Engine, const M: usize, const R: usize, const K_MAJOR: boo
                 row[..width].copy_from_slice(std::slice::from_raw_parts(c.add(i * stride), width));
             }
         }
-        for first in (0..NR).step_by(E::LANES * R) {
-            let mut sums = [[E::zero(); R]; M];
+        for first in (0..NR).step_by(E::Sums::LANES * R) {
+            let mut sums = [[E::Sums::zero(); R]; M];
             for (row, sums) in tile.iter().zip(&mut sums) {
                 for (r, sums) in sums.iter_mut().enumerate() {
-                    *sums = E::load(row.as_ptr().add(first + r * E::LANES));
+                    *sums = E::Sums::load(row.as_ptr().add(first + r * E::Sums::LANES));
                 }
             }
             add_products!(E, M, R, K_MAJOR, factors, first, sums);
             for (row, sums) in tile.iter_mut().zip(&sums) {
                 for (r, sums) in sums.iter().enumerate() {
-                    E::store(*sums, row.as_mut_ptr().add(first + r * E::LANES));
+                    sums.store(row.as_mut_ptr().add(first + r * E::Sums::LANES));
                 }
             }
         }
@@ -206,26 +215,30 @@ struct Lanes;
 /// Columns of a pass of [`Lanes`]: six rows of four registers leave eight of NEON's thirty-two for A and B.
 const LANES: usize = 16;
 
+impl Registers for [f32; LANES] {
+    const LANES: usize = LANES;
+
+    #[inline(always)]
+    unsafe fn zero() -> Self {
+        [0.0; LANES]
+    }
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self {
+        // SAFETY: the caller's promise.
+        unsafe { from.cast::<Self>().read_unaligned() }
+    }
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32) {
+        // SAFETY: the caller's promise.
+        unsafe { to.cast::<Self>().write_unaligned(self) }
+    }
+}
+
 impl Engine for Lanes {
     type Sums = [f32; LANES];
     type A = f32;
     type B = [f32; LANES];
-    const LANES: usize = LANES;
 
-    #[inline(always)]
-    unsafe fn zero() -> Self::Sums {
-        [0.0; LANES]
-    }
-    #[inline(always)]
-    unsafe fn load(from: *const f32) -> Self::Sums {
-        // SAFETY: the caller's promise.
-        unsafe { from.cast::<Self::Sums>().read_unaligned() }
-    }
-    #[inline(always)]
-    unsafe fn store(sums: Self::Sums, to: *mut f32) {
-        // SAFETY: the caller's promise.
-        unsafe { to.cast::<Self::Sums>().write_unaligned(sums) }
-    }
     #[inline(always)]
     unsafe fn a(from: *const u32) -> f32 {
         // SAFETY: the caller's promise.
@@ -255,22 +268,7 @@ impl Engine for LanesOfPairs {
     type Sums = [f32; LANES];
     type A = [f32; 2];
     type B = [[f32; LANES]; 2];
-    const LANES: usize = LANES;
 
-    #[inline(always)]
-    unsafe fn zero() -> Self::Sums {
-        [0.0; LANES]
-    }
-    #[inline(always)]
-    unsafe fn load(from: *const f32) -> Self::Sums {
-        // SAFETY: the caller's promise.
-        unsafe { Lanes::load(from) }
-    }
-    #[inline(always)]
-    unsafe fn store(sums: Self::Sums, to: *mut f32) {
-        // SAFETY: the caller's promise.
-        unsafe { Lanes::store(sums, to) }
-    }
     #[inline(always)]
     unsafe fn a(from: *const u32) -> Self::A {
         // SAFETY: the caller's promise.
@@ -285,308 +283,6 @@ impl Engine for LanesOfPairs {
     #[inline(always)]
     unsafe fn fma(a: Self::A, b: Self::B, sums: Self::Sums) -> Self::Sums {
         std::array::from_fn(|i| a[1].mul_add(b[1][i], a[0].mul_add(b[0][i], sums[i])))
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-mod x86 {
-    use std::{arch::x86_64::*, mem::transmute};
-
-    use super::{Engine, NR, Out};
-
-    pub(super) struct Avx512;
-
-    impl Engine for Avx512 {
-        type Sums = __m512;
-        type A = __m512;
-        type B = __m512;
-        const LANES: usize = 16;
-
-        #[inline(always)]
-        unsafe fn zero() -> __m512 {
-            // SAFETY: the caller's promise.
-            unsafe { _mm512_setzero_ps() }
-        }
-        #[inline(always)]
-        unsafe fn load(from: *const f32) -> __m512 {
-            // SAFETY: the caller's promise.
-            unsafe { _mm512_loadu_ps(from) }
-        }
-        #[inline(always)]
-        unsafe fn store(sums: __m512, to: *mut f32) {
-            // SAFETY: the caller's promise.
-            unsafe { _mm512_storeu_ps(to, sums) }
-        }
-        #[inline(always)]
-        unsafe fn a(from: *const u32) -> __m512 {
-            // SAFETY: the caller's promise.
-            unsafe { _mm512_set1_ps(f32::from_bits(from.read_unaligned())) }
-        }
-        #[inline(always)]
-        unsafe fn b(from: *const u32) -> __m512 {
-            // SAFETY: the caller's promise.
-            unsafe { _mm512_loadu_ps(from.cast()) }
-        }
-        #[inline(always)]
-        unsafe fn fma(a: __m512, b: __m512, sums: __m512) -> __m512 {
-            // SAFETY: the caller's promise.
-            unsafe { _mm512_fmadd_ps(a, b, sums) }
-        }
-        #[inline(always)]
-        unsafe fn expect_stores<const M: usize>(out: Out) {
-            // SAFETY: the caller's promise.
-            unsafe { expect_stores::<M>(out) }
-        }
-        #[inline(always)]
-        unsafe fn store_whole<const M: usize, const R: usize>(tile: &[[__m512; R]; M], out: Out) -> bool {
-            // SAFETY: the caller's promise.
-            unsafe { store_f32(tile, out) }
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn expect_stores<const M: usize>(out: Out) {
-        let (first, stride, width) = match out {
-            Out::F32 { c, stride, .. } => (c.cast::<i8>(), 4 * stride, 4 * NR),
-            Out::Bf16 { c, stride } => (c.cast::<i8>(), 2 * stride, 2 * NR),
-        };
-        for i in 0..M {
-            for at in (0..width).step_by(64) {
-                // SAFETY: inside the tile; a prefetch changes nothing.
-                unsafe { _mm_prefetch::<_MM_HINT_ET0>(first.add(i * stride + at)) };
-            }
-        }
-    }
-
-    /// # Safety
-    /// As `multiply`.
-    #[inline(always)]
-    unsafe fn store_f32<const M: usize, const R: usize>(tile: &[[__m512; R]; M], out: Out) -> bool {
-        let Out::F32 { c, stride, residual, .. } = out else { return false };
-        // SAFETY: the caller's promise.
-        unsafe {
-            match residual {
-                None => {
-                    for (i, sums) in tile.iter().enumerate() {
-                        for (r, &sums) in sums.iter().enumerate() {
-                            _mm512_storeu_ps(c.add(i * stride + r * 16), sums);
-                        }
-                    }
-                }
-                Some(residual) => {
-                    for (i, sums) in tile.iter().enumerate() {
-                        for (r, &sums) in sums.iter().enumerate() {
-                            let at = i * stride + r * 16;
-                            let sums = _mm512_add_ps(_mm512_loadu_ps(residual.add(at)), sums);
-                            _mm512_storeu_ps(c.add(at), sums);
-                        }
-                    }
-                }
-            }
-        }
-        true
-    }
-
-    /// Pairs of bf16 with one instruction.
-    pub(super) struct Avx512Bf16;
-
-    impl Engine for Avx512Bf16 {
-        type Sums = __m512;
-        type A = __m512i;
-        type B = __m512i;
-        const LANES: usize = 16;
-
-        #[inline(always)]
-        unsafe fn zero() -> __m512 {
-            // SAFETY: the caller's promise.
-            unsafe { _mm512_setzero_ps() }
-        }
-        #[inline(always)]
-        unsafe fn load(from: *const f32) -> __m512 {
-            // SAFETY: the caller's promise.
-            unsafe { _mm512_loadu_ps(from) }
-        }
-        #[inline(always)]
-        unsafe fn store(sums: __m512, to: *mut f32) {
-            // SAFETY: the caller's promise.
-            unsafe { _mm512_storeu_ps(to, sums) }
-        }
-        #[inline(always)]
-        unsafe fn a(from: *const u32) -> __m512i {
-            // SAFETY: the caller's promise.
-            unsafe { _mm512_set1_epi32(from.cast::<i32>().read_unaligned()) }
-        }
-        #[inline(always)]
-        unsafe fn b(from: *const u32) -> __m512i {
-            // SAFETY: the caller's promise.
-            unsafe { _mm512_loadu_si512(from.cast()) }
-        }
-        #[inline(always)]
-        unsafe fn fma(a: __m512i, b: __m512i, sums: __m512) -> __m512 {
-            // SAFETY: 512 bits of pairs whatever the type is called.
-            unsafe {
-                _mm512_dpbf16_ps(sums, transmute::<__m512i, __m512bh>(a), transmute::<__m512i, __m512bh>(b))
-            }
-        }
-        #[inline(always)]
-        unsafe fn expect_stores<const M: usize>(out: Out) {
-            // SAFETY: the caller's promise.
-            unsafe { expect_stores::<M>(out) }
-        }
-        #[inline(always)]
-        unsafe fn store_whole<const M: usize, const R: usize>(tile: &[[__m512; R]; M], out: Out) -> bool {
-            // SAFETY: the caller's promise.
-            let Out::Bf16 { c, stride } = out else { return unsafe { store_f32(tile, out) } };
-            for (i, sums) in tile.iter().enumerate() {
-                for (r, &sums) in sums.iter().enumerate() {
-                    // SAFETY: the caller's promise.
-                    unsafe {
-                        let rounded: __m256i = transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(sums));
-                        _mm256_storeu_si256(c.add(i * stride + r * 16).cast(), rounded);
-                    }
-                }
-            }
-            true
-        }
-    }
-
-    /// Pairs of bf16 taken apart: for processors with AVX-512 but without its bf16 products.
-    pub(super) struct Avx512Pairs;
-
-    impl Engine for Avx512Pairs {
-        type Sums = __m512;
-        type A = [__m512; 2];
-        type B = [__m512; 2];
-        const LANES: usize = 16;
-
-        #[inline(always)]
-        unsafe fn zero() -> __m512 {
-            // SAFETY: the caller's promise.
-            unsafe { _mm512_setzero_ps() }
-        }
-        #[inline(always)]
-        unsafe fn load(from: *const f32) -> __m512 {
-            // SAFETY: the caller's promise.
-            unsafe { _mm512_loadu_ps(from) }
-        }
-        #[inline(always)]
-        unsafe fn store(sums: __m512, to: *mut f32) {
-            // SAFETY: the caller's promise.
-            unsafe { _mm512_storeu_ps(to, sums) }
-        }
-        #[inline(always)]
-        unsafe fn a(from: *const u32) -> [__m512; 2] {
-            // SAFETY: the caller's promise.
-            unsafe { super::halves(from.read_unaligned()).map(|x| _mm512_set1_ps(x)) }
-        }
-        #[inline(always)]
-        unsafe fn b(from: *const u32) -> [__m512; 2] {
-            // SAFETY: the caller's promise.
-            unsafe {
-                let words = _mm512_loadu_si512(from.cast());
-                let odd = _mm512_and_si512(words, _mm512_set1_epi32(0xffff_0000_u32 as i32));
-                [_mm512_castsi512_ps(odd), _mm512_castsi512_ps(_mm512_slli_epi32(words, 16))]
-            }
-        }
-        #[inline(always)]
-        unsafe fn fma(a: [__m512; 2], b: [__m512; 2], sums: __m512) -> __m512 {
-            // SAFETY: the caller's promise.
-            unsafe { _mm512_fmadd_ps(a[1], b[1], _mm512_fmadd_ps(a[0], b[0], sums)) }
-        }
-        #[inline(always)]
-        unsafe fn expect_stores<const M: usize>(out: Out) {
-            // SAFETY: the caller's promise.
-            unsafe { expect_stores::<M>(out) }
-        }
-        #[inline(always)]
-        unsafe fn store_whole<const M: usize, const R: usize>(tile: &[[__m512; R]; M], out: Out) -> bool {
-            // SAFETY: the caller's promise.
-            unsafe { store_f32(tile, out) }
-        }
-    }
-
-    pub(super) struct Avx2;
-
-    impl Engine for Avx2 {
-        type Sums = __m256;
-        type A = __m256;
-        type B = __m256;
-        const LANES: usize = 8;
-
-        #[inline(always)]
-        unsafe fn zero() -> __m256 {
-            // SAFETY: the caller's promise.
-            unsafe { _mm256_setzero_ps() }
-        }
-        #[inline(always)]
-        unsafe fn load(from: *const f32) -> __m256 {
-            // SAFETY: the caller's promise.
-            unsafe { _mm256_loadu_ps(from) }
-        }
-        #[inline(always)]
-        unsafe fn store(sums: __m256, to: *mut f32) {
-            // SAFETY: the caller's promise.
-            unsafe { _mm256_storeu_ps(to, sums) }
-        }
-        #[inline(always)]
-        unsafe fn a(from: *const u32) -> __m256 {
-            // SAFETY: the caller's promise.
-            unsafe { _mm256_set1_ps(f32::from_bits(from.read_unaligned())) }
-        }
-        #[inline(always)]
-        unsafe fn b(from: *const u32) -> __m256 {
-            // SAFETY: the caller's promise.
-            unsafe { _mm256_loadu_ps(from.cast()) }
-        }
-        #[inline(always)]
-        unsafe fn fma(a: __m256, b: __m256, sums: __m256) -> __m256 {
-            // SAFETY: the caller's promise.
-            unsafe { _mm256_fmadd_ps(a, b, sums) }
-        }
-    }
-
-    pub(super) struct Avx2Pairs;
-
-    impl Engine for Avx2Pairs {
-        type Sums = __m256;
-        type A = [__m256; 2];
-        type B = [__m256; 2];
-        const LANES: usize = 8;
-
-        #[inline(always)]
-        unsafe fn zero() -> __m256 {
-            // SAFETY: the caller's promise.
-            unsafe { _mm256_setzero_ps() }
-        }
-        #[inline(always)]
-        unsafe fn load(from: *const f32) -> __m256 {
-            // SAFETY: the caller's promise.
-            unsafe { _mm256_loadu_ps(from) }
-        }
-        #[inline(always)]
-        unsafe fn store(sums: __m256, to: *mut f32) {
-            // SAFETY: the caller's promise.
-            unsafe { _mm256_storeu_ps(to, sums) }
-        }
-        #[inline(always)]
-        unsafe fn a(from: *const u32) -> [__m256; 2] {
-            // SAFETY: the caller's promise.
-            unsafe { super::halves(from.read_unaligned()).map(|x| _mm256_set1_ps(x)) }
-        }
-        #[inline(always)]
-        unsafe fn b(from: *const u32) -> [__m256; 2] {
-            // SAFETY: the caller's promise.
-            unsafe {
-                let words = _mm256_loadu_si256(from.cast());
-                let odd = _mm256_and_si256(words, _mm256_set1_epi32(0xffff_0000_u32 as i32));
-                [_mm256_castsi256_ps(odd), _mm256_castsi256_ps(_mm256_slli_epi32(words, 16))]
-            }
-        }
-        #[inline(always)]
-        unsafe fn fma(a: [__m256; 2], b: [__m256; 2], sums: __m256) -> __m256 {
-            // SAFETY: the caller's promise.
-            unsafe { _mm256_fmadd_ps(a[1], b[1], _mm256_fmadd_ps(a[0], b[0], sums)) }
-        }
     }
 }
 

@@ -1,0 +1,212 @@
+//! Outputs and the logarithm of each softmax's denominator.
+
+use super::{Activation, Inputs, KEY_BLOCK, QUERY_BLOCK, QueryBlock, check, finish_row, key_blocks, scale};
+use crate::{
+    arena::Buffer,
+    isa::for_each_isa,
+    kernel::{
+        AttentionShape, Segment,
+        cpu::{
+            exp::exp,
+            gemm::{Operand, Panels, Product, gemm_alone, pack_alone},
+            pool::{Pool, Shared},
+            reduce::{max_of, tree_sum},
+            round::Element,
+        },
+    },
+};
+
+/// Numbers that the softmax takes at a time.
+const LANES: usize = 16;
+#[track_caller]
+pub(crate) fn forward<E: Activation>(
+    pool: &Pool,
+    inputs: Inputs<E>,
+    segments: &[Segment],
+    shape: AttentionShape,
+    y: &mut [E],
+    lse: &mut [f32],
+) {
+    let AttentionShape { n_heads, n_kv_heads, d_head } = shape;
+    check(&inputs, segments, shape, y.len(), lse.len());
+    if segments.iter().map(|s| s.n_queries).sum::<usize>() < lse.len() / n_heads {
+        y.fill(E::store(0.0));
+        lse.fill(0.0);
+    }
+    let group = n_heads / n_kv_heads;
+    let (y, lse) = (Shared::new(y), Shared::new(lse));
+    let pack_lens = |n_keys| [E::FORMAT.packed_len(d_head, n_keys), E::FORMAT.packed_len(n_keys, d_head)];
+    let pack_head = |segment: &Segment, kv_head: usize, keys: &mut [u32], values: &mut [u32]| {
+        let row = segment.k_start;
+        let k = Operand::depth(E::slice(inputs.k.at(row, kv_head)), inputs.k.stride);
+        pack_alone(E::FORMAT, k, d_head, segment.n_keys, keys);
+        let v = Operand::outer(E::slice(inputs.v.at(row, kv_head)), inputs.v.stride);
+        pack_alone(E::FORMAT, v, segment.n_keys, d_head, values);
+    };
+    let attend = |block: QueryBlock, keys: &[u32], values: &[u32]| {
+        let n_keys = block.segment.n_keys;
+        let keys = Panels::new(E::FORMAT, keys, d_head, n_keys);
+        let values = Panels::new(E::FORMAT, values, n_keys, d_head);
+        // SAFETY: rows of other blocks and columns of other heads belong to other tasks.
+        unsafe { forward_block(&inputs, block, keys, values, shape, y, lse) };
+    };
+
+    // A segment whose queries are one block needs its keys once: packed and used by one task, they stay in its cache.
+    let (short, long): (Vec<Segment>, Vec<Segment>) =
+        segments.iter().filter(|s| s.n_queries > 0).partition(|s| s.n_queries <= QUERY_BLOCK);
+    pool.for_each(short.len() * n_kv_heads, |task| {
+        let (segment, kv_head) = (short[task / n_kv_heads], task % n_kv_heads);
+        let [k_len, v_len] = pack_lens(segment.n_keys);
+        let mut packed = Buffer::<u32>::unspecified(k_len + v_len);
+        let (keys, values) = packed.split_at_mut(k_len);
+        pack_head(&segment, kv_head, keys, values);
+        for head in kv_head * group..(kv_head + 1) * group {
+            attend(QueryBlock { segment, head, first: 0, n_queries: segment.n_queries }, keys, values);
+        }
+    });
+
+    // Else the heads are packed first, and every block of queries is a task of its own.
+    let mut starts = vec![0];
+    for segment in &long {
+        let [k_len, v_len] = pack_lens(segment.n_keys);
+        starts.push(starts[starts.len() - 1] + n_kv_heads * (k_len + v_len));
+    }
+    let mut packed = Buffer::<u32>::unspecified(starts[long.len()]);
+    let shared = Shared::new(&mut packed);
+    let head_range = |task: usize| {
+        let segment = task / n_kv_heads;
+        let [k_len, v_len] = pack_lens(long[segment].n_keys);
+        (starts[segment] + task % n_kv_heads * (k_len + v_len), k_len, v_len)
+    };
+    pool.for_each(long.len() * n_kv_heads, |task| {
+        let (start, k_len, v_len) = head_range(task);
+        // SAFETY: every head has a part of its own.
+        let (keys, values) = unsafe { (shared.part(start, k_len), shared.part(start + k_len, v_len)) };
+        pack_head(&long[task / n_kv_heads], task % n_kv_heads, keys, values);
+    });
+    let packed = &*packed;
+    // Head by head, so that a thread stays with the keys that it has at hand; the last queries see the most keys and
+    // come first, so that the end is shared out evenly.
+    let n_blocks = long.iter().map(|s| s.n_queries.div_ceil(QUERY_BLOCK)).max().unwrap_or(0);
+    pool.for_each(n_blocks * long.len() * n_heads, |task| {
+        let (rest, from_last) = (task / n_blocks, task % n_blocks);
+        let (segment, head) = (rest / n_heads, rest % n_heads);
+        let (start, k_len, v_len) = head_range(segment * n_kv_heads + head / group);
+        let segment = long[segment];
+        let Some(block) = segment.n_queries.div_ceil(QUERY_BLOCK).checked_sub(from_last + 1) else { return };
+        let first = block * QUERY_BLOCK;
+        let n_queries = QUERY_BLOCK.min(segment.n_queries - first);
+        let keys = &packed[start..][..k_len + v_len];
+        attend(QueryBlock { segment, head, first, n_queries }, &keys[..k_len], &keys[k_len..]);
+    });
+}
+
+/// # Safety
+/// Nobody else touches this block's rows and columns of `y` and `lse`.
+unsafe fn forward_block<E: Activation>(
+    inputs: &Inputs<E>,
+    block: QueryBlock,
+    keys: Panels,
+    values: Panels,
+    shape: AttentionShape,
+    y: Shared<E>,
+    lse: Shared,
+) {
+    let AttentionShape { n_heads, d_head, .. } = shape;
+    let (m, width) = (block.n_queries, KEY_BLOCK.min(block.n_visible().next_multiple_of(LANES)));
+    let q = inputs.q.at(block.row(), block.head);
+    let queries = Operand::depth(E::slice(q), inputs.q.stride);
+    let mut scores = Buffer::<f32>::unspecified(m * width);
+    let mut p = Buffer::<E>::unspecified(m * width);
+    let mut mixed = Buffer::<f32>::unspecified(m * d_head);
+    let mut running = [Running { max: f32::NEG_INFINITY, sum: 0.0 }; QUERY_BLOCK];
+    for (first, n) in key_blocks(block.n_visible()) {
+        let product = Product { format: E::FORMAT, m, k: d_head };
+        // SAFETY: `scores` holds rows of `width ≥ n`.
+        unsafe { gemm_alone(product, queries, keys.columns(first, n), scores.as_mut_ptr(), width, false) };
+        for (i, running) in running.iter_mut().enumerate().take(m) {
+            softmax_block(
+                &mut scores[i * width..][..width],
+                block.n_visible_of(i, first, n),
+                scale(d_head),
+                running,
+                &mut mixed[i * d_head..][..d_head],
+                &mut p[i * width..][..n.next_multiple_of(LANES)],
+            );
+        }
+        let values = values.skip_words(E::FORMAT.words(first));
+        let product = Product { format: E::FORMAT, m, k: E::FORMAT.whole_words(n) };
+        // SAFETY: `mixed` holds m rows of d_head.
+        unsafe {
+            gemm_alone(
+                product,
+                Operand::depth(E::slice(&p), width),
+                values,
+                mixed.as_mut_ptr(),
+                d_head,
+                first > 0,
+            );
+        }
+    }
+    for (i, running) in running.iter().enumerate().take(m) {
+        let row = block.row() + i;
+        // SAFETY: this block's own, by the caller's promise.
+        let (y, lse) = unsafe {
+            (y.part((row * n_heads + block.head) * d_head, d_head), lse.part(row * n_heads + block.head, 1))
+        };
+        finish_row(&mixed[i * d_head..][..d_head], running.sum.recip(), y);
+        lse[0] = running.max + libm::logf(running.sum);
+    }
+}
+
+/// The softmax of the keys passed so far.
+#[derive(Clone, Copy)]
+struct Running {
+    /// Largest score.
+    max: f32,
+    /// Σ exp(score − max).
+    sum: f32,
+}
+
+for_each_isa! {
+    /// Turns one block of a query's scores into numerators `p`, 0 past `n_visible`, and brings what was mixed before
+    /// to the same maximum. `scores` and `p` are whole vectors long.
+    fn softmax_block<E: Element>(
+        scores: &mut [f32],
+        n_visible: usize,
+        scale: f32,
+        running: &mut Running,
+        mixed: &mut [f32],
+        p: &mut [E],
+    ) {
+        let (visible, hidden) = p.split_at_mut(n_visible.next_multiple_of(LANES));
+        hidden.fill(E::store(0.0));
+        if n_visible == 0 {
+            return;
+        }
+        // The last vector is filled up with scores whose exponential is 0.
+        let scores = &mut scores[..visible.len()];
+        scores[n_visible..].fill(f32::NEG_INFINITY);
+        let max = (max_of(scores) * scale).max(running.max);
+        let mut lanes = [0.0f32; LANES];
+        for (p, scores) in visible.as_chunks_mut::<LANES>().0.iter_mut().zip(scores.as_chunks::<LANES>().0) {
+            for ((p, score), lane) in p.iter_mut().zip(scores).zip(&mut lanes) {
+                let x = exp(score.mul_add(scale, -max));
+                *lane += x;
+                *p = E::store(x);
+            }
+        }
+        if running.max == max {
+            running.sum += tree_sum(lanes);
+            return;
+        }
+        let correction = exp(running.max - max);
+        running.sum = running.sum.mul_add(correction, tree_sum(lanes));
+        if running.max != f32::NEG_INFINITY {
+            for mixed in mixed.iter_mut() {
+                *mixed *= correction;
+            }
+        }
+        running.max = max;
+    }
+}
