@@ -2,9 +2,8 @@
 
 use serde_json::Value;
 
-use crate::scene::{Said, Scene, maquette};
+use crate::scene::{CHECKPOINT, Said, Scene, maquette};
 
-const CHECKPOINT: &str = "run/pretrain/checkpoints/step-24";
 const IN_MODEL: &str = "hint: set it in the recipe's [model] table";
 const IN_TRAIN: &str = "hint: set it in the recipe's [train] table";
 

@@ -4,9 +4,7 @@ use std::{collections::BTreeMap, fs, path::PathBuf, time::SystemTime};
 
 use serde_json::Value;
 
-use crate::scene::{Said, Scene, maquette, repository};
-
-const CHECKPOINT: &str = "run/pretrain/checkpoints/step-24";
+use crate::scene::{CHECKPOINT, Said, Scene, maquette, repository};
 
 #[test]
 fn a_run_leaves_every_file_and_says_all_in_json() {

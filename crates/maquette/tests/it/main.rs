@@ -6,6 +6,8 @@ mod bench;
 #[cfg(unix)]
 mod crash;
 mod end_to_end;
+#[cfg(target_os = "linux")]
+mod full_disk;
 mod recipes;
 mod scene;
 mod tidy;

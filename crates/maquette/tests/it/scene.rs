@@ -12,6 +12,9 @@ use tempfile::TempDir;
 /// A temporary folder with `corpus.txt` and `tiny.toml`; removed at the end.
 pub(crate) struct Scene(TempDir);
 
+/// The last checkpoint of [`Scene::trained`].
+pub(crate) const CHECKPOINT: &str = "run/pretrain/checkpoints/step-24";
+
 /// Seconds of work: 24 steps of a model of two layers, a checkpoint every 8.
 const RECIPE: &str = r#"name = "tiny"
 seed = 1
