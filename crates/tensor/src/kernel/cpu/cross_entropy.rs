@@ -52,7 +52,7 @@ pub(crate) fn forward(
     );
     let format = Format::of(x.dtype());
     let chunk = (MAX_LOGITS / v.max(1)).next_multiple_of(2).clamp(16, MAX_ROWS).min(r.max(1));
-    let stride = row_stride(v);
+    let stride = gemm::row_stride(v);
     let mut logits = Buffer::<f32>::unspecified(chunk * stride);
     let packed = linear::packed(pool, &w, c, x.dtype());
     let mut backward = grads.map(|(scale, dx, dw)| {
@@ -126,8 +126,8 @@ impl<'a> Backward<'a> {
         let Self { format, v, c, .. } = *self;
         // In bf16, each row's gradients fill the front half of what was its row of logits.
         let (dlogits, stride) = match format {
-            Format::F32 => (Slice::F32(logits), row_stride(v)),
-            Format::Bf16 => (Slice::Bf16(as_bf16(logits)), 2 * row_stride(v)),
+            Format::F32 => (Slice::F32(logits), gemm::row_stride(v)),
+            Format::Bf16 => (Slice::Bf16(as_bf16(logits)), 2 * gemm::row_stride(v)),
         };
         let panels = [Panels::new(format, &self.packed_w, v, c)];
         let product = Product { format, m: rows, k: v };
@@ -152,12 +152,6 @@ impl<'a> Backward<'a> {
         );
         self.accumulates = true;
     }
-}
-
-/// Elements from one row of logits to the next: not a multiple of 4 KiB, where a tile's rows would fall in one set of
-/// the first-level cache.
-fn row_stride(v: usize) -> usize {
-    if v.is_multiple_of(1024) { v + 16 } else { v }
 }
 
 /// The same memory, read as twice as many numbers of half the size.
@@ -193,7 +187,7 @@ fn losses_of(pool: &Pool, logits: &mut [f32], targets: &[u32], losses: &mut [f32
         for (row, &target) in targets.iter().enumerate().skip(first).take(n) {
             // SAFETY: rows do not overlap.
             let loss = unsafe { losses.part(row, 1) };
-            let logits = &logits[row * row_stride(v)..][..v];
+            let logits = &logits[row * gemm::row_stride(v)..][..v];
             loss[0] = if target == IGNORE_TARGET { 0.0 } else { loss_of_row(logits, target as usize) };
         }
     });
@@ -213,7 +207,7 @@ fn losses_and_gradients(
     pool.for_each_chunk(targets.len(), rows_per_task(v), |first, n| {
         for (row, &target) in targets.iter().enumerate().skip(first).take(n) {
             // SAFETY: rows do not overlap.
-            let (logits, loss) = unsafe { (logits.part(row * row_stride(v), v), losses.part(row, 1)) };
+            let (logits, loss) = unsafe { (logits.part(row * gemm::row_stride(v), v), losses.part(row, 1)) };
             if target == IGNORE_TARGET {
                 logits.fill(0.0); // the same bits in both formats
                 loss[0] = 0.0;

@@ -10,7 +10,7 @@ use crate::{
         AttentionShape, Segment,
         cpu::{
             exp::exp,
-            gemm::{Operand, Panels, Product, gemm_alone, pack_alone},
+            gemm::{Operand, Panels, Product, gemm_alone, pack_alone, row_stride},
             pool::{Pool, Shared},
             reduce::lane_sum,
             round::Element,
@@ -103,8 +103,7 @@ unsafe fn backward_head<E: Activation>(
     let mut dv = Buffer::<f32>::zeros(n_keys * d_head);
 
     let block_len = if n_keys >= 8 * LONG_QUERY_BLOCK { LONG_QUERY_BLOCK } else { QUERY_BLOCK };
-    // Not a multiple of 1 KiB: the products over queries read down the columns.
-    let wide = KEY_BLOCK.min(n_keys.next_multiple_of(2)) + 16;
+    let wide = row_stride(KEY_BLOCK.min(n_keys.next_multiple_of(2)));
     let [mut scores, mut dp] = [(); 2].map(|()| Buffer::<f32>::unspecified(block_len * wide));
     let [mut p, mut ds] = [(); 2].map(|()| Buffer::<E>::unspecified(block_len * wide));
     let [mut q_words, mut dy_words] =

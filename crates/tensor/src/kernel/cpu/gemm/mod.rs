@@ -508,6 +508,12 @@ fn is_readable_in_place(format: Format, a: Operand, k: usize) -> bool {
     }
 }
 
+/// Elements from row to row for a buffer of rows `width` long that a product will read as its A: not a multiple of
+/// 1 KiB, so that it can do so in place.
+pub(crate) fn row_stride(width: usize) -> usize {
+    if width.is_multiple_of(256) { width + 16 } else { width }
+}
+
 /// Depth of the tile that [`multiply_in_cache`] repeats: both operands fit 20 KiB.
 const CACHED_WORDS: usize = 112;
 

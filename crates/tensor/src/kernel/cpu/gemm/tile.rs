@@ -81,9 +81,6 @@ trait Engine {
     unsafe fn a(from: *const u32) -> Self::A;
     unsafe fn b(from: *const u32) -> Self::B;
     unsafe fn fma(a: Self::A, b: Self::B, sums: Self::Sums) -> Self::Sums;
-    /// Asks for the memory that a tile as wide as a panel will go to, so that it is in the cache when the sums are ready.
-    #[inline(always)]
-    unsafe fn expect_stores<const M: usize>(_: Out) {}
     /// A whole tile as wide as a panel, straight from its registers; `false`: not done.
     unsafe fn store_whole<const M: usize, const R: usize>(_: &[[Self::Sums; R]; M], _: Out) -> bool {
         false
@@ -133,7 +130,7 @@ unsafe fn multiply<E: Engine, const M: usize, const R: usize, const K_MAJOR: boo
                     }
                 }
             } else {
-                E::expect_stores::<M>(out);
+                expect_stores(out, M);
             }
             add_products!(E, M, R, K_MAJOR, factors, 0, sums);
             if !E::store_whole(&sums, out) {
@@ -177,6 +174,27 @@ unsafe fn multiply<E: Engine, const M: usize, const R: usize, const K_MAJOR: boo
             store_row(&row[..width], i, out);
         }
     }
+}
+
+/// Asks for the memory that a tile as wide as a panel will go to, so that it is in the cache when the sums are ready.
+#[inline(always)]
+fn expect_stores(out: Out, n_rows: usize) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
+        let (first, stride, width) = match out {
+            Out::F32 { c, stride, .. } => (c.cast::<i8>(), size_of::<f32>() * stride, size_of::<f32>() * NR),
+            Out::Bf16 { c, stride } => (c.cast::<i8>(), size_of::<bf16>() * stride, size_of::<bf16>() * NR),
+        };
+        for i in 0..n_rows {
+            for at in (0..width).step_by(64) {
+                // SAFETY: a prefetch changes nothing, wherever it points.
+                unsafe { _mm_prefetch::<_MM_HINT_ET0>(first.wrapping_add(i * stride + at)) };
+            }
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (out, n_rows);
 }
 
 /// # Safety

@@ -2,7 +2,7 @@
 
 use std::{arch::x86_64::*, mem::transmute};
 
-use super::{Engine, NR, Out, Registers};
+use super::{Engine, Out, Registers};
 
 impl Registers for __m512 {
     const LANES: usize = 16;
@@ -68,28 +68,9 @@ impl Engine for Avx512 {
         unsafe { _mm512_fmadd_ps(a, b, sums) }
     }
     #[inline(always)]
-    unsafe fn expect_stores<const M: usize>(out: Out) {
-        // SAFETY: the caller's promise.
-        unsafe { expect_stores::<M>(out) }
-    }
-    #[inline(always)]
     unsafe fn store_whole<const M: usize, const R: usize>(tile: &[[__m512; R]; M], out: Out) -> bool {
         // SAFETY: the caller's promise.
         unsafe { store_f32(tile, out) }
-    }
-}
-
-#[inline(always)]
-unsafe fn expect_stores<const M: usize>(out: Out) {
-    let (first, stride, width) = match out {
-        Out::F32 { c, stride, .. } => (c.cast::<i8>(), 4 * stride, 4 * NR),
-        Out::Bf16 { c, stride } => (c.cast::<i8>(), 2 * stride, 2 * NR),
-    };
-    for i in 0..M {
-        for at in (0..width).step_by(64) {
-            // SAFETY: inside the tile; a prefetch changes nothing.
-            unsafe { _mm_prefetch::<_MM_HINT_ET0>(first.add(i * stride + at)) };
-        }
     }
 }
 
@@ -148,11 +129,6 @@ impl Engine for Avx512Bf16 {
         }
     }
     #[inline(always)]
-    unsafe fn expect_stores<const M: usize>(out: Out) {
-        // SAFETY: the caller's promise.
-        unsafe { expect_stores::<M>(out) }
-    }
-    #[inline(always)]
     unsafe fn store_whole<const M: usize, const R: usize>(tile: &[[__m512; R]; M], out: Out) -> bool {
         // SAFETY: the caller's promise.
         let Out::Bf16 { c, stride } = out else { return unsafe { store_f32(tile, out) } };
@@ -195,11 +171,6 @@ impl Engine for Avx512Pairs {
     unsafe fn fma(a: [__m512; 2], b: [__m512; 2], sums: __m512) -> __m512 {
         // SAFETY: the caller's promise.
         unsafe { _mm512_fmadd_ps(a[1], b[1], _mm512_fmadd_ps(a[0], b[0], sums)) }
-    }
-    #[inline(always)]
-    unsafe fn expect_stores<const M: usize>(out: Out) {
-        // SAFETY: the caller's promise.
-        unsafe { expect_stores::<M>(out) }
     }
     #[inline(always)]
     unsafe fn store_whole<const M: usize, const R: usize>(tile: &[[__m512; R]; M], out: Out) -> bool {
