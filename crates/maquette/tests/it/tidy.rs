@@ -10,12 +10,14 @@ use std::{
 use crate::scene::{Said, maquette, repository};
 
 /// Which crates of ours a crate may use.
-const ARROWS: [(&str, &[&str]); 5] = [
+const ARROWS: [(&str, &[&str]); 7] = [
     ("tensor", &[]),
     ("data", &["tensor"]),
     ("model", &["tensor"]),
     ("train", &["tensor", "data", "model"]),
-    ("maquette", &["tensor", "data", "model", "train"]),
+    ("eval", &["tensor", "data", "model"]),
+    ("forecast", &[]),
+    ("maquette", &["tensor", "data", "model", "train", "eval", "forecast"]),
 ];
 
 /// Larger files belong under `data/` or nowhere.
