@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DataError, SourceConfig};
+use crate::{DataError, SourceConfig, tasks::TasksConfig};
 
 /// A corpus and how it is split; the `[data]` table of a recipe.
 ///
@@ -15,6 +15,9 @@ use crate::{DataError, SourceConfig};
 pub struct DataConfig {
     /// Where the documents come from.
     pub sources: Vec<SourceConfig>,
+    /// Generated problems to train on beside them; none when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tasks: Option<TasksConfig>,
     /// What happens to documents before the split.
     #[serde(default)]
     pub filter: FilterConfig,
@@ -98,6 +101,7 @@ impl DataConfig {
     pub fn new(sources: Vec<SourceConfig>) -> Self {
         Self {
             sources,
+            tasks: None,
             filter: FilterConfig::default(),
             invalid_utf8: InvalidUtf8::default(),
             validation: ValidationConfig::default(),
@@ -121,6 +125,9 @@ impl DataConfig {
                 let found = format!("{} at `{}`", source.weight, source.label());
                 return Err(setting("weight", "a number above 0", found));
             }
+        }
+        if let Some(tasks) = &self.tasks {
+            tasks.validate()?;
         }
         match &self.validation {
             ValidationConfig::Hash { fraction } | ValidationConfig::Tail { fraction } => {

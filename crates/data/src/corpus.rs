@@ -9,6 +9,7 @@ use xxhash_rust::xxh3::xxh3_128;
 use crate::{
     DataConfig, DataError, SourceConfig, ValidationConfig,
     reader::{Item, Reader},
+    tasks::TasksConfig,
 };
 
 /// Which side of the validation split a text is on.
@@ -61,14 +62,14 @@ impl std::fmt::Display for Dropped {
     }
 }
 
-/// A file of the corpus and what was found in it so far.
+/// A file of the corpus, or the generated tasks in the place of one, and what was found in it so far.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CorpusFile {
-    /// Where it lies.
+    /// Where it lies; of the tasks, how they are made.
     pub path: PathBuf,
-    /// Size on disk.
+    /// Size on disk; of the tasks, the most that may be generated, and at the end what was.
     pub n_bytes: u64,
-    /// Index in the configured sources; in the validation sources when `is_held_out`.
+    /// Index in the configured sources, behind which the tasks come; in the validation sources when `is_held_out`.
     pub source_idx: usize,
     /// Belongs to a validation source.
     pub is_held_out: bool,
@@ -78,8 +79,8 @@ pub struct CorpusFile {
     pub dropped: Dropped,
 }
 
-/// Streams the documents of a corpus: files in order, held-out sources first, never more than one document in
-/// memory. The same text is never on both sides of the split.
+/// Streams the documents of a corpus: files in order, held-out sources first, generated tasks last, never more than
+/// one document in memory. The same text is never on both sides of the split; tasks are on one alone.
 pub struct Documents<'a> {
     config: &'a DataConfig,
     files: Vec<CorpusFile>,
@@ -102,6 +103,16 @@ impl<'a> Documents<'a> {
             list_files(sources, true, &mut files)?;
         }
         list_files(&config.sources, false, &mut files)?;
+        if let Some(tasks) = &config.tasks {
+            files.push(CorpusFile {
+                path: tasks.origin().into(),
+                n_bytes: tasks.bytes,
+                source_idx: config.sources.len(),
+                is_held_out: false,
+                n_documents: 0,
+                dropped: Dropped::default(),
+            });
+        }
         Ok(Self { config, files, next_file: 0, reader: None, seen: HashSet::default(), pending: None })
     }
 
@@ -110,12 +121,12 @@ impl<'a> Documents<'a> {
         &self.files
     }
 
-    /// Bytes on disk of all files.
+    /// Bytes on disk of all files, and those to generate.
     pub fn n_bytes_total(&self) -> u64 {
         self.files.iter().map(|file| file.n_bytes).sum()
     }
 
-    /// Bytes on disk that were read so far.
+    /// Bytes on disk that were read so far, and those generated.
     pub fn n_bytes_read(&self) -> u64 {
         let opened = self.next_file - usize::from(self.reader.is_some());
         let finished: u64 = self.files[..opened].iter().map(|file| file.n_bytes).sum();
@@ -134,15 +145,29 @@ impl<'a> Documents<'a> {
         loop {
             let Some(reader) = &mut self.reader else {
                 let Some(file) = self.files.get(self.next_file) else { return Ok(None) };
-                let column = &sources_of(self.config, file)[file.source_idx].text;
-                self.reader = Some(Reader::open(&file.path, column, self.config.invalid_utf8)?);
+                self.reader = Some(match origin_of(self.config, file) {
+                    Origin::Files(source) => {
+                        Reader::open(&file.path, &source.text, self.config.invalid_utf8)?
+                    }
+                    Origin::Tasks(tasks) => Reader::of_tasks(tasks),
+                });
                 self.next_file += 1;
                 continue;
             };
             let file_idx = self.next_file - 1;
             match reader.next_item()? {
-                None => self.reader = None,
+                None => {
+                    let file = &mut self.files[file_idx];
+                    if is_generated(self.config, file) {
+                        file.n_bytes = reader.position();
+                    }
+                    self.reader = None;
+                }
                 Some(Item::Skipped) => self.files[file_idx].dropped.invalid_utf8 += 1,
+                Some(Item::Document(raw)) if is_generated(self.config, &self.files[file_idx]) => {
+                    self.files[file_idx].n_documents += 1;
+                    return Ok(Some(Document { text: raw.text, split: Split::Train, file_idx }));
+                }
                 Some(Item::Document(raw)) => {
                     self.files[file_idx].dropped.replaced_utf8 += u64::from(raw.was_replaced);
                     if let Some(document) = self.admit(raw.text, file_idx) {
@@ -205,12 +230,25 @@ impl<'a> Documents<'a> {
     }
 }
 
-/// The list of sources that a file's `source_idx` points into.
-pub(crate) fn sources_of<'a>(config: &'a DataConfig, file: &CorpusFile) -> &'a [SourceConfig] {
-    match &config.validation {
-        ValidationConfig::Source { sources } if file.is_held_out => sources,
-        _ => &config.sources,
+/// What a file of the corpus belongs to.
+pub(crate) enum Origin<'a> {
+    Files(&'a SourceConfig),
+    Tasks(&'a TasksConfig),
+}
+
+/// What the file belongs to: a source, a validation source, or the tasks.
+pub(crate) fn origin_of<'a>(config: &'a DataConfig, file: &CorpusFile) -> Origin<'a> {
+    match (&config.validation, &config.tasks) {
+        (ValidationConfig::Source { sources }, _) if file.is_held_out => {
+            Origin::Files(&sources[file.source_idx])
+        }
+        (_, Some(tasks)) if file.source_idx == config.sources.len() => Origin::Tasks(tasks),
+        _ => Origin::Files(&config.sources[file.source_idx]),
     }
+}
+
+fn is_generated(config: &DataConfig, file: &CorpusFile) -> bool {
+    matches!(origin_of(config, file), Origin::Tasks(_))
 }
 
 fn list_files(

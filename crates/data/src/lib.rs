@@ -3,7 +3,8 @@
 //! A [`DataConfig`] names sources of text. [`Tokenizer::train`] learns a vocabulary from them, [`prepare`] writes
 //! their tokens as shards with a manifest, [`Prepared::open`] checks and maps these, and [`BatchStream`] and
 //! [`ValidationSet`] pack them into rows. The same inputs give the same bytes at every step, for any number of
-//! threads; a [`Cursor`] continues a stream exactly where it stood.
+//! threads; a [`Cursor`] continues a stream exactly where it stood. [`tasks`] are problems with exact answers, to be
+//! mixed into the text and to test with.
 //!
 //! ```
 //! # let dir = tempfile::tempdir().unwrap();
@@ -36,6 +37,7 @@ mod reader;
 mod shard;
 mod source;
 mod stream;
+pub mod tasks;
 #[cfg(test)]
 mod testing;
 mod tokenizer;

@@ -9,8 +9,11 @@ use rayon::prelude::*;
 
 use crate::{
     CorpusFile, DataConfig, DataError, Document, Documents, FileEntry, Manifest, Prepared, Progress,
-    ShardEntry, SourceEntry, Split, Tokenizer, ValidationConfig, corpus::sources_of, file::sha256,
+    ShardEntry, SourceEntry, Split, Tokenizer, ValidationConfig,
+    corpus::{Origin, origin_of},
+    file::sha256,
     shard::ShardWriter,
+    tasks::TasksConfig,
 };
 
 /// Text that is encoded at a time: enough to keep the cores busy, little enough to hold in memory.
@@ -142,6 +145,12 @@ impl<'a> Output<'a> {
             };
             return Err(DataError::EmptyValidation { wanted: 1, found: 0, split });
         }
+        let tasks = self.config.tasks.iter().map(|tasks| SourceEntry {
+            name: TasksConfig::NAME.to_owned(),
+            path: tasks.origin(),
+            weight: tasks.weight,
+            licence: Some(TasksConfig::LICENCE.to_owned()),
+        });
         let sources = (self.config.sources.iter())
             .map(|source| SourceEntry {
                 name: source.label().to_owned(),
@@ -149,6 +158,7 @@ impl<'a> Output<'a> {
                 weight: source.weight,
                 licence: source.licence.clone(),
             })
+            .chain(tasks)
             .collect();
         let files = files
             .par_iter()
@@ -160,16 +170,21 @@ impl<'a> Output<'a> {
     }
 
     fn file_entry(&self, file: &CorpusFile, tokens: [u64; 2]) -> Result<FileEntry, DataError> {
-        let source = &sources_of(self.config, file)[file.source_idx];
+        let (source, licence, sha256) = match origin_of(self.config, file) {
+            Origin::Files(source) => (source.label(), source.licence.clone(), sha256(&file.path)?),
+            Origin::Tasks(tasks) => {
+                (TasksConfig::NAME, Some(TasksConfig::LICENCE.to_owned()), tasks.sha256())
+            }
+        };
         let [train_tokens, validation_tokens] = tokens;
         let split = [(Split::Train, train_tokens), (Split::Validation, validation_tokens)];
         Ok(FileEntry {
             path: file.path.display().to_string(),
-            source: source.label().to_owned(),
+            source: source.to_owned(),
             split: split.iter().filter(|(_, n)| *n > 0).map(|(split, _)| *split).collect(),
             bytes: file.n_bytes,
-            sha256: sha256(&file.path)?,
-            licence: source.licence.clone(),
+            sha256,
+            licence,
             documents: file.n_documents,
             train_tokens,
             validation_tokens,

@@ -1,4 +1,4 @@
-//! Reads one file's documents, one after another.
+//! Reads one file's documents, or the generated ones, one after another.
 
 mod inflate;
 mod jsonl;
@@ -14,9 +14,13 @@ use std::{
     },
 };
 
-use crate::{DataError, InvalidUtf8, source::Format};
+use crate::{
+    DataError, InvalidUtf8,
+    source::Format,
+    tasks::{TaskDocuments, TasksConfig},
+};
 
-/// The documents of one file, read as they are asked for.
+/// The documents of one file, read as they are asked for, or generated ones.
 pub(crate) struct Reader {
     kind: Kind,
     position: Position,
@@ -26,6 +30,7 @@ enum Kind {
     Text(text::TextReader),
     Jsonl(jsonl::JsonlReader),
     Parquet(Box<parquet::ParquetReader>),
+    Tasks(TaskDocuments),
 }
 
 /// One document as it lies in the file.
@@ -70,12 +75,21 @@ impl Reader {
         Ok(Self { kind, position })
     }
 
+    /// Generated documents; their bytes count as read.
+    pub(crate) fn of_tasks(config: &TasksConfig) -> Self {
+        Self { kind: Kind::Tasks(TaskDocuments::new(config)), position: Position::default() }
+    }
+
     /// The next document, or none at the end of the file.
     pub(crate) fn next_item(&mut self) -> Result<Option<Item>, DataError> {
         match &mut self.kind {
             Kind::Text(reader) => reader.next_item(),
             Kind::Jsonl(reader) => reader.next_item(),
             Kind::Parquet(reader) => reader.next_item(),
+            Kind::Tasks(documents) => Ok(documents.next().map(|text| {
+                self.position.add(text.len() as u64);
+                Item::Document(Raw { text, was_replaced: false })
+            })),
         }
     }
 

@@ -25,6 +25,9 @@ pub(crate) struct Recipe {
     pub(crate) model: ModelOverrides,
     #[serde(default)]
     pub(crate) train: TrainOverrides,
+    /// The small runs that foretell this one; none are trained where it is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) ladder: Option<LadderConfig>,
     #[serde(default)]
     pub(crate) samples: Samples,
     /// Only in a run's own recipe: what it was made from.
@@ -46,6 +49,46 @@ pub(crate) struct Budget {
     /// FLOPs of training.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) train_flops: Option<f64>,
+}
+
+/// The small runs that foretell the big one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct LadderConfig {
+    /// FLOPs of the largest rung, as a part of the big run's.
+    pub(crate) max_fraction: f64,
+    /// How many budgets, each half the one before.
+    pub(crate) n_budgets: usize,
+    /// Seeds of each rung.
+    pub(crate) seeds: u64,
+    /// Whether the learning-rate rule is tested on the smallest rungs.
+    pub(crate) sweep: bool,
+    /// Problems of each task and level that every rung is examined with, where `[data.tasks]` mixes tasks in.
+    pub(crate) problems: usize,
+}
+
+impl Default for LadderConfig {
+    fn default() -> Self {
+        Self { max_fraction: 1e-3, n_budgets: 6, seeds: 4, sweep: true, problems: 16 }
+    }
+}
+
+impl LadderConfig {
+    /// Checks every range.
+    pub(crate) fn validate(&self) -> anyhow::Result<()> {
+        let check = |name: &str, is_valid: bool, expected: &str, found: String| {
+            anyhow::ensure!(
+                is_valid,
+                "`ladder.{name}` must be {expected}, found {found}\nhint: leave it out for the default"
+            );
+            Ok(())
+        };
+        let fraction = self.max_fraction;
+        check("max_fraction", fraction > 0.0 && fraction <= 0.5, "above 0 and at most 0.5", fraction.to_string())?;
+        check("n_budgets", (2..=20).contains(&self.n_budgets), "from 2 to 20", self.n_budgets.to_string())?;
+        check("seeds", (1..=100).contains(&self.seeds), "from 1 to 100", self.seeds.to_string())?;
+        check("problems", (1..=10_000).contains(&self.problems), "from 1 to 10,000", self.problems.to_string())
+    }
 }
 
 /// Texts to write when training is done.
@@ -149,15 +192,24 @@ impl Recipe {
                 "`budget.minutes` must be positive, found {minutes}\nhint: 3 is enough to see a model learn"
             );
         }
+        if let Some(ladder) = &self.ladder {
+            ladder.validate()?;
+        }
         self.samples.sampling.validate().context("in [samples.sampling]")?;
         self.data.validate()?;
         Ok(())
     }
 
-    /// Hash of everything that decides the training: not of its name, nor of what it writes afterwards.
+    /// Problems of each task and level to examine checkpoints with; none where no tasks are mixed in.
+    pub(crate) fn suite_problems(&self) -> Option<usize> {
+        self.data.tasks.as_ref()?;
+        Some(self.ladder.clone().unwrap_or_default().problems)
+    }
+
+    /// Hash of everything that decides the training: not of its name, its ladder, nor of what it writes afterwards.
     pub(crate) fn fingerprint(&self) -> String {
         let (name, samples) = (String::new(), Samples::default());
-        let recipe = Self { name, samples, hashes: None, ..self.clone() };
+        let recipe = Self { name, samples, ladder: None, hashes: None, ..self.clone() };
         let json = serde_json::to_vec(&recipe).expect("plain data is valid JSON");
         format!("{:032x}", xxhash_rust::xxh3::xxh3_128(&json))
     }

@@ -18,8 +18,8 @@ pub const TOKENS_PER_PARAM: f64 = 10.5;
 /// <https://arxiv.org/abs/2001.08361>).
 pub const ASPECT_RATIO: usize = 64;
 
-/// The narrowest model that a budget is given.
-const MIN_WIDTH: usize = 64;
+/// The narrowest model that a budget is given: one head of 16.
+const MIN_WIDTH: usize = 16;
 
 /// Fewest optimizer steps that a run is given by a smaller batch: below, the schedule has no room.
 const MIN_STEPS: f64 = 600.0;
@@ -53,7 +53,7 @@ pub struct ModelOverrides {
 }
 
 impl ModelOverrides {
-    /// The model of width `d_model`, where nothing else is fixed: depth `C/64` and at least 2; heads of 32, 64 or
+    /// The model of width `d_model`, where nothing else is fixed: depth `C/64` and at least 2; heads of 16 to
     /// 128; a feed-forward block of `8/3·C`, which makes three gated matrices as large as two plain ones of `4·C`
     /// (Shazeer 2020, <https://arxiv.org/abs/2002.05202>).
     pub fn config(&self, vocab_size: usize, seq_len: usize, d_model: usize) -> ModelConfig {
@@ -73,7 +73,7 @@ impl ModelOverrides {
             n_heads,
             n_kv_heads: self.n_kv_heads.unwrap_or(n_heads),
             d_head,
-            d_ff: self.d_ff.unwrap_or((d_model * 8).div_ceil(3 * 32) * 32),
+            d_ff: self.d_ff.unwrap_or_else(|| d_ff(d_model)),
             rope_theta: self.rope_theta.unwrap_or(10_000.0),
             norm_eps: self.norm_eps.unwrap_or(1e-6),
             qk_norm: self.qk_norm.unwrap_or(true),
@@ -124,10 +124,17 @@ impl ModelOverrides {
 /// Heads of 64 are common from GPT-2 on; narrower models get more than two heads from narrower ones.
 fn d_head(d_model: usize) -> usize {
     match d_model {
-        0..256 => 32,
+        0..128 => 16,
+        128..256 => 32,
         256..2048 => 64,
         _ => 128,
     }
+}
+
+/// `8/3·C`, rounded up to whole vectors: to 16 in narrow models, where 32 would be a change of shape.
+fn d_ff(d_model: usize) -> usize {
+    let unit = if d_model < 256 { 16 } else { 32 };
+    (d_model * 8).div_ceil(3 * unit) * unit
 }
 
 /// The model and the number of tokens that spend `train_flops` best: `tokens = ratio·N` and
@@ -136,19 +143,18 @@ fn d_head(d_model: usize) -> usize {
 /// Paper: <https://arxiv.org/abs/2203.15556>.
 pub fn compute_optimal(
     train_flops: f64,
+    tokens_per_param: f64,
     vocab_size: usize,
     seq_len: usize,
     overrides: &ModelOverrides,
 ) -> (ModelConfig, f64) {
     let spent = |config: &ModelConfig| {
-        TOKENS_PER_PARAM * config.n_matrix_params() as f64 * config.train_flops_per_token(seq_len)
+        tokens_per_param * config.n_matrix_params() as f64 * config.train_flops_per_token(seq_len)
     };
     let distance = |config: &ModelConfig| (spent(config) / train_flops).ln().abs();
     let mut best = overrides.config(vocab_size, seq_len, MIN_WIDTH);
     // Past the best width the distance only grows; a fixed width ends at once.
-    let mut d_model = MIN_WIDTH;
-    while overrides.d_model.is_none() && d_model < 65_536 {
-        d_model += d_head(d_model + 1);
+    for d_model in widths().skip(1).take_while(|_| overrides.d_model.is_none()) {
         let config = overrides.config(vocab_size, seq_len, d_model);
         // What the recipe fixes does not go with every width: three heads have no two key/value heads.
         let fits = config.validate().is_ok();
@@ -162,14 +168,21 @@ pub fn compute_optimal(
     (best, tokens)
 }
 
+/// The grid of widths: whole heads, from the narrowest.
+pub fn widths() -> impl Iterator<Item = usize> {
+    std::iter::successors(Some(MIN_WIDTH), |d_model| Some(d_model + d_head(d_model + 1)))
+        .take_while(|d_model| *d_model <= 65_536)
+}
+
 /// Tokens of one optimizer step for N matrix parameters and a run of `tokens`: `2048·160·(N/108e6)^⅔`, but few
-/// enough for [`MIN_STEPS`] steps; a power of two rows of `seq_len`, at least one.
+/// enough for [`MIN_STEPS`] steps; whole rows of `seq_len`, at least one. Powers of two would make batches jump
+/// between the rungs of a ladder, and its losses with them.
 ///
 /// Source: OLMo-core's ladder rule. Differs: the bound by steps, which only runs of under about 10M tokens meet.
 pub fn batch_rows(n_matrix_params: usize, tokens: f64, seq_len: usize) -> usize {
     let by_size = 2048.0 * 160.0 * (n_matrix_params as f64 / 108e6).powf(2.0 / 3.0);
     let rows = by_size.min(tokens / MIN_STEPS) / seq_len as f64;
-    1 << rows.max(1.0).log2().round() as u32
+    rows.max(1.0).round() as usize
 }
 
 /// Sequence length for a budget: 256 for runs of minutes, growing with the fourth root of compute to 2,048; a
@@ -207,7 +220,7 @@ pub fn learning_rates(config: &ModelConfig, matrices_by_muon: bool) -> LearningR
     let per_width = REFERENCE_WIDTH / config.d_model as f64;
     let head = 4e-3 * per_width;
     LearningRates {
-        matrix: if matrices_by_muon { 0.04 } else { 3e-3 * per_width },
+        matrix: if matrices_by_muon { 0.02 } else { 3e-3 * per_width },
         // A tied embedding is a head too, and the head's rule is the stricter one.
         embedding: if config.tie_embeddings { head } else { 0.1 },
         head,
@@ -224,7 +237,7 @@ mod tests {
         for exponent in 13..24 {
             let budget = 3.0 * 10f64.powi(exponent);
             let seq_len = seq_len(budget);
-            let (config, tokens) = compute_optimal(budget, 4096, seq_len, &ModelOverrides::default());
+            let (config, tokens) = compute_optimal(budget, TOKENS_PER_PARAM, 4096, seq_len, &ModelOverrides::default());
             config.validate().unwrap();
             let spent = tokens * config.train_flops_per_token(seq_len);
             assert!((spent / budget - 1.0).abs() < 1e-9);
@@ -238,7 +251,7 @@ mod tests {
     fn more_compute_never_gives_a_smaller_model_or_batch() {
         let plan = |exponent: i32| {
             let budget = 10f64.powi(exponent);
-            let (config, tokens) = compute_optimal(budget, 4096, 256, &ModelOverrides::default());
+            let (config, tokens) = compute_optimal(budget, TOKENS_PER_PARAM, 4096, 256, &ModelOverrides::default());
             let n = config.n_matrix_params();
             (n, tokens, batch_rows(n, tokens, 256))
         };
@@ -260,7 +273,7 @@ mod tests {
         for overrides in &fixed {
             for exponent in 24..80 {
                 let budget = 1e12 * 1.3f64.powi(exponent - 24);
-                let (config, _) = compute_optimal(budget, 4096, 256, overrides);
+                let (config, _) = compute_optimal(budget, TOKENS_PER_PARAM, 4096, 256, overrides);
                 assert_eq!(config.validate(), Ok(()), "{budget:e} {config:?}");
             }
         }
@@ -270,7 +283,7 @@ mod tests {
     fn what_the_recipe_fixes_stays_fixed() {
         let overrides =
             ModelOverrides { n_layers: Some(4), d_model: Some(128), n_heads: Some(4), ..Default::default() };
-        let (config, tokens) = compute_optimal(1e14, 96, 64, &overrides);
+        let (config, tokens) = compute_optimal(1e14, TOKENS_PER_PARAM, 96, 64, &overrides);
         assert_eq!((config.n_layers, config.d_model, config.d_head), (4, 128, 32));
         assert!((tokens * config.train_flops_per_token(64) / 1e14 - 1.0).abs() < 1e-9);
     }

@@ -15,6 +15,11 @@ use crate::{Spike, TrainError, Validation};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Metric {
+    /// The run began, before its first step: what a forecast must be older than.
+    Begun {
+        /// Seconds since 1970, UTC.
+        unix_s: f64,
+    },
     /// One optimizer step.
     Train {
         /// Its number, from 1.

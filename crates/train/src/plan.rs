@@ -36,6 +36,9 @@ pub struct TrainOverrides {
     pub checkpoint_every_steps: Option<u64>,
     pub keep_checkpoints: Option<usize>,
     pub learning_rates: LearningRateOverrides,
+    /// Tokens for each matrix parameter; decides the width that a budget is given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens_per_param: Option<f64>,
 }
 
 /// Learning rates that a recipe fixes.
@@ -85,7 +88,12 @@ pub fn plan(
                 let (name, expected) = ("train_flops", "positive and at most 1e30");
                 return Err(TrainError::Setting { name, expected, found: format!("{flops:e}") });
             }
-            let (config, tokens) = scaling::compute_optimal(flops, vocab_size, seq_len, model);
+            let ratio = train.tokens_per_param.unwrap_or(scaling::TOKENS_PER_PARAM);
+            if !(1e-3..=1e6).contains(&ratio) {
+                let (name, expected) = ("tokens_per_param", "from 0.001 to 1,000,000");
+                return Err(TrainError::Setting { name, expected, found: ratio.to_string() });
+            }
+            let (config, tokens) = scaling::compute_optimal(flops, ratio, vocab_size, seq_len, model);
             let rows = train
                 .batch_rows
                 .unwrap_or_else(|| scaling::batch_rows(config.n_matrix_params(), tokens, seq_len));
@@ -183,6 +191,7 @@ impl TrainOverrides {
                 head: Some(head),
                 gain: Some(gain),
             },
+            tokens_per_param: None, // the width is fixed
         }
     }
 }

@@ -6,7 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Instant,
+    time::{Instant, SystemTime},
 };
 
 use data::{BatchStream, Cursor, Prepared, Tokenizer, ValidationSet};
@@ -44,6 +44,8 @@ pub enum Event {
         step: u64,
         /// Loss of its batch, in nats.
         loss_nats: f64,
+        /// Norm of its whole gradient before clipping.
+        grad_norm: f64,
         /// Its speed.
         tokens_per_second: f64,
     },
@@ -161,8 +163,13 @@ impl Trainer {
         let final_validation = ValidationSet::new(Arc::clone(data), seq_len, settings.final_eval_tokens)?;
         let metrics_len = state.as_ref().map_or(0, |state| state.metrics_len);
         let mut metrics = MetricsFile::open(&folder.join("metrics.jsonl"), metrics_len)?;
-        if let Some(state) = &state {
-            metrics.write(&Metric::Resumed { step: state.step })?;
+        match &state {
+            Some(state) => metrics.write(&Metric::Resumed { step: state.step })?,
+            None => {
+                let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+                let unix_s = since_1970.map_or(0.0, |elapsed| elapsed.as_secs_f64());
+                metrics.write(&Metric::Begun { unix_s })?;
+            }
         }
         let gpt = gpt.with_dtype(settings.dtype.into()).with_recomputation(settings.recompute_activations);
         let token_bytes = tokenizer.token_bytes();
@@ -282,7 +289,7 @@ impl Trainer {
             tokens_per_second,
             elapsed_s,
         })?;
-        on_event(Event::Step { step, loss_nats, tokens_per_second });
+        on_event(Event::Step { step, loss_nats, grad_norm, tokens_per_second });
         for (of, spike) in
             [("loss_nats", self.loss_spikes.push(loss_nats)), ("grad_norm", self.grad_spikes.push(grad_norm))]
         {

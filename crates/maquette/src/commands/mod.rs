@@ -3,8 +3,11 @@
 mod bench;
 mod data;
 mod doctor;
+mod eval;
+mod forecast;
 mod generate;
 mod inspect;
+mod ladder;
 mod pretrain;
 mod quickstart;
 mod report;
@@ -40,7 +43,10 @@ enum Command {
     Run(run::Args),
     Tokenizer(tokenizer::Args),
     Data(data::Args),
+    Ladder(ladder::Args),
     Pretrain(pretrain::Args),
+    Eval(eval::Args),
+    Forecast(forecast::Args),
     Report(report::Args),
     Generate(generate::Args),
     Inspect(inspect::Args),
@@ -57,7 +63,10 @@ impl Cli {
             Command::Run(args) => run::run(&args),
             Command::Tokenizer(args) => tokenizer::run(&args),
             Command::Data(args) => data::run(&args),
+            Command::Ladder(args) => ladder::run(&args),
             Command::Pretrain(args) => pretrain::run(&args),
+            Command::Eval(args) => eval::run(&args),
+            Command::Forecast(args) => forecast::run(&args),
             Command::Report(args) => report::run(&args),
             Command::Generate(args) => generate::run(&args),
             Command::Inspect(args) => inspect::run(&args),

@@ -34,7 +34,7 @@ pub(super) fn measured_flops(
 }
 
 /// Training speed of a model of this shape on random tokens.
-fn flops_per_second(
+pub(super) fn flops_per_second(
     kernels: &dyn Kernels,
     config: &ModelConfig,
     settings: &TrainSettings,

@@ -4,9 +4,12 @@
 //! `stage.json` with the hash of what it was made from; it is kept as long as that hash stays.
 
 mod budget;
+pub(crate) mod foretell;
+pub(crate) mod ladder;
 mod prepare;
 mod pretrain;
 mod samples;
+pub(crate) mod watch;
 
 use std::{
     fs,
@@ -28,6 +31,7 @@ use crate::{
     report,
 };
 
+pub(crate) use ladder::SUITE_SEED;
 pub(crate) use samples::{Sample, prompt_ids};
 
 /// One stage.
@@ -37,6 +41,10 @@ pub(crate) enum Stage {
     Tokenizer,
     /// Text to token shards.
     Data,
+    /// Train the small runs that foretell the big one.
+    Ladder,
+    /// Seal what the ladder foretells.
+    Forecast,
     /// Train the model and write samples.
     Pretrain,
     /// Build the page.
@@ -44,7 +52,8 @@ pub(crate) enum Stage {
 }
 
 impl Stage {
-    pub(crate) const ALL: [Self; 4] = [Self::Tokenizer, Self::Data, Self::Pretrain, Self::Report];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Tokenizer, Self::Data, Self::Ladder, Self::Forecast, Self::Pretrain, Self::Report];
 }
 
 /// What a finished run has to show.
@@ -105,8 +114,14 @@ impl Run {
             true => self.data(&tokenizer)?,
             false => self.finished_data(&tokenizer)?,
         };
+        let prepared = Arc::new(prepared);
+        // In a run of all stages the recipe decides whether there is a ladder; asked for by name, there is one.
+        let has_ladder = self.recipe.ladder.is_some() || stages != Stage::ALL;
+        if has_ladder && (wants(Stage::Ladder) || wants(Stage::Forecast)) {
+            self.foretell(&tokenizer, &prepared, wants(Stage::Forecast))?;
+        }
         let finished = match wants(Stage::Pretrain) {
-            true => Some(self.pretrain(&tokenizer, &Arc::new(prepared))?),
+            true => Some(self.pretrain(&tokenizer, &prepared)?),
             false => None,
         };
         if wants(Stage::Report) {
@@ -190,7 +205,7 @@ fn set_aside(dir: &Path) -> anyhow::Result<()> {
 }
 
 /// Writes a file under a temporary name, then renames it.
-fn write_whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     // Always the same name: what a crash left is overwritten when the same command is given again.
     let unfinished = path.with_extension("tmp");
     let result = checkpoint::write_file(&unfinished, bytes).map_err(anyhow::Error::from).and_then(|()| {

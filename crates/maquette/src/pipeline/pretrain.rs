@@ -8,7 +8,11 @@ use model::{ModelConfig, checkpoint, scaling::ModelOverrides};
 use serde::Serialize;
 use train::{Event, Inputs, Outcome, Summary, TrainOverrides, TrainSettings, Trainer};
 
-use super::{Finished, Run, STAMP, budget, hash, is_kept, samples, set_aside, stamp, write_whole};
+use super::{
+    Finished, Run, STAMP, budget, hash, is_kept, samples, set_aside, stamp,
+    watch::{self, Watcher},
+    write_whole,
+};
 use crate::{
     machine::{self, Machine},
     progress::{self, Progress, count, duration},
@@ -33,11 +37,7 @@ impl Run {
         prepared: &Arc<Prepared>,
     ) -> anyhow::Result<Finished> {
         let (resolved, config, settings) = self.resolve(tokenizer, prepared)?;
-        let inputs = hash(&[
-            &serde_json::to_string(&(&config, &settings))?,
-            tokenizer.fingerprint(),
-            prepared.fingerprint(),
-        ]);
+        let inputs = inputs(&config, &settings, tokenizer, prepared)?;
         let dir = self.dir.join("pretrain");
         let checkpoint = dir.join(format!("checkpoints/step-{}", settings.steps));
         // A training whose checkpoint is gone or damaged is not one to keep.
@@ -82,7 +82,7 @@ impl Run {
     }
 
     /// Every number of the run: from an earlier start in this folder, or derived now.
-    fn resolve(
+    pub(super) fn resolve(
         &self,
         tokenizer: &Tokenizer,
         prepared: &Prepared,
@@ -137,7 +137,14 @@ impl Run {
             data: Arc::clone(prepared),
             tokenizer: tokenizer.clone(),
         };
+        // Before anything of the run is there: a forecast that was changed, or sealed late, stops it.
+        let (is_new, metrics) = (!dir.join("checkpoints").exists(), dir.join("metrics.jsonl"));
+        if is_new {
+            Watcher::open(&self.dir, &metrics, 0)?;
+        }
         let mut trainer = Trainer::open(inputs, dir)?;
+        let mut watcher = Watcher::open(&self.dir, &metrics, trainer.step())?;
+        let mut broken = None;
         if trainer.step() > 0 {
             progress::say("pretrain", &format!("continues after step {} of {steps}", trainer.step()));
         }
@@ -145,10 +152,19 @@ impl Run {
         // A running mean: single batches jump.
         let (mut loss, mut speed) = (Mean::default(), Mean::default());
         let outcome = trainer.run(stop::flag(), &mut |event| match event {
-            Event::Step { step, loss_nats, tokens_per_second } => {
+            Event::Step { step, loss_nats, grad_norm, tokens_per_second } => {
                 let (loss, speed) = (loss.push(loss_nats), speed.push(tokens_per_second));
                 let speed = count(speed);
-                bar.update(step, steps, &format!("step {step}/{steps}  loss {loss:.3}  {speed} tokens/s"));
+                let foretold = watcher.as_ref().and_then(|watcher| watcher.foretold(step));
+                let foretold = foretold.map_or_else(String::new, |(median, low, high)| {
+                    format!(" (foretold {median:.3}, 80 % in {low:.3} to {high:.3})")
+                });
+                bar.update(step, steps, &format!("step {step}/{steps}  loss {loss:.3}{foretold}  {speed} tokens/s"));
+                let Some(watcher) = &mut watcher else { return };
+                match watcher.observe(step, loss_nats, grad_norm) {
+                    Ok(alarms) => alarms.iter().for_each(|alarm| bar.say(&watch::described(alarm))),
+                    Err(error) => broken = Some(error),
+                }
             }
             Event::Validated { step, validation: v } => bar.say(&format!(
                 "step {step}: validation loss {:.4} ± {:.4} nats per token, {:.4} bits per byte",
@@ -164,6 +180,12 @@ impl Run {
             }
             Event::Saved { .. } => {}
         })?;
+        if let Some(error) = broken {
+            return Err(error.context("watching the run"));
+        }
+        if let Some(watcher) = &watcher {
+            watcher.write(dir)?;
+        }
         match outcome {
             Outcome::Stopped { step } => {
                 Err(Interrupted(format!(" after step {step} of {steps}, saved")).into())
@@ -177,7 +199,11 @@ impl Run {
                 let machine = Machine::detect(self.kernels.n_threads());
                 let summary =
                     RunSummary { summary: &summary, machine, maquette_version: env!("CARGO_PKG_VERSION") };
-                write_whole(&dir.join("summary.json"), &serde_json::to_vec_pretty(&summary)?)
+                write_whole(&dir.join("summary.json"), &serde_json::to_vec_pretty(&summary)?)?;
+                match &watcher {
+                    Some(watcher) => watcher.judge(&self.dir, &metrics, summary.summary),
+                    None => Ok(()),
+                }
             }
         }
     }
@@ -214,6 +240,17 @@ impl Run {
     }
 }
 
+/// Hash of everything that a training is made from.
+pub(super) fn inputs(
+    config: &ModelConfig,
+    settings: &TrainSettings,
+    tokenizer: &Tokenizer,
+    prepared: &Prepared,
+) -> anyhow::Result<String> {
+    let plan = serde_json::to_string(&(config, settings))?;
+    Ok(hash(&[&plan, tokenizer.fingerprint(), prepared.fingerprint()]))
+}
+
 /// Holds the hash of what a training was begun from.
 const BEGUN: &str = "inputs";
 
@@ -222,7 +259,7 @@ fn is_begun(dir: &Path) -> bool {
     dir.join(BEGUN).exists() || dir.join("checkpoints").exists()
 }
 
-fn is_begun_from(dir: &Path, inputs: &str) -> bool {
+pub(super) fn is_begun_from(dir: &Path, inputs: &str) -> bool {
     fs::read_to_string(dir.join(BEGUN)).is_ok_and(|begun| begun == inputs)
 }
 

@@ -123,6 +123,11 @@ impl Span {
         if finest.len() < 3 {
             return self.linear_ticks(n_max).into_iter().filter(|v| *v > 0.0).collect();
         }
+        // Over little more than a decade three mantissas leave wide gaps.
+        let between = of(&[1.0, 1.5, 2.0, 3.0, 5.0, 7.0], 1);
+        if finest.len() < 5 && between.len() <= n_max + 1 {
+            return between;
+        }
         let coarser = (1..).map(|stride| of(&[1.0], stride));
         [finest, of(&[1.0, 3.0], 1)]
             .into_iter()
@@ -198,6 +203,7 @@ mod tests {
     #[test]
     fn log_ticks_are_round() {
         check(Scale::Log, 0.2, 12.0, &["0.2", "0.5", "1", "2", "5", "10"]);
+        check(Scale::Log, 1.9, 11.6, &["2", "3", "5", "7", "10"]);
         check(Scale::Log, 3.3, 10.6, &["4", "6", "8", "10"]);
         check(Scale::Log, 8.16, 8.34, &["8.20", "8.25", "8.30"]);
         check(Scale::Log, 1e12, 3e16, &["10¹²", "10¹³", "10¹⁴", "10¹⁵", "10¹⁶"]);

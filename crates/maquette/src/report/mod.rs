@@ -1,15 +1,18 @@
 //! The report of a run: one self-contained HTML page, built from the files of the run and from nothing else.
 //!
-//! `read` opens and checks the files, `curves` turns the metrics into figures, `manifest` and `tables` set the
-//! rest in rows, `page` puts everything in its place; `plot`, `axis` and `number` know nothing about runs. The page needs no network and no script.
+//! `read` opens and checks the files, `curves` turns the metrics into figures, `forecast` does so with a forecast,
+//! `manifest` and `tables` set the rest in rows, `page` puts everything in its place; `plot`, `svg`, `axis` and
+//! `number` know nothing about runs. The page needs no network and no script.
 
 mod axis;
 mod curves;
+mod forecast;
 mod manifest;
 mod number;
 mod page;
 mod plot;
 mod read;
+mod svg;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -19,6 +22,8 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+
+pub(crate) use self::forecast::Picture;
 
 /// The page of the run in `run_dir`. Same files, same page: it holds no clock and no randomness.
 ///

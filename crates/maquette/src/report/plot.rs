@@ -36,9 +36,15 @@ pub(super) enum Mark {
     Line(Vec<(f64, f64)>),
     /// A line that stands behind another.
     Faint(Vec<(f64, f64)>),
+    /// A line of what was computed, not seen.
+    Dotted(Vec<(f64, f64)>),
     /// `(x, low, high)`, filled between.
     Band(Vec<(f64, f64, f64)>),
+    /// Bands of one kind, each inside of the one before.
+    Bands(Vec<Vec<(f64, f64, f64)>>),
     Points(Vec<Point>),
+    /// Hollow points, which a point drawn over them leaves visible.
+    Rings(Vec<Point>),
     /// Vertical lines at `x` over the whole height.
     Rules(Vec<f64>),
 }
@@ -57,12 +63,6 @@ pub(super) struct Point {
 impl Plot {
     /// The figure: caption, legend, drawing.
     pub(super) fn figure(&self) -> Markup {
-        let x = self.x.span(self.series.iter().flat_map(|series| series.mark.xs()), 0.0);
-        let y = self.y.span(self.series.iter().flat_map(|series| series.mark.ys()), 0.06);
-        let (nx, ny) = if self.is_wide { (10, 8) } else { (6, 6) };
-        let x_ticks = x.ticks(nx);
-        // Every second label gives way on a narrow screen.
-        let gives_way = |i: usize| x_ticks.len() > 6 && i % 2 == 1;
         html! {
             figure.plot.wide[self.is_wide] {
                 figcaption {
@@ -73,22 +73,38 @@ impl Plot {
                     @for series in &self.series { li { (series.swatch()) (series.label) } }
                 }
                 p.y-label { (self.y.label) }
-                svg.axes role="img" aria-label={ (self.title) ": " (self.y.label) " against " (self.x.label) } {
-                    @for (value, label) in y.ticks(ny) {
-                        @let at = percent(1.0 - y.position(value).unwrap_or(0.0));
-                        line.grid x1="0" x2="100%" y1=(at) y2=(at) {}
-                        text.y-tick x="0" dx="-8" y=(at) dy="0.33em" { (label) }
-                    }
-                    @for (i, (value, label)) in x_ticks.iter().enumerate() {
-                        @let at = percent(x.position(*value).unwrap_or(0.0));
-                        line.tick x1=(at) x2=(at) y1="100%" y2="100%" {}
-                        text.x-tick.gives-way[gives_way(i)] x=(at) y="100%" dy="1.65em" { (label) }
-                    }
-                    @for series in &self.series { (series.draw(x, y)) }
-                    line.base x1="0" x2="100%" y1="100%" y2="100%" {}
-                }
+                svg.axes role="img" aria-label=(self.described()) { (self.drawing()) }
                 p.x-label { (self.x.label) }
             }
+        }
+    }
+
+    /// What the figure is, for those who do not see it.
+    pub(super) fn described(&self) -> String {
+        format!("{}: {} against {}", self.title, self.y.label, self.x.label)
+    }
+
+    /// What lies within the frame, and the labels of the ticks outside of it.
+    pub(super) fn drawing(&self) -> Markup {
+        let x = self.x.span(self.series.iter().flat_map(|series| series.mark.xs()), 0.0);
+        let y = self.y.span(self.series.iter().flat_map(|series| series.mark.ys()), 0.06);
+        let (nx, ny) = if self.is_wide { (10, 8) } else { (6, 6) };
+        let x_ticks = x.ticks(nx);
+        // Every second label gives way on a narrow screen.
+        let gives_way = |i: usize| x_ticks.len() > 6 && i % 2 == 1;
+        html! {
+            @for (value, label) in y.ticks(ny) {
+                @let at = percent(1.0 - y.position(value).unwrap_or(0.0));
+                line.grid x1="0" x2="100%" y1=(at) y2=(at) {}
+                text.y-tick x="0" dx="-8" y=(at) dy="0.33em" { (label) }
+            }
+            @for (i, (value, label)) in x_ticks.iter().enumerate() {
+                @let at = percent(x.position(*value).unwrap_or(0.0));
+                line.tick x1=(at) x2=(at) y1="100%" y2="100%" {}
+                text.x-tick.gives-way[gives_way(i)] x=(at) y="100%" dy="1.65em" { (label) }
+            }
+            @for series in &self.series { (series.draw(x, y)) }
+            line.base x1="0" x2="100%" y1="100%" y2="100%" {}
         }
     }
 }
@@ -96,9 +112,12 @@ impl Plot {
 impl Mark {
     fn xs(&self) -> Box<dyn Iterator<Item = f64> + '_> {
         match self {
-            Self::Line(line) | Self::Faint(line) => Box::new(line.iter().map(|(x, _)| *x)),
+            Self::Line(line) | Self::Faint(line) | Self::Dotted(line) => {
+                Box::new(line.iter().map(|(x, _)| *x))
+            }
             Self::Band(band) => Box::new(band.iter().map(|(x, _, _)| *x)),
-            Self::Points(points) => Box::new(points.iter().map(|point| point.x)),
+            Self::Bands(bands) => Box::new(bands.iter().flatten().map(|(x, _, _)| *x)),
+            Self::Points(points) | Self::Rings(points) => Box::new(points.iter().map(|point| point.x)),
             Self::Rules(xs) => Box::new(xs.iter().copied()),
         }
     }
@@ -106,19 +125,32 @@ impl Mark {
     /// What it covers upwards; NaN for an absent end.
     pub(super) fn ys(&self) -> Box<dyn Iterator<Item = f64> + '_> {
         match self {
-            Self::Line(line) | Self::Faint(line) => Box::new(line.iter().map(|(_, y)| *y)),
+            Self::Line(line) | Self::Faint(line) | Self::Dotted(line) => {
+                Box::new(line.iter().map(|(_, y)| *y))
+            }
             Self::Band(band) => Box::new(band.iter().flat_map(|(_, low, high)| [*low, *high])),
-            Self::Points(points) => Box::new(points.iter().flat_map(|p| [p.y, p.low, p.high])),
+            Self::Bands(bands) => Box::new(bands.iter().flatten().flat_map(|(_, low, high)| [*low, *high])),
+            Self::Points(points) | Self::Rings(points) => {
+                Box::new(points.iter().flat_map(|p| [p.y, p.low, p.high]))
+            }
             Self::Rules(_) => Box::new(std::iter::empty()),
         }
+    }
+
+    /// Of its circles, in pixels.
+    fn radius(&self) -> &'static str {
+        if matches!(self, Self::Rings(_)) { "5.5" } else { "3.2" }
     }
 
     fn class(&self) -> &'static str {
         match self {
             Self::Line(_) => "line",
             Self::Faint(_) => "faint",
+            Self::Dotted(_) => "dotted",
             Self::Band(_) => "band",
+            Self::Bands(_) => "bands",
             Self::Points(_) => "points",
+            Self::Rings(_) => "rings",
             Self::Rules(_) => "rules",
         }
     }
@@ -129,16 +161,14 @@ impl Series {
         let at = |(vx, vy): (f64, f64)| Some((x.position(vx)?, 1.0 - y.position(vy)?));
         let class = format!("{} tone-{}", self.mark.class(), self.tone);
         match &self.mark {
-            Mark::Line(line) | Mark::Faint(line) => {
+            Mark::Line(line) | Mark::Faint(line) | Mark::Dotted(line) => {
                 stretched(&class, &polyline(line.iter().map(|point| at(*point))))
             }
-            Mark::Band(band) => {
-                let placed = |band: &(f64, f64, f64)| Some((at((band.0, band.1))?, at((band.0, band.2))?));
-                let (low, mut high): (Vec<_>, Vec<_>) = band.iter().filter_map(placed).unzip();
-                high.reverse();
-                stretched(&class, &(polyline(low.into_iter().chain(high).map(Some)) + "Z"))
-            }
-            Mark::Points(points) => html! {
+            Mark::Band(band) => stretched(&class, &outline(band, at)),
+            Mark::Bands(bands) => html! {
+                g class=(class) { @for band in bands { (stretched("", &outline(band, at))) } }
+            },
+            Mark::Points(points) | Mark::Rings(points) => html! {
                 g class=(class) {
                     @for point in points {
                         @if let Some((px, py)) = at((point.x, point.y)).filter(|(px, py)| in_frame(*px, *py)) {
@@ -148,7 +178,7 @@ impl Series {
                                     line x1=(percent(px)) x2=(percent(px)) y1=(percent((1.0 - low).min(1.0)))
                                         y2=(percent((1.0 - high).max(0.0))) {}
                                 }
-                                circle cx=(percent(px)) cy=(percent(py)) r="3.2" {}
+                                circle cx=(percent(px)) cy=(percent(py)) r=(self.mark.radius()) {}
                             }
                         }
                     }
@@ -165,23 +195,39 @@ impl Series {
     }
 
     fn swatch(&self) -> Markup {
+        html! { svg.swatch aria-hidden="true" { (self.sample()) } }
+    }
+
+    /// A mark of the series in a box of 22 by 12.
+    pub(super) fn sample(&self) -> Markup {
         let class = format!("{} tone-{}", self.mark.class(), self.tone);
-        let has_interval =
-            matches!(&self.mark, Mark::Points(points) if points.iter().any(|point| point.low.is_finite()));
+        let has_interval = match &self.mark {
+            Mark::Points(points) | Mark::Rings(points) => points.iter().any(|point| point.low.is_finite()),
+            _ => false,
+        };
         html! {
-            svg.swatch aria-hidden="true" {
-                @match self.mark {
-                    Mark::Line(_) | Mark::Faint(_) => path class=(class) d="M1 6H21" {},
-                    Mark::Band(_) => path class=(class) d="M1 1H21V11H1Z" {},
-                    Mark::Points(_) => g class=(class) {
-                        @if has_interval { line x1="11" x2="11" y1="0" y2="12" {} }
-                        circle cx="11" cy="6" r="3.5" {}
-                    },
-                    Mark::Rules(_) => g class=(class) { line x1="11" x2="11" y1="0" y2="12" {} },
-                }
+            @match self.mark {
+                Mark::Line(_) | Mark::Faint(_) | Mark::Dotted(_) => path class=(class) d="M1 6H21" {},
+                Mark::Band(_) => path class=(class) d="M1 1H21V11H1Z" {},
+                Mark::Bands(_) => g class=(class) {
+                    path d="M1 0H21V12H1Z" {} path d="M1 2H21V10H1Z" {} path d="M1 4H21V8H1Z" {}
+                },
+                Mark::Points(_) | Mark::Rings(_) => g class=(class) {
+                    @if has_interval { line x1="11" x2="11" y1="0" y2="12" {} }
+                    circle cx="11" cy="6" r="3.5" {}
+                },
+                Mark::Rules(_) => g class=(class) { line x1="11" x2="11" y1="0" y2="12" {} },
             }
         }
     }
+}
+
+/// The closed outline of a band whose points `at` places.
+fn outline(band: &[(f64, f64, f64)], at: impl Fn((f64, f64)) -> Option<(f64, f64)>) -> String {
+    let placed = |band: &(f64, f64, f64)| Some((at((band.0, band.1))?, at((band.0, band.2))?));
+    let (low, mut high): (Vec<_>, Vec<_>) = band.iter().filter_map(placed).unzip();
+    high.reverse();
+    polyline(low.into_iter().chain(high).map(Some)) + "Z"
 }
 
 /// A path in thousandths of the frame, stretched over it and cut at its edges; strokes are not stretched.

@@ -176,6 +176,7 @@ impl Metrics {
                     sorted.validations.push(Validated { step, tokens, flops, validation });
                 }
                 Metric::Spike { step, of, spike } => sorted.spikes.push(Spiked { step, of, spike }),
+                Metric::Begun { .. } => {}
                 Metric::Resumed { step } => sorted.resumed.push(step),
             }
         }

@@ -1,0 +1,142 @@
+use super::*;
+use crate::{
+    curve::tests::{final_loss, ladder, synthetic},
+    random::Stream,
+};
+
+const RATE: f64 = 0.05;
+
+fn forecast() -> CurveForecast {
+    let run = synthetic(1e15, 4, 8192.0);
+    CurveForecast::fit(&ladder(2), &run.plan, &final_loss(&run)).unwrap()
+}
+
+/// A healthy run drawn from the forecast's own model, the unknown scale of the spread included.
+fn healthy(forecast: &CurveForecast, seed: u64) -> Vec<f64> {
+    let mut rng = Stream::new(seed, 1);
+    let nu = forecast.degrees_of_freedom;
+    let scale = (nu / rng.chi_squared(nu)).sqrt();
+    let offset = scale * forecast.final_sd * rng.normal();
+    let (mut wander, mut before): (f64, Option<f64>) = (rng.normal(), None);
+    let mut values = Vec::new();
+    for block in &forecast.blocks {
+        if let Some(before) = before {
+            let rho = (-(block.coordinate - before) / forecast.correlation_length).exp();
+            wander = rho * wander + (1.0 - rho * rho).sqrt() * rng.normal();
+        }
+        before = Some(block.coordinate);
+        let level = block.ln_value + block.sensitivity * offset + block.shape_sd * scale * wander;
+        values.extend((0..block.n_steps).map(|_| (level + block.step_noise_sd * rng.normal()).exp()));
+    }
+    values
+}
+
+fn watch(forecast: &CurveForecast, rate: f64, values: &[f64]) -> Option<Alarm> {
+    let mut watch = Watch::new(forecast.clone(), rate).unwrap();
+    for (idx, value) in values.iter().enumerate() {
+        if let Some(alarm) = watch.observe(idx as u64 + 1, *value).unwrap() {
+            return Some(alarm.clone());
+        }
+    }
+    None
+}
+
+/// The most alarms among `n` healthy runs that a rate of `rate` allows, three standard errors above.
+fn most(rate: f64, n: f64) -> f64 {
+    n * rate + 3.0 * (n * rate * (1.0 - rate)).sqrt()
+}
+
+#[test]
+fn healthy_runs_of_the_model_alarm_no_more_often_than_stated() {
+    let forecast = forecast();
+    for rate in [0.5, RATE] {
+        let alarms =
+            (0..1500).filter(|seed| watch(&forecast, rate, &healthy(&forecast, *seed)).is_some()).count();
+        assert!(alarms as f64 <= most(rate, 1500.0), "{alarms} of 1500 alarmed at a rate of {rate}");
+        // So that the bound is a test of something: statistics are compared, and the most liberal rate does alarm.
+        assert!(rate < 0.5 || alarms > 20, "{alarms} of 1500 alarmed at a rate of one half");
+    }
+}
+
+#[test]
+fn healthy_runs_of_fresh_ladders_alarm_no_more_often_than_stated() {
+    // The spread is estimated anew from six rungs each time, and the truth is not of the forecast's form.
+    let n = 300;
+    let alarms = (0..n)
+        .filter(|seed| {
+            let run = synthetic(1e15, 5000 + seed, 8192.0);
+            let forecast = CurveForecast::fit(&ladder(100 + seed), &run.plan, &final_loss(&run)).unwrap();
+            watch(&forecast, RATE, &run.train_loss_nats).is_some()
+        })
+        .count();
+    assert!(alarms as f64 <= most(RATE, n as f64), "{alarms} of {n} alarmed");
+}
+
+#[test]
+fn planted_faults_alarm_early() {
+    let forecast = forecast();
+    let steps = forecast.steps as f64;
+    let fault = |name: &str, change: &dyn Fn(f64) -> f64, before: f64, is_above: bool| {
+        for seed in 0..20 {
+            let mut values = healthy(&CurveForecast { degrees_of_freedom: 1e9, ..forecast.clone() }, seed);
+            for (idx, value) in values.iter_mut().enumerate() {
+                *value *= change(idx as f64 / steps).exp();
+            }
+            let alarm =
+                watch(&forecast, RATE, &values).unwrap_or_else(|| panic!("{name}, seed {seed}: no alarm"));
+            assert!(alarm.fraction < before, "{name}, seed {seed}: at {:.3}", alarm.fraction);
+            assert_eq!(alarm.statistic.unwrap() > 0.0, is_above, "{name}, seed {seed}: {alarm:?}");
+        }
+    };
+    fault("a level 3 % higher from a tenth on", &|x| if x > 0.1 { 0.03 } else { 0.0 }, 0.15, true);
+    fault("a loss that falls away", &|x| -0.5 * (x - 0.1).max(0.0), 0.3, false);
+    fault("a loss that climbs", &|x| 0.5 * (x - 0.1).max(0.0), 0.3, true);
+    fault("a slow start", &|x| 0.1 * (-x / 0.02).exp() * (x / 0.005).min(1.0), 0.05, true);
+}
+
+#[test]
+fn one_wild_batch_does_not_alarm_a_late_block() {
+    let forecast = forecast();
+    let mut values = healthy(&forecast, 3);
+    let idx = values.len() / 2;
+    values[idx] *= 3.0;
+    assert_eq!(watch(&forecast, RATE, &values), None);
+}
+
+#[test]
+fn a_watch_saved_and_restored_at_any_step_decides_the_same() {
+    let forecast = forecast();
+    let mut values = healthy(&forecast, 8);
+    let from = values.len() / 4;
+    values.iter_mut().skip(from).for_each(|value| *value *= 1.06);
+    let mut whole = Watch::new(forecast.clone(), RATE).unwrap();
+    let mut resumed = Watch::new(forecast, RATE).unwrap();
+    for (idx, value) in values.iter().enumerate() {
+        if idx % 97 == 0 || idx < 5 {
+            resumed = serde_json::from_str(&serde_json::to_string(&resumed).unwrap()).unwrap();
+        }
+        let step = idx as u64 + 1;
+        assert_eq!(
+            whole.observe(step, *value).unwrap(),
+            resumed.observe(step, *value).unwrap(),
+            "step {step}"
+        );
+    }
+    assert_eq!(whole, resumed);
+    assert!(whole.alarm().is_some());
+}
+
+#[test]
+fn a_loss_that_is_no_number_alarms_at_once() {
+    let alarm = watch(&forecast(), RATE, &[f64::NAN]).unwrap();
+    assert_eq!((alarm.kind, alarm.step), (AlarmKind::NotANumber, 1));
+}
+
+#[test]
+fn steps_out_of_order_and_impossible_rates_are_refused() {
+    let mut watch = Watch::new(forecast(), RATE).unwrap();
+    assert_eq!(watch.observe(2, 8.0), Err(AlarmError::OutOfOrder { expected: 1, found: 2 }));
+    for rate in [0.0, -1.0, 0.6, f64::NAN] {
+        assert!(Watch::new(forecast(), rate).unwrap_err().to_string().contains("above 0 and at most 0.5"));
+    }
+}

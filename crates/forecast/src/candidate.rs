@@ -1,0 +1,310 @@
+//! One form of the law, fitted to the runs of a table.
+
+use crate::{
+    Table,
+    experience::Experience,
+    fit::{HUBER_DELTA, Prior, Problem, Solution, solve},
+    interval::median,
+    law::{Features, Form, MAX_PARAMS, Theta},
+    random::Stream,
+};
+
+/// The runs as the fit reads them.
+#[derive(Clone, Debug)]
+pub(crate) struct Data {
+    /// ln C, ln N, ln D less `shift`.
+    pub(crate) features: Vec<Features>,
+    pub(crate) log_losses: Vec<f64>,
+    /// Weight of each run; the mean is 1.
+    pub(crate) weights: Vec<f64>,
+    /// Number of each run's configuration.
+    pub(crate) clusters: Vec<usize>,
+    pub(crate) n_clusters: usize,
+    /// Mean of the features, which keeps scales and exponents from being nearly collinear.
+    pub(crate) shift: Features,
+}
+
+impl Data {
+    pub(crate) fn new(table: &Table, nearness: f64) -> Self {
+        let raw: Vec<Features> = table
+            .points()
+            .iter()
+            .map(|p| [Some(p.flops), p.n_params, p.n_tokens].map(|x| x.map_or(0.0, f64::ln)))
+            .collect();
+        let n = raw.len().max(1) as f64;
+        let shift = [0, 1, 2].map(|k| raw.iter().map(|x| x[k]).sum::<f64>() / n);
+        let features = raw.iter().map(|x| [0, 1, 2].map(|k| x[k] - shift[k])).collect();
+        let weights = weights(&raw, nearness);
+        let log_losses = table.points().iter().map(|p| p.loss.ln()).collect();
+        let clusters = table.clusters();
+        let n_clusters = clusters.iter().max().map_or(0, |last| last + 1);
+        Self { features, log_losses, weights, clusters, n_clusters, shift }
+    }
+
+    /// The same runs, those whose configuration `keep` accepts, with the same shift.
+    pub(crate) fn only(&self, nearness: f64, keep: impl Fn(usize) -> bool) -> Self {
+        let kept = || self.clusters.iter().enumerate().filter(|(_, c)| keep(**c)).map(|(i, _)| i);
+        let clusters: Vec<usize> = kept().map(|i| self.clusters[i]).collect();
+        let mut distinct = clusters.clone();
+        distinct.dedup();
+        let features: Vec<Features> = kept().map(|i| self.features[i]).collect();
+        Self {
+            weights: weights(&features, nearness),
+            features,
+            log_losses: kept().map(|i| self.log_losses[i]).collect(),
+            n_clusters: distinct.len(),
+            clusters,
+            shift: self.shift,
+        }
+    }
+
+    /// The largest of each feature.
+    pub(crate) fn largest(&self) -> Features {
+        [0, 1, 2].map(|k| self.features.iter().map(|x| x[k]).fold(f64::NEG_INFINITY, f64::max))
+    }
+}
+
+/// A form with its coefficients and the scatter of the runs about it.
+#[derive(Clone, Debug)]
+pub(crate) struct FittedForm {
+    pub(crate) form: Form,
+    pub(crate) theta: Theta,
+    pub(crate) prior: Prior,
+    /// Standard deviation of ln L of one run about the law, and the degrees of freedom behind it.
+    pub(crate) sigma: f64,
+    pub(crate) degrees: f64,
+    /// Covariance of θ by the curvature of the objective.
+    pub(crate) covariance: [Theta; MAX_PARAMS],
+    /// Largest features of the runs fitted.
+    pub(crate) largest: Features,
+}
+
+impl FittedForm {
+    /// Fits `form` to `data`, starting from a grid, or from `near` alone where a similar fit is known.
+    pub(crate) fn new(
+        form: Form,
+        data: &Data,
+        floor: Option<f64>,
+        experience: &Experience,
+        near: Option<&Theta>,
+    ) -> Option<Self> {
+        let mut prior = beliefs(form, data, floor, experience);
+        let mut starts = starts(form, data, &prior);
+        if let Some(theta) = near {
+            starts = starts.into_iter().step_by(7).collect();
+            starts.push(*theta);
+        }
+        let weights = &vec![1.0; data.log_losses.len()];
+        let solve_with = |prior: &Prior, starts: &[Theta]| -> Option<Solution> {
+            Problem { form, features: &data.features, log_losses: &data.log_losses, weights, prior }
+                .minimise(starts)
+        };
+        prior.strength = strength(experience.noise);
+        let first = solve_with(&prior, &starts)?;
+        // The beliefs are worth their share beside the data only once the scatter of the data is known.
+        let n_free = (0..form.n_params()).filter(|i| !prior.is_fixed[*i]).count();
+        let scatter = |theta: &Theta| {
+            let sizes: Vec<f64> = data
+                .features
+                .iter()
+                .zip(&data.log_losses)
+                .map(|(x, y)| (y - form.log_loss(theta, x)).abs())
+                .collect();
+            let cap = 4.0 * 1.4826 * median(sizes.iter().copied()).max(1e-9);
+            let degrees = (sizes.len() as f64 - n_free as f64).max(0.0);
+            let squares: f64 = sizes.iter().zip(&data.weights).map(|(r, w)| w * r.min(cap).powi(2)).sum();
+            let prior_squares = experience.noise_degrees * experience.noise.powi(2);
+            (
+                ((squares + prior_squares) / (degrees + experience.noise_degrees)).sqrt(),
+                degrees + experience.noise_degrees,
+            )
+        };
+        prior.strength = strength(scatter(&first.theta).0);
+        let best =
+            solve_with(&prior, &[vec![first.theta], starts.into_iter().step_by(5).collect()].concat())?;
+        let (sigma, degrees) = scatter(&best.theta);
+        let problem =
+            Problem { form, features: &data.features, log_losses: &data.log_losses, weights, prior: &prior };
+        let covariance = problem.covariance(&best.theta, sigma);
+        Some(Self { form, theta: best.theta, prior, sigma, degrees, covariance, largest: data.largest() })
+    }
+
+    /// ln L at shifted features.
+    pub(crate) fn log_loss(&self, x: &Features) -> f64 {
+        self.form.log_loss(&self.theta, x)
+    }
+
+    /// Standard deviation of `log_loss(x)` from the curvature of the fit.
+    pub(crate) fn log_loss_sd(&self, x: &Features) -> f64 {
+        let mut slope = [0.0; MAX_PARAMS];
+        self.form.log_loss_and_gradient(&self.theta, x, &mut slope);
+        let mut variance = 0.0;
+        for (i, row) in self.covariance.iter().enumerate() {
+            for (j, c) in row.iter().enumerate() {
+                variance += slope[i] * slope[j] * c;
+            }
+        }
+        variance.max(0.0).sqrt()
+    }
+
+    /// Whether the runs alone determine coefficient `idx` to a factor of 2: the profile likelihood, beliefs left out,
+    /// must fall by half the 95 % quantile of chi-squared with one degree of freedom on both sides.
+    pub(crate) fn is_determined(&self, idx: usize, data: &Data) -> bool {
+        const HALF_CHI_SQUARED: f64 = 1.92;
+        let weights = vec![1.0; data.log_losses.len()];
+        let mut prior = self.prior.clone();
+        prior.precision = [0.0; MAX_PARAMS];
+        let least = |prior: &Prior, start: Theta| {
+            let problem = Problem {
+                form: self.form,
+                features: &data.features,
+                log_losses: &data.log_losses,
+                weights: &weights,
+                prior,
+            };
+            problem
+                .minimise(&[start])
+                .unwrap_or(Solution { theta: start, objective: problem.objective(&start) })
+        };
+        let free = least(&prior, self.theta);
+        prior.is_fixed[idx] = true;
+        [-1.0, 1.0].into_iter().all(|side| {
+            let mut start = free.theta;
+            start[idx] += side * std::f64::consts::LN_2;
+            (least(&prior, start).objective - free.objective) / strength(self.sigma) > HALF_CHI_SQUARED
+        })
+    }
+
+    /// How much ln L falls, by the law, between the edge of the runs and `x`: the part of a forecast that no run
+    /// supports. The edge is reached by going back along N and D in equal shares to the largest compute fitted, or to
+    /// the largest N and D fitted, whichever is further.
+    pub(crate) fn unsupported_drop(&self, x: &Features) -> f64 {
+        let at = self.log_loss(x);
+        let back = (x[0] - self.largest[0]).max(0.0);
+        let by_compute = self.log_loss(&[x[0] - back, x[1] - 0.5 * back, x[2] - 0.5 * back]) - at;
+        let by_shape =
+            self.log_loss(&[x[0].min(self.largest[0]), x[1].min(self.largest[1]), x[2].min(self.largest[2])])
+                - at;
+        by_compute.max(by_shape).max(0.0)
+    }
+
+    /// One draw of the coefficients by the Bayesian bootstrap (Rubin 1981, <https://doi.org/10.1214/aos/1176345338>):
+    /// each configuration and each run within it weighs Exponential(1), and each belief is drawn from itself, so that
+    /// what the runs do not determine varies as widely as it is unknown.
+    pub(crate) fn resampled(&self, data: &Data, stream: &mut Stream) -> Theta {
+        let of_cluster: Vec<f64> =
+            (0..=data.clusters.last().copied().unwrap_or(0)).map(|_| stream.exponential()).collect();
+        let mut sizes = vec![0usize; of_cluster.len()];
+        data.clusters.iter().for_each(|c| sizes[*c] += 1);
+        let weights: Vec<f64> = data
+            .clusters
+            .iter()
+            .map(|c| of_cluster[*c] * if sizes[*c] > 1 { stream.exponential() } else { 1.0 })
+            .collect();
+        let mut prior = self.prior.clone();
+        for i in 0..self.form.n_params() {
+            if prior.precision[i] > 0.0 {
+                prior.mean[i] += stream.normal() / prior.precision[i].sqrt();
+            }
+        }
+        let problem = Problem {
+            form: self.form,
+            features: &data.features,
+            log_losses: &data.log_losses,
+            weights: &weights,
+            prior: &prior,
+        };
+        problem.minimise(&[self.theta]).map_or(self.theta, |solution| solution.theta)
+    }
+}
+
+impl Problem<'_> {
+    /// `strength·H⁻¹`: the objective over `strength` is the negative log posterior up to a constant.
+    fn covariance(&self, theta: &Theta, sigma: f64) -> [Theta; MAX_PARAMS] {
+        let (hessian, _) = self.quadratic(theta);
+        let mut covariance = [[0.0; MAX_PARAMS]; MAX_PARAMS];
+        for (i, column) in covariance.iter_mut().enumerate().take(self.form.n_params()) {
+            let mut unit = [0.0; MAX_PARAMS];
+            unit[i] = if self.prior.is_fixed[i] { 0.0 } else { strength(sigma) };
+            *column = solve(&hessian, &unit, self.form.n_params()).unwrap_or([0.0; MAX_PARAMS]);
+        }
+        covariance
+    }
+}
+
+/// `(C/C_max)^nearness`, scaled to a mean of 1: the runs nearest to the target say most about it.
+fn weights(features: &[Features], nearness: f64) -> Vec<f64> {
+    let largest = features.iter().map(|x| x[0]).fold(f64::NEG_INFINITY, f64::max);
+    let raw: Vec<f64> = features.iter().map(|x| (nearness * (x[0] - largest)).exp()).collect();
+    let mean = raw.iter().sum::<f64>() / raw.len().max(1) as f64;
+    raw.into_iter().map(|w| w / mean).collect()
+}
+
+/// What one unit of negative log-likelihood is worth in the objective: σ² where residuals lie inside of δ, and δ·σ
+/// where they lie beyond, as for a Laplace density of that scale.
+fn strength(sigma: f64) -> f64 {
+    sigma * sigma.min(HUBER_DELTA)
+}
+
+/// Beliefs about the coefficients before the table is seen: exponents near those of other tables, and a floor that is
+/// some share of the least loss seen. Scales are free.
+fn beliefs(form: Form, data: &Data, floor: Option<f64>, experience: &Experience) -> Prior {
+    let mut prior = Prior {
+        mean: [0.0; MAX_PARAMS],
+        precision: [0.0; MAX_PARAMS],
+        strength: 0.0,
+        is_fixed: [false; MAX_PARAMS],
+    };
+    let least = data.log_losses.iter().copied().fold(f64::INFINITY, f64::min);
+    for i in 0..form.n_params() {
+        if form.is_exponent(i) {
+            let belief = match (form.needs_shape(), form.floor()) {
+                (true, _) => experience.shape_exponent,
+                (false, Some(_)) => experience.compute_exponent,
+                (false, None) => experience.no_floor_exponent,
+            };
+            (prior.mean[i], prior.precision[i]) = (belief.mean, belief.sd.powi(-2));
+        }
+    }
+    if let Some(i) = form.floor() {
+        match floor {
+            Some(loss) => (prior.mean[i], prior.is_fixed[i]) = (loss.ln(), true),
+            None => {
+                (prior.mean[i], prior.precision[i]) =
+                    (least + experience.floor.mean, experience.floor.sd.powi(-2));
+            }
+        }
+    }
+    prior
+}
+
+/// A grid of exponents and floors; each scale follows from them at the middle of the runs.
+fn starts(form: Form, data: &Data, prior: &Prior) -> Vec<Theta> {
+    const EXPONENTS: [f64; 4] = [0.06, 0.2, 0.4, 0.8];
+    const FLOORS: [f64; 4] = [0.1, 0.5, 0.8, 0.95];
+    let least = data.log_losses.iter().copied().fold(f64::INFINITY, f64::min).exp();
+    let middle = median(data.log_losses.iter().copied()).exp();
+    let floors: Vec<f64> = match form.floor() {
+        Some(i) if prior.is_fixed[i] => vec![prior.mean[i].exp()],
+        Some(_) => FLOORS.map(|share| share * least).to_vec(),
+        None => vec![0.0],
+    };
+    let exponents: Vec<usize> = (0..form.n_params()).filter(|i| form.is_exponent(*i)).collect();
+    let n_scales = form.n_params() - exponents.len() - usize::from(form.floor().is_some());
+    let mut starts = Vec::new();
+    for floor in floors {
+        for combination in 0..EXPONENTS.len().pow(exponents.len() as u32) {
+            let scale = ((middle - floor).max(0.05 * middle) / n_scales as f64).ln();
+            let mut theta = [0.0; MAX_PARAMS];
+            theta[..form.n_params()].fill(scale);
+            for (k, i) in exponents.iter().enumerate() {
+                theta[*i] = EXPONENTS[combination / EXPONENTS.len().pow(k as u32) % EXPONENTS.len()].ln();
+            }
+            if let Some(i) = form.floor() {
+                theta[i] = floor.ln();
+            }
+            starts.push(theta);
+        }
+    }
+    starts
+}

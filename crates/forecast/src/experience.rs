@@ -1,0 +1,58 @@
+//! What other tables taught: beliefs that a small table cannot replace and a large one overrules.
+
+/// A normal belief about a logarithm.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Belief {
+    /// Mean of the logarithm.
+    pub mean: f64,
+    /// Standard deviation of the logarithm.
+    pub sd: f64,
+}
+
+/// Beliefs held before a table is seen.
+///
+/// The defaults are rounded from the public tables of `docs/forecast.md`, which also shows what becomes of the
+/// coverage of each table when they are learned from the others alone.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Experience {
+    /// ln of an exponent of N or D.
+    pub shape_exponent: Belief,
+    /// ln of the exponent of C in a law with a floor; along the optimal shapes it is αβ/(α+β), half of the former.
+    pub compute_exponent: Belief,
+    /// ln of the exponent of C in a law without a floor.
+    pub no_floor_exponent: Belief,
+    /// Weight of a law without a floor beside one with a floor before the rehearsal: text has entropy.
+    pub no_floor_weight: f64,
+    /// ln of the floor's share of the least loss seen.
+    pub floor: Belief,
+    /// ln of the law's error as a share of the drop in ln L that no run supports.
+    pub share: Belief,
+    /// Degrees of freedom of Student's t for that error: a large run may break with its ladder altogether.
+    pub share_tail: f64,
+    /// How many observations one cut of the rehearsal counts for; its cuts share runs.
+    pub cut_weight: f64,
+    /// γ of the weights `(C/C_max)^γ` with which runs count in the scatter: what happens near the target matters most.
+    pub nearness: f64,
+    /// Scatter of ln L of one run about the law.
+    pub noise: f64,
+    /// Degrees of freedom that `noise` is worth.
+    pub noise_degrees: f64,
+}
+
+impl Default for Experience {
+    fn default() -> Self {
+        Self {
+            shape_exponent: Belief { mean: -1.0, sd: 0.5 },
+            compute_exponent: Belief { mean: -1.8, sd: 0.4 },
+            no_floor_exponent: Belief { mean: -2.8, sd: 0.8 },
+            no_floor_weight: 0.05,
+            floor: Belief { mean: -0.6, sd: 0.5 },
+            share: Belief { mean: -2.6, sd: 0.9 },
+            share_tail: 5.0,
+            cut_weight: 0.6,
+            nearness: 0.3,
+            noise: 0.003,
+            noise_degrees: 2.0,
+        }
+    }
+}

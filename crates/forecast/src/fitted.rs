@@ -1,0 +1,274 @@
+//! Laws fitted to a table, ready to forecast any target.
+
+use std::{collections::BTreeMap, num::NonZero, thread};
+
+use crate::{
+    Candidate, Experience, Forecast, ForecastError, Prediction, Settings, Table, Target, Warning,
+    candidate::{Data, FittedForm},
+    diagnose,
+    interval::quantile,
+    law::{Features, Form, Theta},
+    random::Stream,
+    rehearsal::Rehearsal,
+};
+
+/// Forms whose share of the draws would be smaller than this get none.
+const LEAST_WEIGHT: f64 = 0.01;
+
+/// Laws fitted to a table: the forms that compete, their weights, and the draws of their coefficients.
+#[derive(Clone, Debug)]
+pub struct Fitted {
+    table: Table,
+    settings: Settings,
+    data: Data,
+    members: Vec<Member>,
+    draws: Vec<Draw>,
+    warnings: Vec<Warning>,
+}
+
+/// One form, how it did, and its share of the draws.
+#[derive(Clone, Debug)]
+struct Member {
+    fitted: FittedForm,
+    rehearsal: Rehearsal,
+    weight: f64,
+}
+
+/// One draw: a form, its coefficients, and the standard normal errors that a target adds to them.
+#[derive(Clone, Debug)]
+struct Draw {
+    member: usize,
+    theta: Theta,
+    /// Error of the law, as a share of the drop that no run supports.
+    law_error: f64,
+    /// Scatter of one run, in ln L.
+    run_error: f64,
+}
+
+impl Fitted {
+    /// Fits every form that `settings` and the table allow, weighs them by the table's own back-test and draws
+    /// `n_draws` coefficients. Takes all cores; the result does not depend on how many.
+    ///
+    /// # Errors
+    /// If the table has too few runs, too narrow a range of compute, or losses that rise.
+    pub fn fit(table: &Table, settings: &Settings) -> Result<Self, ForecastError> {
+        Self::fit_with(table, settings, &Experience::default())
+    }
+
+    /// [`Fitted::fit`] with other beliefs than the default.
+    ///
+    /// # Errors
+    /// As [`Fitted::fit`].
+    pub fn fit_with(
+        table: &Table,
+        settings: &Settings,
+        experience: &Experience,
+    ) -> Result<Self, ForecastError> {
+        check(settings)?;
+        let forms = diagnose::admissible(table, settings)?;
+        let data = Data::new(table, experience.nearness);
+        let mut members: Vec<Member> = forms
+            .into_iter()
+            .filter_map(|form| {
+                let fitted = FittedForm::new(form, &data, settings.irreducible, experience, None)?;
+                let rehearsal = Rehearsal::new(form, &data, &fitted, settings.irreducible, experience);
+                Some(Member { fitted, rehearsal, weight: 0.0 })
+            })
+            .collect();
+        if members.is_empty() {
+            return Err(ForecastError::NoFit { n_points: table.points().len() });
+        }
+        weigh(&mut members, experience);
+        let draws = draw(&members, &data, settings, experience);
+        let best = &members[0];
+        let mut warnings = table.warnings().to_vec();
+        warnings.extend(diagnose::warnings(table, &data, &best.fitted, &best.rehearsal));
+        Ok(Self { table: table.clone(), settings: settings.clone(), data, members, draws, warnings })
+    }
+
+    /// The loss of `target`.
+    ///
+    /// A target without a shape takes, in each draw, the N and D that the drawn law holds best for its compute.
+    ///
+    /// # Errors
+    /// If the target holds a number that is not finite and above 0.
+    pub fn forecast(&self, target: &Target) -> Result<Forecast, ForecastError> {
+        let target = &checked(target)?;
+        let draws: Vec<f64> = self.draws.iter().map(|draw| self.draw_loss(draw, target)).collect();
+        let largest = self.table.points().last().map_or(f64::NAN, |point| point.flops);
+        let extrapolation = target.flops / largest;
+        let best = &self.members[0];
+        let form = best.fitted.form;
+        let mut warnings = self.warnings.clone();
+        warnings.extend(diagnose::target_warnings(&self.table, &self.data, target, form, extrapolation));
+        Ok(Forecast {
+            law: form.name().to_owned(),
+            formula: form.formula().to_owned(),
+            coefficients: self.coefficients(),
+            standard_errors: self.standard_errors(),
+            irreducible: self.irreducible(),
+            target: *target,
+            prediction: Prediction::from_draws(&draws),
+            draws,
+            warnings,
+            candidates: self.candidates(target),
+            n_points: self.table.points().len(),
+            n_configurations: self.data.n_clusters,
+            extrapolation,
+            residual_pct: 100.0 * best.fitted.sigma,
+            fingerprint: self.table.fingerprint(),
+            settings: self.settings.clone(),
+        })
+    }
+
+    /// N and D with the least loss at `flops = 6·N·D`, by the form with the most weight; `None` where that reads
+    /// compute alone.
+    pub fn compute_optimal(&self, flops: f64) -> Option<(f64, f64)> {
+        let best = &self.members[0].fitted;
+        best.form.compute_optimal(&best.form.unshifted(&best.theta, &self.data.shift), flops)
+    }
+
+    /// Shifted features of `target` as `form` with `theta` reads them.
+    fn features(&self, target: &Target, form: Form, theta: &Theta) -> Features {
+        let optimum = || form.compute_optimal(&form.unshifted(theta, &self.data.shift), target.flops);
+        let (n, d) = target.n_params.zip(target.n_tokens).or_else(optimum).unwrap_or((1.0, 1.0));
+        let raw = [target.flops.ln(), n.ln(), d.ln()];
+        [0, 1, 2].map(|k| raw[k] - self.data.shift[k])
+    }
+
+    fn draw_loss(&self, draw: &Draw, target: &Target) -> f64 {
+        let member = &self.members[draw.member].fitted;
+        let x = self.features(target, member.form, &draw.theta);
+        let law = member.form.log_loss(&draw.theta, &x);
+        let drop = member.unsupported_drop(&self.features(target, member.form, &member.theta));
+        let loss = (law + draw.law_error * drop + draw.run_error).exp();
+        // No run can lie below a floor that is known, and none at 0.
+        loss.max(self.settings.irreducible.unwrap_or(f64::MIN_POSITIVE))
+    }
+
+    fn coefficients(&self) -> BTreeMap<String, f64> {
+        let FittedForm { form, theta, .. } = &self.members[0].fitted;
+        let theta = form.unshifted(theta, &self.data.shift);
+        form.report().iter().map(|(name, i)| ((*name).to_owned(), theta[*i].exp())).collect()
+    }
+
+    /// Half the central 68 % of the draws: a standard error that the long tail of A and B does not rule.
+    fn standard_errors(&self) -> BTreeMap<String, f64> {
+        let form = self.members[0].fitted.form;
+        let thetas: Vec<Theta> = self
+            .draws
+            .iter()
+            .filter(|d| d.member == 0)
+            .map(|d| form.unshifted(&d.theta, &self.data.shift))
+            .collect();
+        let error = |i: usize| {
+            let mut values: Vec<f64> = thetas.iter().map(|theta| theta[i].exp()).collect();
+            values.sort_by(f64::total_cmp);
+            0.5 * (quantile(&values, 0.8413) - quantile(&values, 0.1587))
+        };
+        form.report().iter().map(|(name, i)| ((*name).to_owned(), error(*i))).collect()
+    }
+
+    fn irreducible(&self) -> Option<Prediction> {
+        let floor = |draw: &Draw| self.members[draw.member].fitted.form.floor().map(|i| draw.theta[i].exp());
+        let floors: Vec<f64> = self.draws.iter().filter_map(floor).collect();
+        (!floors.is_empty()).then(|| Prediction::from_draws(&floors))
+    }
+
+    fn candidates(&self, target: &Target) -> Vec<Candidate> {
+        let candidate = |member: &Member| {
+            let fitted = &member.fitted;
+            Candidate {
+                law: fitted.form.name().to_owned(),
+                formula: fitted.form.formula().to_owned(),
+                backtest_error_pct: member.rehearsal.error_pct(),
+                weight: member.weight,
+                median: fitted.log_loss(&self.features(target, fitted.form, &fitted.theta)).exp(),
+            }
+        };
+        self.members.iter().map(candidate).collect()
+    }
+}
+
+/// Weights by evidence; the largest comes first.
+fn weigh(members: &mut [Member], experience: &Experience) {
+    for member in members.iter_mut().filter(|m| m.fitted.form.floor().is_none()) {
+        member.rehearsal.log_evidence += experience.no_floor_weight.ln();
+    }
+    let largest = members.iter().map(|m| m.rehearsal.log_evidence).fold(f64::NEG_INFINITY, f64::max);
+    members.iter_mut().for_each(|m| m.weight = (m.rehearsal.log_evidence - largest).exp());
+    let mut normalise = |least: f64| {
+        let sum: f64 = members.iter().map(|m| m.weight).sum();
+        members.iter_mut().for_each(|m| m.weight = if m.weight < least * sum { 0.0 } else { m.weight / sum });
+    };
+    normalise(LEAST_WEIGHT);
+    normalise(0.0);
+    // A stable sort: at equal weights the order of the forms decides.
+    members.sort_by(|a, b| b.weight.total_cmp(&a.weight));
+}
+
+/// Draws by index, so that any number of threads makes the same ones.
+fn draw(members: &[Member], data: &Data, settings: &Settings, experience: &Experience) -> Vec<Draw> {
+    let one = |index: usize| {
+        let mut stream = Stream::new(settings.seed, index as u64);
+        // Every form gets its exact share of the draws, up to one.
+        let u = (index as f64 + 0.5) / settings.n_draws as f64;
+        let mut below = 0.0;
+        let share = |m: &Member| {
+            below += m.weight;
+            u < below
+        };
+        let member = members.iter().position(share).unwrap_or(0);
+        let Member { fitted, rehearsal, .. } = &members[member];
+        let law_error = rehearsal.share_at(stream.uniform())
+            * (experience.share_tail / stream.chi_squared(experience.share_tail)).sqrt()
+            * stream.normal();
+        let run_error =
+            fitted.sigma * (fitted.degrees / stream.chi_squared(fitted.degrees)).sqrt() * stream.normal();
+        Draw { member, theta: fitted.resampled(data, &mut stream), law_error, run_error }
+    };
+    let n_threads = thread::available_parallelism().map_or(1, NonZero::get).min(settings.n_draws);
+    let chunk = settings.n_draws.div_ceil(n_threads);
+    thread::scope(|scope| {
+        let handles: Vec<_> = (0..n_threads)
+            .map(|k| {
+                let range = (k * chunk).min(settings.n_draws)..((k + 1) * chunk).min(settings.n_draws);
+                scope.spawn(move || range.map(one).collect::<Vec<_>>())
+            })
+            .collect();
+        handles.into_iter().flat_map(|h| h.join().expect("drawing coefficients does not panic")).collect()
+    })
+}
+
+fn check(settings: &Settings) -> Result<(), ForecastError> {
+    const LEAST_DRAWS: usize = 100;
+    if settings.n_draws < LEAST_DRAWS {
+        return Err(ForecastError::BadSetting {
+            name: "n_draws",
+            expected: "at least 100 draws",
+            found: settings.n_draws.to_string(),
+            hint: "a 95 % interval reads the outer 2.5 % of the draws; 1000 is the default",
+        });
+    }
+    if settings.irreducible.is_some_and(|loss| !(loss.is_finite() && loss > 0.0)) {
+        return Err(ForecastError::BadSetting {
+            name: "irreducible",
+            expected: "a finite loss above 0",
+            found: settings.irreducible.map_or(String::new(), |loss| loss.to_string()),
+            hint: "leave it out to have it fitted",
+        });
+    }
+    Ok(())
+}
+
+/// `target` with its shape dropped unless both N and D are known.
+fn checked(target: &Target) -> Result<Target, ForecastError> {
+    let numbers =
+        [("flops", Some(target.flops)), ("n_params", target.n_params), ("n_tokens", target.n_tokens)];
+    for (name, number) in numbers {
+        if let Some(found) = number.filter(|x| !(x.is_finite() && *x > 0.0)) {
+            return Err(ForecastError::BadTarget { name, expected: "a finite number above 0", found });
+        }
+    }
+    Ok(*target)
+}

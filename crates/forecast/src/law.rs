@@ -1,0 +1,176 @@
+//! The forms of the scaling law, all of them sums of power laws and a floor.
+
+/// C, N and D as positions in [`Features`].
+const C: usize = 0;
+const N: usize = 1;
+const D: usize = 2;
+
+/// ln C, ln N, ln D of a run; N and D are 0 where a law does not read them.
+pub(crate) type Features = [f64; 3];
+
+/// The most coefficients that a form has.
+pub(crate) const MAX_PARAMS: usize = 5;
+
+/// Coefficients on the scale on which they are fitted: logarithms all of them, the unused ones 0.
+pub(crate) type Theta = [f64; MAX_PARAMS];
+
+/// A form of the law. Every one is `ln L = ln Σ_k exp(s_k − exp(p_k)·x_k)`: a sum of terms, each with a scale `s`,
+/// and, unless it is the floor, an exponent `exp(p)` on one feature `x`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Form {
+    /// L = a·C^−b.
+    Power,
+    /// L = a·C^−b + c, the law of the GPT-4 report, section 3.1, <https://arxiv.org/abs/2303.08774>.
+    PowerFloor,
+    /// L = E + A·N^−α + B·D^−β, <https://arxiv.org/abs/2203.15556>, section 3.3.
+    Chinchilla,
+    /// L = E + A·N^−α + B·D^−α: one exponent, as in <https://arxiv.org/abs/2403.08540>, equation 4.
+    SharedExponent,
+}
+
+/// One term: the position of its scale, and those of its exponent and its feature.
+struct Term {
+    scale: usize,
+    decay: Option<(usize, usize)>,
+}
+
+const fn floor(scale: usize) -> Term {
+    Term { scale, decay: None }
+}
+
+const fn power(scale: usize, exponent: usize, feature: usize) -> Term {
+    Term { scale, decay: Some((exponent, feature)) }
+}
+
+impl Form {
+    /// Forms in compute alone.
+    pub(crate) const COMPUTE: [Self; 2] = [Self::PowerFloor, Self::Power];
+    /// Forms in parameters and tokens.
+    pub(crate) const SHAPE: [Self; 2] = [Self::Chinchilla, Self::SharedExponent];
+
+    /// The name in `Forecast::law`.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Power => "compute_no_floor",
+            Self::PowerFloor => "compute",
+            Self::Chinchilla => "chinchilla",
+            Self::SharedExponent => "chinchilla_shared_exponent",
+        }
+    }
+
+    /// The law as one reads it.
+    pub(crate) fn formula(self) -> &'static str {
+        match self {
+            Self::Power => "L = a·C^-b",
+            Self::PowerFloor => "L = a·C^-b + c",
+            Self::Chinchilla => "L = E + A/N^alpha + B/D^beta",
+            Self::SharedExponent => "L = E + A/N^alpha + B/D^alpha",
+        }
+    }
+
+    /// Names of the coefficients, in the order of [`Theta`].
+    pub(crate) fn coefficient_names(self) -> &'static [&'static str] {
+        match self {
+            Self::Power => &["a", "b"],
+            Self::PowerFloor => &["a", "b", "c"],
+            Self::Chinchilla => &["A", "alpha", "B", "beta", "E"],
+            Self::SharedExponent => &["A", "alpha", "B", "E"],
+        }
+    }
+
+    /// Name and position of every coefficient of a report; a shared exponent stands under both of its names.
+    pub(crate) fn report(self) -> &'static [(&'static str, usize)] {
+        match self {
+            Self::Power => &[("a", 0), ("b", 1)],
+            Self::PowerFloor => &[("a", 0), ("b", 1), ("c", 2)],
+            Self::Chinchilla => &[("A", 0), ("alpha", 1), ("B", 2), ("beta", 3), ("E", 4)],
+            Self::SharedExponent => &[("A", 0), ("alpha", 1), ("B", 2), ("beta", 1), ("E", 3)],
+        }
+    }
+
+    fn terms(self) -> &'static [Term] {
+        match self {
+            Self::Power => const { &[power(0, 1, C)] },
+            Self::PowerFloor => const { &[power(0, 1, C), floor(2)] },
+            Self::Chinchilla => const { &[power(0, 1, N), power(2, 3, D), floor(4)] },
+            Self::SharedExponent => const { &[power(0, 1, N), power(2, 1, D), floor(3)] },
+        }
+    }
+
+    /// Whether the law reads N and D.
+    pub(crate) fn needs_shape(self) -> bool {
+        matches!(self, Self::Chinchilla | Self::SharedExponent)
+    }
+
+    /// How many coefficients there are.
+    pub(crate) fn n_params(self) -> usize {
+        self.coefficient_names().len()
+    }
+
+    /// Position of the floor among the coefficients.
+    pub(crate) fn floor(self) -> Option<usize> {
+        self.terms().iter().find(|term| term.decay.is_none()).map(|term| term.scale)
+    }
+
+    /// Whether coefficient `idx` is an exponent.
+    pub(crate) fn is_exponent(self, idx: usize) -> bool {
+        self.terms().iter().any(|term| term.decay.is_some_and(|(exponent, _)| exponent == idx))
+    }
+
+    /// `ln L`.
+    pub(crate) fn log_loss(self, theta: &Theta, x: &Features) -> f64 {
+        self.log_loss_and_gradient(theta, x, &mut [0.0; MAX_PARAMS])
+    }
+
+    /// `ln L`, and `∂ ln L / ∂θ`, which overwrites `gradient`.
+    ///
+    /// With the shares `w_k` of the terms in `L`: `∂/∂s_k = w_k` and `∂/∂p_k = −w_k·exp(p_k)·x_k`.
+    pub(crate) fn log_loss_and_gradient(self, theta: &Theta, x: &Features, gradient: &mut Theta) -> f64 {
+        let terms = self.terms();
+        let mut values = [f64::NEG_INFINITY; 3];
+        for (value, term) in values.iter_mut().zip(terms) {
+            *value = theta[term.scale]
+                - term.decay.map_or(0.0, |(exponent, feature)| theta[exponent].exp() * x[feature]);
+        }
+        let largest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let exps = values.map(|value| (value - largest).exp());
+        let sum: f64 = exps.iter().sum();
+        *gradient = [0.0; MAX_PARAMS];
+        for (exp, term) in exps.iter().zip(terms) {
+            let share = exp / sum;
+            gradient[term.scale] += share;
+            if let Some((exponent, feature)) = term.decay {
+                gradient[exponent] -= share * theta[exponent].exp() * x[feature];
+            }
+        }
+        largest + sum.ln()
+    }
+
+    /// `θ` for features that were shifted by `shift`, as one for the features themselves.
+    pub(crate) fn unshifted(self, theta: &Theta, shift: &Features) -> Theta {
+        let mut moved = *theta;
+        for term in self.terms() {
+            if let Some((exponent, feature)) = term.decay {
+                moved[term.scale] += theta[exponent].exp() * shift[feature];
+            }
+        }
+        moved
+    }
+
+    /// N and D that minimise the law at `flops = 6·N·D`.
+    ///
+    /// `∂L/∂ln N = 0` along `ln D = ln(C/6) − ln N` gives `α·A·N^−α = β·B·D^−β`, hence
+    /// `ln N = (ln(α·A/(β·B)) + β·ln(C/6)) / (α + β)`; <https://arxiv.org/abs/2203.15556>, equation 4.
+    pub(crate) fn compute_optimal(self, theta: &Theta, flops: f64) -> Option<(f64, f64)> {
+        let [first, second] = match self.terms() {
+            [n @ Term { decay: Some(_), .. }, d @ Term { decay: Some(_), .. }, ..] => [n, d],
+            _ => return None,
+        };
+        let exponent = |term: &Term| term.decay.map_or(0.0, |(idx, _)| theta[idx].exp());
+        let (alpha, beta) = (exponent(first), exponent(second));
+        let ln_ratio = alpha.ln() + theta[first.scale] - beta.ln() - theta[second.scale];
+        let ln_product = (flops / 6.0).ln();
+        let ln_n = (ln_ratio + beta * ln_product) / (alpha + beta);
+        Some((ln_n.exp(), (ln_product - ln_n).exp()))
+    }
+}

@@ -1,0 +1,46 @@
+//! What a reader of a forecast must know besides its numbers.
+
+use serde::{Deserialize, Serialize};
+
+/// One caution, for people and for programs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Warning {
+    /// What kind of caution it is.
+    pub kind: WarningKind,
+    /// One or two whole sentences that name the runs or figures meant.
+    pub text: String,
+}
+
+impl Warning {
+    /// A caution of `kind` that says `text`.
+    pub fn new(kind: WarningKind, text: impl Into<String>) -> Self {
+        Self { kind, text: text.into() }
+    }
+}
+
+/// The kinds of caution; JSON has them in snake_case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum WarningKind {
+    /// The same line stood in the table more than once and was kept once.
+    DuplicateRun,
+    /// `flops` was not given and was taken as 6·N·D.
+    DerivedFlops,
+    /// Runs whose learning rate had not decayed were left out.
+    UndecayedRun,
+    /// Runs that lie far off the law.
+    Outliers,
+    /// So few configurations that the interval rests on experience with other tables.
+    FewRuns,
+    /// Compute spans so little that the curve's bend cannot be seen.
+    NarrowRange,
+    /// The largest runs are worse than the law of the smaller ones says, or losses rise at the end.
+    Reversal,
+    /// The data do not determine a coefficient of the law.
+    Undetermined,
+    /// The target lies further from the runs than the table can test.
+    FarExtrapolation,
+    /// Runs of equal compute differ in shape, which a law in compute alone cannot see.
+    MixedShapes,
+}

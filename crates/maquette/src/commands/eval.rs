@@ -1,0 +1,89 @@
+//! `maquette eval`
+
+use std::path::PathBuf;
+
+use data::{Tokenizer, tasks};
+use eval::{CapabilitySettings, summarise};
+use tensor::Cpu;
+
+use super::Dtype;
+use crate::{
+    output,
+    pipeline::{SUITE_SEED, write_whole},
+};
+
+/// Examine a checkpoint: how likely it is to solve graded tasks with exact answers
+///
+/// Where one answer is right, the pass rate at temperature 1 is the exact probability of that answer; where many are,
+/// answers are sampled.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Folder of a checkpoint, such as runs/quickstart/pretrain/checkpoints/step-600
+    checkpoint: PathBuf,
+    /// Tasks, by name; all if not given
+    #[arg(long, value_name = "TASK", value_delimiter = ',')]
+    tasks: Vec<String>,
+    /// Problems of each task and level
+    #[arg(long, value_name = "N", default_value_t = 32)]
+    limit: usize,
+    /// Folder for one file a task, a JSON object a problem
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// What activations are held in
+    #[arg(long, value_enum, default_value_t)]
+    dtype: Dtype,
+    /// Threads that compute; 0 takes every core. Results do not depend on it
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    threads: usize,
+    /// Print the result as JSON on stdout
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        (1..=100_000).contains(&args.limit),
+        "--limit must be from 1 to 100,000, found {}\nhint: 32 problems a level show a difference of some percent",
+        args.limit
+    );
+    let known = tasks::Task::ALL.map(tasks::Task::name);
+    if let Some(unknown) = args.tasks.iter().find(|task| !known.contains(&task.as_str())) {
+        anyhow::bail!("expected tasks among {}, found `{unknown}`\nhint: leave --tasks out for all", known.join(", "));
+    }
+    let kernels = Cpu::new(args.threads);
+    let tokenizer = Tokenizer::load(&args.checkpoint)?;
+    let gpt = model::checkpoint::read_model(&args.checkpoint)?.with_dtype(args.dtype.precision(&kernels).into());
+    let mut problems = tasks::suite(SUITE_SEED, args.limit);
+    problems.retain(|p| args.tasks.is_empty() || args.tasks.iter().any(|task| task == p.task.name()));
+    let scores = eval::capability(&gpt, &kernels, &tokenizer, &problems, &CapabilitySettings::default())?;
+    if let Some(out) = &args.out {
+        std::fs::create_dir_all(out)?;
+        for task in tasks::Task::ALL {
+            let mut lines = Vec::new();
+            for score in scores.iter().filter(|score| score.problem.task == task) {
+                serde_json::to_writer(&mut lines, score)?;
+                lines.push(b'\n');
+            }
+            if !lines.is_empty() {
+                write_whole(&out.join(format!("{}.jsonl", task.name())), &lines)?;
+            }
+        }
+    }
+    let levels = summarise(&scores);
+    if args.json {
+        return output::line(serde_json::to_string_pretty(&serde_json::json!({ "levels": levels }))?);
+    }
+    output::line(format_args!("{:>10} {:>5} {:>5} {:>20} {:>10}", "task", "level", "n", "pass rate", "−ln p"))?;
+    for level in &levels {
+        let noise = level.pass_rate_stderr.map_or_else(String::new, |stderr| format!(" ± {:.3}", 1.96 * stderr));
+        let neg_log = level.neg_log_pass_nats.map_or_else(|| "—".into(), |nats| format!("{nats:.2}"));
+        output::line(format_args!(
+            "{:>10} {:>5} {:>5} {:>20} {neg_log:>10}",
+            level.task.name(),
+            level.difficulty,
+            level.n,
+            format!("{:.3}{noise}", level.pass_rate)
+        ))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,233 @@
+//! `maquette forecast`
+
+mod backtest;
+mod fit;
+mod import;
+mod run_folder;
+mod seal;
+mod verdict;
+mod verify;
+mod wandb;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context as _;
+use clap::{Subcommand, ValueEnum};
+use forecast::{Forecast, LawChoice, Prediction, Seal, Settings, Table, Target, Warning};
+use model::checkpoint;
+
+use crate::{output, report::Picture};
+
+/// Forecast the loss of a large run from small ones, seal it, and judge it afterwards
+///
+/// Points come as CSV with the columns run,n_params,n_tokens,flops,loss[,seed], from this program or any other trainer.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    Fit(fit::Args),
+    Backtest(backtest::Args),
+    Seal(seal::Args),
+    Verify(verify::Args),
+    Verdict(verdict::Args),
+    Import(import::Args),
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    match &args.action {
+        Action::Fit(args) => fit::run(args),
+        Action::Backtest(args) => backtest::run(args),
+        Action::Seal(args) => seal::run(args),
+        Action::Verify(args) => verify::run(args),
+        Action::Verdict(args) => verdict::run(args),
+        Action::Import(args) => import::run(args),
+    }
+}
+
+/// Which laws may compete.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Law {
+    /// all that the points allow, weighed by how well they forecast the larger ones from the smaller ones
+    #[default]
+    Auto,
+    /// laws in compute alone
+    Compute,
+    /// laws in parameters and tokens
+    Chinchilla,
+}
+
+/// How to fit.
+#[derive(Debug, clap::Args)]
+struct FitOptions {
+    /// Laws that may compete
+    #[arg(long, value_enum, default_value_t)]
+    law: Law,
+    /// The loss that no model can go below, where it is known; fitted otherwise
+    #[arg(long, value_name = "LOSS", allow_negative_numbers = true)]
+    irreducible: Option<f64>,
+    /// Draws from the predictive distribution
+    #[arg(long, value_name = "N", default_value_t = Settings::default().n_draws)]
+    draws: usize,
+    /// Seed of the draws
+    #[arg(long, value_name = "N", default_value_t = Settings::default().seed)]
+    seed: u64,
+}
+
+impl FitOptions {
+    fn settings(&self) -> Settings {
+        let law = match self.law {
+            Law::Auto => LawChoice::Auto,
+            Law::Compute => LawChoice::Compute,
+            Law::Chinchilla => LawChoice::Chinchilla,
+        };
+        Settings { law, n_draws: self.draws, seed: self.seed, irreducible: self.irreducible }
+    }
+}
+
+/// Which run to forecast.
+#[derive(Debug, clap::Args)]
+struct TargetOptions {
+    /// Training compute of the run to forecast, in FLOPs
+    #[arg(long, value_name = "FLOPS", allow_negative_numbers = true)]
+    at_flops: Option<f64>,
+    /// Parameters of the run to forecast, counted as in the points
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    at_params: Option<f64>,
+    /// Tokens of the run to forecast
+    #[arg(long, value_name = "D", allow_negative_numbers = true)]
+    at_tokens: Option<f64>,
+}
+
+impl TargetOptions {
+    fn target(&self) -> anyhow::Result<Target> {
+        match (self.at_flops, self.at_params, self.at_tokens) {
+            (Some(flops), None, None) => Ok(Target::at_flops(flops)?),
+            (None, Some(n_params), Some(n_tokens)) => Ok(Target::at_shape(n_params, n_tokens)?),
+            (None, None, None) => anyhow::bail!(
+                "expected a run to forecast, found none\nhint: give --at-flops, or --at-params and --at-tokens"
+            ),
+            (None, ..) => anyhow::bail!(
+                "expected --at-params and --at-tokens, found one of them\n\
+                 hint: give both, or only --at-flops"
+            ),
+            (Some(_), ..) => anyhow::bail!(
+                "expected one way to name the run to forecast, found two\n\
+                 hint: give --at-flops, or --at-params and --at-tokens"
+            ),
+        }
+    }
+}
+
+/// Reads a table of points.
+fn read_table(path: &Path) -> anyhow::Result<Table> {
+    let bytes = fs::read(path).with_context(|| {
+        format!(
+            "expected a table of runs at `{}`\nhint: give a CSV file with the columns \
+             run,n_params,n_tokens,flops,loss; `maquette forecast import` makes one",
+            path.display()
+        )
+    })?;
+    // Spreadsheets begin their files with it.
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
+    Table::read_csv(bytes).with_context(|| format!("in `{}`", path.display()))
+}
+
+/// Reads a sealed forecast and checks that it is as it was sealed.
+fn read_seal(path: &Path) -> anyhow::Result<Seal> {
+    let bytes = fs::read(path).with_context(|| {
+        format!(
+            "expected a sealed forecast at `{}`\nhint: `maquette forecast seal` writes one",
+            path.display()
+        )
+    })?;
+    Seal::read(&bytes).with_context(|| format!("in `{}`", path.display()))
+}
+
+/// Writes a file under a temporary name, then renames it; `option` is the one that named the file.
+fn write(path: &Path, text: &str, option: &str) -> anyhow::Result<()> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let unfinished = path.with_file_name(format!(".{name}.tmp"));
+    let written = checkpoint::write_file(&unfinished, text.as_bytes())
+        .map_err(anyhow::Error::from)
+        .and_then(|()| Ok(fs::rename(&unfinished, path)?));
+    if written.is_err() {
+        // The first error is the one to report; what is left behind is a dot file.
+        let _ = fs::remove_file(&unfinished);
+    }
+    written.with_context(|| {
+        format!(
+            "cannot write `{}`\nhint: choose a file in a folder that you may write to, with {option}",
+            path.display()
+        )
+    })
+}
+
+/// Where to draw.
+#[derive(Debug, clap::Args)]
+struct PlotOption {
+    /// Draw runs, law, intervals and forecast into an SVG file
+    #[arg(long, value_name = "FILE.svg")]
+    plot: Option<PathBuf>,
+}
+
+impl PlotOption {
+    fn draw(&self, picture: &Picture) -> anyhow::Result<()> {
+        let Some(path) = &self.plot else { return Ok(()) };
+        write(path, &picture.file(), "--plot")?;
+        output::talk(format_args!("wrote {}", path.display()));
+        Ok(())
+    }
+}
+
+fn warn(warnings: &[Warning]) {
+    for warning in warnings {
+        output::talk(format_args!("warning: {}", warning.text));
+    }
+}
+
+/// A forecast in lines.
+fn described(forecast: &Forecast) -> String {
+    let mut lines = vec![format!("law       {}   ({})", forecast.formula, forecast.law)];
+    for (name, value) in &forecast.coefficients {
+        let error = forecast.standard_errors.get(name).map_or(String::new(), |e| format!(" ± {e:.2e}"));
+        lines.push(format!("  {name:<7} {value:.4e}{error}"));
+    }
+    for other in forecast.candidates.iter().filter(|candidate| candidate.weight > 0.0) {
+        let error =
+            other.backtest_error_pct.map_or(String::new(), |e| format!(", off by {e:.2} % in its back-test"));
+        lines.push(format!(
+            "weight    {:.2} {} ({}), alone {:.4}{error}",
+            other.weight, other.formula, other.law, other.median
+        ));
+    }
+    lines.push(format!(
+        "fitted    {} runs of {} configurations, {:.2} % about the law",
+        forecast.n_points, forecast.n_configurations, forecast.residual_pct
+    ));
+    lines.push(format!("target    {}", described_target(forecast)));
+    lines.push(described_prediction(&forecast.prediction));
+    lines.join("\n")
+}
+
+fn described_target(forecast: &Forecast) -> String {
+    let target = &forecast.target;
+    let shape = target.n_params.zip(target.n_tokens).map_or(String::new(), |(n_params, n_tokens)| {
+        format!(", {n_params:.3e} parameters on {n_tokens:.3e} tokens")
+    });
+    format!("{:.3e} FLOPs{shape}: {:.1} times the largest run", target.flops, forecast.extrapolation)
+}
+
+fn described_prediction(p: &Prediction) -> String {
+    let (a, b, c, d, e, f) = (p.lo50, p.hi50, p.lo80, p.hi80, p.lo95, p.hi95);
+    format!(
+        "forecast  {:.4}\n  50 %    {a:.4} to {b:.4}\n  80 %    {c:.4} to {d:.4}\n  95 %    {e:.4} to {f:.4}",
+        p.median
+    )
+}

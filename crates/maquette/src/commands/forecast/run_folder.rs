@@ -1,0 +1,160 @@
+//! What a run's own folder says about it: its outcome, its beginning, its points.
+
+use std::{
+    fs::{self, File},
+    io::{BufRead as _, BufReader, ErrorKind, Read as _},
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context as _;
+use forecast::{Moment, Point};
+use serde::Deserialize;
+use train::Summary;
+
+/// Longest first line of `metrics.jsonl` that is looked at.
+const MAX_LINE_BYTES: u64 = 1 << 16;
+
+/// The totals of a finished training.
+pub(super) fn summary(dir: &Path) -> anyhow::Result<Summary> {
+    let path = dir.join("pretrain/summary.json");
+    let bytes = fs::read(&path).with_context(|| {
+        format!(
+            "expected a finished run in `{}`, found no `pretrain/summary.json` there\n\
+             hint: give the folder of a run, and let the run end first",
+            dir.display()
+        )
+    })?;
+    read_json(&path, &bytes)
+}
+
+/// When a run took its first step.
+#[derive(Debug, PartialEq)]
+pub(super) enum Begun {
+    /// It has not yet.
+    NotYet,
+    At(Moment),
+    /// Its metrics do not say so: they are from an older version.
+    Unknown,
+}
+
+/// The first line of `metrics.jsonl`.
+#[derive(Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+enum FirstLine {
+    Begun {
+        unix_s: f64,
+    },
+    #[serde(other)]
+    Other,
+}
+
+impl Begun {
+    pub(super) fn read(dir: &Path) -> anyhow::Result<Self> {
+        anyhow::ensure!(
+            dir.is_dir(),
+            "expected the folder of a run at `{}`, found none\nhint: give a folder such as runs/quickstart",
+            dir.display()
+        );
+        let path = dir.join("pretrain/metrics.jsonl");
+        let read = || -> std::io::Result<String> {
+            let mut line = String::new();
+            BufReader::new(File::open(&path)?.take(MAX_LINE_BYTES)).read_line(&mut line)?;
+            Ok(line)
+        };
+        let line = match read() {
+            Ok(line) => line,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Self::NotYet),
+            Err(error) => {
+                return Err(error).with_context(|| {
+                    format!(
+                        "cannot read `{}`\nhint: it holds the run's metrics, one object a line",
+                        path.display()
+                    )
+                });
+            }
+        };
+        if line.is_empty() {
+            return Ok(Self::NotYet);
+        }
+        Ok(match serde_json::from_str(&line) {
+            Ok(FirstLine::Begun { unix_s }) => Moment::from_unix_s(unix_s).map_or(Self::Unknown, Self::At),
+            _ => Self::Unknown,
+        })
+    }
+
+    pub(super) fn at(&self) -> Option<Moment> {
+        if let Self::At(at) = self { Some(*at) } else { None }
+    }
+}
+
+/// One rung, as a file of `ladder/` holds it; what else stands there is for others.
+#[derive(Deserialize)]
+struct Rung {
+    run: String,
+    n_params: f64,
+    n_tokens: f64,
+    flops: f64,
+    loss_nats: f64,
+    seed: Option<u64>,
+}
+
+/// The finished trainings in a run's folder: its rungs, and itself if it has ended.
+pub(super) fn points(dir: &Path) -> anyhow::Result<Vec<Point>> {
+    let mut points = Vec::new();
+    for path in rungs(dir) {
+        let bytes = fs::read(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
+        let rung: Rung = read_json(&path, &bytes)?;
+        points.push(Point {
+            run: rung.run,
+            n_params: Some(rung.n_params),
+            n_tokens: Some(rung.n_tokens),
+            flops: rung.flops,
+            loss: rung.loss_nats,
+            seed: rung.seed,
+        });
+    }
+    if points.is_empty() || dir.join("pretrain/summary.json").exists() {
+        let summary = summary(dir)?;
+        points.push(Point {
+            run: name(dir),
+            n_params: Some(summary.n_matrix_params as f64),
+            n_tokens: Some(summary.tokens as f64),
+            flops: summary.flops,
+            loss: summary.validation.loss_nats,
+            seed: seed(dir),
+        });
+    }
+    Ok(points)
+}
+
+/// The files of `ladder/`, sorted.
+fn rungs(dir: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(dir.join("ladder")) else { return Vec::new() };
+    let mut paths: Vec<PathBuf> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.is_file() && path.extension().is_some_and(|ending| ending == "json"))
+        .collect();
+    paths.sort();
+    paths
+}
+
+fn read_json<T: serde::de::DeserializeOwned>(path: &Path, bytes: &[u8]) -> anyhow::Result<T> {
+    serde_json::from_slice(bytes).with_context(|| {
+        format!(
+            "`{}` is damaged, or from another version\nhint: run the same command again to write it anew",
+            path.display()
+        )
+    })
+}
+
+/// The name of the folder, also of `.` and of `runs/a/`.
+fn name(dir: &Path) -> String {
+    let full = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
+    full.file_name().unwrap_or(full.as_os_str()).to_string_lossy().into_owned()
+}
+
+/// The seed in the run's own recipe.
+fn seed(dir: &Path) -> Option<u64> {
+    let recipe: toml::Table = toml::from_str(&fs::read_to_string(dir.join("recipe.toml")).ok()?).ok()?;
+    recipe.get("seed")?.as_integer()?.try_into().ok()
+}

@@ -1,0 +1,66 @@
+//! `maquette forecast seal`
+
+use std::{path::PathBuf, time::SystemTime};
+
+use forecast::{Fitted, Moment, Seal, band};
+
+use super::{FitOptions, PlotOption, TargetOptions, described, read_table, warn, write};
+use crate::{output, report::Picture};
+
+/// Write a forecast down under a hash, before the run begins
+///
+/// The file holds the points, the settings, the law, every draw and the time. Publish the hash: whoever has it can
+/// check later that nothing was changed.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Table of finished runs
+    points: PathBuf,
+    #[command(flatten)]
+    target: TargetOptions,
+    /// Where to write the sealed forecast; a file that is there is not replaced
+    #[arg(long, value_name = "FILE.json", default_value = "forecast.json")]
+    out: PathBuf,
+    #[command(flatten)]
+    fit: FitOptions,
+    #[command(flatten)]
+    plot: PlotOption,
+    /// Print the hash, the time and the intervals as JSON on stdout
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: &Args) -> anyhow::Result<()> {
+    let target = args.target.target()?;
+    anyhow::ensure!(
+        args.out.symlink_metadata().is_err(),
+        "expected no file at `{0}`, found one: a sealed forecast is not replaced\n\
+         hint: choose another --out, or move `{0}` away",
+        args.out.display()
+    );
+    let table = read_table(&args.points)?;
+    let fitted = Fitted::fit(&table, &args.fit.settings())?;
+    let forecast = fitted.forecast(&target)?;
+    warn(&forecast.warnings);
+    let now = Moment::from(SystemTime::now());
+    let seal = Seal::new(&table, forecast, now, env!("CARGO_PKG_VERSION"))?;
+    let seal = seal.with_band(band(&fitted, &table, &target)?);
+    write(&args.out, &seal.to_json(), "--out")?;
+    args.plot.draw(&Picture::sealed(&seal, None))?;
+    if args.json {
+        let shown = serde_json::json!({
+            "out": args.out,
+            "seal": seal.seal,
+            "sealed_at": seal.sealed_at,
+            "target": seal.forecast.target,
+            "prediction": seal.forecast.prediction,
+        });
+        return output::line(serde_json::to_string_pretty(&shown)?);
+    }
+    output::line(described(&seal.forecast))?;
+    output::line(format_args!(
+        "sealed at {}\nseal      {}\nwrote     {}",
+        seal.sealed_at,
+        seal.seal,
+        args.out.display()
+    ))
+}

@@ -1,0 +1,79 @@
+//! `maquette forecast verdict`
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use forecast::{Actual, Verdict};
+
+use super::{
+    PlotOption, read_seal,
+    run_folder::{self, Begun},
+    write,
+};
+use crate::{output, report::Picture};
+
+/// Hold a sealed forecast against what came of the run
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// A sealed forecast
+    forecast: PathBuf,
+    /// Final loss of the run, in the unit of the points
+    #[arg(long, value_name = "LOSS", allow_negative_numbers = true)]
+    actual: Option<f64>,
+    /// Folder of the finished run, instead of its loss
+    #[arg(long, value_name = "DIR")]
+    run: Option<PathBuf>,
+    /// Where to write the verdict as JSON
+    #[arg(long, value_name = "FILE.json")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    plot: PlotOption,
+    /// Print the verdict as JSON on stdout
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: &Args) -> anyhow::Result<()> {
+    let seal = read_seal(&args.forecast)?;
+    let actual = match (args.actual, &args.run) {
+        (Some(loss), None) => Actual { loss, flops: None, first_step_at: None },
+        (None, Some(dir)) => {
+            let summary = run_folder::summary(dir)?;
+            Actual {
+                loss: summary.validation.loss_nats,
+                flops: Some(summary.flops),
+                first_step_at: Begun::read(dir)?.at(),
+            }
+        }
+        (given, _) => anyhow::bail!(
+            "expected the outcome of the run once, found it {}\nhint: give --actual LOSS or --run DIR",
+            if given.is_some() { "twice" } else { "nowhere" }
+        ),
+    };
+    let verdict = Verdict::new(&seal, actual)?;
+    let json = serde_json::to_string_pretty(&verdict).context("writing the verdict")?;
+    if let Some(path) = &args.out {
+        write(path, &format!("{json}\n"), "--out")?;
+    }
+    args.plot.draw(&Picture::sealed(&seal, Some(&verdict)))?;
+    output::line(if args.json { json } else { described(&verdict) })
+}
+
+fn described(verdict: &Verdict) -> String {
+    let yes = |is_inside| if is_inside { "holds it" } else { "misses it" };
+    let p = &verdict.predicted;
+    let line =
+        |percent, low, high, is_inside| format!("  {percent} %    {low:.4} to {high:.4} {}", yes(is_inside));
+    [
+        format!("forecast  {:.4}", p.median),
+        format!("actual    {:.4}", verdict.actual),
+        format!("error     {:+.2} %", verdict.error_pct),
+        format!("quantile  {:.3}", verdict.quantile),
+        line(50, p.lo50, p.hi50, verdict.inside.i50),
+        line(80, p.lo80, p.hi80, verdict.inside.i80),
+        line(95, p.lo95, p.hi95, verdict.inside.i95),
+        format!("seal      {}\n", verdict.seal),
+        verdict.learned.join("\n"),
+    ]
+    .join("\n")
+}

@@ -1,0 +1,96 @@
+//! `maquette forecast verify`
+
+use std::path::PathBuf;
+
+use forecast::{Fitted, Prediction, Seal, Table};
+
+use super::{described_prediction, read_seal, run_folder::Begun};
+use crate::output;
+
+/// Above this the forecast cannot be made again from its points, in % of the loss.
+const MAX_REFIT_ERROR_PCT: f64 = 0.01;
+
+/// Check that a sealed forecast was not changed, and that it was there before the run
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// A sealed forecast
+    forecast: PathBuf,
+    /// The run that it forecasts, to check that it was sealed before the first step
+    #[arg(long, value_name = "DIR")]
+    run: Option<PathBuf>,
+    /// The hash that was published
+    #[arg(long, value_name = "HASH")]
+    seal: Option<String>,
+    /// Print what was found as JSON on stdout
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: &Args) -> anyhow::Result<()> {
+    let seal = read_seal(&args.forecast)?;
+    if let Some(published) = &args.seal {
+        anyhow::ensure!(
+            published.trim().eq_ignore_ascii_case(&seal.seal),
+            "expected the seal {}, found {} in `{}`: this is another forecast\n\
+             hint: look for the file whose hash was published",
+            published.trim(),
+            seal.seal,
+            args.forecast.display()
+        );
+    }
+    let begun = args.run.as_deref().map(Begun::read).transpose()?;
+    if let Some(Begun::At(first_step_at)) = begun {
+        seal.check_before(first_step_at)?;
+    }
+    let refit_error_pct = refit_error_pct(&seal);
+    if args.json {
+        let shown = serde_json::json!({
+            "seal": seal.seal,
+            "sealed_at": seal.sealed_at,
+            "maquette_version": seal.maquette_version,
+            "fingerprint": seal.forecast.fingerprint,
+            "n_points": seal.points.len(),
+            "prediction": seal.forecast.prediction,
+            "refit_error_pct": refit_error_pct,
+            "first_step_at": begun.as_ref().and_then(Begun::at),
+        });
+        return output::line(serde_json::to_string_pretty(&shown)?);
+    }
+    output::line(format_args!(
+        "seal      {}, unchanged\nsealed at {} by maquette {}\npoints    {}, fingerprint {}\n{}",
+        seal.seal,
+        seal.sealed_at,
+        seal.maquette_version,
+        seal.points.len(),
+        seal.forecast.fingerprint,
+        described_prediction(&seal.forecast.prediction)
+    ))?;
+    output::line(match refit_error_pct {
+        Some(error) if error <= MAX_REFIT_ERROR_PCT => "refit     gives the same forecast".to_owned(),
+        Some(error) => format!(
+            "refit     differs by {error:.3} %: maquette {} fits in another way than {} did",
+            env!("CARGO_PKG_VERSION"),
+            seal.maquette_version
+        ),
+        None => "refit     not possible with this version".to_owned(),
+    })?;
+    match begun {
+        None => Ok(()),
+        Some(Begun::At(at)) => output::line(format_args!("in time   first step at {at}")),
+        Some(Begun::NotYet) => output::line("in time   the run has not taken its first step"),
+        Some(Begun::Unknown) => {
+            output::line("in time   not known: the run's metrics do not say when it took its first step")
+        }
+    }
+}
+
+/// How far the forecast of the same points with the same settings lies from the sealed one, at most, in %.
+fn refit_error_pct(seal: &Seal) -> Option<f64> {
+    let table = Table::new(seal.points.clone()).ok()?;
+    let fitted = Fitted::fit(&table, &seal.forecast.settings).ok()?;
+    let again = fitted.forecast(&seal.forecast.target).ok()?.prediction;
+    let all = |p: &Prediction| [p.median, p.lo50, p.hi50, p.lo80, p.hi80, p.lo95, p.hi95];
+    let errors =
+        all(&again).into_iter().zip(all(&seal.forecast.prediction)).map(|(a, b)| 100.0 * (a / b - 1.0).abs());
+    Some(errors.fold(0.0, f64::max))
+}

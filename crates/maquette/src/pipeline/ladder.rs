@@ -1,0 +1,382 @@
+//! The stage `ladder`: many tiny runs of the same recipe, from which the big one is forecast.
+//!
+//! Each rung leaves one `ladder/NAME.json`, which is kept as long as its inputs are the same. While it trains it lives in
+//! `ladder/.work/NAME/` like any run, so that a stopped ladder goes on where it was.
+
+mod design;
+mod sweep;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Instant,
+};
+
+use anyhow::Context as _;
+use data::{Prepared, Tokenizer};
+use model::ModelConfig;
+use serde::{Deserialize, Serialize};
+use tensor::Cpu;
+use train::{Event, Inputs, Outcome, TrainSettings, Trainer, Validation};
+
+use super::{Run, budget, hash, write_whole};
+use crate::{
+    machine,
+    progress::{self, Progress, count, duration},
+    stop::{self, Interrupted},
+};
+
+pub(crate) use design::{Role, Rung};
+pub(crate) use sweep::Sweep;
+
+/// One finished run of the ladder, as its file holds it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct RungResult {
+    pub(crate) run: String,
+    pub(crate) role: Role,
+    /// N: matrix parameters, head included, embedding not.
+    pub(crate) n_params: f64,
+    /// D.
+    pub(crate) n_tokens: f64,
+    pub(crate) flops: f64,
+    /// Validation loss at the end.
+    pub(crate) loss_nats: f64,
+    pub(crate) validation: Validation,
+    pub(crate) seed: u64,
+    /// What the rule's learning rates were multiplied with.
+    pub(crate) lr_factor: f64,
+    pub(crate) config: ModelConfig,
+    pub(crate) settings: TrainSettings,
+    /// Seconds of training on one thread.
+    pub(crate) elapsed_s: f64,
+    /// Loss of each step's batch, in nats.
+    pub(crate) train_loss: Vec<f64>,
+    /// Norm of each step's gradient.
+    pub(crate) grad_norm: Vec<f64>,
+    /// Log-probabilities of the capability suite's answers, if the recipe mixes its tasks in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) scores: Vec<eval::Score>,
+    /// Hash of what it was made from.
+    pub(crate) inputs: String,
+}
+
+/// What a ladder cost.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Cost {
+    pub(crate) n_runs: usize,
+    pub(crate) flops: f64,
+    /// Of the big run's FLOPs.
+    pub(crate) share: f64,
+    /// Seconds on one thread, all runs together.
+    pub(crate) thread_seconds: f64,
+}
+
+/// A finished ladder.
+pub(crate) struct Ladder {
+    pub(crate) results: Vec<RungResult>,
+    pub(crate) sweep: Vec<Sweep>,
+    pub(crate) cost: Cost,
+}
+
+impl Ladder {
+    /// The rungs that a law is fitted to: those with the rule's own learning rates.
+    pub(crate) fn points(&self) -> impl Iterator<Item = &RungResult> {
+        self.results.iter().filter(|result| result.role == Role::Rung)
+    }
+}
+
+/// A rung with every number of its run, and what it is kept by.
+struct Job {
+    rung: Rung,
+    inputs: String,
+}
+
+impl Run {
+    /// Trains the rungs that are not there yet, side by side, one thread each.
+    pub(super) fn ladder(
+        &self,
+        tokenizer: &Tokenizer,
+        prepared: &Arc<Prepared>,
+        big: &(ModelConfig, TrainSettings),
+    ) -> anyhow::Result<Ladder> {
+        let config = self.recipe.ladder.clone().unwrap_or_default();
+        let rungs = design::rungs(&self.recipe, &config, tokenizer.vocab_size(), big)?;
+        let dir = self.dir.join("ladder");
+        fs::create_dir_all(&dir).with_context(|| {
+            format!(
+                "cannot create `{}`\nhint: choose a folder that you may write to, with --out",
+                dir.display()
+            )
+        })?;
+        let jobs = rungs
+            .into_iter()
+            .map(|rung| {
+                let inputs = hash(&[
+                    &serde_json::to_string(&(&rung.config, &rung.settings))?,
+                    tokenizer.fingerprint(),
+                    prepared.fingerprint(),
+                    self.recipe.suite_problems().map(|n| n.to_string()).as_deref().unwrap_or_default(),
+                ]);
+                Ok(Job { rung, inputs })
+            })
+            .collect::<anyhow::Result<Vec<Job>>>()?;
+        for job in &jobs {
+            machine::check_memory(&job.rung.config, &job.rung.settings)?;
+        }
+        let (kept, missing): (Vec<&Job>, Vec<&Job>) =
+            jobs.iter().partition(|job| read(&dir, &job.rung.name, &job.inputs).is_some());
+        let big_flops = flops(&big.0, &big.1);
+        self.announce(&jobs, &missing, kept.len(), big_flops);
+        self.train_rungs(&missing, &dir, tokenizer, prepared)?;
+        forget_others(&dir, &jobs);
+
+        let results = jobs
+            .iter()
+            .map(|job| {
+                read(&dir, &job.rung.name, &job.inputs).with_context(|| {
+                    let path = file(&dir, &job.rung.name);
+                    format!("cannot read back `{}`\nhint: give the same command again", path.display())
+                })
+            })
+            .collect::<anyhow::Result<Vec<RungResult>>>()?;
+        let spent: f64 = results.iter().map(|result| result.flops).sum();
+        let cost = Cost {
+            n_runs: results.len(),
+            flops: spent,
+            share: spent / big_flops,
+            thread_seconds: results.iter().map(|result| result.elapsed_s).sum(),
+        };
+        let sweep = sweep::judge(&results);
+        for sweep in &sweep {
+            progress::say("ladder", &sweep.to_string());
+        }
+        Ok(Ladder { results, sweep, cost })
+    }
+
+    /// What the ladder will cost, before it starts.
+    fn announce(&self, jobs: &[Job], missing: &[&Job], n_kept: usize, big_flops: f64) {
+        let all: f64 = jobs.iter().map(|job| job.rung.flops()).sum();
+        let largest = jobs.iter().map(|job| job.rung.flops()).fold(0.0, f64::max);
+        progress::say(
+            "ladder",
+            &format!(
+                "{} runs of at most 1/{:.0} of the big run: {} FLOPs in all, {:.2} % of it; {n_kept} kept",
+                jobs.len(),
+                big_flops / largest,
+                count(all),
+                100.0 * all / big_flops
+            ),
+        );
+        if missing.is_empty() {
+            return;
+        }
+        let kernels = Cpu::new(1);
+        // Narrow models are slower for their FLOPs: the narrowest and the widest are measured, the rest lies between.
+        let speed = |job: &Job| {
+            budget::flops_per_second(&kernels, &job.rung.config, &job.rung.settings, ANNOUNCE_MEASURE_S)
+        };
+        let by_width = |job: &&&Job| job.rung.config.d_model;
+        let (narrow, wide) = (missing.iter().min_by_key(by_width), missing.iter().max_by_key(by_width));
+        let (Some(narrow), Some(wide)) = (narrow, wide) else { return };
+        let mean = (speed(narrow) * speed(wide)).sqrt();
+        let left: f64 = missing.iter().map(|job| job.rung.flops()).sum();
+        let n_workers = self.kernels.n_threads().min(missing.len()).max(1);
+        progress::say(
+            "ladder",
+            &format!(
+                "{} to train, about {} with {n_workers} side by side",
+                missing.len(),
+                duration(left / mean / n_workers as f64)
+            ),
+        );
+    }
+
+    fn train_rungs(
+        &self,
+        missing: &[&Job],
+        dir: &Path,
+        tokenizer: &Tokenizer,
+        prepared: &Arc<Prepared>,
+    ) -> anyhow::Result<()> {
+        if missing.is_empty() {
+            return Ok(());
+        }
+        // The dearest first: what is left at the end is short, and no core waits long.
+        let mut order: Vec<&Job> = missing.to_vec();
+        order.sort_by(|a, b| b.rung.flops().total_cmp(&a.rung.flops()));
+        let problems = self.recipe.suite_problems().map(|n| data::tasks::suite(SUITE_SEED, n));
+        let total: f64 = order.iter().map(|job| job.rung.flops()).sum();
+        let n_workers = self.kernels.n_threads().min(order.len());
+        let (next, done_flops) = (AtomicUsize::new(0), AtomicU64::new(0));
+        let failed = Mutex::new(None);
+        let bar = Mutex::new(Progress::new("ladder"));
+        let start = Instant::now();
+        std::thread::scope(|scope| {
+            for _ in 0..n_workers {
+                scope.spawn(|| {
+                    while let Some(job) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        let result = train_rung(job, dir, tokenizer, prepared, problems.as_deref());
+                        if let Err(error) = result {
+                            next.store(order.len(), Ordering::Relaxed);
+                            failed.lock().expect("no worker panics").get_or_insert(error);
+                            return;
+                        }
+                        // In millionths of the whole: an atomic has no floating-point sum.
+                        let part = (1e6 * job.rung.flops() / total) as u64;
+                        let done = done_flops.fetch_add(part, Ordering::Relaxed) + part;
+                        bar.lock().expect("no worker panics").update(done, 1_000_000, &job.rung.name);
+                    }
+                });
+            }
+        });
+        if let Some(error) = failed.into_inner().expect("no worker panics") {
+            return Err(error);
+        }
+        let took = duration(start.elapsed().as_secs_f64());
+        let bar = bar.into_inner().expect("no worker panics");
+        bar.finish(&format!("{} runs in {took}", order.len()));
+        Ok(())
+    }
+}
+
+/// Seconds that the announcement measures for each of two shapes.
+const ANNOUNCE_MEASURE_S: f64 = 0.1;
+
+/// Seed of the problems that every rung and the big run are examined with.
+pub(crate) const SUITE_SEED: u64 = 1;
+
+/// FLOPs of a whole training.
+pub(crate) fn flops(config: &ModelConfig, settings: &TrainSettings) -> f64 {
+    let tokens = settings.steps * settings.batch_tokens();
+    tokens as f64 * config.train_flops_per_token(settings.seq_len)
+}
+
+fn file(dir: &Path, name: &str) -> PathBuf {
+    dir.join(format!("{name}.json"))
+}
+
+/// The rung's result, if it is there and was made from these inputs.
+fn read(dir: &Path, name: &str, inputs: &str) -> Option<RungResult> {
+    let bytes = fs::read(file(dir, name)).ok()?;
+    let result: RungResult = serde_json::from_slice(&bytes).ok()?;
+    (result.inputs == inputs).then_some(result)
+}
+
+/// Every rung in `dir`, sorted by name.
+///
+/// # Errors
+/// If one of the files is not a rung's.
+pub(crate) fn read_all(dir: &Path) -> anyhow::Result<Vec<RungResult>> {
+    let mut paths: Vec<PathBuf> = fs::read_dir(dir)
+        .with_context(|| format!("cannot read `{}`\nhint: `maquette ladder` writes it", dir.display()))?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|ending| ending == "json"))
+        .collect();
+    paths.sort();
+    paths
+        .iter()
+        .map(|path| {
+            let bytes = fs::read(path).with_context(|| format!("cannot read `{}`", path.display()))?;
+            serde_json::from_slice(&bytes).with_context(|| {
+                format!(
+                    "expected a rung of the ladder in `{}`\nhint: remove it and run again",
+                    path.display()
+                )
+            })
+        })
+        .collect()
+}
+
+/// Removes results of rungs that belong to another design: a law must not be fitted to them.
+fn forget_others(dir: &Path, jobs: &[Job]) {
+    let Ok(entries) = fs::read_dir(dir) else { return };
+    for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
+        let is_result = path.extension().is_some_and(|ending| ending == "json");
+        let is_ours = jobs.iter().any(|job| file(dir, &job.rung.name) == path);
+        if is_result && !is_ours {
+            let aside = dir.join(".replaced");
+            let name = path.file_name().map(|name| aside.join(name));
+            if let (Ok(()), Some(name)) = (fs::create_dir_all(&aside), name) {
+                let _ = fs::rename(&path, name);
+            }
+        }
+    }
+}
+
+/// Trains one rung and writes its result.
+fn train_rung(
+    job: &Job,
+    dir: &Path,
+    tokenizer: &Tokenizer,
+    prepared: &Arc<Prepared>,
+    problems: Option<&[data::tasks::Problem]>,
+) -> anyhow::Result<()> {
+    let rung = &job.rung;
+    let work = dir.join(".work").join(&rung.name);
+    let begun = work.join("inputs");
+    // What an interrupted ladder left is gone on with, unless it was another design's.
+    if work.exists() && !fs::read_to_string(&begun).is_ok_and(|there| there == job.inputs) {
+        fs::remove_dir_all(&work).with_context(|| format!("cannot remove `{}`", work.display()))?;
+    }
+    fs::create_dir_all(&work).with_context(|| format!("cannot create `{}`", work.display()))?;
+    write_whole(&begun, job.inputs.as_bytes())?;
+    let kernels = Arc::new(Cpu::new(1));
+    let inputs = Inputs {
+        kernels: kernels.clone(),
+        config: rung.config.clone(),
+        settings: rung.settings.clone(),
+        data: Arc::clone(prepared),
+        tokenizer: tokenizer.clone(),
+    };
+    let mut trainer = Trainer::open(inputs, &work)?;
+    let outcome = trainer.run(stop::flag(), &mut |_: Event| {})?;
+    let Outcome::Finished(summary) = outcome else {
+        return Err(Interrupted(format!(" in rung {}, saved", rung.name)).into());
+    };
+    let scores = match problems {
+        Some(problems) => {
+            eval::capability(trainer.gpt(), &*kernels, tokenizer, problems, &eval::CapabilitySettings::default())?
+        }
+        None => Vec::new(),
+    };
+    let (train_loss, grad_norm) = curves(&work.join("metrics.jsonl"))?;
+    let result = RungResult {
+        run: rung.name.clone(),
+        role: rung.role,
+        n_params: summary.n_matrix_params as f64,
+        n_tokens: summary.tokens as f64,
+        flops: summary.flops,
+        loss_nats: summary.validation.loss_nats,
+        validation: summary.validation,
+        seed: rung.settings.seed,
+        lr_factor: rung.lr_factor,
+        config: rung.config.clone(),
+        settings: rung.settings.clone(),
+        elapsed_s: summary.elapsed_s,
+        train_loss,
+        grad_norm,
+        scores,
+        inputs: job.inputs.clone(),
+    };
+    write_whole(&file(dir, &rung.name), &serde_json::to_vec(&result)?)?;
+    fs::remove_dir_all(&work).with_context(|| format!("cannot remove `{}`", work.display()))
+}
+
+/// Loss and gradient norm of every step.
+pub(crate) fn curves(path: &Path) -> anyhow::Result<(Vec<f64>, Vec<f64>)> {
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read `{}`", path.display()))?;
+    let (mut losses, mut norms) = (Vec::new(), Vec::new());
+    for line in text.lines() {
+        let metric: train::Metric =
+            serde_json::from_str(line).with_context(|| format!("`{}` is damaged", path.display()))?;
+        if let train::Metric::Train { loss_nats, grad_norm, .. } = metric {
+            losses.push(loss_nats);
+            norms.push(grad_norm);
+        }
+    }
+    Ok((losses, norms))
+}

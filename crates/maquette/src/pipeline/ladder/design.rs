@@ -1,0 +1,229 @@
+//! Which runs a ladder is made of.
+
+use std::collections::BTreeSet;
+
+use model::{ModelConfig, scaling};
+use serde::{Deserialize, Serialize};
+use train::{TrainOverrides, TrainSettings};
+
+use super::flops;
+use crate::recipe::{LadderConfig, Recipe};
+
+/// What a run of the ladder is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Role {
+    /// A point that the law is fitted to.
+    Rung,
+    /// A test of the learning-rate rule: same as a rung, other rates.
+    Sweep,
+}
+
+/// One run of the ladder.
+#[derive(Clone, Debug)]
+pub(crate) struct Rung {
+    pub(crate) name: String,
+    pub(crate) role: Role,
+    pub(crate) config: ModelConfig,
+    pub(crate) settings: TrainSettings,
+    pub(crate) lr_factor: f64,
+}
+
+impl Rung {
+    pub(crate) fn flops(&self) -> f64 {
+        flops(&self.config, &self.settings)
+    }
+}
+
+/// Fewest steps of a rung: below, there is no room for warmup and decay.
+const MIN_STEPS: u64 = 300;
+/// Tokens for each parameter may differ from the recipe's ratio by this factor, either way.
+const MAX_RATIO_OFF: f64 = 8.0;
+/// Widths beside the best one at each budget: with them the law can tell parameters from tokens.
+const N_NEIGHBOURS: usize = 1;
+/// What the sweep multiplies the rule's learning rates with.
+pub(crate) const SWEEP_FACTORS: [f64; 2] = [0.5, 2.0];
+
+/// The rungs below `big`: budgets each half the one before, from `max_fraction` of the big run down; at each the best
+/// width and its neighbours on the grid; several seeds, so that their noise is known. Then the sweep on the smallest.
+///
+/// # Errors
+/// If the recipe fixes what must change along the ladder, or the big run is too small to have one.
+pub(super) fn rungs(
+    recipe: &Recipe,
+    ladder: &LadderConfig,
+    vocab_size: usize,
+    big: &(ModelConfig, TrainSettings),
+) -> anyhow::Result<Vec<Rung>> {
+    ladder.validate()?;
+    for (name, is_fixed) in [
+        ("model.d_model", recipe.model.d_model.is_some()),
+        ("train.steps", recipe.train.steps.is_some()),
+        ("train.batch_rows", recipe.train.batch_rows.is_some()),
+        ("train.warmup_steps", recipe.train.warmup_steps.is_some()),
+        ("train.decay_steps", recipe.train.decay_steps.is_some()),
+    ] {
+        anyhow::ensure!(
+            !is_fixed,
+            "the ladder's runs are the recipe at smaller budgets, but `{name}` is fixed\n\
+             hint: give [budget] `train_flops` or `minutes` and leave `{name}` to the rules"
+        );
+    }
+    let big_flops = flops(&big.0, &big.1);
+    let ratio = recipe.train.tokens_per_param.unwrap_or(scaling::TOKENS_PER_PARAM);
+    let design = Design { recipe, vocab_size, big, ratio };
+    let mut rungs = Vec::new();
+    for i in 0..ladder.n_budgets {
+        let budget = ladder.max_fraction * big_flops / f64::from(1 << i);
+        for width in design.widths_at(budget) {
+            for seed in 0..ladder.seeds {
+                rungs.extend(design.rung(budget, width, seed, None)?);
+            }
+        }
+    }
+    let configs: BTreeSet<_> = rungs.iter().map(|rung| (rung.config.d_model, rung.settings.steps)).collect();
+    let n_configs = configs.len();
+    anyhow::ensure!(
+        n_configs >= 4,
+        "the ladder needs at least 4 different runs below {:.2e} FLOPs, found {n_configs} that are long enough\n\
+         hint: give the run a larger budget, or the ladder a larger `max_fraction` (now {})",
+        ladder.max_fraction * big_flops,
+        ladder.max_fraction
+    );
+    if ladder.sweep {
+        let swept = sweep_bases(&rungs);
+        for (budget, width) in swept {
+            for seed in 0..ladder.seeds {
+                for factor in SWEEP_FACTORS {
+                    rungs.extend(design.rung(budget, width, seed, Some(factor))?);
+                }
+            }
+        }
+    }
+    Ok(rungs)
+}
+
+/// Where the learning-rate rule is tested: the smallest budget, and the same width at four times its length, so that
+/// a rate which must change with the horizon shows.
+fn sweep_bases(rungs: &[Rung]) -> Vec<(f64, usize)> {
+    let Some(smallest) = rungs.iter().min_by(|a, b| a.flops().total_cmp(&b.flops())) else { return Vec::new() };
+    let (budget, width) = (smallest.flops(), smallest.config.d_model);
+    let longer = rungs
+        .iter()
+        .filter(|rung| rung.config.d_model == width && rung.flops() > 1.5 * budget)
+        .map(Rung::flops)
+        .min_by(|a, b| (a / budget / 4.0).ln().abs().total_cmp(&(b / budget / 4.0).ln().abs()));
+    std::iter::once((budget, width)).chain(longer.map(|flops| (flops, width))).collect()
+}
+
+struct Design<'a> {
+    recipe: &'a Recipe,
+    vocab_size: usize,
+    big: &'a (ModelConfig, TrainSettings),
+    ratio: f64,
+}
+
+impl Design<'_> {
+    /// The width nearest to the recipe's tokens for each parameter at this budget, and its neighbours.
+    fn widths_at(&self, budget: f64) -> Vec<usize> {
+        let seq_len = self.big.1.seq_len;
+        let off = |width: usize| {
+            let config = self.recipe.model.config(self.vocab_size, seq_len, width);
+            let tokens = budget / config.train_flops_per_token(seq_len);
+            (tokens / config.n_matrix_params() as f64 / self.ratio).ln()
+        };
+        let widths: Vec<usize> = scaling::widths()
+            .take_while(|width| *width <= self.big.0.d_model)
+            .filter(|width| self.recipe.model.config(self.vocab_size, seq_len, *width).validate().is_ok())
+            .collect();
+        let Some(best) = (0..widths.len()).min_by(|a, b| off(widths[*a]).abs().total_cmp(&off(widths[*b]).abs()))
+        else {
+            return Vec::new();
+        };
+        let near = best.saturating_sub(N_NEIGHBOURS)..=(best + N_NEIGHBOURS).min(widths.len() - 1);
+        near.map(|i| widths[i]).filter(|width| off(*width).abs() <= MAX_RATIO_OFF.ln()).collect()
+    }
+
+    /// The run at this budget and width; none if it would be too short.
+    fn rung(
+        &self,
+        budget: f64,
+        width: usize,
+        seed: u64,
+        lr_factor: Option<f64>,
+    ) -> anyhow::Result<Option<Rung>> {
+        let (recipe, big) = (self.recipe, &self.big.1);
+        let model = model::scaling::ModelOverrides { d_model: Some(width), ..recipe.model.clone() };
+        let train = TrainOverrides {
+            // What the losses are compared in must be the same: context, precision, validation text.
+            seq_len: Some(big.seq_len),
+            dtype: Some(big.dtype),
+            final_eval_tokens: Some(big.final_eval_tokens),
+            eval_every_steps: Some(u64::MAX),
+            checkpoint_every_steps: Some(u64::MAX),
+            ..recipe.train.clone()
+        };
+        // Seeds of their own: the big run's data order is not the rungs'.
+        let seed = recipe.seed.wrapping_add(1000 + seed);
+        let (config, mut settings) = train::plan(Some(budget), self.vocab_size, &model, &train, seed)?;
+        if settings.steps < MIN_STEPS {
+            return Ok(None);
+        }
+        let factor = lr_factor.unwrap_or(1.0);
+        let rates = &mut settings.learning_rates;
+        for rate in [&mut rates.matrix, &mut rates.embedding, &mut rates.head, &mut rates.gain] {
+            *rate *= factor;
+        }
+        let role = if lr_factor.is_some() { Role::Sweep } else { Role::Rung };
+        let mut name = format!("w{width}-{:.1e}-s{seed}", flops(&config, &settings));
+        if let Some(factor) = lr_factor {
+            name.push_str(&format!("-lr{factor}"));
+        }
+        Ok(Some(Rung { name, role, config, settings, lr_factor: factor }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn recipe(extra: &str) -> Recipe {
+        let text = format!(
+            "name = \"a\"\n{extra}\n[data]\nsources = [{{ path = \"x.txt\" }}]\n[tokenizer]\nkind = \"bytes\"\n"
+        );
+        toml::from_str(&text).unwrap()
+    }
+
+    fn design(recipe: &Recipe) -> anyhow::Result<Vec<Rung>> {
+        let big = train::plan(recipe.budget.train_flops, 258, &recipe.model, &recipe.train, 1)?;
+        rungs(recipe, &LadderConfig::default(), 258, &big)
+    }
+
+    #[test]
+    fn no_rung_is_larger_than_a_thousandth_and_their_sum_is_small() {
+        let recipe = recipe("[budget]\ntrain_flops = 4e14");
+        let rungs = design(&recipe).unwrap();
+        let total: f64 = rungs.iter().map(Rung::flops).sum();
+        // A batch is whole rows, so a run's FLOPs are its budget only to within a step.
+        assert!(rungs.iter().all(|rung| rung.flops() <= 4e14 / 990.0));
+        assert!(total < 0.05 * 4e14, "{:.3}", total / 4e14);
+        let widths: BTreeSet<_> = rungs.iter().map(|rung| rung.config.d_model).collect();
+        assert!(widths.len() >= 3, "{widths:?}");
+        let names: BTreeSet<_> = rungs.iter().map(|rung| &rung.name).collect();
+        assert_eq!(names.len(), rungs.len(), "every rung has a file of its own");
+        assert!(rungs.iter().any(|rung| rung.role == Role::Sweep));
+    }
+
+    #[test]
+    fn what_must_change_along_the_ladder_may_not_be_fixed() {
+        let recipe = recipe("[budget]\ntrain_flops = 4e14\n[train]\nbatch_rows = 8");
+        let error = design(&recipe).unwrap_err().to_string();
+        assert!(error.contains("`train.batch_rows` is fixed\nhint: "), "{error}");
+    }
+
+    #[test]
+    fn a_run_too_small_for_a_ladder_is_told_so() {
+        let error = design(&recipe("[budget]\ntrain_flops = 1e11")).unwrap_err().to_string();
+        assert!(error.contains("needs at least 4 different runs") && error.contains("\nhint: "), "{error}");
+    }
+}

@@ -1,0 +1,155 @@
+//! A run held against its sealed forecast, step by step.
+
+use std::{path::Path, time::SystemTime};
+
+use anyhow::Context as _;
+use forecast::{Actual, Alarm, Channel, CurveForecast, Moment, Seal, Verdict, Watch};
+use serde::{Deserialize, Serialize};
+use train::Summary;
+
+use super::{foretell, ladder, write_whole};
+use crate::progress;
+
+/// Part of healthy runs in which any of the curves raises an alarm.
+pub(crate) const FALSE_ALARM_RATE: f64 = 0.01;
+
+/// Name of the file of alarms, beside the metrics.
+pub(crate) const WATCH: &str = "watch.json";
+/// Name of the verdict in a run's folder.
+pub(crate) const VERDICT: &str = "verdict.json";
+
+/// What `watch.json` holds.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Watched {
+    /// [`Seal::seal`] of the forecast.
+    pub(crate) seal: String,
+    /// Part of healthy runs that raise an alarm.
+    pub(crate) false_alarm_rate: f64,
+    /// Steps that were watched.
+    pub(crate) n_steps: u64,
+    pub(crate) alarms: Vec<Alarm>,
+}
+
+/// Tests on every curve of a sealed forecast.
+pub(super) struct Watcher {
+    seal: Seal,
+    watches: Vec<Watch>,
+}
+
+impl Watcher {
+    /// Watches the run in `dir` from its first step; none where it has no sealed forecast with curves.
+    ///
+    /// A resumed run is watched from the record of its steps: the decisions are those of a run never stopped.
+    ///
+    /// # Errors
+    /// If the seal was changed, or is later than the run's first step.
+    pub(super) fn open(run_dir: &Path, metrics: &Path, step: u64) -> anyhow::Result<Option<Self>> {
+        let path = run_dir.join(foretell::FORECAST);
+        let Some(seal) = foretell::read_seal(&path)? else { return Ok(None) };
+        let began = match step {
+            0 => Some(Moment::from(SystemTime::now())),
+            _ => first_step_at(metrics)?,
+        };
+        if let Some(began) = began {
+            seal.check_before(began).with_context(|| format!("in `{}`", path.display()))?;
+        }
+        let curves: Vec<CurveForecast> = match seal.extra.get(foretell::CURVES) {
+            Some(curves) => serde_json::from_value(curves.clone())
+                .with_context(|| format!("in `{}`: the curves are not such of this version", path.display()))?,
+            None => Vec::new(),
+        };
+        let rate = FALSE_ALARM_RATE / curves.len().max(1) as f64;
+        let watches = curves.into_iter().map(|curve| Watch::new(curve, rate)).collect::<Result<Vec<_>, _>>()?;
+        let mut watcher = Self { seal, watches };
+        if step > 0 {
+            let (losses, norms) = ladder::curves(metrics)?;
+            for (i, (loss, norm)) in losses.iter().zip(&norms).take(step as usize).enumerate() {
+                watcher.observe(i as u64 + 1, *loss, *norm)?;
+            }
+        }
+        Ok(Some(watcher))
+    }
+
+    /// Takes in a step; returns the alarms that it raises.
+    pub(super) fn observe(&mut self, step: u64, loss_nats: f64, grad_norm: f64) -> anyhow::Result<Vec<Alarm>> {
+        let mut raised = Vec::new();
+        for watch in &mut self.watches {
+            let value = match watch.forecast().channel {
+                Channel::Loss => loss_nats,
+                Channel::GradNorm => grad_norm,
+            };
+            raised.extend(watch.observe(step, value)?.cloned());
+        }
+        Ok(raised)
+    }
+
+    /// What was foretold of the training loss at `step`: median and 80 % interval of the curve without batch noise.
+    pub(super) fn foretold(&self, step: u64) -> Option<(f64, f64, f64)> {
+        let curve = self.watches.iter().map(Watch::forecast).find(|curve| curve.channel == Channel::Loss)?;
+        let point = curve.at(step as f64 / curve.steps as f64);
+        let (low, high) = point.interval(0.8, None);
+        Some((point.median, low, high))
+    }
+
+    /// Writes what was seen so far.
+    pub(super) fn write(&self, dir: &Path) -> anyhow::Result<()> {
+        let watched = Watched {
+            seal: self.seal.seal.clone(),
+            false_alarm_rate: FALSE_ALARM_RATE,
+            n_steps: self.watches.iter().map(Watch::n_seen).max().unwrap_or(0),
+            alarms: self.watches.iter().filter_map(|watch| watch.alarm().cloned()).collect(),
+        };
+        write_whole(&dir.join(WATCH), &serde_json::to_vec_pretty(&watched)?)
+    }
+
+    /// The verdict on the forecast, written to the run's folder and said.
+    pub(super) fn judge(&self, run_dir: &Path, metrics: &Path, summary: &Summary) -> anyhow::Result<()> {
+        let actual = Actual {
+            loss: summary.validation.loss_nats,
+            flops: Some(summary.flops),
+            first_step_at: first_step_at(metrics)?,
+        };
+        let verdict = Verdict::new(&self.seal, actual)?;
+        write_whole(&run_dir.join(VERDICT), &serde_json::to_vec_pretty(&verdict)?)?;
+        let p = &verdict.predicted;
+        let inside = match (verdict.inside.i80, verdict.inside.i95) {
+            (true, _) => "inside the 80 % interval",
+            (false, true) => "outside the 80 %, inside the 95 % interval",
+            (false, false) => "OUTSIDE the 95 % interval",
+        };
+        progress::say(
+            "verdict",
+            &format!(
+                "foretold {:.4} ({:.4} to {:.4}), came {:.4}: {:+.2} %, {inside}",
+                p.median, p.lo80, p.hi80, verdict.actual, verdict.error_pct
+            ),
+        );
+        Ok(())
+    }
+}
+
+/// An alarm in a line.
+pub(super) fn described(alarm: &Alarm) -> String {
+    let what = match alarm.channel {
+        Channel::Loss => "loss",
+        Channel::GradNorm => "gradient norm",
+    };
+    let seen = alarm.observed.map_or_else(|| "no number".into(), |observed| format!("{observed:.4}"));
+    format!(
+        "ALARM at step {} ({:.1} % of the run): {what} {seen}, foretold {:.4}: {}",
+        alarm.step,
+        100.0 * alarm.fraction,
+        alarm.forecast,
+        alarm.meaning
+    )
+}
+
+/// When the run took its first step, as its metrics say.
+fn first_step_at(metrics: &Path) -> anyhow::Result<Option<Moment>> {
+    let text = std::fs::read_to_string(metrics).with_context(|| format!("cannot read `{}`", metrics.display()))?;
+    let first = text.lines().next().and_then(|line| serde_json::from_str(line).ok());
+    Ok(match first {
+        Some(train::Metric::Begun { unix_s }) => Moment::from_unix_s(unix_s),
+        _ => None,
+    })
+}
