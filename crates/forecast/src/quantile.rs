@@ -1,4 +1,4 @@
-//! Quantiles of the normal and the chi-squared distribution.
+//! Tails of the normal distribution, and the gamma functions behind them.
 
 /// `P(Z > z)` for a standard normal, for `z ≥ 0` to a relative error under 1e-10.
 pub(crate) fn normal_tail(z: f64) -> f64 {
@@ -8,11 +8,6 @@ pub(crate) fn normal_tail(z: f64) -> f64 {
 /// The `z ≥ 0` that a standard normal passes with probability `tail` on one side; `tail` lies in (0, ½].
 pub(crate) fn normal_quantile(tail: f64) -> f64 {
     bisect(0.0, 40.0, |z| normal_tail(z) > tail)
-}
-
-/// The value that a chi-squared variable with `degrees` degrees of freedom falls below with probability `p`.
-pub(crate) fn chi_squared_quantile(degrees: f64, p: f64) -> f64 {
-    bisect(0.0, degrees + 40.0 * degrees.sqrt() + 100.0, |x| 1.0 - upper_gamma(0.5 * degrees, 0.5 * x) < p)
 }
 
 /// Where `is_below` turns from true to false.
@@ -90,11 +85,6 @@ mod tests {
         for (tail, z) in [(0.5, 0.0), (0.025, 1.959_963_985), (0.005, 2.575_829_304), (2.866_515_719e-7, 5.0)]
         {
             assert!((normal_quantile(tail) - z).abs() < 1e-7, "{tail}");
-        }
-        for (degrees, p, x) in
-            [(1.0, 0.95, 3.841_458_821), (3.0, 0.005, 0.071_721_775), (10.0, 0.025, 3.246_972_780)]
-        {
-            assert!((chi_squared_quantile(degrees, p) / x - 1.0).abs() < 1e-7, "{degrees} {p}");
         }
     }
 }

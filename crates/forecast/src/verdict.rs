@@ -183,7 +183,11 @@ impl Verdict {
             said.push(format!(
                 "It was forecast from runs of at most 1/{} of its compute, with an 80 % interval of {:.2} % of the \
                  loss.",
-                if extrapolation < 10.0 { format!("{extrapolation:.1}") } else { format!("{extrapolation:.0}") },
+                match extrapolation {
+                    x @ ..10.0 => format!("{x:.1}"),
+                    x @ ..1e6 => format!("{x:.0}"),
+                    x => format!("{x:.1e}"),
+                },
                 100.0 * (p.hi80 - p.lo80) / p.median
             ));
         }

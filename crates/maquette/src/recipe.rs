@@ -84,10 +84,20 @@ impl LadderConfig {
             Ok(())
         };
         let fraction = self.max_fraction;
-        check("max_fraction", fraction > 0.0 && fraction <= 0.5, "above 0 and at most 0.5", fraction.to_string())?;
+        check(
+            "max_fraction",
+            fraction > 0.0 && fraction <= 0.5,
+            "above 0 and at most 0.5",
+            fraction.to_string(),
+        )?;
         check("n_budgets", (2..=20).contains(&self.n_budgets), "from 2 to 20", self.n_budgets.to_string())?;
         check("seeds", (1..=100).contains(&self.seeds), "from 1 to 100", self.seeds.to_string())?;
-        check("problems", (1..=10_000).contains(&self.problems), "from 1 to 10,000", self.problems.to_string())
+        check(
+            "problems",
+            (1..=10_000).contains(&self.problems),
+            "from 1 to 10,000",
+            self.problems.to_string(),
+        )
     }
 }
 

@@ -237,7 +237,8 @@ mod tests {
         for exponent in 13..24 {
             let budget = 3.0 * 10f64.powi(exponent);
             let seq_len = seq_len(budget);
-            let (config, tokens) = compute_optimal(budget, TOKENS_PER_PARAM, 4096, seq_len, &ModelOverrides::default());
+            let (config, tokens) =
+                compute_optimal(budget, TOKENS_PER_PARAM, 4096, seq_len, &ModelOverrides::default());
             config.validate().unwrap();
             let spent = tokens * config.train_flops_per_token(seq_len);
             assert!((spent / budget - 1.0).abs() < 1e-9);
@@ -251,7 +252,8 @@ mod tests {
     fn more_compute_never_gives_a_smaller_model_or_batch() {
         let plan = |exponent: i32| {
             let budget = 10f64.powi(exponent);
-            let (config, tokens) = compute_optimal(budget, TOKENS_PER_PARAM, 4096, 256, &ModelOverrides::default());
+            let (config, tokens) =
+                compute_optimal(budget, TOKENS_PER_PARAM, 4096, 256, &ModelOverrides::default());
             let n = config.n_matrix_params();
             (n, tokens, batch_rows(n, tokens, 256))
         };

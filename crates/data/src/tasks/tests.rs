@@ -175,9 +175,9 @@ fn a_problem_is_one_short_line() {
 fn problems_are_fixed_for_ever() {
     let hash = |texts: &[String]| format!("{:016x}", xxh3_64(texts.concat().as_bytes()));
     let suite: Vec<String> = suite(1, 8).into_iter().map(|p| p.prompt + &p.answer).collect();
-    assert_eq!(hash(&suite), "?");
+    assert_eq!(hash(&suite), "518763e030a61b28");
     let documents: Vec<String> = TaskDocuments::new(&TasksConfig::new(0.1)).take(10).collect();
-    assert_eq!(hash(&documents), "?");
+    assert_eq!(hash(&documents), "45000887c06925ff");
 }
 
 #[test]
@@ -197,7 +197,7 @@ fn a_suite_has_every_level_and_grows_by_appending() {
     for (level, prompts) in &large {
         let n = match level {
             (task, 1) if let Some(all) = all_of_level_one(*task) => {
-                let n = all.iter().filter(|prompt| xxh3_64(prompt.as_bytes()) % TEST_ONE_IN == 0).count();
+                let n = all.iter().filter(|prompt| is_held_out(prompt)).count();
                 assert!((3..32).contains(&n), "{task}: {n} of {}", all.len());
                 n
             }
@@ -232,6 +232,11 @@ fn all_of_level_one(task: Task) -> Option<Vec<String>> {
     }
 }
 
+/// The rule of the split, spelled out once more.
+fn is_held_out(prompt: &str) -> bool {
+    xxh3_64(prompt.as_bytes()).is_multiple_of(8)
+}
+
 /// The lines of a few megabytes of generated text.
 fn lines(seed: u64) -> Vec<String> {
     let config = TasksConfig { bytes: 2_000_000, seed, ..TasksConfig::new(1.0) };
@@ -244,7 +249,7 @@ fn no_test_problem_is_trained_on() {
         .map(|line| format!("{} =>", line.split_once(" =>").unwrap().0))
         .collect();
     assert!(prompts.len() > 50_000);
-    assert!(prompts.iter().all(|prompt| xxh3_64(prompt.as_bytes()) % TEST_ONE_IN != 0));
+    assert!(prompts.iter().all(|prompt| !is_held_out(prompt)));
     let suite = suite(1, 500);
     assert!(suite.iter().all(|problem| !prompts.contains(&problem.prompt)));
     // The small levels are trained on whole, but for what is held out.

@@ -49,27 +49,27 @@ fn most(rate: f64, n: f64) -> f64 {
 #[test]
 fn healthy_runs_of_the_model_alarm_no_more_often_than_stated() {
     let forecast = forecast();
-    for rate in [0.5, RATE] {
+    for rate in [0.5, RATE, 0.01] {
         let alarms =
             (0..1500).filter(|seed| watch(&forecast, rate, &healthy(&forecast, *seed)).is_some()).count();
         assert!(alarms as f64 <= most(rate, 1500.0), "{alarms} of 1500 alarmed at a rate of {rate}");
-        // So that the bound is a test of something: statistics are compared, and the most liberal rate does alarm.
-        assert!(rate < 0.5 || alarms > 20, "{alarms} of 1500 alarmed at a rate of one half");
+        // Not by never alarming: thresholds are no higher than the rate asks for.
+        assert!(alarms as f64 >= 0.2 * rate * 1500.0, "{alarms} of 1500 alarmed at a rate of {rate}");
     }
 }
 
 #[test]
 fn healthy_runs_of_fresh_ladders_alarm_no_more_often_than_stated() {
     // The spread is estimated anew from six rungs each time, and the truth is not of the forecast's form.
-    let n = 300;
+    let (n, rate) = (300, 0.2);
     let alarms = (0..n)
         .filter(|seed| {
             let run = synthetic(1e15, 5000 + seed, 8192.0);
             let forecast = CurveForecast::fit(&ladder(100 + seed), &run.plan, &final_loss(&run)).unwrap();
-            watch(&forecast, RATE, &run.train_loss_nats).is_some()
+            watch(&forecast, rate, &run.train_loss_nats).is_some()
         })
         .count();
-    assert!(alarms as f64 <= most(RATE, n as f64), "{alarms} of {n} alarmed");
+    assert!(alarms as f64 <= most(rate, n as f64), "{alarms} of {n} alarmed");
 }
 
 #[test]

@@ -23,7 +23,7 @@ const PRIOR_SD_OF_GRAD_NORM: f64 = 0.1;
 /// Between plans the same loss is met earlier or later by about this part of the steps so far.
 const PRIOR_SD_OF_TIMING: f64 = 0.04;
 /// Degrees of freedom that this experience is worth.
-const PRIOR_DEGREES: f64 = 4.0;
+const PRIOR_DEGREES: f64 = 6.0;
 /// No spread is believed to be smaller: mapped moments are rounded to steps.
 const LEAST_SD: f64 = 5e-4;
 /// The same per e-fold of batch, where rungs do not tell how batch counts.

@@ -48,11 +48,15 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     );
     let known = tasks::Task::ALL.map(tasks::Task::name);
     if let Some(unknown) = args.tasks.iter().find(|task| !known.contains(&task.as_str())) {
-        anyhow::bail!("expected tasks among {}, found `{unknown}`\nhint: leave --tasks out for all", known.join(", "));
+        anyhow::bail!(
+            "expected tasks among {}, found `{unknown}`\nhint: leave --tasks out for all",
+            known.join(", ")
+        );
     }
     let kernels = Cpu::new(args.threads);
     let tokenizer = Tokenizer::load(&args.checkpoint)?;
-    let gpt = model::checkpoint::read_model(&args.checkpoint)?.with_dtype(args.dtype.precision(&kernels).into());
+    let gpt =
+        model::checkpoint::read_model(&args.checkpoint)?.with_dtype(args.dtype.precision(&kernels).into());
     let mut problems = tasks::suite(SUITE_SEED, args.limit);
     problems.retain(|p| args.tasks.is_empty() || args.tasks.iter().any(|task| task == p.task.name()));
     let scores = eval::capability(&gpt, &kernels, &tokenizer, &problems, &CapabilitySettings::default())?;
@@ -73,9 +77,13 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if args.json {
         return output::line(serde_json::to_string_pretty(&serde_json::json!({ "levels": levels }))?);
     }
-    output::line(format_args!("{:>10} {:>5} {:>5} {:>20} {:>10}", "task", "level", "n", "pass rate", "−ln p"))?;
+    output::line(format_args!(
+        "{:>10} {:>5} {:>5} {:>20} {:>10}",
+        "task", "level", "n", "pass rate", "−ln p"
+    ))?;
     for level in &levels {
-        let noise = level.pass_rate_stderr.map_or_else(String::new, |stderr| format!(" ± {:.3}", 1.96 * stderr));
+        let noise =
+            level.pass_rate_stderr.map_or_else(String::new, |stderr| format!(" ± {:.3}", 1.96 * stderr));
         let neg_log = level.neg_log_pass_nats.map_or_else(|| "—".into(), |nats| format!("{nats:.2}"));
         output::line(format_args!(
             "{:>10} {:>5} {:>5} {:>20} {neg_log:>10}",

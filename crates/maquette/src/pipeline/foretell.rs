@@ -5,8 +5,8 @@ use std::{fs, path::PathBuf, sync::Arc, time::SystemTime};
 use anyhow::Context as _;
 use data::{Prepared, Tokenizer};
 use forecast::{
-    Channel, CurveForecast, CurveSchedule, FinalLoss, Fitted, Forecast, Moment, Point, RungCurve, RunPlan, Seal,
-    Settings, Table, Target, band,
+    Channel, CurveForecast, CurveSchedule, FinalLoss, Fitted, Forecast, Moment, Point, RunPlan, RungCurve,
+    Seal, Settings, Table, Target, band,
 };
 use model::ModelConfig;
 use train::TrainSettings;
@@ -45,7 +45,10 @@ impl Run {
         let path = self.dir.join(FORECAST);
         if has_begun && seal && !path.exists() {
             // A forecast made now could know the run.
-            progress::say("forecast", "none: the run has begun, and a forecast is sealed before or not at all");
+            progress::say(
+                "forecast",
+                "none: the run has begun, and a forecast is sealed before or not at all",
+            );
             return Ok(());
         }
         // What the minutes came to is fixed here: ladder and run are derived from the same budget.
@@ -58,9 +61,11 @@ impl Run {
         let table = table(ladder.points())?;
         let target = target(&big)?;
         if let Some(there) = read_seal(&path)? {
-            let is_same = there.forecast.fingerprint == table.fingerprint() && there.forecast.target == target;
+            let is_same =
+                there.forecast.fingerprint == table.fingerprint() && there.forecast.target == target;
             if has_begun || is_same {
-                let note = if is_same { "kept" } else { "kept: the run has begun, another cannot be sealed now" };
+                let note =
+                    if is_same { "kept" } else { "kept: the run has begun, another cannot be sealed now" };
                 describe(&there.forecast, note);
                 return Ok(());
             }

@@ -266,31 +266,6 @@ fn read(dir: &Path, name: &str, inputs: &str) -> Option<RungResult> {
     (result.inputs == inputs).then_some(result)
 }
 
-/// Every rung in `dir`, sorted by name.
-///
-/// # Errors
-/// If one of the files is not a rung's.
-pub(crate) fn read_all(dir: &Path) -> anyhow::Result<Vec<RungResult>> {
-    let mut paths: Vec<PathBuf> = fs::read_dir(dir)
-        .with_context(|| format!("cannot read `{}`\nhint: `maquette ladder` writes it", dir.display()))?
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.extension().is_some_and(|ending| ending == "json"))
-        .collect();
-    paths.sort();
-    paths
-        .iter()
-        .map(|path| {
-            let bytes = fs::read(path).with_context(|| format!("cannot read `{}`", path.display()))?;
-            serde_json::from_slice(&bytes).with_context(|| {
-                format!(
-                    "expected a rung of the ladder in `{}`\nhint: remove it and run again",
-                    path.display()
-                )
-            })
-        })
-        .collect()
-}
-
 /// Removes results of rungs that belong to another design: a law must not be fitted to them.
 fn forget_others(dir: &Path, jobs: &[Job]) {
     let Ok(entries) = fs::read_dir(dir) else { return };
@@ -338,9 +313,13 @@ fn train_rung(
         return Err(Interrupted(format!(" in rung {}, saved", rung.name)).into());
     };
     let scores = match problems {
-        Some(problems) => {
-            eval::capability(trainer.gpt(), &*kernels, tokenizer, problems, &eval::CapabilitySettings::default())?
-        }
+        Some(problems) => eval::capability(
+            trainer.gpt(),
+            &*kernels,
+            tokenizer,
+            problems,
+            &eval::CapabilitySettings::default(),
+        )?,
         None => Vec::new(),
     };
     let (train_loss, grad_norm) = curves(&work.join("metrics.jsonl"))?;

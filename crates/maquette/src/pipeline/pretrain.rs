@@ -159,7 +159,11 @@ impl Run {
                 let foretold = foretold.map_or_else(String::new, |(median, low, high)| {
                     format!(" (foretold {median:.3}, 80 % in {low:.3} to {high:.3})")
                 });
-                bar.update(step, steps, &format!("step {step}/{steps}  loss {loss:.3}{foretold}  {speed} tokens/s"));
+                bar.update(
+                    step,
+                    steps,
+                    &format!("step {step}/{steps}  loss {loss:.3}{foretold}  {speed} tokens/s"),
+                );
                 let Some(watcher) = &mut watcher else { return };
                 match watcher.observe(step, loss_nats, grad_norm) {
                     Ok(alarms) => alarms.iter().for_each(|alarm| bar.say(&watch::described(alarm))),

@@ -54,12 +54,14 @@ impl Watcher {
             seal.check_before(began).with_context(|| format!("in `{}`", path.display()))?;
         }
         let curves: Vec<CurveForecast> = match seal.extra.get(foretell::CURVES) {
-            Some(curves) => serde_json::from_value(curves.clone())
-                .with_context(|| format!("in `{}`: the curves are not such of this version", path.display()))?,
+            Some(curves) => serde_json::from_value(curves.clone()).with_context(|| {
+                format!("in `{}`: the curves are not such of this version", path.display())
+            })?,
             None => Vec::new(),
         };
         let rate = FALSE_ALARM_RATE / curves.len().max(1) as f64;
-        let watches = curves.into_iter().map(|curve| Watch::new(curve, rate)).collect::<Result<Vec<_>, _>>()?;
+        let watches =
+            curves.into_iter().map(|curve| Watch::new(curve, rate)).collect::<Result<Vec<_>, _>>()?;
         let mut watcher = Self { seal, watches };
         if step > 0 {
             let (losses, norms) = ladder::curves(metrics)?;
@@ -71,7 +73,12 @@ impl Watcher {
     }
 
     /// Takes in a step; returns the alarms that it raises.
-    pub(super) fn observe(&mut self, step: u64, loss_nats: f64, grad_norm: f64) -> anyhow::Result<Vec<Alarm>> {
+    pub(super) fn observe(
+        &mut self,
+        step: u64,
+        loss_nats: f64,
+        grad_norm: f64,
+    ) -> anyhow::Result<Vec<Alarm>> {
         let mut raised = Vec::new();
         for watch in &mut self.watches {
             let value = match watch.forecast().channel {
@@ -146,7 +153,8 @@ pub(super) fn described(alarm: &Alarm) -> String {
 
 /// When the run took its first step, as its metrics say.
 fn first_step_at(metrics: &Path) -> anyhow::Result<Option<Moment>> {
-    let text = std::fs::read_to_string(metrics).with_context(|| format!("cannot read `{}`", metrics.display()))?;
+    let text =
+        std::fs::read_to_string(metrics).with_context(|| format!("cannot read `{}`", metrics.display()))?;
     let first = text.lines().next().and_then(|line| serde_json::from_str(line).ok());
     Ok(match first {
         Some(train::Metric::Begun { unix_s }) => Moment::from_unix_s(unix_s),

@@ -37,7 +37,6 @@ impl<'a> Picture<'a> {
     }
 
     /// A figure of the page.
-    #[allow(dead_code, reason = "the page takes it when a run brings a forecast")]
     pub(crate) fn figure(&self) -> Markup {
         self.plot().figure()
     }
@@ -112,7 +111,6 @@ impl<'a> Picture<'a> {
 }
 
 /// The numbers of a sealed forecast and of its verdict, in two columns.
-#[allow(dead_code, reason = "the page takes it when a run brings a forecast")]
 pub(crate) fn rows(seal: &Seal, verdict: Option<&Verdict>) -> Markup {
     let p = &seal.forecast.prediction;
     let range = |low, high| format!("{} to {}", significant(low, 4), significant(high, 4));

@@ -7,6 +7,7 @@
 mod axis;
 mod curves;
 mod forecast;
+mod foretell;
 mod manifest;
 mod number;
 mod page;

@@ -4,8 +4,10 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::curves::figures;
 use super::number::{duration, grouped, scientific, si, si_of, significant, with_margin};
-use super::read::{MANIFEST, METRICS, RECIPE, Run, SAMPLES, SUMMARY, bits_margin, loss_margin};
-use super::{manifest, tables};
+use super::read::{
+    FORECAST, MANIFEST, METRICS, RECIPE, Run, SAMPLES, SUMMARY, VERDICT, WATCH, bits_margin, loss_margin,
+};
+use super::{foretell, manifest, tables};
 use crate::pipeline::Sample;
 
 /// The whole page.
@@ -24,6 +26,10 @@ pub(super) fn page(run: &Run) -> Markup {
                 main {
                     (header(run))
                     (tiles(run))
+                    @if let Some(foretold) = &run.foretold {
+                        (section("forecast", "Forecast", &[FORECAST, VERDICT, WATCH],
+                            &foretell::section(foretold, &run.metrics)))
+                    }
                     (section("curves", "Training", &[METRICS], &training(run)))
                     (section("samples", "Samples", &[SAMPLES], &samples(run)))
                     (section("data", "Data", &[MANIFEST, SUMMARY], &data(run)))
@@ -68,6 +74,7 @@ fn header(run: &Run) -> Markup {
             @let facts = shape(run);
             @if !facts.is_empty() { p.shape { (facts.join(" · ")) } }
             nav {
+                @if run.foretold.is_some() { a href="#forecast" { "Forecast" } }
                 @for (id, name) in [("curves", "Training"), ("samples", "Samples"), ("data", "Data"),
                     ("configuration", "Configuration"), ("sources", "Sources")] {
                     a href={ "#" (id) } { (name) }

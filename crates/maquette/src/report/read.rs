@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::{anyhow, bail};
 use data::{Entry, Manifest};
+use forecast::{CurveForecast, Seal, Verdict};
 use model::scaling::LearningRates;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -11,7 +12,11 @@ use serde_json::Value;
 use train::{Metric, Spike, Validation};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::pipeline::Sample;
+use crate::pipeline::{
+    Sample, foretell,
+    ladder::{Cost, Sweep},
+    watch::{self, Watched},
+};
 
 /// The resolved recipe.
 pub(super) const RECIPE: &str = "recipe.toml";
@@ -24,6 +29,24 @@ pub(super) const SUMMARY: &str = "pretrain/summary.json";
 /// Text that the finished model wrote.
 pub(super) const SAMPLES: &str = "pretrain/samples.jsonl";
 
+/// The forecast, sealed before the run.
+pub(super) const FORECAST: &str = foretell::FORECAST;
+/// What came of it.
+pub(super) const VERDICT: &str = watch::VERDICT;
+/// The alarms of the run.
+pub(super) const WATCH: &str = "pretrain/watch.json";
+
+/// What was foretold, and what came.
+pub(super) struct Foretold {
+    pub seal: Seal,
+    pub verdict: Verdict,
+    pub watched: Watched,
+    /// Of the training loss; empty where the rungs gave none.
+    pub curves: Vec<CurveForecast>,
+    pub cost: Cost,
+    pub sweep: Vec<Sweep>,
+}
+
 /// Everything the report shows.
 pub(super) struct Run {
     pub name: String,
@@ -32,6 +55,8 @@ pub(super) struct Run {
     pub metrics: Metrics,
     pub summary: Summary,
     pub samples: Vec<Sample>,
+    /// Where the recipe has a ladder.
+    pub foretold: Option<Foretold>,
     /// The files above, in the order in which they were read.
     pub sources: Vec<Source>,
 }
@@ -129,8 +154,33 @@ impl Run {
         let summary = serde_json::from_slice(&read(run_dir, SUMMARY, &mut sources)?)
             .map_err(|error| malformed(SUMMARY, &error.to_string()))?;
         let samples = lines(SAMPLES, &read(run_dir, SAMPLES, &mut sources)?)?;
-        Ok(Self { name, recipe, manifest, metrics, summary, samples, sources })
+        // A run whose forecast was never sealed has none to show; one that was sealed must show all of it.
+        let has_forecast = recipe.contains_key("ladder") && run_dir.join(FORECAST).exists()
+            || run_dir.join(VERDICT).exists();
+        let foretold = has_forecast.then(|| foretold(run_dir, &mut sources)).transpose()?;
+        Ok(Self { name, recipe, manifest, metrics, summary, samples, foretold, sources })
     }
+}
+
+fn foretold(run_dir: &Path, sources: &mut Vec<Source>) -> anyhow::Result<Foretold> {
+    let seal = Seal::read(&read(run_dir, FORECAST, sources)?)
+        .map_err(|error| malformed(FORECAST, &error.to_string()))?;
+    let verdict = serde_json::from_slice(&read(run_dir, VERDICT, sources)?)
+        .map_err(|error| malformed(VERDICT, &error.to_string()))?;
+    let watched = serde_json::from_slice(&read(run_dir, WATCH, sources)?)
+        .map_err(|error| malformed(WATCH, &error.to_string()))?;
+    let (curves, cost, sweep) = (
+        section(&seal, foretell::CURVES)?,
+        section(&seal, foretell::COST)?,
+        section(&seal, foretell::SWEEP)?,
+    );
+    Ok(Foretold { verdict, watched, curves, cost, sweep, seal })
+}
+
+/// One of the seal's further sections.
+fn section<T: DeserializeOwned>(seal: &Seal, name: &str) -> anyhow::Result<T> {
+    let value = seal.extra.get(name).ok_or_else(|| malformed(FORECAST, &format!("it has no `{name}`")))?;
+    serde_json::from_value(value.clone()).map_err(|error| malformed(FORECAST, &format!("`{name}`: {error}")))
 }
 
 /// [`Manifest::read`] opens the file itself; the hash on the page must be of the very bytes that it shows.

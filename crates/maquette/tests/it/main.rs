@@ -6,6 +6,7 @@ mod bench;
 #[cfg(unix)]
 mod crash;
 mod end_to_end;
+mod forecast;
 #[cfg(target_os = "linux")]
 mod full_disk;
 mod recipes;

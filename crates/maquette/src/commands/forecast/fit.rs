@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use forecast::{Fitted, band};
+use forecast::band;
 
-use super::{FitOptions, PlotOption, TargetOptions, described, read_table, warn};
+use super::{FitOptions, PlotOption, TargetOptions, described, fit, read_table, warn};
 use crate::{output, report::Picture};
 
 /// Fit a scaling law to finished runs and forecast a larger one
@@ -26,7 +26,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let target = args.target.target()?;
     let table = read_table(&args.points)?;
-    let fitted = Fitted::fit(&table, &args.fit.settings())?;
+    let fitted = fit(&table, &args.fit, &args.points)?;
     let forecast = fitted.forecast(&target)?;
     warn(&forecast.warnings);
     if args.plot.plot.is_some() {

@@ -10,13 +10,14 @@ mod verify;
 mod wandb;
 
 use std::{
-    fs,
+    fs::{self, File},
+    io::{self, Read as _},
     path::{Path, PathBuf},
 };
 
 use anyhow::Context as _;
 use clap::{Subcommand, ValueEnum};
-use forecast::{Forecast, LawChoice, Prediction, Seal, Settings, Table, Target, Warning};
+use forecast::{Fitted, Forecast, LawChoice, Prediction, Seal, Settings, Table, Target, Warning};
 use model::checkpoint;
 
 use crate::{output, report::Picture};
@@ -51,6 +52,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     }
 }
 
+/// More of them say nothing new, and a sealed forecast holds every one.
+const MAX_DRAWS: usize = 100_000;
+
+/// Longest file that is taken for a table or a seal.
+const MAX_FILE_BYTES: u64 = 1 << 28;
+
 /// Which laws may compete.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 enum Law {
@@ -81,13 +88,27 @@ struct FitOptions {
 }
 
 impl FitOptions {
-    fn settings(&self) -> Settings {
+    /// Refuses what no fit to `table` can make sense of.
+    fn settings(&self, table: &Table) -> anyhow::Result<Settings> {
+        anyhow::ensure!(
+            self.draws <= MAX_DRAWS,
+            "expected at most {MAX_DRAWS} draws for `--draws`, found {}\n\
+             hint: 1000 tell the 95 % interval to a few hundredths of its width",
+            self.draws
+        );
+        let least = table.points().iter().map(|point| point.loss).fold(f64::INFINITY, f64::min);
+        if let Some(floor) = self.irreducible.filter(|floor| *floor >= least) {
+            anyhow::bail!(
+                "expected `--irreducible` below the least loss of the runs, {least}, found {floor}\n\
+                 hint: leave it out to have it fitted"
+            );
+        }
         let law = match self.law {
             Law::Auto => LawChoice::Auto,
             Law::Compute => LawChoice::Compute,
             Law::Chinchilla => LawChoice::Chinchilla,
         };
-        Settings { law, n_draws: self.draws, seed: self.seed, irreducible: self.irreducible }
+        Ok(Settings { law, n_draws: self.draws, seed: self.seed, irreducible: self.irreducible })
     }
 }
 
@@ -127,7 +148,7 @@ impl TargetOptions {
 
 /// Reads a table of points.
 fn read_table(path: &Path) -> anyhow::Result<Table> {
-    let bytes = fs::read(path).with_context(|| {
+    let bytes = read(path).with_context(|| {
         format!(
             "expected a table of runs at `{}`\nhint: give a CSV file with the columns \
              run,n_params,n_tokens,flops,loss; `maquette forecast import` makes one",
@@ -141,13 +162,28 @@ fn read_table(path: &Path) -> anyhow::Result<Table> {
 
 /// Reads a sealed forecast and checks that it is as it was sealed.
 fn read_seal(path: &Path) -> anyhow::Result<Seal> {
-    let bytes = fs::read(path).with_context(|| {
+    let bytes = read(path).with_context(|| {
         format!(
             "expected a sealed forecast at `{}`\nhint: `maquette forecast seal` writes one",
             path.display()
         )
     })?;
     Seal::read(&bytes).with_context(|| format!("in `{}`", path.display()))
+}
+
+/// Fits what `options` allow to a table read from `path`.
+fn fit(table: &Table, options: &FitOptions, path: &Path) -> anyhow::Result<Fitted> {
+    Fitted::fit(table, &options.settings(table)?).with_context(|| format!("in `{}`", path.display()))
+}
+
+/// A whole file, which may be a pipe; a device that never ends is not read to its end.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_FILE_BYTES {
+        return Err(io::Error::other(format!("more than {MAX_FILE_BYTES} bytes")));
+    }
+    Ok(bytes)
 }
 
 /// Writes a file under a temporary name, then renames it; `option` is the one that named the file.
@@ -221,7 +257,11 @@ fn described_target(forecast: &Forecast) -> String {
     let shape = target.n_params.zip(target.n_tokens).map_or(String::new(), |(n_params, n_tokens)| {
         format!(", {n_params:.3e} parameters on {n_tokens:.3e} tokens")
     });
-    format!("{:.3e} FLOPs{shape}: {:.1} times the largest run", target.flops, forecast.extrapolation)
+    let ratio = match forecast.extrapolation {
+        x @ 0.01..1e5 => format!("{x:.1}"),
+        x => format!("{x:.2e}"),
+    };
+    format!("{:.3e} FLOPs{shape}: {ratio} times the compute of the largest run", target.flops)
 }
 
 fn described_prediction(p: &Prediction) -> String {

@@ -91,6 +91,8 @@ impl Begun {
 #[derive(Deserialize)]
 struct Rung {
     run: String,
+    /// Runs with another role than `rung` were trained in another way.
+    role: Option<String>,
     n_params: f64,
     n_tokens: f64,
     flops: f64,
@@ -102,8 +104,12 @@ struct Rung {
 pub(super) fn points(dir: &Path) -> anyhow::Result<Vec<Point>> {
     let mut points = Vec::new();
     for path in rungs(dir) {
-        let bytes = fs::read(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
+        let bytes = fs::read(&path)
+            .with_context(|| format!("cannot read `{}`\nhint: check who may read it", path.display()))?;
         let rung: Rung = read_json(&path, &bytes)?;
+        if rung.role.is_some_and(|role| role != "rung") {
+            continue;
+        }
         points.push(Point {
             run: rung.run,
             n_params: Some(rung.n_params),

@@ -2,9 +2,9 @@
 
 use std::{path::PathBuf, time::SystemTime};
 
-use forecast::{Fitted, Moment, Seal, band};
+use forecast::{Moment, Seal, band};
 
-use super::{FitOptions, PlotOption, TargetOptions, described, read_table, warn, write};
+use super::{FitOptions, PlotOption, TargetOptions, described, fit, read_table, warn, write};
 use crate::{output, report::Picture};
 
 /// Write a forecast down under a hash, before the run begins
@@ -38,7 +38,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         args.out.display()
     );
     let table = read_table(&args.points)?;
-    let fitted = Fitted::fit(&table, &args.fit.settings())?;
+    let fitted = fit(&table, &args.fit, &args.points)?;
     let forecast = fitted.forecast(&target)?;
     warn(&forecast.warnings);
     let now = Moment::from(SystemTime::now());

@@ -1,6 +1,6 @@
 //! `maquette forecast import wandb`
 
-use std::{fs, path::PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 use csv::StringRecord;
@@ -92,7 +92,7 @@ const LOSS: &[&str] = &[
 const SEED: &[&str] = &["seed", "random_seed"];
 
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
-    let bytes = fs::read(&args.export).with_context(|| {
+    let bytes = super::read(&args.export).with_context(|| {
         format!(
             "expected a CSV export at `{}`\nhint: in the table of runs choose Export, then CSV",
             args.export.display()

@@ -106,7 +106,9 @@ pub(super) fn rungs(
 /// Where the learning-rate rule is tested: the smallest budget, and the same width at four times its length, so that
 /// a rate which must change with the horizon shows.
 fn sweep_bases(rungs: &[Rung]) -> Vec<(f64, usize)> {
-    let Some(smallest) = rungs.iter().min_by(|a, b| a.flops().total_cmp(&b.flops())) else { return Vec::new() };
+    let Some(smallest) = rungs.iter().min_by(|a, b| a.flops().total_cmp(&b.flops())) else {
+        return Vec::new();
+    };
     let (budget, width) = (smallest.flops(), smallest.config.d_model);
     let longer = rungs
         .iter()
@@ -136,7 +138,8 @@ impl Design<'_> {
             .take_while(|width| *width <= self.big.0.d_model)
             .filter(|width| self.recipe.model.config(self.vocab_size, seq_len, *width).validate().is_ok())
             .collect();
-        let Some(best) = (0..widths.len()).min_by(|a, b| off(widths[*a]).abs().total_cmp(&off(widths[*b]).abs()))
+        let Some(best) =
+            (0..widths.len()).min_by(|a, b| off(widths[*a]).abs().total_cmp(&off(widths[*b]).abs()))
         else {
             return Vec::new();
         };

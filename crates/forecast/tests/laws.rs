@@ -1,0 +1,249 @@
+//! What the fits and intervals prove: published coefficients, known floors, coverage, refusals, sameness of bytes.
+
+use forecast::{
+    Fitted, Forecast, ForecastError, LawChoice, Point, Settings, Table, Target, WarningKind, backtest,
+    isoflop_minima,
+};
+
+const CHINCHILLA: &str = include_str!("tables/chinchilla.csv");
+const REDPAJAMA: &str = include_str!("tables/overtraining-redpajama.csv");
+
+fn run(name: &str, flops: f64, loss: f64, seed: Option<u64>) -> Point {
+    Point { run: name.to_owned(), n_params: None, n_tokens: None, flops, loss, seed }
+}
+
+/// Standard normals from a multiplicative congruential generator: the tests' own, so that the crate's is not judged
+/// by itself.
+struct Noise(u64);
+
+impl Noise {
+    fn uniform(&mut self) -> f64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        ((self.0 >> 33) as f64 + 0.5) / (1u64 << 31) as f64
+    }
+
+    fn normal(&mut self) -> f64 {
+        (0..12).map(|_| self.uniform()).sum::<f64>() - 6.0
+    }
+}
+
+/// `floor + 2·(C/10^9)^−b` with log-normal noise, on `n_rungs` rungs over `decades` with two seeds each.
+fn ladder(floor: f64, b: f64, noise: f64, n_rungs: usize, decades: f64, seed: u64) -> Vec<Point> {
+    let mut random = Noise(seed);
+    (0..2 * n_rungs)
+        .map(|i| {
+            let (rung, repeat) = (i / 2, i % 2);
+            let flops = 1e9 * 10f64.powf(decades * rung as f64 / (n_rungs - 1) as f64);
+            let loss = law(floor, b, flops) * (noise * random.normal()).exp();
+            run(&format!("rung-{rung}"), flops, loss, Some(repeat as u64))
+        })
+        .collect()
+}
+
+fn law(floor: f64, b: f64, flops: f64) -> f64 {
+    floor + 2.0 * (flops / 1e9).powf(-b)
+}
+
+fn forecast_at(points: Vec<Point>, flops: f64) -> Forecast {
+    let table = Table::new(points).unwrap();
+    Fitted::fit(&table, &Settings::default()).unwrap().forecast(&Target::at_flops(flops).unwrap()).unwrap()
+}
+
+fn kinds(forecast: &Forecast) -> Vec<WarningKind> {
+    forecast.warnings.iter().map(|warning| warning.kind).collect()
+}
+
+/// Besiroglu et al. 2024, <https://arxiv.org/abs/2404.10102>, with their standard errors.
+const PUBLISHED: [(&str, f64, f64); 5] = [
+    ("E", 1.8172, 0.03),
+    ("A", 482.01, 124.58),
+    ("B", 2085.43, 1293.23),
+    ("alpha", 0.3478, 0.02),
+    ("beta", 0.3658, 0.02),
+];
+
+fn assert_published(table: &Table) -> Forecast {
+    let settings = Settings { law: LawChoice::Chinchilla, ..Settings::default() };
+    let fitted = Fitted::fit(table, &settings).unwrap();
+    let forecast = fitted.forecast(&Target::at_shape(70e9, 1.4e12).unwrap()).unwrap();
+    for (name, value, error) in PUBLISHED {
+        let found = forecast.coefficients[name];
+        assert!((found - value).abs() < error, "{name}: published {value} ± {error}, found {found}");
+    }
+    forecast
+}
+
+#[test]
+fn the_chinchilla_table_gives_the_published_coefficients() {
+    let forecast = assert_published(&Table::read_csv(CHINCHILLA.as_bytes()).unwrap());
+    assert_eq!(forecast.law, "chinchilla");
+}
+
+#[test]
+fn outliers_are_named_and_hardly_move_the_fit() {
+    let mut points = Table::read_csv(CHINCHILLA.as_bytes()).unwrap().points().to_vec();
+    for point in points.iter_mut().take(5) {
+        point.loss *= 1.3;
+    }
+    let bad = points[0].run.clone();
+    let forecast = assert_published(&Table::new(points).unwrap());
+    let warning = forecast.warnings.iter().find(|w| w.kind == WarningKind::Outliers).unwrap();
+    assert!(warning.text.contains(&bad), "{}", warning.text);
+}
+
+#[test]
+fn the_interval_of_the_floor_covers_a_known_entropy() {
+    const H: f64 = 1.386;
+    let mut n_covered = 0;
+    for seed in 0..20 {
+        let forecast = forecast_at(ladder(H, 0.3, 0.003, 12, 2.6, seed), 4e14);
+        let floor = forecast.irreducible.unwrap();
+        n_covered += usize::from(floor.covers(95, H));
+        // An interval from nothing to everything would cover as well.
+        assert!(floor.hi95 - floor.lo95 < 0.35 * H, "{floor:?}");
+    }
+    assert!(n_covered >= 18, "95 % interval of the floor covered {n_covered} of 20");
+}
+
+#[test]
+fn a_floor_that_is_given_stays_and_bounds_the_forecast() {
+    let table = Table::new(ladder(1.5, 0.25, 0.003, 10, 2.0, 3)).unwrap();
+    let settings = Settings { irreducible: Some(1.5), ..Settings::default() };
+    let fitted = Fitted::fit(&table, &settings).unwrap();
+    let forecast = fitted.forecast(&Target::at_flops(1e30).unwrap()).unwrap();
+    assert_eq!(forecast.coefficients["c"], 1.5f64.ln().exp());
+    assert!(forecast.draws.iter().all(|loss| *loss >= 1.5));
+    assert!(kinds(&forecast).contains(&WarningKind::FarExtrapolation));
+}
+
+#[test]
+fn intervals_cover_larger_runs_of_simulated_ladders() {
+    let (mut n80, mut n95, mut n) = (0, 0, 0);
+    for seed in 0..40 {
+        let (floor, b) = (0.8 + 0.04 * seed as f64, 0.12 + 0.006 * seed as f64);
+        let forecast = forecast_at(ladder(floor, b, 0.004, 10, 2.3, 100 + seed), 2e13);
+        let actual = law(floor, b, 2e13);
+        n += 1;
+        n80 += usize::from(forecast.prediction.covers(80, actual));
+        n95 += usize::from(forecast.prediction.covers(95, actual));
+    }
+    assert!(n80 >= 29 && n95 >= 36, "80 %: {n80}, 95 %: {n95} of {n}");
+}
+
+#[test]
+fn more_rungs_narrow_the_interval_and_distance_widens_it() {
+    let width = |n_rungs, flops| {
+        let p = forecast_at(ladder(1.5, 0.25, 0.005, n_rungs, 2.6, 5), flops).prediction;
+        (p.hi95 - p.lo95) / p.median
+    };
+    let (few, many, far) = (width(6, 4e13), width(20, 4e13), width(20, 4e15));
+    assert!(many < few && many < far, "few {few}, many {many}, far {far}");
+}
+
+#[test]
+fn a_clean_ladder_is_forecast_within_four_percent_at_a_thousandfold() {
+    let prediction = forecast_at(ladder(2.5, 0.3, 0.002, 16, 2.6, 8), 4e14).prediction;
+    assert!(
+        prediction.lo95 > 0.96 * prediction.median && prediction.hi95 < 1.04 * prediction.median,
+        "{prediction:?}"
+    );
+    assert!(prediction.covers(95, law(2.5, 0.3, 4e14)), "{prediction:?}");
+}
+
+#[test]
+fn the_same_table_in_any_order_gives_the_same_bytes() {
+    let points = ladder(1.7, 0.2, 0.01, 8, 2.0, 11);
+    let mut reversed = points.clone();
+    reversed.reverse();
+    let text = |points| serde_json::to_string(&forecast_at(points, 1e13)).unwrap();
+    let first = text(points.clone());
+    assert_eq!(first, text(points));
+    assert_eq!(first, text(reversed));
+}
+
+#[test]
+fn isoflop_minima_and_the_law_agree_on_the_best_shape() {
+    let loss = |n: f64, d: f64| 1.8 + 480.0 * n.powf(-0.35) + 2100.0 * d.powf(-0.37);
+    let mut points = Vec::new();
+    for flops in [1e18, 1e19, 1e20, 1e21] {
+        for k in 0..9 {
+            // Around the optimum of these coefficients, which is near N = 0.14·C^0.51.
+            let n = 0.14 * f64::powf(flops, 0.51) * 2f64.powf(0.5 * f64::from(k) - 2.0);
+            let d = flops / 6.0 / n;
+            points.push(Point {
+                run: format!("{flops:e}-{k}"),
+                n_params: Some(n),
+                n_tokens: Some(d),
+                flops,
+                loss: loss(n, d),
+                seed: None,
+            });
+        }
+    }
+    let table = Table::new(points).unwrap();
+    let settings = Settings { law: LawChoice::Chinchilla, ..Settings::default() };
+    let fitted = Fitted::fit(&table, &settings).unwrap();
+    let minima = isoflop_minima(&table);
+    assert_eq!(minima.len(), 4);
+    for minimum in minima {
+        let (n, d) = fitted.compute_optimal(minimum.flops).unwrap();
+        assert!((6.0 * n * d / minimum.flops - 1.0).abs() < 1e-9);
+        // The valley is flat and not quite a parabola: 10 % in N is 0.01 % in loss.
+        assert!((n / minimum.n_params).ln().abs() < 0.1, "law {n:e}, parabola {:e}", minimum.n_params);
+        let grid = (-200..=200).map(|k| n * (0.01 * f64::from(k)).exp());
+        let best = grid
+            .min_by(|a, b| loss(*a, minimum.flops / 6.0 / a).total_cmp(&loss(*b, minimum.flops / 6.0 / b)));
+        assert!((n / best.unwrap()).ln().abs() < 0.05, "law {n:e}, grid {:e}", best.unwrap());
+    }
+}
+
+#[test]
+fn tables_that_carry_no_law_are_refused_in_words() {
+    let refused = |points: Vec<Point>| {
+        let error = Fitted::fit(&Table::new(points).unwrap(), &Settings::default()).unwrap_err();
+        assert!(error.to_string().contains("hint:"), "{error}");
+        error
+    };
+    let two = [(1e15, 3.0), (1e16, 2.8)].map(|(flops, loss)| run("r", flops, loss, None)).to_vec();
+    assert!(matches!(refused(two), ForecastError::TooFewRuns { found: 2, .. }));
+    let narrow = (0..5)
+        .map(|i| run(&i.to_string(), 1e15 * (1.0 + 0.1 * f64::from(i)), 3.0 - 0.01 * f64::from(i), None));
+    assert!(matches!(refused(narrow.collect()), ForecastError::NarrowRange { .. }));
+    let rising = (0..6).map(|i| run(&i.to_string(), 10f64.powi(12 + i), 2.0 + 0.1 * f64::from(i), None));
+    assert!(matches!(refused(rising.collect()), ForecastError::Rising { .. }));
+    let table = Table::new(ladder(1.5, 0.2, 0.0, 6, 2.0, 1)).unwrap();
+    let settings = Settings { law: LawChoice::Chinchilla, ..Settings::default() };
+    assert!(matches!(Fitted::fit(&table, &settings), Err(ForecastError::NoShapes { .. })));
+}
+
+#[test]
+fn a_curve_that_turns_is_reported() {
+    let mut points = ladder(1.5, 0.3, 0.003, 8, 2.6, 2);
+    assert!(!kinds(&forecast_at(points.clone(), 1e13)).contains(&WarningKind::Reversal));
+    points.push(run("turned", 1e12, 2.0, None));
+    assert!(kinds(&forecast_at(points, 1e13)).contains(&WarningKind::Reversal));
+}
+
+#[test]
+fn what_the_runs_do_not_determine_is_named() {
+    let names_floor = |points| {
+        let forecast = forecast_at(points, 1e13);
+        forecast.warnings.iter().any(|w| w.kind == WarningKind::Undetermined && w.text.contains("`c`"))
+    };
+    assert!(names_floor(ladder(1.5, 0.1, 0.02, 5, 1.2, 4)));
+    assert!(!names_floor(ladder(1.5, 0.4, 0.002, 14, 3.0, 4)));
+}
+
+#[test]
+fn a_public_table_is_forecast_from_its_small_runs() {
+    let table = Table::read_csv(REDPAJAMA.as_bytes()).unwrap();
+    let result = backtest(&table, None, &Settings::default()).unwrap();
+    assert!(result.median_abs_error_pct < 3.0, "{}", result.median_abs_error_pct);
+    assert!(result.coverage.c80 >= 0.72 && result.coverage.c95 >= 0.9, "{:?}", result.coverage);
+    let single = backtest(&table, Some(1e20), &Settings::default()).unwrap();
+    assert!(single.points.iter().all(|point| point.flops > 1e20 && point.extrapolation > 1.0));
+    assert!(matches!(
+        backtest(&table, Some(1e30), &Settings::default()),
+        Err(ForecastError::EmptySplit { .. })
+    ));
+}
