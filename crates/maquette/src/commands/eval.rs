@@ -9,7 +9,7 @@ use tensor::Cpu;
 use super::Dtype;
 use crate::{
     output,
-    pipeline::{SUITE_SEED, write_whole},
+    pipeline::{SUITE_SEED, capability},
 };
 
 /// Examine a checkpoint: how likely it is to solve graded tasks with exact answers
@@ -61,17 +61,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     problems.retain(|p| args.tasks.is_empty() || args.tasks.iter().any(|task| task == p.task.name()));
     let scores = eval::capability(&gpt, &kernels, &tokenizer, &problems, &CapabilitySettings::default())?;
     if let Some(out) = &args.out {
-        std::fs::create_dir_all(out)?;
-        for task in tasks::Task::ALL {
-            let mut lines = Vec::new();
-            for score in scores.iter().filter(|score| score.problem.task == task) {
-                serde_json::to_writer(&mut lines, score)?;
-                lines.push(b'\n');
-            }
-            if !lines.is_empty() {
-                write_whole(&out.join(format!("{}.jsonl", task.name())), &lines)?;
-            }
-        }
+        capability::write_scores(out, &scores)?;
     }
     let levels = summarise(&scores);
     if args.json {

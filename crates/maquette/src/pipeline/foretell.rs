@@ -12,7 +12,7 @@ use model::ModelConfig;
 use train::TrainSettings;
 
 use super::{
-    Run,
+    Run, capability,
     ladder::{self, Ladder, RungResult},
     pretrain, set_aside, write_whole,
 };
@@ -84,6 +84,13 @@ impl Run {
             .with_extra(CURVES, serde_json::to_value(&curves)?)
             .with_extra(COST, serde_json::to_value(ladder.cost)?)
             .with_extra(SWEEP, serde_json::to_value(&ladder.sweep)?);
+        let seal = match capability::foretell(ladder.points(), &seal.forecast)? {
+            Some(foretold) => {
+                describe_capability(&foretold);
+                seal.with_extra(capability::CAPABILITY, serde_json::to_value(&foretold)?)
+            }
+            None => seal,
+        };
         write_whole(&path, seal.to_json().as_bytes())?;
         progress::say("seal", &seal.seal);
         Ok(())
@@ -160,6 +167,18 @@ fn curves(ladder: &Ladder, big: &(ModelConfig, TrainSettings), forecast: &Foreca
             Vec::new()
         }
     }
+}
+
+fn describe_capability(foretold: &capability::Foretold) {
+    let rates: Vec<String> = foretold
+        .buckets
+        .iter()
+        .map(|bucket| match &bucket.pass_rate {
+            Some(p) => format!("{:.2} ({:.2} to {:.2})", p.median, p.lo80, p.hi80),
+            None => "refused".into(),
+        })
+        .collect();
+    progress::say("forecast", &format!("pass rates by difficulty, 80 %: {}", rates.join(", ")));
 }
 
 fn describe(forecast: &Forecast, note: &str) {

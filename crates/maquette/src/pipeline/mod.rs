@@ -4,6 +4,7 @@
 //! `stage.json` with the hash of what it was made from; it is kept as long as that hash stays.
 
 mod budget;
+pub(crate) mod capability;
 pub(crate) mod foretell;
 pub(crate) mod ladder;
 mod prepare;

@@ -9,7 +9,7 @@ use serde::Serialize;
 use train::{Event, Inputs, Outcome, Summary, TrainOverrides, TrainSettings, Trainer};
 
 use super::{
-    Finished, Run, STAMP, budget, hash, is_kept, samples, set_aside, stamp,
+    Finished, Run, STAMP, budget, capability, hash, is_kept, samples, set_aside, stamp,
     watch::{self, Watcher},
     write_whole,
 };
@@ -129,7 +129,7 @@ impl Run {
         settings: TrainSettings,
         dir: &Path,
     ) -> anyhow::Result<()> {
-        let steps = settings.steps;
+        let (steps, dtype) = (settings.steps, settings.dtype.into());
         let inputs = Inputs {
             kernels: self.kernels(),
             config,
@@ -204,10 +204,14 @@ impl Run {
                 let summary =
                     RunSummary { summary: &summary, machine, maquette_version: env!("CARGO_PKG_VERSION") };
                 write_whole(&dir.join("summary.json"), &serde_json::to_vec_pretty(&summary)?)?;
-                match &watcher {
-                    Some(watcher) => watcher.judge(&self.dir, &metrics, summary.summary),
-                    None => Ok(()),
+                if let Some(watcher) = &watcher {
+                    watcher.judge(&self.dir, &metrics, summary.summary)?;
                 }
+                let Some(n_problems) = self.recipe.suite_problems() else { return Ok(()) };
+                let checkpoint = dir.join(format!("checkpoints/step-{steps}"));
+                let foretold = watcher.map(|watcher| watcher.capability()).transpose()?.flatten();
+                let kernels = &*self.kernels;
+                capability::examine(&self.dir, &checkpoint, n_problems, kernels, tokenizer, dtype, foretold.as_ref())
             }
         }
     }

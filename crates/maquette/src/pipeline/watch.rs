@@ -7,7 +7,7 @@ use forecast::{Actual, Alarm, Channel, CurveForecast, Moment, Seal, Verdict, Wat
 use serde::{Deserialize, Serialize};
 use train::Summary;
 
-use super::{foretell, ladder, write_whole};
+use super::{capability, foretell, ladder, write_whole};
 use crate::progress;
 
 /// Part of healthy runs in which any of the curves raises an alarm.
@@ -70,6 +70,12 @@ impl Watcher {
             }
         }
         Ok(Some(watcher))
+    }
+
+    /// Pass rates that were foretold, where they were.
+    pub(super) fn capability(&self) -> anyhow::Result<Option<capability::Foretold>> {
+        let foretold = self.seal.extra.get(capability::CAPABILITY).cloned().map(serde_json::from_value);
+        foretold.transpose().context("reading the sealed pass rates")
     }
 
     /// Takes in a step; returns the alarms that it raises.

@@ -346,7 +346,9 @@ fn an_export_of_weights_and_biases_becomes_points() {
           \"wild\",\"finished\",\"1000\",\"20000\",\"NaN\",\"4.1\",\"\"\n\
           \"early\",\"finished\",\"1000\",\"20000\",\"\",\"4.1\",\"\"\n",
     );
-    let import = |more: &[&str]| [&["forecast", "import", "wandb", "export.csv"], more].concat();
+    fn import<'a>(more: &[&'a str]) -> Vec<&'a str> {
+        [&["forecast", "import", "wandb", "export.csv"], more].concat()
+    }
     let said = scene.ok(&import(&["--out", "points.csv"]));
     let table = "run,n_params,n_tokens,flops,loss,seed\n\
                  small,1000,20000,120000000,4.25,\n\

@@ -1,0 +1,147 @@
+//! What the finished run can do, beside what was foretold of it.
+
+use std::{fs, path::Path};
+
+use anyhow::Context as _;
+use data::{Tokenizer, tasks};
+use eval::{CapabilitySettings, Score};
+use forecast::{
+    BucketForecast, Forecast, Outcome, PassRateForecast, PassRateForm, PassRateRow, PassRateSettings, PassRateTable,
+    Prediction,
+};
+use model::checkpoint;
+use serde::{Deserialize, Serialize};
+use tensor::{DType, Kernels};
+
+use super::{
+    ladder::{RungResult, SUITE_SEED},
+    write_whole,
+};
+use crate::progress;
+
+/// Section of the seal.
+pub(crate) const CAPABILITY: &str = "capability";
+/// What came of it, in the run's folder.
+pub(crate) const OUTCOME: &str = "capability.json";
+
+/// Pass rates foretold for the run, easiest bucket first.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Foretold {
+    pub(crate) form: PassRateForm,
+    pub(crate) buckets: Vec<BucketForecast>,
+}
+
+/// One bucket's forecast and its outcome.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct BucketOutcome {
+    pub(crate) bucket: usize,
+    pub(crate) n_problems: usize,
+    /// None where the bucket was refused.
+    pub(crate) predicted: Option<Prediction>,
+    /// Mean pass rate of the finished run.
+    pub(crate) actual: f64,
+    pub(crate) inside_80: Option<bool>,
+}
+
+/// The forecast of pass rates from the ladder's scores; none, with a word why, where they do not give one.
+pub(super) fn foretell<'a>(
+    points: impl Iterator<Item = &'a RungResult>,
+    forecast: &Forecast,
+) -> anyhow::Result<Option<Foretold>> {
+    let rows: Vec<PassRateRow> = points
+        .flat_map(|result| {
+            result.scores.iter().map(|score| PassRateRow {
+                run: result.run.clone(),
+                flops: result.flops,
+                loss_nats: result.loss_nats,
+                problem: score.problem.prompt.clone(),
+                outcome: outcome(score),
+            })
+        })
+        .collect();
+    if rows.is_empty() {
+        return Ok(None);
+    }
+    let fitted = PassRateTable::new(&rows)
+        .and_then(|table| PassRateForecast::fit(&table, &PassRateSettings::default()));
+    match fitted {
+        Ok(fitted) => {
+            let buckets = fitted.at(forecast.target.flops, &forecast.draws);
+            Ok(Some(Foretold { form: fitted.form(), buckets }))
+        }
+        Err(error) => {
+            progress::say("forecast", &format!("no pass rates: {error}"));
+            Ok(None)
+        }
+    }
+}
+
+/// Exact probabilities as they are, samples with their number.
+fn outcome(score: &Score) -> Outcome {
+    match score.outcome {
+        // Rounding may lift a certain answer above 1.
+        eval::Outcome::Exact { log_prob } => Outcome::Exact { ln_p: log_prob.min(0.0) },
+        eval::Outcome::Sampled { n, passes } => Outcome::Sampled { n: n as u64, passes: passes as u64 },
+    }
+}
+
+/// Examines the checkpoint; writes `eval/TASK.jsonl` and, where pass rates were foretold, what came of them.
+pub(super) fn examine(
+    run_dir: &Path,
+    dir: &Path,
+    n_problems: usize,
+    kernels: &dyn Kernels,
+    tokenizer: &Tokenizer,
+    dtype: DType,
+    foretold: Option<&Foretold>,
+) -> anyhow::Result<()> {
+    let mut gpt = checkpoint::read_model(dir)?.with_dtype(dtype);
+    gpt.pack(kernels);
+    let problems = tasks::suite(SUITE_SEED, n_problems);
+    let scores = eval::capability(&gpt, kernels, tokenizer, &problems, &CapabilitySettings::default())?;
+    write_scores(&run_dir.join("eval"), &scores)?;
+    let Some(foretold) = foretold else { return Ok(()) };
+    let outcomes: Vec<BucketOutcome> = foretold.buckets.iter().map(|bucket| judge(bucket, &scores)).collect();
+    write_whole(&run_dir.join(OUTCOME), &serde_json::to_vec_pretty(&outcomes)?)?;
+    for outcome in &outcomes {
+        let Some(p) = outcome.predicted else { continue };
+        let mark = if outcome.inside_80 == Some(true) { "inside" } else { "OUTSIDE" };
+        progress::say(
+            "verdict",
+            &format!(
+                "bucket {}: pass rate foretold {:.3} ({:.3} to {:.3}), came {:.3}: {mark} the 80 % interval",
+                outcome.bucket, p.median, p.lo80, p.hi80, outcome.actual
+            ),
+        );
+    }
+    Ok(())
+}
+
+fn judge(bucket: &BucketForecast, scores: &[Score]) -> BucketOutcome {
+    let of: Vec<f64> = scores
+        .iter()
+        .filter(|score| bucket.problems.contains(&score.problem.prompt))
+        .map(Score::pass_rate)
+        .collect();
+    let actual = of.iter().sum::<f64>() / of.len().max(1) as f64;
+    let inside_80 = bucket.pass_rate.map(|p| (p.lo80..=p.hi80).contains(&actual));
+    BucketOutcome { bucket: bucket.bucket, n_problems: of.len(), predicted: bucket.pass_rate, actual, inside_80 }
+}
+
+/// One file a task, one JSON object a problem.
+pub(crate) fn write_scores(dir: &Path, scores: &[Score]) -> anyhow::Result<()> {
+    fs::create_dir_all(dir).with_context(|| {
+        format!("cannot create `{}`\nhint: choose a folder that you may write to", dir.display())
+    })?;
+    for task in tasks::Task::ALL {
+        let mut lines = Vec::new();
+        for score in scores.iter().filter(|score| score.problem.task == task) {
+            serde_json::to_writer(&mut lines, score)?;
+            lines.push(b'\n');
+        }
+        if !lines.is_empty() {
+            write_whole(&dir.join(format!("{}.jsonl", task.name())), &lines)?;
+        }
+    }
+    Ok(())
+}
