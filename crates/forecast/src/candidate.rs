@@ -9,6 +9,14 @@ use crate::{
     random::Stream,
 };
 
+/// An outlier lies this many robust standard deviations off the law.
+pub(crate) const OUTLIER_SDS: f64 = 6.0;
+/// Scatter below which no run is far off.
+const LEAST_SD: f64 = 1e-4;
+/// Runs below which none is left out, and the inverse of the largest share that is.
+const LEAST_BULK: usize = 20;
+const MOST_OUTLIERS: usize = 10;
+
 /// The runs as the fit reads them.
 #[derive(Clone, Debug)]
 pub(crate) struct Data {
@@ -77,6 +85,8 @@ pub(crate) struct FittedForm {
     pub(crate) covariance: [Theta; MAX_PARAMS],
     /// Largest features of the runs fitted.
     pub(crate) largest: Features,
+    /// 1 for each run that was fitted, 0 for an outlier.
+    pub(crate) kept: Vec<f64>,
 }
 
 impl FittedForm {
@@ -94,13 +104,13 @@ impl FittedForm {
             starts = starts.into_iter().step_by(7).collect();
             starts.push(*theta);
         }
-        let weights = &vec![1.0; data.log_losses.len()];
-        let solve_with = |prior: &Prior, starts: &[Theta]| -> Option<Solution> {
+        let solve_with = |prior: &Prior, weights: &[f64], starts: &[Theta]| -> Option<Solution> {
             Problem { form, features: &data.features, log_losses: &data.log_losses, weights, prior }
                 .minimise(starts)
         };
         prior.strength = strength(experience.noise);
-        let first = solve_with(&prior, &starts)?;
+        let first = solve_with(&prior, &vec![1.0; data.log_losses.len()], &starts)?;
+        let kept = inliers(form, data, &first.theta);
         // The beliefs are worth their share beside the data only once the scatter of the data is known.
         let n_free = (0..form.n_params()).filter(|i| !prior.is_fixed[*i]).count();
         let scatter = |theta: &Theta| {
@@ -120,13 +130,30 @@ impl FittedForm {
             )
         };
         prior.strength = strength(scatter(&first.theta).0);
-        let best =
-            solve_with(&prior, &[vec![first.theta], starts.into_iter().step_by(5).collect()].concat())?;
+        let best = solve_with(
+            &prior,
+            &kept,
+            &[vec![first.theta], starts.into_iter().step_by(5).collect()].concat(),
+        )?;
         let (sigma, degrees) = scatter(&best.theta);
-        let problem =
-            Problem { form, features: &data.features, log_losses: &data.log_losses, weights, prior: &prior };
+        let problem = Problem {
+            form,
+            features: &data.features,
+            log_losses: &data.log_losses,
+            weights: &kept,
+            prior: &prior,
+        };
         let covariance = problem.covariance(&best.theta, sigma);
-        Some(Self { form, theta: best.theta, prior, sigma, degrees, covariance, largest: data.largest() })
+        Some(Self {
+            form,
+            theta: best.theta,
+            prior,
+            sigma,
+            degrees,
+            covariance,
+            largest: data.largest(),
+            kept,
+        })
     }
 
     /// ln L at shifted features.
@@ -151,7 +178,6 @@ impl FittedForm {
     /// must fall by half the 95 % quantile of chi-squared with one degree of freedom on both sides.
     pub(crate) fn is_determined(&self, idx: usize, data: &Data) -> bool {
         const HALF_CHI_SQUARED: f64 = 1.92;
-        let weights = vec![1.0; data.log_losses.len()];
         let mut prior = self.prior.clone();
         prior.precision = [0.0; MAX_PARAMS];
         let least = |prior: &Prior, start: Theta| {
@@ -159,7 +185,7 @@ impl FittedForm {
                 form: self.form,
                 features: &data.features,
                 log_losses: &data.log_losses,
-                weights: &weights,
+                weights: &self.kept,
                 prior,
             };
             problem
@@ -199,7 +225,8 @@ impl FittedForm {
         let weights: Vec<f64> = data
             .clusters
             .iter()
-            .map(|c| of_cluster[*c] * if sizes[*c] > 1 { stream.exponential() } else { 1.0 })
+            .zip(&self.kept)
+            .map(|(c, kept)| kept * of_cluster[*c] * if sizes[*c] > 1 { stream.exponential() } else { 1.0 })
             .collect();
         let mut prior = self.prior.clone();
         for i in 0..self.form.n_params() {
@@ -230,6 +257,20 @@ impl Problem<'_> {
         }
         covariance
     }
+}
+
+/// 1 for each run within [`OUTLIER_SDS`] robust standard deviations of the law, 0 beyond. The Huber loss bounds what a
+/// run's residual can do, not what its place among the runs can: a few runs at one edge still bend the law.
+fn inliers(form: Form, data: &Data, theta: &Theta) -> Vec<f64> {
+    let residuals =
+        data.features.iter().zip(&data.log_losses).map(|(x, y)| (y - form.log_loss(theta, x)).abs());
+    let residuals: Vec<f64> = residuals.collect();
+    let bound = OUTLIER_SDS * (1.4826 * median(residuals.iter().copied())).max(LEAST_SD);
+    let kept: Vec<f64> = residuals.iter().map(|r| f64::from(*r <= bound)).collect();
+    let n_dropped = kept.iter().filter(|k| **k == 0.0).count();
+    // A small table has no bulk to be off; and if many runs are off, the law is.
+    let is_few = residuals.len() >= LEAST_BULK && n_dropped * MOST_OUTLIERS <= residuals.len();
+    if is_few { kept } else { vec![1.0; residuals.len()] }
 }
 
 /// `(C/C_max)^nearness`, scaled to a mean of 1: the runs nearest to the target say most about it.

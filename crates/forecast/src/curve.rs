@@ -90,6 +90,15 @@ pub struct CurveBlock {
     pub shape_sd: f64,
     /// Standard deviation of ln value of one step by the choice of its batch.
     pub step_noise_sd: f64,
+    /// Standard deviation of `ln_value` by the batch noise of the rungs that it was read off; independent between blocks.
+    pub rung_noise_sd: f64,
+}
+
+impl CurveBlock {
+    /// Variance of the distance between the block's mean and `ln_value` that no other block shares.
+    pub(crate) fn own_variance(&self) -> f64 {
+        self.step_noise_sd.powi(2) / self.n_steps as f64 + self.rung_noise_sd.powi(2)
+    }
 }
 
 /// One way of predicting, and how far off it was on rungs held out.

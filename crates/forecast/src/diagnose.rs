@@ -2,7 +2,7 @@
 
 use crate::{
     ForecastError, LawChoice, Settings, Table, Target, Warning, WarningKind,
-    candidate::{Data, FittedForm},
+    candidate::{Data, FittedForm, OUTLIER_SDS},
     interval::median,
     law::Form,
     rehearsal::Rehearsal,
@@ -20,8 +20,6 @@ const NARROW_SPAN: f64 = 10.0;
 const LEAST_SHAPE_SPREAD: f64 = 0.1;
 /// Beyond this factor of compute the rehearsal has tested nothing like it.
 const FAR: f64 = 1000.0;
-/// An outlier lies this many robust standard deviations off the law.
-const OUTLIER_SDS: f64 = 6.0;
 
 /// The forms that may compete on `table`.
 pub(crate) fn admissible(table: &Table, settings: &Settings) -> Result<Vec<Form>, ForecastError> {
@@ -92,22 +90,19 @@ pub(crate) fn warnings(
             ),
         );
     }
-    let residuals: Vec<f64> =
-        data.features.iter().zip(&data.log_losses).map(|(x, y)| y - fitted.log_loss(x)).collect();
-    let robust = 1.4826 * median(residuals.iter().map(|r| r.abs()));
-    let outliers: Vec<&str> = residuals
+    let outliers: Vec<&str> = fitted
+        .kept
         .iter()
         .zip(points)
-        .filter(|(r, _)| r.abs() > OUTLIER_SDS * robust.max(1e-4))
+        .filter(|(kept, _)| **kept == 0.0)
         .map(|(_, p)| p.run.as_str())
         .collect();
     if !outliers.is_empty() {
+        let n = outliers.len();
         warn(
             WarningKind::Outliers,
             format!(
-                "{} runs lie more than {OUTLIER_SDS} robust standard deviations ({:.2} % each) off the law and have little influence on it: {}.",
-                outliers.len(),
-                100.0 * robust,
+                "{n} runs lie more than {OUTLIER_SDS} robust standard deviations off the law and were left out of its fit: {}.",
                 names(&outliers)
             ),
         );

@@ -8,6 +8,9 @@ const MAX_STEPS: usize = 400;
 /// A step that gains less than this share of the objective counts as none.
 const TOLERANCE: f64 = 1e-9;
 
+/// Residuals of this size in ln L are none: points without noise would have the fit polish for ever.
+const EXACT: f64 = 1e-7;
+
 /// What is fitted: a form, the runs, and what is known beforehand.
 pub(crate) struct Problem<'a> {
     pub(crate) form: Form,
@@ -68,6 +71,7 @@ impl Problem<'_> {
         let n = self.form.n_params();
         let mut objective = self.objective(&theta);
         let (mut damping, mut n_idle) = (1e-3, 0);
+        let exact = 0.5 * EXACT * EXACT * self.log_losses.len() as f64;
         for _ in 0..MAX_STEPS {
             let (hessian, gradient) = self.quadratic(&theta);
             let mut moved = None;
@@ -94,7 +98,7 @@ impl Problem<'_> {
             let Some((next, value)) = moved else { break };
             n_idle = if objective - value < TOLERANCE * objective { n_idle + 1 } else { 0 };
             (theta, objective) = (next, value);
-            if n_idle == 3 || objective == 0.0 {
+            if n_idle == 3 || objective < exact {
                 break;
             }
         }

@@ -1,5 +1,7 @@
 //! What a table of runs accepts, and how it says no.
 
+#![allow(clippy::unwrap_used, reason = "a helper of a test is part of the test")]
+
 use forecast::{ForecastError, Point, Table, WarningKind};
 
 fn read(text: &str) -> Result<Table, ForecastError> {

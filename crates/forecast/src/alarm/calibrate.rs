@@ -39,7 +39,7 @@ pub(super) fn thresholds(loadings: &[Loading], degrees_of_freedom: f64, rate: f6
 
 /// The largest statistic of each kind in one healthy run.
 fn largest_of(loadings: &[Loading], degrees_of_freedom: f64, run: u64) -> Statistics {
-    let mut rng = Stream::new(0x77a7_c4, run);
+    let mut rng = Stream::new(0x0077_a7c4, run);
     // The scale of the spread was estimated: λ ~ ν/χ²_ν.
     let scale = (degrees_of_freedom / rng.chi_squared(degrees_of_freedom)).sqrt();
     let delta = scale * rng.normal();

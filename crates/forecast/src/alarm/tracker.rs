@@ -21,7 +21,7 @@ pub(super) struct Loading {
     pub(super) final_sd: f64,
     /// Standard deviation by the wandering e.
     pub(super) shape_sd: f64,
-    /// Variance of the block's mean by the choice of batches.
+    /// Variance of the block's mean by the choice of batches, the rungs' included.
     pub(super) noise: f64,
     /// Correlation of e with its value at the block before; 0 at the first.
     pub(super) rho: f64,
@@ -59,7 +59,7 @@ impl Loading {
         Self {
             final_sd: block.sensitivity * forecast.final_sd,
             shape_sd: block.shape_sd,
-            noise: block.step_noise_sd.powi(2) / block.n_steps as f64,
+            noise: block.own_variance(),
             rho: distance.map_or(0.0, |distance| (-distance / forecast.correlation_length).exp()),
             coordinate: block.coordinate,
         }

@@ -20,6 +20,8 @@ const NOISE_EXPONENT: f64 = 0.75;
 const PRIOR_SD_OF_LEARNED: f64 = 0.006;
 /// The same for ln of the gradient's norm, at any moment.
 const PRIOR_SD_OF_GRAD_NORM: f64 = 0.1;
+/// How much earlier or later its early peak comes.
+const PRIOR_SD_OF_GRAD_NORM_TIMING: f64 = 0.15;
 /// Between plans the same loss is met earlier or later by about this part of the steps so far.
 const PRIOR_SD_OF_TIMING: f64 = 0.04;
 /// Degrees of freedom that this experience is worth.
@@ -167,6 +169,7 @@ impl CurveForecast {
                 sensitivity: predicted[k].1,
                 shape_sd: spread.sd[k] * widened,
                 step_noise_sd: noise[k].sqrt(),
+                rung_noise_sd: (family.leverage(ln_final) * mean_noise(&members, k)).sqrt(),
             })
             .collect();
         Ok(Self {
@@ -379,7 +382,7 @@ fn prior_sd(
     predicted: &[(f64, f64)],
     batch_distance: f64,
 ) -> Vec<f64> {
-    let timing = PRIOR_SD_OF_TIMING + PRIOR_SD_OF_TIMING_BY_BATCH * batch_distance;
+    let by_batch = PRIOR_SD_OF_TIMING_BY_BATCH * batch_distance;
     let last = coordinates.len() - 1;
     (0..=last)
         .map(|k| {
@@ -389,11 +392,13 @@ fn prior_sd(
             let after = (k + 2..=last).find(|j| is_far(*j)).unwrap_or(last);
             let slope =
                 (predicted[after].0 - predicted[before].0) / (coordinates[after] - coordinates[before]);
-            let level = match channel {
-                Channel::Loss => PRIOR_SD_OF_LEARNED * (predicted[k].0 - predicted[0].0).abs(),
-                Channel::GradNorm => PRIOR_SD_OF_GRAD_NORM,
+            let (level, timing) = match channel {
+                Channel::Loss => {
+                    (PRIOR_SD_OF_LEARNED * (predicted[k].0 - predicted[0].0).abs(), PRIOR_SD_OF_TIMING)
+                }
+                Channel::GradNorm => (PRIOR_SD_OF_GRAD_NORM, PRIOR_SD_OF_GRAD_NORM_TIMING),
             };
-            level.hypot(timing * slope).hypot(LEAST_SD)
+            level.hypot((timing + by_batch) * slope).hypot(LEAST_SD)
         })
         .collect()
 }
@@ -419,7 +424,7 @@ impl Spread {
             .map(|k| {
                 let sum: f64 = residuals
                     .iter()
-                    .map(|r| r.error[k].powi(2) / (1.0 + r.leverage) - members[r.member].noise[k])
+                    .map(|r| (r.error[k].powi(2) - own_variance(r, members, k)) / (1.0 + r.leverage))
                     .sum();
                 sum / residuals.len() as f64
             })
@@ -461,6 +466,15 @@ impl Spread {
     }
 }
 
+/// Variance of a held-out rung's distance from its prediction by batch noise: its own, and that of the others.
+fn own_variance(residual: &Residual, members: &[Member], k: usize) -> f64 {
+    members[residual.member].noise[k] + residual.leverage * mean_noise(members, k)
+}
+
+fn mean_noise(members: &[Member], k: usize) -> f64 {
+    members.iter().map(|member| member.noise[k]).sum::<f64>() / members.len() as f64
+}
+
 /// Log-likelihood of all held-out residuals under correlation length `length`, by a scalar Kalman filter along each, and
 /// the mean square of the standardised innovations.
 fn likelihood(
@@ -482,7 +496,7 @@ fn likelihood(
             }
             let loading = sd[k] * scale;
             let innovation = residual.error[k] - loading * state;
-            let expected = loading * loading * variance + members[residual.member].noise[k] + 1e-12;
+            let expected = loading * loading * variance + own_variance(residual, members, k) + 1e-12;
             total -= 0.5 * (innovation * innovation / expected + expected.ln());
             squares += innovation * innovation / expected;
             n += 1.0;

@@ -83,30 +83,10 @@ fn a_held_out_run_thirty_times_larger_stays_in_its_band() {
             let error = block_mean(&run, block) - block.ln_value;
             let sd = (block.sensitivity * forecast.final_sd)
                 .hypot(block.shape_sd)
-                .hypot(block.step_noise_sd / (block.n_steps as f64).sqrt());
+                .hypot(block.own_variance().sqrt());
             square += error * error;
             all += 1.0;
             inside += f64::from(error.abs() <= 1.2816 * sd);
-        }
-        if seed < 3 {
-            for (k, b) in forecast.blocks.iter().enumerate() {
-                if k % 10 == 0 {
-                    eprintln!(
-                        "DBG {} e {:+.4} shape {:.4} fin {:.4} noise {:.4}",
-                        b.first_step,
-                        block_mean(&run, b) - b.ln_value,
-                        b.shape_sd,
-                        b.sensitivity * forecast.final_sd,
-                        b.step_noise_sd
-                    );
-                }
-            }
-            eprintln!(
-                "DBG {:?} l {} df {}",
-                &forecast.methods[..4],
-                forecast.correlation_length,
-                forecast.degrees_of_freedom
-            );
         }
         worst_rms = worst_rms.max((square / forecast.blocks.len() as f64).sqrt());
     }

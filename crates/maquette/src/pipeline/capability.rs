@@ -3,11 +3,14 @@
 use std::{fs, path::Path};
 
 use anyhow::Context as _;
-use data::{Tokenizer, tasks};
+use data::{
+    Tokenizer,
+    tasks::{self, Problem},
+};
 use eval::{CapabilitySettings, Score};
 use forecast::{
-    BucketForecast, Forecast, Outcome, PassRateForecast, PassRateForm, PassRateRow, PassRateSettings, PassRateTable,
-    Prediction,
+    BucketForecast, Forecast, Outcome, PassRateForecast, PassRateForm, PassRateRow, PassRateSettings,
+    PassRateTable, Prediction,
 };
 use model::checkpoint;
 use serde::{Deserialize, Serialize};
@@ -85,6 +88,15 @@ fn outcome(score: &Score) -> Outcome {
     }
 }
 
+/// The problems of the suite that a model of this context can read.
+pub(super) fn problems(n_per_level: usize, tokenizer: &Tokenizer, max_seq_len: usize) -> Vec<Problem> {
+    let mut problems = tasks::suite(SUITE_SEED, n_per_level);
+    // With end-of-text before it.
+    let len = |p: &Problem| 1 + tokenizer.encode(&p.prompt).len() + tokenizer.encode(&p.answer).len();
+    problems.retain(|problem| len(problem) <= max_seq_len);
+    problems
+}
+
 /// Examines the checkpoint; writes `eval/TASK.jsonl` and, where pass rates were foretold, what came of them.
 pub(super) fn examine(
     run_dir: &Path,
@@ -97,7 +109,7 @@ pub(super) fn examine(
 ) -> anyhow::Result<()> {
     let mut gpt = checkpoint::read_model(dir)?.with_dtype(dtype);
     gpt.pack(kernels);
-    let problems = tasks::suite(SUITE_SEED, n_problems);
+    let problems = problems(n_problems, tokenizer, gpt.config().max_seq_len);
     let scores = eval::capability(&gpt, kernels, tokenizer, &problems, &CapabilitySettings::default())?;
     write_scores(&run_dir.join("eval"), &scores)?;
     let Some(foretold) = foretold else { return Ok(()) };
@@ -125,7 +137,13 @@ fn judge(bucket: &BucketForecast, scores: &[Score]) -> BucketOutcome {
         .collect();
     let actual = of.iter().sum::<f64>() / of.len().max(1) as f64;
     let inside_80 = bucket.pass_rate.map(|p| (p.lo80..=p.hi80).contains(&actual));
-    BucketOutcome { bucket: bucket.bucket, n_problems: of.len(), predicted: bucket.pass_rate, actual, inside_80 }
+    BucketOutcome {
+        bucket: bucket.bucket,
+        n_problems: of.len(),
+        predicted: bucket.pass_rate,
+        actual,
+        inside_80,
+    }
 }
 
 /// One file a task, one JSON object a problem.

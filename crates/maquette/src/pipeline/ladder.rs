@@ -23,14 +23,14 @@ use serde::{Deserialize, Serialize};
 use tensor::Cpu;
 use train::{Event, Inputs, Outcome, TrainSettings, Trainer, Validation};
 
-use super::{Run, budget, hash, write_whole};
+use super::{Run, budget, capability, hash, write_whole};
 use crate::{
     machine,
     progress::{self, Progress, count, duration},
     stop::{self, Interrupted},
 };
 
-pub(crate) use design::{Role, Rung};
+pub(crate) use design::{Role, Rung, TooSmall};
 pub(crate) use sweep::Sweep;
 
 /// One finished run of the ladder, as its file holds it.
@@ -208,7 +208,9 @@ impl Run {
         // The dearest first: what is left at the end is short, and no core waits long.
         let mut order: Vec<&Job> = missing.to_vec();
         order.sort_by(|a, b| b.rung.flops().total_cmp(&a.rung.flops()));
-        let problems = self.recipe.suite_problems().map(|n| data::tasks::suite(SUITE_SEED, n));
+        // All rungs read as far as the run: the same problems for each.
+        let max_seq_len = order.iter().map(|job| job.rung.config.max_seq_len).min().unwrap_or(0);
+        let problems = self.recipe.suite_problems().map(|n| capability::problems(n, tokenizer, max_seq_len));
         let total: f64 = order.iter().map(|job| job.rung.flops()).sum();
         let n_workers = self.kernels.n_threads().min(order.len());
         let (next, done_flops) = (AtomicUsize::new(0), AtomicU64::new(0));

@@ -119,7 +119,13 @@ impl Run {
         // In a run of all stages the recipe decides whether there is a ladder; asked for by name, there is one.
         let has_ladder = self.recipe.ladder.is_some() || stages != Stage::ALL;
         if has_ladder && (wants(Stage::Ladder) || wants(Stage::Forecast)) {
-            self.foretell(&tokenizer, &prepared, wants(Stage::Forecast))?;
+            match self.foretell(&tokenizer, &prepared, wants(Stage::Forecast)) {
+                // A very short run is still a run; asked for by name, a ladder that cannot be is an error.
+                Err(error) if stages == Stage::ALL && error.is::<ladder::TooSmall>() => {
+                    progress::say("forecast", &format!("none: {}", error.to_string().replace('\n', "; ")));
+                }
+                foretold => foretold?,
+            }
         }
         let finished = match wants(Stage::Pretrain) {
             true => Some(self.pretrain(&tokenizer, &prepared)?),

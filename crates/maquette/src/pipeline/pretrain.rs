@@ -211,7 +211,15 @@ impl Run {
                 let checkpoint = dir.join(format!("checkpoints/step-{steps}"));
                 let foretold = watcher.map(|watcher| watcher.capability()).transpose()?.flatten();
                 let kernels = &*self.kernels;
-                capability::examine(&self.dir, &checkpoint, n_problems, kernels, tokenizer, dtype, foretold.as_ref())
+                capability::examine(
+                    &self.dir,
+                    &checkpoint,
+                    n_problems,
+                    kernels,
+                    tokenizer,
+                    dtype,
+                    foretold.as_ref(),
+                )
             }
         }
     }

@@ -110,7 +110,7 @@ impl<'a> Picture<'a> {
     }
 }
 
-/// The numbers of a sealed forecast and of its verdict, in two columns.
+/// The numbers of a sealed forecast and of its verdict, in two columns, below what they mean.
 pub(crate) fn rows(seal: &Seal, verdict: Option<&Verdict>) -> Markup {
     let p = &seal.forecast.prediction;
     let range = |low, high| format!("{} to {}", significant(low, 4), significant(high, 4));
@@ -138,15 +138,15 @@ pub(crate) fn rows(seal: &Seal, verdict: Option<&Verdict>) -> Markup {
         rows.push(("First step at", timing));
     }
     html! {
+        @if let Some(verdict) = verdict {
+            @for sentence in &verdict.learned { p.intro { (sentence) } }
+        }
         div.scroll tabindex="0" role="region" aria-label="Forecast" { table {
             tbody {
                 @for (name, value) in rows { tr { th scope="row" { (name) } td { (value) } } }
                 tr { th scope="row" { "Seal" } td.hash { (seal.seal) } }
             }
         } }
-        @if let Some(verdict) = verdict {
-            @for sentence in &verdict.learned { p.intro { (sentence) } }
-        }
     }
 }
 

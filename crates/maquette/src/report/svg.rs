@@ -95,7 +95,7 @@ mod tests {
             tone: 1,
             mark: Mark::Dotted(vec![(1.0, 2.0), (10.0, 1.0)]),
         };
-        let long = "a legend that is long enough to leave no room beside it".repeat(2);
+        let long = "a legend that is long enough to leave no room beside it".repeat(3);
         let plot = Plot {
             title: "t",
             caption: "one < two".to_owned(),

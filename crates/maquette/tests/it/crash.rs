@@ -46,12 +46,12 @@ fn assert_same_run(scene: &Scene, one: &str, other: &str) {
     assert_eq!(names(one), names(other), "a kill leaves nothing behind");
 }
 
-/// The lines of the metrics but for what a clock says; that a run went on is no difference either.
+/// The lines of the metrics but for what a clock says; when a run began and that it went on are no differences either.
 fn metrics(scene: &Scene, out: &str) -> Vec<Value> {
     let text = scene.read(&format!("{out}/pretrain/metrics.jsonl"));
     let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     lines
-        .filter(|line| line["kind"] != "resumed")
+        .filter(|line| line["kind"] != "resumed" && line["kind"] != "begun")
         .map(|mut line| {
             let fields = line.as_object_mut().unwrap();
             fields.retain(|name, _| name != "elapsed_s" && name != "tokens_per_second");

@@ -7,6 +7,7 @@ mod bench;
 mod crash;
 mod end_to_end;
 mod forecast;
+mod foretell;
 #[cfg(target_os = "linux")]
 mod full_disk;
 mod recipes;

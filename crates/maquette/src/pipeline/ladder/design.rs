@@ -37,12 +37,26 @@ impl Rung {
 
 /// Fewest steps of a rung: below, there is no room for warmup and decay.
 const MIN_STEPS: u64 = 300;
+/// Fewest different widths and lengths: a law has as many coefficients.
+const MIN_CONFIGS: usize = 4;
 /// Tokens for each parameter may differ from the recipe's ratio by this factor, either way.
 const MAX_RATIO_OFF: f64 = 8.0;
 /// Widths beside the best one at each budget: with them the law can tell parameters from tokens.
 const N_NEIGHBOURS: usize = 1;
 /// What the sweep multiplies the rule's learning rates with.
 pub(crate) const SWEEP_FACTORS: [f64; 2] = [0.5, 2.0];
+
+/// A run that has no room for small ones below it.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the ladder needs at least {MIN_CONFIGS} different runs below {below:.2e} FLOPs, found {n_configs} that are long enough\n\
+     hint: give the run a larger budget, or the ladder a larger `max_fraction` (now {max_fraction})"
+)]
+pub(crate) struct TooSmall {
+    below: f64,
+    n_configs: usize,
+    max_fraction: f64,
+}
 
 /// The rungs below `big`: budgets each half the one before, from `max_fraction` of the big run down; at each the best
 /// width and its neighbours on the grid; several seeds, so that their noise is known. Then the sweep on the smallest.
@@ -81,15 +95,15 @@ pub(super) fn rungs(
             }
         }
     }
-    let configs: BTreeSet<_> = rungs.iter().map(|rung| (rung.config.d_model, rung.settings.steps)).collect();
+    let configs: BTreeSet<_> = rungs
+        .iter()
+        .map(|rung| (rung.config.d_model, rung.settings.steps, rung.settings.batch_rows))
+        .collect();
     let n_configs = configs.len();
-    anyhow::ensure!(
-        n_configs >= 4,
-        "the ladder needs at least 4 different runs below {:.2e} FLOPs, found {n_configs} that are long enough\n\
-         hint: give the run a larger budget, or the ladder a larger `max_fraction` (now {})",
-        ladder.max_fraction * big_flops,
-        ladder.max_fraction
-    );
+    if n_configs < MIN_CONFIGS {
+        let (below, max_fraction) = (ladder.max_fraction * big_flops, ladder.max_fraction);
+        return Err(TooSmall { below, n_configs, max_fraction }.into());
+    }
     if ladder.sweep {
         let swept = sweep_bases(&rungs);
         for (budget, width) in swept {

@@ -82,8 +82,7 @@ pub(super) fn judge(results: &[RungResult]) -> Vec<Sweep> {
         .into_iter()
         .map(|(d_model, steps, flops)| {
             let mut by_factor: BTreeMap<u64, Vec<f64>> = BTreeMap::new();
-            for result in results.iter().filter(|r| r.config.d_model == d_model && r.settings.steps == steps)
-            {
+            for result in results.iter().filter(|r| r.config.d_model == d_model && r.flops == flops) {
                 // Factors are positive, so their bits sort as they do.
                 by_factor.entry(result.lr_factor.to_bits()).or_default().push(result.loss_nats);
             }

@@ -1,0 +1,122 @@
+//! From a recipe with a ladder to a verdict: forecast sealed, run watched, outcome judged.
+
+use serde_json::Value;
+
+use crate::scene::{Scene, repository};
+
+/// A budget whose ladder takes seconds: bytes, short rows, few rungs.
+const RECIPE: &str = r#"
+name = "small"
+[budget]
+train_flops = 1e11
+[data]
+sources = [{ path = "TEXT" }]
+validation = { by = "tail", fraction = 0.1 }
+[tokenizer]
+kind = "bytes"
+[model]
+n_layers = 2
+[train]
+seq_len = 64
+tokens_per_param = 20.0
+final_eval_tokens = 4096
+[ladder]
+max_fraction = 0.25
+n_budgets = 4
+seeds = 1
+sweep = false
+[samples]
+max_tokens = 8
+"#;
+
+fn scene(extra: &str) -> Scene {
+    let scene = Scene::new();
+    let text = repository().join("data/tinyshakespeare/input.txt.gz");
+    let recipe = format!("{RECIPE}{extra}").replace("TEXT", text.to_str().unwrap());
+    scene.write("small.toml", recipe.as_bytes());
+    scene
+}
+
+fn json(scene: &Scene, path: &str) -> Value {
+    serde_json::from_str(&scene.read(path)).unwrap()
+}
+
+#[test]
+fn a_run_is_foretold_watched_and_judged() {
+    let scene = scene("");
+    let args = ["run", "small.toml", "--out", "out"];
+    let sealed = scene.ok(&["run", "small.toml", "--out", "out", "--only", "tokenizer,data,ladder,forecast"]);
+    assert!(
+        sealed.stderr.contains("runs of at most") && sealed.stderr.contains("; sealed"),
+        "{}",
+        sealed.stderr
+    );
+
+    // A forecast that was changed stops the run before its first step.
+    let text = scene.read("out/forecast.json");
+    let changed = text.replacen("\"median\": ", "\"median\": 9", 1);
+    assert_ne!(changed, text);
+    scene.write("out/forecast.json", changed.as_bytes());
+    let refused = scene.fails(&["run", "small.toml", "--out", "out", "--only", "pretrain"]);
+    assert!(refused.contains("forecast.json") && refused.contains("hint: "), "{refused}");
+    assert!(!scene.path("out/pretrain/metrics.jsonl").exists());
+    scene.write("out/forecast.json", text.as_bytes());
+
+    let said = scene.ok(&args);
+    assert!(said.stderr.contains("verdict foretold"), "{}", said.stderr);
+    let (seal, verdict) = (json(&scene, "out/forecast.json"), json(&scene, "out/verdict.json"));
+    assert_eq!(verdict["seal"], seal["seal"]);
+    assert_eq!(verdict["timing"], "in_time");
+    let target = seal["forecast"]["target"]["flops"].as_f64().unwrap();
+    let largest = seal["points"].as_array().unwrap().iter().map(|p| p["flops"].as_f64().unwrap());
+    assert!(largest.fold(0.0, f64::max) <= 0.25 * target * 1.05);
+    let summary = json(&scene, "out/pretrain/summary.json");
+    assert_eq!(verdict["actual"], summary["validation"]["loss_nats"]);
+    let page = scene.read("out/report.html");
+    assert!(page.contains("Forecast of the loss") && page.contains("What knowing cost"));
+
+    // Everything is kept when the same command is given again.
+    let again = scene.ok(&args);
+    assert!(
+        again.stderr.contains("pretrain kept") && !again.stderr.contains("to train, about"),
+        "{}",
+        again.stderr
+    );
+    assert_eq!(json(&scene, "out/forecast.json"), seal);
+
+    let verified = scene.ok(&["forecast", "verify", "out/forecast.json", "--run", "out"]);
+    assert!(verified.status.success());
+    // The page is built from the verdict as well: without it there is none.
+    std::fs::remove_file(scene.path("out/verdict.json")).unwrap();
+    let refused = scene.fails(&["report", "out"]);
+    assert!(refused.contains("verdict.json"), "{refused}");
+}
+
+#[test]
+fn a_run_that_has_begun_is_not_foretold() {
+    let scene = scene("");
+    scene.ok(&["run", "small.toml", "--out", "out", "--only", "tokenizer,data,pretrain"]);
+    let said = scene.ok(&["run", "small.toml", "--out", "out", "--only", "ladder,forecast"]);
+    assert!(said.stderr.contains("the run has begun"), "{}", said.stderr);
+    assert!(!scene.path("out/forecast.json").exists());
+}
+
+#[test]
+fn tasks_that_are_mixed_in_are_foretold_and_examined() {
+    let scene = scene("[data.tasks]\nweight = 0.5\nbytes = 200000\n");
+    let said = scene.ok(&["run", "small.toml", "--out", "out", "--set", "ladder.problems=4"]);
+    assert!(scene.path("out/eval/copy.jsonl").is_file(), "{}", said.stderr);
+    let score: Value =
+        serde_json::from_str(scene.read("out/eval/copy.jsonl").lines().next().unwrap()).unwrap();
+    assert!(score["log_prob"].as_f64().unwrap() < 0.0);
+    let scored = scene.ok(&["eval", &checkpoint(&scene), "--tasks", "copy", "--limit", "4", "--json"]);
+    assert_eq!(scored.json()["levels"].as_array().unwrap().len(), 6);
+    let refused = scene.fails(&["eval", &checkpoint(&scene), "--tasks", "chess"]);
+    assert!(refused.contains("found `chess`") && refused.contains("hint: "), "{refused}");
+}
+
+fn checkpoint(scene: &Scene) -> String {
+    let folder = scene.path("out/pretrain/checkpoints");
+    let last = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).max().unwrap();
+    last.display().to_string()
+}
