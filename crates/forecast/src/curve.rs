@@ -128,6 +128,9 @@ pub struct CurveForecast {
     pub correlation_length: f64,
     /// Degrees of freedom of the estimate of s².
     pub degrees_of_freedom: f64,
+    /// The largest jump, drift and level (as [`Watch`](crate::Watch) tests them) of any rung against its prediction from the
+    /// other plans.
+    pub held_out_statistics: [f64; 3],
     /// The method used first, then the others, best first.
     pub methods: Vec<CurveMethod>,
 }

@@ -59,7 +59,7 @@ pub(crate) struct LadderConfig {
     pub(crate) max_fraction: f64,
     /// How many budgets, each half the one before.
     pub(crate) n_budgets: usize,
-    /// Seeds of each rung.
+    /// Seeds of each rung of at most 1/100 of the big run; larger ones are trained once.
     pub(crate) seeds: u64,
     /// Whether the learning-rate rule is tested on the smallest rungs.
     pub(crate) sweep: bool,

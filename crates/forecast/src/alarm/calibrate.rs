@@ -1,6 +1,6 @@
 //! Thresholds, from healthy runs drawn from the model.
 
-use super::tracker::{Loading, Statistics, Tracker};
+use super::tracker::{Loading, Statistics, largest};
 use crate::random::Stream;
 
 /// Healthy runs that are drawn: so many that about this many lie above each threshold.
@@ -20,15 +20,15 @@ const SAFETY: f64 = 2.0;
 pub(super) fn thresholds(loadings: &[Loading], degrees_of_freedom: f64, rate: f64) -> Statistics {
     let least_share = SHARES.iter().copied().fold(1.0, f64::min);
     let n_runs = ((N_ABOVE / (rate * least_share)).ceil() as usize).min(MOST_RUNS);
-    let mut largest: [Vec<f64>; 3] = Default::default();
+    let mut all_largest: [Vec<f64>; 3] = Default::default();
     for run in 0..n_runs {
         let of_run = largest_of(loadings, degrees_of_freedom, run as u64);
-        for (all, value) in largest.iter_mut().zip(of_run) {
+        for (all, value) in all_largest.iter_mut().zip(of_run) {
             all.push(value);
         }
     }
     let mut thresholds = [0.0; 3];
-    for ((threshold, values), share) in thresholds.iter_mut().zip(&mut largest).zip(SHARES) {
+    for ((threshold, values), share) in thresholds.iter_mut().zip(&mut all_largest).zip(SHARES) {
         values.sort_by(|a, b| b.total_cmp(a));
         let expected = rate * share * n_runs as f64;
         let n_above = (expected - SAFETY * expected.sqrt()).max(0.0) as usize;
@@ -44,15 +44,10 @@ fn largest_of(loadings: &[Loading], degrees_of_freedom: f64, run: u64) -> Statis
     let scale = (degrees_of_freedom / rng.chi_squared(degrees_of_freedom)).sqrt();
     let delta = scale * rng.normal();
     let mut wander = rng.normal();
-    let mut tracker = Tracker::default();
-    let mut largest = [0f64; 3];
-    for loading in loadings {
+    let means = loadings.iter().map(|loading| {
         wander = loading.rho * wander + (1.0 - loading.rho * loading.rho).sqrt() * rng.normal();
         let common = loading.final_sd * delta + loading.shape_sd * scale * wander;
-        let statistics = tracker.take(loading, common + loading.noise.sqrt() * rng.normal());
-        for (most, value) in largest.iter_mut().zip(statistics) {
-            *most = most.max(value.abs());
-        }
-    }
-    largest
+        common + loading.noise.sqrt() * rng.normal()
+    });
+    largest(loadings, means)
 }

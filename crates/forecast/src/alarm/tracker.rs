@@ -12,25 +12,25 @@ const WINDOWS: [usize; 5] = [2, 4, 8, 16, 32];
 const LONGEST_WINDOW: usize = 32;
 
 /// Jump, drift and level of one block, each in standard deviations; 0 where it is not tested.
-pub(super) type Statistics = [f64; 3];
+pub(crate) type Statistics = [f64; 3];
 
 /// How a block hangs on what is common to the run.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Loading {
+pub(crate) struct Loading {
     /// Standard deviation by the forecast's own error δ.
-    pub(super) final_sd: f64,
+    pub(crate) final_sd: f64,
     /// Standard deviation by the wandering e.
-    pub(super) shape_sd: f64,
+    pub(crate) shape_sd: f64,
     /// Variance of the block's mean by the choice of batches, the rungs' included.
-    pub(super) noise: f64,
+    pub(crate) noise: f64,
     /// Correlation of e with its value at the block before; 0 at the first.
-    pub(super) rho: f64,
-    pub(super) coordinate: f64,
+    pub(crate) rho: f64,
+    pub(crate) coordinate: f64,
 }
 
 /// What the blocks so far say of δ and e, and what the tests remember.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Tracker {
+pub(crate) struct Tracker {
     n_blocks: usize,
     /// Means of (δ, e), in units of their standard deviation before the run.
     state: [f64; 2],
@@ -44,7 +44,7 @@ pub(super) struct Tracker {
 
 impl Loading {
     /// The loadings of all blocks.
-    pub(super) fn of(forecast: &CurveForecast) -> Vec<Self> {
+    pub(crate) fn of(forecast: &CurveForecast) -> Vec<Self> {
         let blocks = &forecast.blocks;
         (0..blocks.len())
             .map(|k| {
@@ -54,7 +54,7 @@ impl Loading {
     }
 
     /// The loading of `block`, which follows one at the coordinate `before`.
-    pub(super) fn new(forecast: &CurveForecast, block: &CurveBlock, before: Option<f64>) -> Self {
+    pub(crate) fn new(forecast: &CurveForecast, block: &CurveBlock, before: Option<f64>) -> Self {
         let distance = before.map(|before| (block.coordinate - before).abs());
         Self {
             final_sd: block.sensitivity * forecast.final_sd,
@@ -66,9 +66,21 @@ impl Loading {
     }
 
     /// Variance of the parts that are common to neighbouring blocks.
-    pub(super) fn common_variance(&self) -> f64 {
+    pub(crate) fn common_variance(&self) -> f64 {
         self.final_sd * self.final_sd + self.shape_sd * self.shape_sd
     }
+}
+
+/// The largest statistic of each kind, in size, of a run whose blocks lie `means` above their forecast.
+pub(crate) fn largest(loadings: &[Loading], means: impl IntoIterator<Item = f64>) -> Statistics {
+    let mut tracker = Tracker::default();
+    let mut largest = [0f64; 3];
+    for (loading, mean) in loadings.iter().zip(means) {
+        for (most, value) in largest.iter_mut().zip(tracker.take(loading, mean)) {
+            *most = most.max(value.abs());
+        }
+    }
+    largest
 }
 
 impl Default for Tracker {
@@ -85,7 +97,7 @@ impl Default for Tracker {
 
 impl Tracker {
     /// Takes in a block whose mean lies `mean` above its forecast, and tests it.
-    pub(super) fn take(&mut self, loading: &Loading, mean: f64) -> Statistics {
+    pub(crate) fn take(&mut self, loading: &Loading, mean: f64) -> Statistics {
         let (rho, a, b) = (loading.rho, loading.final_sd, loading.shape_sd);
         self.state[1] *= rho;
         self.covariance[1] *= rho;

@@ -7,6 +7,8 @@ use super::{
     schedule::Series,
 };
 
+use crate::alarm::tracker::{Loading, largest};
+
 /// Blocks grow by this part of the steps done.
 const GROWTH: f64 = 0.12;
 /// Longest block, as a part of the run.
@@ -158,6 +160,7 @@ impl CurveForecast {
         let spread = Spread::of(&residuals, &members, &coordinates, &prior, n_groups, method.form);
         let widened = (1.0 + family.leverage(ln_final)).sqrt();
         let noise = target_noise(rungs, plan, &noises);
+        let held_out_statistics = held_out_statistics(&residuals, &members, &coordinates, &spread);
         let blocks = edges
             .windows(2)
             .enumerate()
@@ -179,6 +182,7 @@ impl CurveForecast {
             final_sd: spread_of_draws(final_loss),
             correlation_length: spread.correlation_length,
             degrees_of_freedom: spread.degrees_of_freedom,
+            held_out_statistics,
             methods,
         })
     }
@@ -464,6 +468,33 @@ impl Spread {
             degrees_of_freedom: PRIOR_DEGREES + free * (1.0 + 0.5 * (stretches - 1.0)),
         }
     }
+}
+
+/// The largest statistics of any held-out rung.
+fn held_out_statistics(
+    residuals: &[Residual],
+    members: &[Member],
+    coordinates: &[f64],
+    spread: &Spread,
+) -> [f64; 3] {
+    let mut all = [0f64; 3];
+    for residual in residuals {
+        let loadings: Vec<Loading> = (0..coordinates.len())
+            .map(|k| Loading {
+                final_sd: 0.0,
+                shape_sd: spread.sd[k] * (1.0 + residual.leverage).sqrt(),
+                noise: own_variance(residual, members, k),
+                rho: k.checked_sub(1).map_or(0.0, |before| {
+                    (-(coordinates[k] - coordinates[before]).abs() / spread.correlation_length).exp()
+                }),
+                coordinate: coordinates[k],
+            })
+            .collect();
+        for (most, value) in all.iter_mut().zip(largest(&loadings, residual.error.iter().copied())) {
+            *most = most.max(value);
+        }
+    }
+    all
 }
 
 /// Variance of a held-out rung's distance from its prediction by batch noise: its own, and that of the others.

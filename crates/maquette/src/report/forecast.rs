@@ -127,7 +127,7 @@ pub(crate) fn rows(seal: &Seal, verdict: Option<&Verdict>) -> Markup {
     }
     rows.push(("Law", seal.forecast.formula.clone()));
     rows.push(("Runs fitted", seal.points.len().to_string()));
-    rows.push(("Compute of the target over that of the largest run", si(seal.forecast.extrapolation)));
+    rows.push(("Times the largest run", si(seal.forecast.extrapolation)));
     rows.push(("Sealed at", seal.sealed_at.to_string()));
     if let Some(verdict) = verdict {
         let timing = match (verdict.timing, verdict.first_step_at) {
@@ -144,7 +144,7 @@ pub(crate) fn rows(seal: &Seal, verdict: Option<&Verdict>) -> Markup {
         div.scroll tabindex="0" role="region" aria-label="Forecast" { table {
             tbody {
                 @for (name, value) in rows { tr { th scope="row" { (name) } td { (value) } } }
-                tr { th scope="row" { "Seal" } td.hash { (seal.seal) } }
+                tr { th scope="row" { "Seal" } td.path { (seal.seal) } }
             }
         } }
     }

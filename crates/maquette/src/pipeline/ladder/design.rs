@@ -43,6 +43,10 @@ const MIN_CONFIGS: usize = 4;
 const MAX_RATIO_OFF: f64 = 8.0;
 /// Widths beside the best one at each budget: with them the law can tell parameters from tokens.
 const N_NEIGHBOURS: usize = 1;
+/// Up to this part of the big run's FLOPs a rung is repeated with every seed; above, once.
+const CHEAP: f64 = 0.01;
+/// Above this part only the best width is trained.
+const DEAR: f64 = 0.02;
 /// What the sweep multiplies the rule's learning rates with.
 pub(crate) const SWEEP_FACTORS: [f64; 2] = [0.5, 2.0];
 
@@ -59,7 +63,8 @@ pub(crate) struct TooSmall {
 }
 
 /// The rungs below `big`: budgets each half the one before, from `max_fraction` of the big run down; at each the best
-/// width and its neighbours on the grid; several seeds, so that their noise is known. Then the sweep on the smallest.
+/// width and its neighbours on the grid; several seeds, so that their noise is known. Rungs above 1/100 of the run are made
+/// once, those above 1/50 at the best width alone. Then the sweep on the smallest.
 ///
 /// # Errors
 /// If the recipe fixes what must change along the ladder, or the big run is too small to have one.
@@ -89,8 +94,10 @@ pub(super) fn rungs(
     let mut rungs = Vec::new();
     for i in 0..ladder.n_budgets {
         let budget = ladder.max_fraction * big_flops / f64::from(1 << i);
-        for width in design.widths_at(budget) {
-            for seed in 0..ladder.seeds {
+        let n_neighbours = if budget <= DEAR * big_flops { N_NEIGHBOURS } else { 0 };
+        let n_seeds = if budget <= CHEAP * big_flops { ladder.seeds } else { 1 };
+        for width in design.widths_at(budget, n_neighbours) {
+            for seed in 0..n_seeds {
                 rungs.extend(design.rung(budget, width, seed, None)?);
             }
         }
@@ -141,7 +148,7 @@ struct Design<'a> {
 
 impl Design<'_> {
     /// The width nearest to the recipe's tokens for each parameter at this budget, and its neighbours.
-    fn widths_at(&self, budget: f64) -> Vec<usize> {
+    fn widths_at(&self, budget: f64, n_neighbours: usize) -> Vec<usize> {
         let seq_len = self.big.1.seq_len;
         let off = |width: usize| {
             let config = self.recipe.model.config(self.vocab_size, seq_len, width);
@@ -157,7 +164,7 @@ impl Design<'_> {
         else {
             return Vec::new();
         };
-        let near = best.saturating_sub(N_NEIGHBOURS)..=(best + N_NEIGHBOURS).min(widths.len() - 1);
+        let near = best.saturating_sub(n_neighbours)..=(best + n_neighbours).min(widths.len() - 1);
         near.map(|i| widths[i]).filter(|width| off(*width).abs() <= MAX_RATIO_OFF.ln()).collect()
     }
 
