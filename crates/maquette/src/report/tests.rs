@@ -157,7 +157,10 @@ fn a_broken_line_is_named_by_its_number() {
 #[test]
 fn a_line_of_an_unknown_kind_is_named_by_its_number_and_kind() {
     let error = refusal_of_line(r#"{"kind":"something_newer","step":2}"#);
-    assert!(error.contains("at line 3, unknown kind `something_newer`, expected one of `begun`, `train`"), "{error}");
+    assert!(
+        error.contains("at line 3, unknown kind `something_newer`, expected one of `begun`, `train`"),
+        "{error}"
+    );
     assert!(error.contains("hint: was it edited, or written by another version of Maquette?"), "{error}");
 }
 
