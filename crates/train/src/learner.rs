@@ -47,6 +47,16 @@ impl Learner {
         &self.gpt
     }
 
+    /// The model, to be changed from outside of a step.
+    pub fn gpt_mut(&mut self) -> &mut Gpt {
+        &mut self.gpt
+    }
+
+    /// The moments, to be changed from outside of a step.
+    pub fn optimizer_mut(&mut self) -> &mut Optimizer {
+        &mut self.optimizer
+    }
+
     /// The moments as they stand.
     pub fn optimizer(&self) -> &Optimizer {
         &self.optimizer

@@ -31,7 +31,7 @@ pub(crate) struct Watched {
 }
 
 /// Tests on every curve of a sealed forecast.
-pub(super) struct Watcher {
+pub(crate) struct Watcher {
     seal: Seal,
     watches: Vec<Watch>,
 }
@@ -43,7 +43,7 @@ impl Watcher {
     ///
     /// # Errors
     /// If the seal was changed, or is later than the run's first step.
-    pub(super) fn open(run_dir: &Path, metrics: &Path, step: u64) -> anyhow::Result<Option<Self>> {
+    pub(crate) fn open(run_dir: &Path, metrics: &Path, step: u64) -> anyhow::Result<Option<Self>> {
         let path = run_dir.join(foretell::FORECAST);
         let Some(seal) = foretell::read_seal(&path)? else { return Ok(None) };
         let began = match step {
@@ -79,7 +79,7 @@ impl Watcher {
     }
 
     /// Takes in a step; returns the alarms that it raises.
-    pub(super) fn observe(
+    pub(crate) fn observe(
         &mut self,
         step: u64,
         loss_nats: f64,

@@ -220,5 +220,6 @@ fn without_clock(mut value: Value) -> Value {
     let object = value.as_object_mut().expect("an object");
     object.remove("tokens_per_second");
     object.remove("elapsed_s");
+    object.remove("unix_s");
     value
 }

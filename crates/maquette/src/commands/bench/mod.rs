@@ -5,6 +5,7 @@ mod kernels;
 mod operations;
 mod shape;
 mod train;
+mod watch;
 
 use clap::Subcommand;
 
@@ -21,6 +22,7 @@ enum Action {
     Train(train::Args),
     Decode(decode::Args),
     Kernels(kernels::Args),
+    Watch(watch::Args),
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
@@ -28,6 +30,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         Action::Train(args) => train::run(args),
         Action::Decode(args) => decode::run(args),
         Action::Kernels(args) => kernels::run(args),
+        Action::Watch(args) => watch::run(args),
     }
 }
 
