@@ -2,17 +2,27 @@
 //!
 //! `cargo run --release -p forecast --example backtest_tables -- DIR [--points FILE.csv] [--law auto|compute|chinchilla]`
 //!
+//! With `--kin siblings` every table has as kin those of the same family (name up to the first hyphen) and the same loss
+//! (name from the last hyphen): the same runs on other data.
+//!
 //! With `--leave-out families` the belief about the law's error is chosen again for each family of tables (the name up
 //! to its first hyphen) from all the others, and the family is back-tested with that.
 
-use std::{collections::BTreeSet, error::Error, fs, path::PathBuf};
+use std::{
+    collections::BTreeSet,
+    error::Error,
+    fs,
+    path::{Path, PathBuf},
+};
 
-use forecast::{Backtest, BacktestPoint, Experience, LawChoice, Settings, Table, backtest, backtest_with};
+use forecast::{Backtest, BacktestPoint, Experience, Kin, LawChoice, Settings, Table, backtest_with};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let folder = PathBuf::from(arguments.next().ok_or("expected a folder of CSV tables, found no argument")?);
-    let (mut points_path, mut settings, mut leaves_out) = (None, Settings::default(), false);
+    let (mut points_path, mut settings, mut leaves_out, mut has_kin) =
+        (None, Settings::default(), false, false);
+    let mut experience = Experience::default();
     while let Some(option) = arguments.next() {
         let value = arguments.next().ok_or_else(|| format!("expected a value after `{option}`"))?;
         match (option.as_str(), value.as_str()) {
@@ -21,6 +31,8 @@ fn main() -> Result<(), Box<dyn Error>> {
             ("--law", "compute") => settings.law = LawChoice::Compute,
             ("--law", "chinchilla") => settings.law = LawChoice::Chinchilla,
             ("--leave-out", "families") => leaves_out = true,
+            ("--kin", "siblings") => has_kin = true,
+            ("--kin-share", mean) => experience.kin_share.mean = mean.parse()?,
             _ => return Err(format!("unknown option `{option} {value}`").into()),
         }
     }
@@ -40,7 +52,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     for path in &paths {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let table = Table::read_csv(fs::File::open(path)?)?;
-        match backtest(&table, None, &settings) {
+        experience.kin = if has_kin { siblings(path, &paths)? } else { Vec::new() };
+        if has_kin && experience.kin.is_empty() {
+            continue;
+        }
+        match backtest_with(&table, None, &settings, &experience) {
             Ok(result) => {
                 print_row(&name, &result);
                 rows.extend(result.points.iter().map(|point| row(&name, point)));
@@ -70,6 +86,22 @@ fn main() -> Result<(), Box<dyn Error>> {
         fs::write(path, format!("{header}{}", rows.concat()))?;
     }
     Ok(())
+}
+
+/// The tables of the same family and loss but on other data.
+fn siblings(path: &Path, paths: &[PathBuf]) -> Result<Vec<Kin>, Box<dyn Error>> {
+    let kinship = |path: &Path| {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let (family, rest) = name.split_once('-').unwrap_or((&name, ""));
+        (family.to_owned(), rest.rsplit('-').next().unwrap_or("").to_owned())
+    };
+    let others = paths.iter().filter(|other| *other != path && kinship(other) == kinship(path));
+    others
+        .map(|other| {
+            let name = other.file_stem().unwrap_or_default().to_string_lossy();
+            Ok(Kin::new(name, &Table::read_csv(fs::File::open(other)?)?)?)
+        })
+        .collect()
 }
 
 /// Means of the belief about ln of the law's share of error that compete.

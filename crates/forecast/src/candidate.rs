@@ -5,7 +5,8 @@ use crate::{
     experience::Experience,
     fit::{HUBER_DELTA, Prior, Problem, Solution, solve},
     interval::median,
-    law::{Features, Form, MAX_PARAMS, Theta},
+    kin::{Frame, Kin},
+    law::{Features, Form, MAX_PARAMS, RawFeatures, Theta},
     random::Stream,
 };
 
@@ -22,7 +23,7 @@ const MOST_OUTLIERS: usize = 10;
 /// The runs as the fit reads them.
 #[derive(Clone, Debug)]
 pub(crate) struct Data {
-    /// ln C, ln N, ln D less `shift`.
+    /// Of each run, in `frame`.
     pub(crate) features: Vec<Features>,
     pub(crate) log_losses: Vec<f64>,
     /// Weight of each run; the mean is 1.
@@ -30,25 +31,23 @@ pub(crate) struct Data {
     /// Number of each run's configuration.
     pub(crate) clusters: Vec<usize>,
     pub(crate) n_clusters: usize,
-    /// Mean of the features, which keeps scales and exponents from being nearly collinear.
-    pub(crate) shift: Features,
+    pub(crate) frame: Frame,
 }
 
 impl Data {
-    pub(crate) fn new(table: &Table, nearness: f64) -> Self {
-        let raw: Vec<Features> = table
+    pub(crate) fn new(table: &Table, nearness: f64, kin: Option<Kin>) -> Self {
+        let raw: Vec<RawFeatures> = table
             .points()
             .iter()
             .map(|p| [Some(p.flops), p.n_params, p.n_tokens].map(|x| x.map_or(0.0, f64::ln)))
             .collect();
-        let n = raw.len().max(1) as f64;
-        let shift = [0, 1, 2].map(|k| raw.iter().map(|x| x[k]).sum::<f64>() / n);
-        let features = raw.iter().map(|x| [0, 1, 2].map(|k| x[k] - shift[k])).collect();
-        let weights = weights(&raw, nearness);
+        let frame = Frame::around(&raw, kin);
+        let features: Vec<Features> = raw.iter().map(|x| frame.shifted(x)).collect();
+        let weights = weights(&features, nearness);
         let log_losses = table.points().iter().map(|p| p.loss.ln()).collect();
         let clusters = table.clusters();
         let n_clusters = clusters.iter().max().map_or(0, |last| last + 1);
-        Self { features, log_losses, weights, clusters, n_clusters, shift }
+        Self { features, log_losses, weights, clusters, n_clusters, frame }
     }
 
     /// The same runs, those whose configuration `keep` accepts, with the same shift.
@@ -64,7 +63,7 @@ impl Data {
             log_losses: kept().map(|i| self.log_losses[i]).collect(),
             n_clusters: distinct.len(),
             clusters,
-            shift: self.shift,
+            frame: self.frame.clone(),
         }
     }
 
@@ -76,7 +75,7 @@ impl Data {
 
     /// The largest of each feature.
     pub(crate) fn largest(&self) -> Features {
-        [0, 1, 2].map(|k| self.features.iter().map(|x| x[k]).fold(f64::NEG_INFINITY, f64::max))
+        [0, 1, 2, 3].map(|k| self.features.iter().map(|x| x[k]).fold(f64::NEG_INFINITY, f64::max))
     }
 }
 
@@ -95,6 +94,7 @@ pub(crate) struct FittedForm {
     pub(crate) largest: Features,
     /// ln of the factor that the compute of the runs spans.
     pub(crate) span: f64,
+    pub(crate) frame: Frame,
     /// 1 for each run that was fitted, 0 for an outlier.
     pub(crate) kept: Vec<f64>,
 }
@@ -163,6 +163,7 @@ impl FittedForm {
             covariance,
             largest: data.largest(),
             span: data.span(),
+            frame: data.frame.clone(),
             kept,
         })
     }
@@ -170,6 +171,14 @@ impl FittedForm {
     /// ln L at shifted features.
     pub(crate) fn log_loss(&self, x: &Features) -> f64 {
         self.form.log_loss(&self.theta, x)
+    }
+
+    /// N and D with the least loss at `flops = 6·N·D`, by the law with `theta` or by that of its kin.
+    pub(crate) fn compute_optimal(&self, theta: &Theta, flops: f64) -> Option<(f64, f64)> {
+        match &self.frame.kin {
+            Some(kin) => kin.compute_optimal(flops),
+            None => self.form.compute_optimal(&self.form.unshifted(theta, &self.frame.shift), flops),
+        }
     }
 
     /// Standard deviation of `log_loss(x)` from the curvature of the fit.
@@ -215,16 +224,18 @@ impl FittedForm {
     /// How much ln L falls, by the law, between the edge of the runs and `x`: the part of a forecast that no run
     /// supports. The edge is reached by going back along N and D in equal shares to the largest compute fitted, or to
     /// the largest N and D fitted, whichever is further. Beyond one span of the runs it counts times the distance in
-    /// spans.
+    /// spans, unless kin shows the bend.
     pub(crate) fn unsupported_drop(&self, x: &Features) -> f64 {
         let at = self.log_loss(x);
         let back = (x[0] - self.largest[0]).max(0.0);
-        let by_compute = self.log_loss(&[x[0] - back, x[1] - 0.5 * back, x[2] - 0.5 * back]) - at;
-        let by_shape =
-            self.log_loss(&[x[0].min(self.largest[0]), x[1].min(self.largest[1]), x[2].min(self.largest[2])])
-                - at;
+        let raw = self.frame.raw(x);
+        let edge = self.frame.raw(&self.largest);
+        let rise = |raw: [f64; 3]| self.log_loss(&self.frame.shifted(&raw)) - at;
+        let by_compute = rise([raw[0] - back, raw[1] - 0.5 * back, raw[2] - 0.5 * back]);
+        let by_shape = rise([0, 1, 2].map(|k| raw[k].min(edge[k])));
         // A bend that runs over a short range cannot show grows with the distance in units of that range.
-        let reach = (back / self.span.max(LEAST_LOG_SPAN)).max(1.0);
+        let unseen = self.frame.beyond_kin(x).unwrap_or(back);
+        let reach = (unseen / self.span.max(LEAST_LOG_SPAN)).max(1.0);
         reach * by_compute.max(by_shape).max(0.0)
     }
 
@@ -313,10 +324,11 @@ fn beliefs(form: Form, data: &Data, floor: Option<f64>, experience: &Experience)
     let least = data.log_losses.iter().copied().fold(f64::INFINITY, f64::min);
     for i in 0..form.n_params() {
         if form.is_exponent(i) {
-            let belief = match (form.needs_shape(), form.floor()) {
-                (true, _) => experience.shape_exponent,
-                (false, Some(_)) => experience.compute_exponent,
-                (false, None) => experience.no_floor_exponent,
+            let belief = match form {
+                Form::Chinchilla | Form::SharedExponent => experience.shape_exponent,
+                Form::PowerFloor => experience.compute_exponent,
+                Form::Power => experience.no_floor_exponent,
+                Form::Kin => experience.kin_exponent,
             };
             (prior.mean[i], prior.precision[i]) = (belief.mean, belief.sd.powi(-2));
         }
@@ -336,6 +348,9 @@ fn beliefs(form: Form, data: &Data, floor: Option<f64>, experience: &Experience)
 /// A grid of exponents and floors; each scale follows from them at the middle of the runs.
 fn starts(form: Form, data: &Data, prior: &Prior) -> Vec<Theta> {
     const EXPONENTS: [f64; 4] = [0.06, 0.2, 0.4, 0.8];
+    // Kin fall at nearly the same pace.
+    const OF_KIN: [f64; 4] = [0.6, 0.8, 1.0, 1.25];
+    let among = if form == Form::Kin { OF_KIN } else { EXPONENTS };
     const FLOORS: [f64; 4] = [0.1, 0.5, 0.8, 0.95];
     let least = data.log_losses.iter().copied().fold(f64::INFINITY, f64::min).exp();
     let middle = median(data.log_losses.iter().copied()).exp();
@@ -353,7 +368,7 @@ fn starts(form: Form, data: &Data, prior: &Prior) -> Vec<Theta> {
             let mut theta = [0.0; MAX_PARAMS];
             theta[..form.n_params()].fill(scale);
             for (k, i) in exponents.iter().enumerate() {
-                theta[*i] = EXPONENTS[combination / EXPONENTS.len().pow(k as u32) % EXPONENTS.len()].ln();
+                theta[*i] = among[combination / among.len().pow(k as u32) % among.len()].ln();
             }
             if let Some(i) = form.floor() {
                 theta[i] = floor.ln();

@@ -1,5 +1,7 @@
 //! What other tables taught: beliefs that a small table cannot replace and a large one overrules.
 
+use crate::Kin;
+
 /// A normal belief about a logarithm.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Belief {
@@ -13,7 +15,7 @@ pub struct Belief {
 ///
 /// The defaults are rounded from the public tables of `docs/forecast.md`, which also shows what becomes of the
 /// coverage of each table when they are learned from the others alone.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Experience {
     /// ln of an exponent of N or D.
     pub shape_exponent: Belief,
@@ -21,12 +23,18 @@ pub struct Experience {
     pub compute_exponent: Belief,
     /// ln of the exponent of C in a law without a floor.
     pub no_floor_exponent: Belief,
+    /// ln of the exponent κ with which the losses of kin carry over.
+    pub kin_exponent: Belief,
     /// Weight of a law without a floor beside one with a floor before the rehearsal: text has entropy.
     pub no_floor_weight: f64,
+    /// Weight of any other law beside kin that reach beyond the table before the rehearsal.
+    pub lone_weight: f64,
     /// ln of the floor's share of the least loss seen.
     pub floor: Belief,
     /// ln of the law's error as a share of the drop in ln L that no run supports.
     pub share: Belief,
+    /// The same for a law of kin.
+    pub kin_share: Belief,
     /// Degrees of freedom of Student's t for that error: a large run may break with its ladder altogether.
     pub share_tail: f64,
     /// How many observations one cut of the rehearsal counts for; its cuts share runs.
@@ -37,6 +45,8 @@ pub struct Experience {
     pub noise: f64,
     /// Degrees of freedom that `noise` is worth.
     pub noise_degrees: f64,
+    /// Tables of the same design on other data.
+    pub kin: Vec<Kin>,
 }
 
 impl Default for Experience {
@@ -45,14 +55,18 @@ impl Default for Experience {
             shape_exponent: Belief { mean: -1.0, sd: 0.5 },
             compute_exponent: Belief { mean: -1.8, sd: 0.4 },
             no_floor_exponent: Belief { mean: -2.8, sd: 0.8 },
+            kin_exponent: Belief { mean: 0.0, sd: 0.15 },
             no_floor_weight: 0.05,
+            lone_weight: 0.05,
             floor: Belief { mean: -0.6, sd: 0.5 },
             share: Belief { mean: -2.6, sd: 0.9 },
+            kin_share: Belief { mean: -3.2, sd: 0.9 },
             share_tail: 5.0,
             cut_weight: 0.6,
             nearness: 0.3,
             noise: 0.003,
             noise_degrees: 2.0,
+            kin: Vec::new(),
         }
     }
 }

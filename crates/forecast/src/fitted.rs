@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, num::NonZero, thread};
 
 use crate::{
-    Candidate, Experience, Forecast, ForecastError, Prediction, Settings, Table, Target, Warning,
+    Candidate, Experience, Forecast, ForecastError, Kin, Prediction, Settings, Table, Target, Warning,
     candidate::{Data, FittedForm},
     diagnose,
     interval::quantile,
@@ -14,13 +14,14 @@ use crate::{
 
 /// Forms whose share of the draws would be smaller than this get none.
 const LEAST_WEIGHT: f64 = 0.01;
+/// Kin must reach this many times beyond the table to show more of the bend than the table does.
+const LEAST_REACH: f64 = 3.0;
 
 /// Laws fitted to a table: the forms that compete, their weights, and the draws of their coefficients.
 #[derive(Clone, Debug)]
 pub struct Fitted {
     table: Table,
     settings: Settings,
-    data: Data,
     members: Vec<Member>,
     draws: Vec<Draw>,
     warnings: Vec<Warning>,
@@ -28,10 +29,11 @@ pub struct Fitted {
 
 /// One form, how it did, and its share of the draws.
 #[derive(Clone, Debug)]
-struct Member {
-    fitted: FittedForm,
+pub(crate) struct Member {
+    pub(crate) fitted: FittedForm,
     rehearsal: Rehearsal,
     weight: f64,
+    data: Data,
 }
 
 /// One draw: a form, its coefficients, and the standard normal errors that a target adds to them.
@@ -65,25 +67,12 @@ impl Fitted {
         experience: &Experience,
     ) -> Result<Self, ForecastError> {
         check(settings)?;
-        let forms = diagnose::admissible(table, settings)?;
-        let data = Data::new(table, experience.nearness);
-        let mut members: Vec<Member> = forms
-            .into_iter()
-            .filter_map(|form| {
-                let fitted = FittedForm::new(form, &data, settings.irreducible, experience, None)?;
-                let rehearsal = Rehearsal::new(form, &data, &fitted, settings.irreducible, experience);
-                Some(Member { fitted, rehearsal, weight: 0.0 })
-            })
-            .collect();
-        if members.is_empty() {
-            return Err(ForecastError::NoFit { n_points: table.points().len() });
-        }
-        weigh(&mut members, experience);
-        let draws = draw(&members, &data, settings, experience);
+        let members = members(table, settings, experience)?;
+        let draws = draw(&members, settings, experience);
         let best = &members[0];
         let mut warnings = table.warnings().to_vec();
-        warnings.extend(diagnose::warnings(table, &data, &best.fitted, &best.rehearsal));
-        Ok(Self { table: table.clone(), settings: settings.clone(), data, members, draws, warnings })
+        warnings.extend(diagnose::warnings(table, &best.data, &best.fitted, &best.rehearsal));
+        Ok(Self { table: table.clone(), settings: settings.clone(), members, draws, warnings })
     }
 
     /// The loss of `target`.
@@ -100,7 +89,7 @@ impl Fitted {
         let best = &self.members[0];
         let form = best.fitted.form;
         let mut warnings = self.warnings.clone();
-        warnings.extend(diagnose::target_warnings(&self.table, &self.data, target, form, extrapolation));
+        warnings.extend(diagnose::target_warnings(&self.table, &best.data, target, form, extrapolation));
         Ok(Forecast {
             law: form.name().to_owned(),
             formula: form.formula().to_owned(),
@@ -113,7 +102,7 @@ impl Fitted {
             warnings,
             candidates: self.candidates(target),
             n_points: self.table.points().len(),
-            n_configurations: self.data.n_clusters,
+            n_configurations: best.data.n_clusters,
             extrapolation,
             residual_pct: 100.0 * best.fitted.sigma,
             fingerprint: self.table.fingerprint(),
@@ -125,41 +114,33 @@ impl Fitted {
     /// compute alone.
     pub fn compute_optimal(&self, flops: f64) -> Option<(f64, f64)> {
         let best = &self.members[0].fitted;
-        best.form.compute_optimal(&best.form.unshifted(&best.theta, &self.data.shift), flops)
-    }
-
-    /// Shifted features of `target` as `form` with `theta` reads them.
-    fn features(&self, target: &Target, form: Form, theta: &Theta) -> Features {
-        let optimum = || form.compute_optimal(&form.unshifted(theta, &self.data.shift), target.flops);
-        let (n, d) = target.n_params.zip(target.n_tokens).or_else(optimum).unwrap_or((1.0, 1.0));
-        let raw = [target.flops.ln(), n.ln(), d.ln()];
-        [0, 1, 2].map(|k| raw[k] - self.data.shift[k])
+        best.compute_optimal(&best.theta, flops)
     }
 
     fn draw_loss(&self, draw: &Draw, target: &Target) -> f64 {
         let member = &self.members[draw.member].fitted;
-        let x = self.features(target, member.form, &draw.theta);
+        let x = features(target, member, &draw.theta);
         let law = member.form.log_loss(&draw.theta, &x);
-        let drop = member.unsupported_drop(&self.features(target, member.form, &member.theta));
+        let drop = member.unsupported_drop(&features(target, member, &member.theta));
         let loss = (law + draw.law_error * drop + draw.run_error).exp();
         // No run can lie below a floor that is known, and none at 0.
         loss.max(self.settings.irreducible.unwrap_or(f64::MIN_POSITIVE))
     }
 
     fn coefficients(&self) -> BTreeMap<String, f64> {
-        let FittedForm { form, theta, .. } = &self.members[0].fitted;
-        let theta = form.unshifted(theta, &self.data.shift);
+        let FittedForm { form, theta, frame, .. } = &self.members[0].fitted;
+        let theta = form.unshifted(theta, &frame.shift);
         form.report().iter().map(|(name, i)| ((*name).to_owned(), theta[*i].exp())).collect()
     }
 
     /// Half the central 68 % of the draws: a standard error that the long tail of A and B does not rule.
     fn standard_errors(&self) -> BTreeMap<String, f64> {
-        let form = self.members[0].fitted.form;
+        let FittedForm { form, frame, .. } = &self.members[0].fitted;
         let thetas: Vec<Theta> = self
             .draws
             .iter()
             .filter(|d| d.member == 0)
-            .map(|d| form.unshifted(&d.theta, &self.data.shift))
+            .map(|d| form.unshifted(&d.theta, &frame.shift))
             .collect();
         let error = |i: usize| {
             let mut values: Vec<f64> = thetas.iter().map(|theta| theta[i].exp()).collect();
@@ -183,17 +164,60 @@ impl Fitted {
                 formula: fitted.form.formula().to_owned(),
                 backtest_error_pct: member.rehearsal.error_pct(),
                 weight: member.weight,
-                median: fitted.log_loss(&self.features(target, fitted.form, &fitted.theta)).exp(),
+                median: fitted.log_loss(&features(target, fitted, &fitted.theta)).exp(),
             }
         };
         self.members.iter().map(candidate).collect()
     }
 }
 
+/// Every form that `settings` and the table allow and each kin, fitted and weighed, the best first.
+pub(crate) fn members(
+    table: &Table,
+    settings: &Settings,
+    experience: &Experience,
+) -> Result<Vec<Member>, ForecastError> {
+    let forms = diagnose::admissible(table, settings)?;
+    let lone = Data::new(table, experience.nearness, None);
+    let of_kin = |kin: &Kin| (Form::Kin, Data::new(table, experience.nearness, Some(kin.clone())));
+    // A known floor is one of this table's law; kin know nothing of it.
+    let kin = experience.kin.iter().filter(|_| settings.irreducible.is_none() && table.has_shapes());
+    let mut members: Vec<Member> = forms
+        .into_iter()
+        .map(|form| (form, lone.clone()))
+        .chain(kin.map(of_kin))
+        .filter_map(|(form, data)| {
+            let fitted = FittedForm::new(form, &data, settings.irreducible, experience, None)?;
+            let rehearsal = Rehearsal::new(form, &data, &fitted, settings.irreducible, experience);
+            Some(Member { fitted, rehearsal, weight: 0.0, data })
+        })
+        .collect();
+    if members.is_empty() {
+        return Err(ForecastError::NoFit { n_points: table.points().len() });
+    }
+    let largest = table.points().last().map_or(0.0, |point| point.flops);
+    weigh(&mut members, largest, experience);
+    Ok(members)
+}
+
+/// Shifted features of `target` as `member` with `theta` reads them.
+fn features(target: &Target, member: &FittedForm, theta: &Theta) -> Features {
+    let optimum = || member.compute_optimal(theta, target.flops);
+    let (n, d) = target.n_params.zip(target.n_tokens).or_else(optimum).unwrap_or((1.0, 1.0));
+    member.frame.shifted(&[target.flops.ln(), n.ln(), d.ln()])
+}
+
 /// Weights by evidence; the largest comes first.
-fn weigh(members: &mut [Member], experience: &Experience) {
-    for member in members.iter_mut().filter(|m| m.fitted.form.floor().is_none()) {
-        member.rehearsal.log_evidence += experience.no_floor_weight.ln();
+fn weigh(members: &mut [Member], largest_flops: f64, experience: &Experience) {
+    let reaches = |kin: &Kin| kin.largest_flops() > LEAST_REACH * largest_flops;
+    let has_kin = members.iter().any(|m| m.fitted.frame.kin.as_ref().is_some_and(reaches));
+    for member in members.iter_mut() {
+        let weight = match member.fitted.form {
+            Form::Power => experience.no_floor_weight,
+            _ => 1.0,
+        };
+        let is_lone = has_kin && !member.fitted.frame.kin.as_ref().is_some_and(reaches);
+        member.rehearsal.log_evidence += (weight * if is_lone { experience.lone_weight } else { 1.0 }).ln();
     }
     let largest = members.iter().map(|m| m.rehearsal.log_evidence).fold(f64::NEG_INFINITY, f64::max);
     members.iter_mut().for_each(|m| m.weight = (m.rehearsal.log_evidence - largest).exp());
@@ -208,7 +232,7 @@ fn weigh(members: &mut [Member], experience: &Experience) {
 }
 
 /// Draws by index, so that any number of threads makes the same ones.
-fn draw(members: &[Member], data: &Data, settings: &Settings, experience: &Experience) -> Vec<Draw> {
+fn draw(members: &[Member], settings: &Settings, experience: &Experience) -> Vec<Draw> {
     let one = |index: usize| {
         let mut stream = Stream::new(settings.seed, index as u64);
         // Every form gets its exact share of the draws, up to one.
@@ -219,7 +243,7 @@ fn draw(members: &[Member], data: &Data, settings: &Settings, experience: &Exper
             u < below
         };
         let member = members.iter().position(share).unwrap_or(0);
-        let Member { fitted, rehearsal, .. } = &members[member];
+        let Member { fitted, rehearsal, data, .. } = &members[member];
         let law_error = rehearsal.share_at(stream.uniform())
             * (experience.share_tail / stream.chi_squared(experience.share_tail)).sqrt()
             * stream.normal();

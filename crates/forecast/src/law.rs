@@ -5,8 +5,14 @@ const C: usize = 0;
 const N: usize = 1;
 const D: usize = 2;
 
+/// Position of −ln L of kin in [`Features`].
+const KIN: usize = 3;
+
 /// ln C, ln N, ln D of a run; N and D are 0 where a law does not read them.
-pub(crate) type Features = [f64; 3];
+pub(crate) type RawFeatures = [f64; 3];
+
+/// [`RawFeatures`] and −ln of the loss that kin has at the same shape.
+pub(crate) type Features = [f64; 4];
 
 /// The most coefficients that a form has.
 pub(crate) const MAX_PARAMS: usize = 5;
@@ -26,6 +32,8 @@ pub(crate) enum Form {
     Chinchilla,
     /// L = E + A·N^−α + B·D^−α: one exponent, as in <https://arxiv.org/abs/2403.08540>, equation 4.
     SharedExponent,
+    /// L = K·L_kin(N, D)^κ: see [`crate::Kin`].
+    Kin,
 }
 
 /// One term: the position of its scale, and those of its exponent and its feature.
@@ -55,6 +63,7 @@ impl Form {
             Self::PowerFloor => "compute",
             Self::Chinchilla => "chinchilla",
             Self::SharedExponent => "chinchilla_shared_exponent",
+            Self::Kin => "kin",
         }
     }
 
@@ -65,6 +74,7 @@ impl Form {
             Self::PowerFloor => "L = a·C^-b + c",
             Self::Chinchilla => "L = E + A/N^alpha + B/D^beta",
             Self::SharedExponent => "L = E + A/N^alpha + B/D^alpha",
+            Self::Kin => "L = K·L_kin(N, D)^kappa",
         }
     }
 
@@ -75,6 +85,7 @@ impl Form {
             Self::PowerFloor => &["a", "b", "c"],
             Self::Chinchilla => &["A", "alpha", "B", "beta", "E"],
             Self::SharedExponent => &["A", "alpha", "B", "E"],
+            Self::Kin => &["K", "kappa"],
         }
     }
 
@@ -85,6 +96,7 @@ impl Form {
             Self::PowerFloor => &[("a", 0), ("b", 1), ("c", 2)],
             Self::Chinchilla => &[("A", 0), ("alpha", 1), ("B", 2), ("beta", 3), ("E", 4)],
             Self::SharedExponent => &[("A", 0), ("alpha", 1), ("B", 2), ("beta", 1), ("E", 3)],
+            Self::Kin => &[("K", 0), ("kappa", 1)],
         }
     }
 
@@ -94,12 +106,13 @@ impl Form {
             Self::PowerFloor => const { &[power(0, 1, C), floor(2)] },
             Self::Chinchilla => const { &[power(0, 1, N), power(2, 3, D), floor(4)] },
             Self::SharedExponent => const { &[power(0, 1, N), power(2, 1, D), floor(3)] },
+            Self::Kin => const { &[power(0, 1, KIN)] },
         }
     }
 
     /// Whether the law reads N and D.
     pub(crate) fn needs_shape(self) -> bool {
-        matches!(self, Self::Chinchilla | Self::SharedExponent)
+        matches!(self, Self::Chinchilla | Self::SharedExponent | Self::Kin)
     }
 
     /// How many coefficients there are.
@@ -182,8 +195,8 @@ mod tests {
     #[test]
     fn gradients_are_those_of_finite_differences() {
         let theta = [0.7, -1.3, 0.4, -0.9, 0.2];
-        for form in Form::COMPUTE.into_iter().chain(Form::SHAPE) {
-            for x in [[0.0, 0.0, 0.0], [2.0, -1.0, 3.0], [-4.0, 2.5, -6.5]] {
+        for form in Form::COMPUTE.into_iter().chain(Form::SHAPE).chain([Form::Kin]) {
+            for x in [[0.0; 4], [2.0, -1.0, 3.0, 0.7], [-4.0, 2.5, -6.5, -0.2]] {
                 let mut gradient = [0.0; MAX_PARAMS];
                 form.log_loss_and_gradient(&theta, &x, &mut gradient);
                 for i in 0..MAX_PARAMS {

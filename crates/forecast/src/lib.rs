@@ -16,6 +16,7 @@ mod fitted;
 mod forecast;
 mod interval;
 mod isoflop;
+mod kin;
 mod law;
 mod moment;
 mod pass_rate;
@@ -41,12 +42,13 @@ pub use fitted::Fitted;
 pub use forecast::{Candidate, Forecast, LawChoice, Settings, Target};
 pub use interval::Prediction;
 pub use isoflop::{IsoflopMinimum, isoflop_minima};
+pub use kin::Kin;
 pub use moment::{Moment, MomentError};
 pub use pass_rate::{
     BucketForecast, FormScore, Outcome, PassRateError, PassRateForecast, PassRateForm, PassRateRow,
     PassRateSettings, PassRateTable,
 };
-pub use seal::{SEAL_FORMAT, Seal, SealError};
+pub use seal::{KinPoints, SEAL_FORMAT, Seal, SealError};
 pub use table::{Point, Table};
 pub use verdict::{Actual, Inside, Timing, Verdict, VerdictError};
 pub use warning::{Warning, WarningKind};

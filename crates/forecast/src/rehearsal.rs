@@ -3,7 +3,7 @@
 
 use crate::{
     candidate::{Data, FittedForm},
-    experience::Experience,
+    experience::{Belief, Experience},
     law::Form,
 };
 
@@ -68,11 +68,11 @@ impl Rehearsal {
             });
             Some(misses.collect::<Vec<_>>())
         });
-        Self::from_cuts(cuts.collect(), experience)
+        let belief = if form == Form::Kin { experience.kin_share } else { experience.share };
+        Self::from_cuts(cuts.collect(), belief, experience)
     }
 
-    fn from_cuts(cuts: Vec<Vec<Miss>>, experience: &Experience) -> Self {
-        let belief = experience.share;
+    fn from_cuts(cuts: Vec<Vec<Miss>>, belief: Belief, experience: &Experience) -> Self {
         let grid: Vec<(f64, f64)> = (0..N_GRID)
             .map(|k| {
                 let z = GRID_SDS * (2.0 * k as f64 / (N_GRID - 1) as f64 - 1.0);

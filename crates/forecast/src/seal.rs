@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::{BandPoint, Forecast, ForecastError, Moment, Point, Table};
+use crate::{BandPoint, Experience, Forecast, ForecastError, Kin, Moment, Point, Table};
 
 /// The format that this version writes and reads.
 pub const SEAL_FORMAT: u32 = 1;
@@ -26,6 +26,9 @@ pub struct Seal {
     pub sealed_at: Moment,
     /// The runs fitted: all that is needed to make the same forecast again.
     pub points: Vec<Point>,
+    /// The runs on other data that the law was carried over from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kin: Vec<KinPoints>,
     /// What was forecast, for which run, with which settings.
     pub forecast: Forecast,
     /// The same law over the range of the points and the target; empty where no figure is wanted.
@@ -34,6 +37,16 @@ pub struct Seal {
     pub extra: BTreeMap<String, Value>,
     /// SHA-256, in hexadecimal, of all the rest: see [`Seal::verify`].
     pub seal: String,
+}
+
+/// The runs of one kin.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KinPoints {
+    /// Its name.
+    pub name: String,
+    /// Its runs.
+    pub points: Vec<Point>,
 }
 
 impl Seal {
@@ -52,6 +65,7 @@ impl Seal {
             maquette_version: maquette_version.to_owned(),
             sealed_at,
             points: table.points().to_vec(),
+            kin: Vec::new(),
             forecast,
             band: Vec::new(),
             extra: BTreeMap::new(),
@@ -67,6 +81,27 @@ impl Seal {
     /// The same with the band of its figure, under a new hash.
     pub fn with_band(self, band: Vec<BandPoint>) -> Self {
         Self { band, ..self }.sealed()
+    }
+
+    /// The same with the kin that the forecast was made with, under a new hash.
+    pub fn with_kin(self, kin: &[Kin]) -> Self {
+        let points = |kin: &Kin| KinPoints { name: kin.name().to_owned(), points: kin.points().to_vec() };
+        Self { kin: kin.iter().map(points).collect(), ..self }.sealed()
+    }
+
+    /// Whether the forecast was made with these kin.
+    pub fn is_with_kin(&self, kin: &[Kin]) -> bool {
+        let is_same = |(mine, other): (&KinPoints, &Kin)| mine.points == other.points();
+        self.kin.len() == kin.len() && self.kin.iter().zip(kin).all(is_same)
+    }
+
+    /// What the forecast was made with beside its own runs.
+    ///
+    /// # Errors
+    /// If the kin no longer give a law.
+    pub fn experience(&self) -> Result<Experience, ForecastError> {
+        let kin = self.kin.iter().map(|kin| Kin::new(&kin.name, &Table::new(kin.points.clone())?));
+        Ok(Experience { kin: kin.collect::<Result<_, _>>()?, ..Experience::default() })
     }
 
     /// The same with one more forecast, under a new hash.

@@ -11,6 +11,7 @@ mod pipeline;
 mod progress;
 mod recipe;
 mod report;
+mod run_folder;
 mod stop;
 
 use std::process::ExitCode;

@@ -65,11 +65,15 @@ pub(crate) struct LadderConfig {
     pub(crate) sweep: bool,
     /// Problems of each task and level that every rung is examined with, where `[data.tasks]` mixes tasks in.
     pub(crate) problems: usize,
+    /// Finished runs of the same design on other data, folders of runs or tables of points: the bend of their curve is
+    /// taken for that of this one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) kin: Vec<PathBuf>,
 }
 
 impl Default for LadderConfig {
     fn default() -> Self {
-        Self { max_fraction: 1e-3, n_budgets: 6, seeds: 4, sweep: true, problems: 16 }
+        Self { max_fraction: 1e-3, n_budgets: 6, seeds: 4, sweep: true, problems: 16, kin: Vec::new() }
     }
 }
 
@@ -169,15 +173,20 @@ impl Recipe {
         let text = if changes.is_empty() { text.to_owned() } else { toml::to_string(&table)? };
         let mut recipe: Self = toml::from_str(&text).map_err(|error| explain(&error))?;
         recipe.check()?;
+        // Absolute, so that the run's own recipe means the same files from any folder.
+        let absolute = |path: &Path| {
+            let path = folder.join(path);
+            without_detours(&std::path::absolute(&path).unwrap_or(path))
+        };
         let resolve = |source: &mut SourceConfig| {
-            // Absolute, so that the run's own recipe means the same files from any folder.
-            let path = folder.join(&source.path);
-            let path = std::path::absolute(&path).unwrap_or(path);
-            source.path = without_detours(&path).to_string_lossy().into_owned();
+            source.path = absolute(Path::new(&source.path)).to_string_lossy().into_owned();
         };
         recipe.data.sources.iter_mut().for_each(resolve);
         if let ValidationConfig::Source { sources } = &mut recipe.data.validation {
             sources.iter_mut().for_each(resolve);
+        }
+        for path in recipe.ladder.iter_mut().flat_map(|ladder| &mut ladder.kin) {
+            *path = absolute(path);
         }
         Ok(recipe)
     }

@@ -5,8 +5,8 @@ use std::{fs, path::PathBuf, sync::Arc, time::SystemTime};
 use anyhow::Context as _;
 use data::{Prepared, Tokenizer};
 use forecast::{
-    Channel, CurveForecast, CurveSchedule, FinalLoss, Fitted, Forecast, Moment, Point, RunPlan, RungCurve,
-    Seal, Settings, Table, Target, band,
+    Channel, CurveForecast, CurveSchedule, Experience, FinalLoss, Fitted, Forecast, Moment, Point, RunPlan,
+    RungCurve, Seal, Settings, Table, Target, band,
 };
 use model::ModelConfig;
 use train::TrainSettings;
@@ -19,6 +19,7 @@ use super::{
 use crate::{
     machine, output,
     progress::{self, count},
+    run_folder,
 };
 
 /// Name of the sealed forecast in a run's folder.
@@ -54,6 +55,8 @@ impl Run {
         // What the minutes came to is fixed here: ladder and run are derived from the same budget.
         self.write_recipe(&resolved)?;
         let big = (config, settings);
+        // Before the minutes that the ladder takes.
+        let experience = self.experience()?;
         let ladder = self.ladder(tokenizer, prepared, &big)?;
         if !seal {
             return Ok(());
@@ -61,8 +64,9 @@ impl Run {
         let table = table(ladder.points())?;
         let target = target(&big)?;
         if let Some(there) = read_seal(&path)? {
-            let is_same =
-                there.forecast.fingerprint == table.fingerprint() && there.forecast.target == target;
+            let is_same = there.forecast.fingerprint == table.fingerprint()
+                && there.forecast.target == target
+                && there.is_with_kin(&experience.kin);
             if has_begun || is_same {
                 let note =
                     if is_same { "kept" } else { "kept: the run has begun, another cannot be sealed now" };
@@ -71,7 +75,7 @@ impl Run {
             }
             set_aside(&path)?;
         }
-        let fitted = Fitted::fit(&table, &Settings::default())?;
+        let fitted = Fitted::fit_with(&table, &Settings::default(), &experience)?;
         let forecast = fitted.forecast(&target)?;
         for warning in &forecast.warnings {
             output::talk(format_args!("{:>12} {}", "warning", warning.text));
@@ -80,6 +84,7 @@ impl Run {
         describe(&forecast, "sealed");
         let now = Moment::from(SystemTime::now());
         let seal = Seal::new(&table, forecast, now, env!("CARGO_PKG_VERSION"))?
+            .with_kin(&experience.kin)
             .with_band(band(&fitted, &table, &target)?)
             .with_extra(CURVES, serde_json::to_value(&curves)?)
             .with_extra(COST, serde_json::to_value(ladder.cost)?)
@@ -94,6 +99,13 @@ impl Run {
         write_whole(&path, seal.to_json().as_bytes())?;
         progress::say("seal", &seal.seal);
         Ok(())
+    }
+
+    /// What earlier runs taught: kin that the recipe names.
+    fn experience(&self) -> anyhow::Result<Experience> {
+        let paths = self.recipe.ladder.iter().flat_map(|ladder| &ladder.kin);
+        let kin = paths.map(|path| run_folder::kin(path)).collect::<Result<_, _>>()?;
+        Ok(Experience { kin, ..Experience::default() })
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use forecast::{Backtest, backtest};
+use forecast::{Backtest, backtest_with};
 
 use super::{FitOptions, read_table, warn};
 use crate::output;
@@ -36,8 +36,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     }
     let table = read_table(&args.points)?;
     warn(table.warnings());
-    let found = backtest(&table, args.fit_max_flops, &args.fit.settings(&table)?)
-        .with_context(|| format!("in `{}`", args.points.display()))?;
+    let found =
+        backtest_with(&table, args.fit_max_flops, &args.fit.settings(&table)?, &args.fit.experience()?)
+            .with_context(|| format!("in `{}`", args.points.display()))?;
     if args.json {
         return output::line(serde_json::to_string_pretty(&found)?);
     }

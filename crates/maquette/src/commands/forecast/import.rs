@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::Subcommand;
 use forecast::{Point, Table};
 
-use super::{run_folder, wandb, warn, write};
-use crate::output;
+use super::{wandb, warn, write};
+use crate::{output, run_folder};
 
 /// Make a table of points from what other tools and earlier runs left
 #[derive(Debug, clap::Args)]

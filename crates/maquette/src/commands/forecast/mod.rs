@@ -3,7 +3,6 @@
 mod backtest;
 mod fit;
 mod import;
-mod run_folder;
 mod seal;
 mod verdict;
 mod verify;
@@ -17,10 +16,10 @@ use std::{
 
 use anyhow::Context as _;
 use clap::{Subcommand, ValueEnum};
-use forecast::{Fitted, Forecast, LawChoice, Prediction, Seal, Settings, Table, Target, Warning};
+use forecast::{Experience, Fitted, Forecast, LawChoice, Prediction, Seal, Settings, Table, Target, Warning};
 use model::checkpoint;
 
-use crate::{output, report::Picture};
+use crate::{output, report::Picture, run_folder};
 
 /// Forecast the loss of a large run from small ones, seal it, and judge it afterwards
 ///
@@ -85,6 +84,10 @@ struct FitOptions {
     /// Seed of the draws
     #[arg(long, value_name = "N", default_value_t = Settings::default().seed)]
     seed: u64,
+    /// Finished runs of the same design on other data, a table or the folder of a run: the bend of their curve is
+    /// taken for that of these; may be repeated
+    #[arg(long, value_name = "POINTS.csv|RUN")]
+    kin: Vec<PathBuf>,
 }
 
 impl FitOptions {
@@ -109,6 +112,14 @@ impl FitOptions {
             Law::Chinchilla => LawChoice::Chinchilla,
         };
         Ok(Settings { law, n_draws: self.draws, seed: self.seed, irreducible: self.irreducible })
+    }
+}
+
+impl FitOptions {
+    /// What other tables taught, kin among them.
+    fn experience(&self) -> anyhow::Result<Experience> {
+        let kin = self.kin.iter().map(|path| run_folder::kin(path)).collect::<Result<_, _>>()?;
+        Ok(Experience { kin, ..Experience::default() })
     }
 }
 
@@ -173,7 +184,8 @@ fn read_seal(path: &Path) -> anyhow::Result<Seal> {
 
 /// Fits what `options` allow to a table read from `path`.
 fn fit(table: &Table, options: &FitOptions, path: &Path) -> anyhow::Result<Fitted> {
-    Fitted::fit(table, &options.settings(table)?).with_context(|| format!("in `{}`", path.display()))
+    Fitted::fit_with(table, &options.settings(table)?, &options.experience()?)
+        .with_context(|| format!("in `{}`", path.display()))
 }
 
 /// A whole file, which may be a pipe; a device that never ends is not read to its end.

@@ -5,11 +5,8 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use forecast::{Actual, Verdict};
 
-use super::{
-    PlotOption, read_seal,
-    run_folder::{self, Begun},
-    write,
-};
+use super::{PlotOption, read_seal, write};
+use crate::run_folder::{self, Begun};
 use crate::{output, report::Picture};
 
 /// Hold a sealed forecast against what came of the run

@@ -7,15 +7,17 @@ use std::{
 };
 
 use anyhow::Context as _;
-use forecast::{Moment, Point};
+use forecast::{Kin, Moment, Point, Table};
 use serde::Deserialize;
 use train::Summary;
 
 /// Longest first line of `metrics.jsonl` that is looked at.
 const MAX_LINE_BYTES: u64 = 1 << 16;
+/// Longest table that is read.
+const MAX_TABLE_BYTES: u64 = 1 << 28;
 
 /// The totals of a finished training.
-pub(super) fn summary(dir: &Path) -> anyhow::Result<Summary> {
+pub(crate) fn summary(dir: &Path) -> anyhow::Result<Summary> {
     let path = dir.join("pretrain/summary.json");
     let bytes = fs::read(&path).with_context(|| {
         format!(
@@ -29,7 +31,7 @@ pub(super) fn summary(dir: &Path) -> anyhow::Result<Summary> {
 
 /// When a run took its first step.
 #[derive(Debug, PartialEq)]
-pub(super) enum Begun {
+pub(crate) enum Begun {
     /// It has not yet.
     NotYet,
     At(Moment),
@@ -49,7 +51,7 @@ enum FirstLine {
 }
 
 impl Begun {
-    pub(super) fn read(dir: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn read(dir: &Path) -> anyhow::Result<Self> {
         anyhow::ensure!(
             dir.is_dir(),
             "expected the folder of a run at `{}`, found none\nhint: give a folder such as runs/quickstart",
@@ -82,7 +84,7 @@ impl Begun {
         })
     }
 
-    pub(super) fn at(&self) -> Option<Moment> {
+    pub(crate) fn at(&self) -> Option<Moment> {
         if let Self::At(at) = self { Some(*at) } else { None }
     }
 }
@@ -101,7 +103,7 @@ struct Rung {
 }
 
 /// The finished trainings in a run's folder: its rungs, and itself if it has ended.
-pub(super) fn points(dir: &Path) -> anyhow::Result<Vec<Point>> {
+pub(crate) fn points(dir: &Path) -> anyhow::Result<Vec<Point>> {
     let mut points = Vec::new();
     for path in rungs(dir) {
         let bytes = fs::read(&path)
@@ -131,6 +133,28 @@ pub(super) fn points(dir: &Path) -> anyhow::Result<Vec<Point>> {
         });
     }
     Ok(points)
+}
+
+/// Finished runs of the same design on other data: the folder of a run, or a table of points.
+pub(crate) fn kin(path: &Path) -> anyhow::Result<Kin> {
+    let what = || {
+        format!(
+            "expected the folder of a finished run, or a table of runs, at `{}`\n\
+             hint: kin are runs of the same design on other data, as `maquette run` leaves them",
+            path.display()
+        )
+    };
+    let table = if path.is_dir() {
+        Table::new(points(path).with_context(what)?)?
+    } else {
+        Table::read_csv(File::open(path).with_context(what)?.take(MAX_TABLE_BYTES)).with_context(what)?
+    };
+    let name = if path.is_dir() { name(path) } else { stem(path) };
+    Kin::new(name, &table).with_context(what)
+}
+
+fn stem(path: &Path) -> String {
+    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// The files of `ladder/`, sorted.
