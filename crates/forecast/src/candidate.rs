@@ -75,7 +75,7 @@ impl Data {
 
     /// The largest of each feature.
     pub(crate) fn largest(&self) -> Features {
-        [0, 1, 2, 3].map(|k| self.features.iter().map(|x| x[k]).fold(f64::NEG_INFINITY, f64::max))
+        [0, 1, 2, 3, 4].map(|k| self.features.iter().map(|x| x[k]).fold(f64::NEG_INFINITY, f64::max))
     }
 }
 
@@ -328,7 +328,7 @@ fn beliefs(form: Form, data: &Data, floor: Option<f64>, experience: &Experience)
                 Form::Chinchilla | Form::SharedExponent => experience.shape_exponent,
                 Form::PowerFloor => experience.compute_exponent,
                 Form::Power => experience.no_floor_exponent,
-                Form::Kin => experience.kin_exponent,
+                Form::Kin | Form::KinFloor => experience.kin_exponent,
             };
             (prior.mean[i], prior.precision[i]) = (belief.mean, belief.sd.powi(-2));
         }
@@ -350,7 +350,7 @@ fn starts(form: Form, data: &Data, prior: &Prior) -> Vec<Theta> {
     const EXPONENTS: [f64; 4] = [0.06, 0.2, 0.4, 0.8];
     // Kin fall at nearly the same pace.
     const OF_KIN: [f64; 4] = [0.6, 0.8, 1.0, 1.25];
-    let among = if form == Form::Kin { OF_KIN } else { EXPONENTS };
+    let among = if Form::KIN.contains(&form) { OF_KIN } else { EXPONENTS };
     const FLOORS: [f64; 4] = [0.1, 0.5, 0.8, 0.95];
     let least = data.log_losses.iter().copied().fold(f64::INFINITY, f64::min).exp();
     let middle = median(data.log_losses.iter().copied()).exp();

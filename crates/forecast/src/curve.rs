@@ -129,7 +129,8 @@ pub struct CurveForecast {
     /// Degrees of freedom of the estimate of s².
     pub degrees_of_freedom: f64,
     /// The largest jump, drift and level (as [`Watch`](crate::Watch) tests them) of any rung against its prediction from the
-    /// other plans.
+    /// other plans; for the drift also that of each rung of the upper half against its prediction from the lower, times
+    /// how much further the coming run is.
     pub held_out_statistics: [f64; 3],
     /// The method used first, then the others, best first.
     pub methods: Vec<CurveMethod>,

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, num::NonZero, thread};
 
 use crate::{
     Candidate, Experience, Forecast, ForecastError, Kin, Prediction, Settings, Table, Target, Warning,
+    WarningKind,
     candidate::{Data, FittedForm},
     diagnose,
     interval::quantile,
@@ -25,6 +26,7 @@ pub struct Fitted {
     members: Vec<Member>,
     draws: Vec<Draw>,
     warnings: Vec<Warning>,
+    kin: Vec<Kin>,
 }
 
 /// One form, how it did, and its share of the draws.
@@ -71,8 +73,29 @@ impl Fitted {
         let draws = draw(&members, settings, experience);
         let best = &members[0];
         let mut warnings = table.warnings().to_vec();
+        let short = experience.kin.iter().filter(|kin| !reaches_beyond(kin, table));
+        warnings.extend(short.map(|kin| {
+            let text = format!(
+                "The largest run of kin `{}` has less than {LEAST_REACH} times the compute of the largest here: it \
+                 shows nothing that these runs do not, and was left out.",
+                kin.name()
+            );
+            Warning::new(WarningKind::ShortKin, text)
+        }));
         warnings.extend(diagnose::warnings(table, &best.data, &best.fitted, &best.rehearsal));
-        Ok(Self { table: table.clone(), settings: settings.clone(), members, draws, warnings })
+        Ok(Self {
+            table: table.clone(),
+            settings: settings.clone(),
+            members,
+            draws,
+            warnings,
+            kin: experience.kin.clone(),
+        })
+    }
+
+    /// The kin that competed.
+    pub fn kin(&self) -> &[Kin] {
+        &self.kin
     }
 
     /// The loss of `target`.
@@ -162,6 +185,7 @@ impl Fitted {
             Candidate {
                 law: fitted.form.name().to_owned(),
                 formula: fitted.form.formula().to_owned(),
+                kin: fitted.frame.kin.as_ref().map(|kin| kin.name().to_owned()),
                 backtest_error_pct: member.rehearsal.error_pct(),
                 weight: member.weight,
                 median: fitted.log_loss(&features(target, fitted, &fitted.theta)).exp(),
@@ -179,13 +203,19 @@ pub(crate) fn members(
 ) -> Result<Vec<Member>, ForecastError> {
     let forms = diagnose::admissible(table, settings)?;
     let lone = Data::new(table, experience.nearness, None);
-    let of_kin = |kin: &Kin| (Form::Kin, Data::new(table, experience.nearness, Some(kin.clone())));
+    let of_kin = |kin: &Kin| {
+        let data = Data::new(table, experience.nearness, Some(kin.clone()));
+        let forms = Form::KIN.into_iter().filter(|form| form.floor().is_none() || kin.has_floor());
+        forms.map(|form| (form, data.clone())).collect::<Vec<_>>()
+    };
     // A known floor is one of this table's law; kin know nothing of it.
-    let kin = experience.kin.iter().filter(|_| settings.irreducible.is_none() && table.has_shapes());
+    let has_use =
+        |kin: &&Kin| settings.irreducible.is_none() && table.has_shapes() && reaches_beyond(kin, table);
+    let kin = experience.kin.iter().filter(has_use);
     let mut members: Vec<Member> = forms
         .into_iter()
         .map(|form| (form, lone.clone()))
-        .chain(kin.map(of_kin))
+        .chain(kin.flat_map(of_kin))
         .filter_map(|(form, data)| {
             let fitted = FittedForm::new(form, &data, settings.irreducible, experience, None)?;
             let rehearsal = Rehearsal::new(form, &data, &fitted, settings.irreducible, experience);
@@ -195,9 +225,12 @@ pub(crate) fn members(
     if members.is_empty() {
         return Err(ForecastError::NoFit { n_points: table.points().len() });
     }
-    let largest = table.points().last().map_or(0.0, |point| point.flops);
-    weigh(&mut members, largest, experience);
+    weigh(&mut members, experience);
     Ok(members)
+}
+
+fn reaches_beyond(kin: &Kin, table: &Table) -> bool {
+    kin.largest_flops() > LEAST_REACH * table.points().last().map_or(0.0, |point| point.flops)
 }
 
 /// Shifted features of `target` as `member` with `theta` reads them.
@@ -208,15 +241,14 @@ fn features(target: &Target, member: &FittedForm, theta: &Theta) -> Features {
 }
 
 /// Weights by evidence; the largest comes first.
-fn weigh(members: &mut [Member], largest_flops: f64, experience: &Experience) {
-    let reaches = |kin: &Kin| kin.largest_flops() > LEAST_REACH * largest_flops;
-    let has_kin = members.iter().any(|m| m.fitted.frame.kin.as_ref().is_some_and(reaches));
+fn weigh(members: &mut [Member], experience: &Experience) {
+    let has_kin = members.iter().any(|m| m.fitted.frame.kin.is_some());
     for member in members.iter_mut() {
         let weight = match member.fitted.form {
             Form::Power => experience.no_floor_weight,
             _ => 1.0,
         };
-        let is_lone = has_kin && !member.fitted.frame.kin.as_ref().is_some_and(reaches);
+        let is_lone = has_kin && member.fitted.frame.kin.is_none();
         member.rehearsal.log_evidence += (weight * if is_lone { experience.lone_weight } else { 1.0 }).ln();
     }
     let largest = members.iter().map(|m| m.rehearsal.log_evidence).fold(f64::NEG_INFINITY, f64::max);

@@ -82,6 +82,9 @@ pub struct Candidate {
     pub law: String,
     /// Its formula.
     pub formula: String,
+    /// Name of the kin that it reads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kin: Option<String>,
     /// Mean absolute error, in % of the loss, on runs held out above each of several thresholds; absent where the
     /// table is too small to hold any out.
     pub backtest_error_pct: Option<f64>,

@@ -14,6 +14,8 @@ use crate::{
 const REACH: f64 = 0.35;
 /// Weight of the law itself, at which nothing is left over, beside a run at distance 0.
 const LAW_WEIGHT: f64 = 0.1;
+/// Least part of a loss of kin that counts as lying above its floor.
+const LEAST_ABOVE_FLOOR: f64 = 0.01;
 
 /// A table of finished runs whose losses foretell those of another table: the same design on other data.
 ///
@@ -81,6 +83,17 @@ impl Kin {
         law.log_loss(&law.frame.shifted(x)) + sum / weights
     }
 
+    /// Whether its law has a floor.
+    pub(crate) fn has_floor(&self) -> bool {
+        self.curve.law.form.floor().is_some()
+    }
+
+    /// The floor of its law; 0 without one.
+    fn floor(&self) -> f64 {
+        let law = &self.curve.law;
+        law.form.floor().map_or(0.0, |i| law.theta[i].exp())
+    }
+
     /// N and D that its law holds best for `flops`.
     pub(crate) fn compute_optimal(&self, flops: f64) -> Option<(f64, f64)> {
         let law = &self.curve.law;
@@ -100,19 +113,22 @@ pub(crate) struct Frame {
 impl Frame {
     /// A frame in which the features of `runs` have mean 0.
     pub(crate) fn around(runs: &[RawFeatures], kin: Option<Kin>) -> Self {
-        let mut frame = Self { shift: [0.0; 4], kin };
+        let mut frame = Self { shift: [0.0; 5], kin };
         let n = runs.len().max(1) as f64;
         let features: Vec<Features> = runs.iter().map(|x| frame.shifted(x)).collect();
-        frame.shift = [0, 1, 2, 3].map(|k| features.iter().map(|x| x[k]).sum::<f64>() / n);
+        frame.shift = [0, 1, 2, 3, 4].map(|k| features.iter().map(|x| x[k]).sum::<f64>() / n);
         frame
     }
 
-    /// The features of a run: ln C, ln N, ln D and −ln L of kin, less the shift.
+    /// The features of a run, less the shift.
     pub(crate) fn shifted(&self, x: &RawFeatures) -> Features {
-        let kin = self.kin.as_ref().map_or(0.0, |kin| -kin.log_loss(x));
+        let (whole, above) = self.kin.as_ref().map_or((0.0, 0.0), |kin| {
+            let log_loss = kin.log_loss(x);
+            (-log_loss, -(log_loss.exp() - kin.floor()).max(LEAST_ABOVE_FLOOR * log_loss.exp()).ln())
+        });
         let [c, n, d] = *x;
-        let raw = [c, n, d, kin];
-        [0, 1, 2, 3].map(|k| raw[k] - self.shift[k])
+        let raw = [c, n, d, whole, above];
+        [0, 1, 2, 3, 4].map(|k| raw[k] - self.shift[k])
     }
 
     /// ln C, ln N and ln D of a run.

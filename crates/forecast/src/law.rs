@@ -8,11 +8,14 @@ const D: usize = 2;
 /// Position of −ln L of kin in [`Features`].
 const KIN: usize = 3;
 
+/// Position of −ln(L − E) of kin in [`Features`].
+const KIN_ABOVE_FLOOR: usize = 4;
+
 /// ln C, ln N, ln D of a run; N and D are 0 where a law does not read them.
 pub(crate) type RawFeatures = [f64; 3];
 
-/// [`RawFeatures`] and −ln of the loss that kin has at the same shape.
-pub(crate) type Features = [f64; 4];
+/// [`RawFeatures`], and −ln of the loss that kin has at the same shape, whole and above its floor.
+pub(crate) type Features = [f64; 5];
 
 /// The most coefficients that a form has.
 pub(crate) const MAX_PARAMS: usize = 5;
@@ -34,6 +37,8 @@ pub(crate) enum Form {
     SharedExponent,
     /// L = K·L_kin(N, D)^κ: see [`crate::Kin`].
     Kin,
+    /// L = E + K·(L_kin(N, D) − E_kin)^κ, <https://arxiv.org/abs/2411.12925>.
+    KinFloor,
 }
 
 /// One term: the position of its scale, and those of its exponent and its feature.
@@ -56,6 +61,9 @@ impl Form {
     /// Forms in parameters and tokens.
     pub(crate) const SHAPE: [Self; 2] = [Self::Chinchilla, Self::SharedExponent];
 
+    /// Forms in the loss of kin.
+    pub(crate) const KIN: [Self; 2] = [Self::Kin, Self::KinFloor];
+
     /// The name in `Forecast::law`.
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -64,6 +72,7 @@ impl Form {
             Self::Chinchilla => "chinchilla",
             Self::SharedExponent => "chinchilla_shared_exponent",
             Self::Kin => "kin",
+            Self::KinFloor => "kin_floor",
         }
     }
 
@@ -75,6 +84,7 @@ impl Form {
             Self::Chinchilla => "L = E + A/N^alpha + B/D^beta",
             Self::SharedExponent => "L = E + A/N^alpha + B/D^alpha",
             Self::Kin => "L = K·L_kin(N, D)^kappa",
+            Self::KinFloor => "L = E + K·(L_kin(N, D) - E_kin)^kappa",
         }
     }
 
@@ -86,6 +96,7 @@ impl Form {
             Self::Chinchilla => &["A", "alpha", "B", "beta", "E"],
             Self::SharedExponent => &["A", "alpha", "B", "E"],
             Self::Kin => &["K", "kappa"],
+            Self::KinFloor => &["K", "kappa", "E"],
         }
     }
 
@@ -97,6 +108,7 @@ impl Form {
             Self::Chinchilla => &[("A", 0), ("alpha", 1), ("B", 2), ("beta", 3), ("E", 4)],
             Self::SharedExponent => &[("A", 0), ("alpha", 1), ("B", 2), ("beta", 1), ("E", 3)],
             Self::Kin => &[("K", 0), ("kappa", 1)],
+            Self::KinFloor => &[("K", 0), ("kappa", 1), ("E", 2)],
         }
     }
 
@@ -107,12 +119,13 @@ impl Form {
             Self::Chinchilla => const { &[power(0, 1, N), power(2, 3, D), floor(4)] },
             Self::SharedExponent => const { &[power(0, 1, N), power(2, 1, D), floor(3)] },
             Self::Kin => const { &[power(0, 1, KIN)] },
+            Self::KinFloor => const { &[power(0, 1, KIN_ABOVE_FLOOR), floor(2)] },
         }
     }
 
     /// Whether the law reads N and D.
     pub(crate) fn needs_shape(self) -> bool {
-        matches!(self, Self::Chinchilla | Self::SharedExponent | Self::Kin)
+        !matches!(self, Self::Power | Self::PowerFloor)
     }
 
     /// How many coefficients there are.
@@ -195,8 +208,8 @@ mod tests {
     #[test]
     fn gradients_are_those_of_finite_differences() {
         let theta = [0.7, -1.3, 0.4, -0.9, 0.2];
-        for form in Form::COMPUTE.into_iter().chain(Form::SHAPE).chain([Form::Kin]) {
-            for x in [[0.0; 4], [2.0, -1.0, 3.0, 0.7], [-4.0, 2.5, -6.5, -0.2]] {
+        for form in Form::COMPUTE.into_iter().chain(Form::SHAPE).chain(Form::KIN) {
+            for x in [[0.0; 5], [2.0, -1.0, 3.0, 0.7, 1.9], [-4.0, 2.5, -6.5, -0.2, -0.5]] {
                 let mut gradient = [0.0; MAX_PARAMS];
                 form.log_loss_and_gradient(&theta, &x, &mut gradient);
                 for i in 0..MAX_PARAMS {

@@ -68,7 +68,7 @@ impl Rehearsal {
             });
             Some(misses.collect::<Vec<_>>())
         });
-        let belief = if form == Form::Kin { experience.kin_share } else { experience.share };
+        let belief = if Form::KIN.contains(&form) { experience.kin_share } else { experience.share };
         Self::from_cuts(cuts.collect(), belief, experience)
     }
 

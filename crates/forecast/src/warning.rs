@@ -41,6 +41,8 @@ pub enum WarningKind {
     Undetermined,
     /// The target lies further from the runs than the table can test.
     FarExtrapolation,
+    /// Kin that reach hardly further than the table and so say nothing about what lies beyond it.
+    ShortKin,
     /// Runs of equal compute differ in shape, which a law in compute alone cannot see.
     MixedShapes,
 }

@@ -61,6 +61,20 @@ pub enum Metric {
         #[serde(flatten)]
         spike: Spike,
     },
+    /// Rows of tokens that were trained on before.
+    Repeated {
+        /// The step's number.
+        step: u64,
+        /// Part of the last rows.
+        share: f64,
+    },
+    /// A parameter that no longer changes.
+    Still {
+        /// The step's number.
+        step: u64,
+        /// Its name.
+        param: String,
+    },
     /// The run went on from a checkpoint after this step.
     Resumed {
         /// The step's number.

@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 use tensor::Kernels;
 
 use crate::{
-    Learner, Metric, Optimizer, Spike, SpikeDetector, TrainError, TrainSettings, TrainerState, Update,
-    Validation, evaluate, latest_checkpoint,
+    Learner, Metric, Optimizer, RepetitionDetector, Spike, SpikeDetector, StillnessDetector, TrainError,
+    TrainSettings, TrainerState, Update, Validation, evaluate, latest_checkpoint,
     metrics::MetricsFile,
     state::{self, Parts},
 };
@@ -64,6 +64,20 @@ pub enum Event {
         of: &'static str,
         /// How far.
         spike: Spike,
+    },
+    /// Rows were trained on before.
+    Repeated {
+        /// At this step.
+        step: u64,
+        /// Part of the last rows.
+        share: f64,
+    },
+    /// A parameter has not changed for [`StillnessDetector::PATIENCE`] steps.
+    Still {
+        /// At this step.
+        step: u64,
+        /// Its name.
+        param: String,
     },
     /// A checkpoint was written.
     Saved {
@@ -122,6 +136,10 @@ pub struct Trainer {
     last_validation: Option<(u64, Validation)>,
     loss_spikes: SpikeDetector,
     grad_spikes: SpikeDetector,
+    stillness: StillnessDetector,
+    repetition: RepetitionDetector,
+    /// Found while the gradients of the step at hand were added up.
+    repeated_share: Option<f64>,
 }
 
 impl Trainer {
@@ -194,6 +212,9 @@ impl Trainer {
             last_validation: None,
             loss_spikes,
             grad_spikes,
+            stillness: StillnessDetector::default(),
+            repetition: RepetitionDetector::default(),
+            repeated_share: None,
         })
     }
 
@@ -298,6 +319,14 @@ impl Trainer {
                 on_event(Event::Spiked { step, of, spike });
             }
         }
+        if let Some(share) = self.repeated_share.take() {
+            self.metrics.write(&Metric::Repeated { step, share })?;
+            on_event(Event::Repeated { step, share });
+        }
+        for param in self.stillness.push(self.learner.gpt()) {
+            self.metrics.write(&Metric::Still { step, param: param.clone() })?;
+            on_event(Event::Still { step, param });
+        }
         Ok(())
     }
 
@@ -313,6 +342,7 @@ impl Trainer {
             // Divided by the targets of the whole batch: any split adds up to the same gradient.
             let scale = 1.0 / settings.batch_tokens() as f64;
             let batch = self.stream.next_batch(n_rows);
+            self.repeated_share = self.repetition.push(&batch.ids, batch.seq_len).or(self.repeated_share);
             let tokens = Tokens::packed(batch.ids, batch.segments.iter().map(|segment| segment.len));
             loss += scale * self.learner.add_gradients(&*self.inputs.kernels, &tokens, &batch.targets, scale);
         }

@@ -13,6 +13,8 @@ const LONGEST_WINDOW: usize = 32;
 
 /// Jump, drift and level of one block, each in standard deviations; 0 where it is not tested.
 pub(crate) type Statistics = [f64; 3];
+/// Position of the drift among them.
+pub(crate) const DRIFT: usize = 1;
 
 /// How a block hangs on what is common to the run.
 #[derive(Clone, Copy, Debug)]

@@ -133,6 +133,16 @@ impl Family {
     }
 }
 
+impl Family {
+    /// The distance of `held_out`, number `idx` of all, from its prediction.
+    pub(crate) fn residual(&self, idx: usize, held_out: &Member) -> Residual {
+        let error = (0..held_out.ln_value.len())
+            .map(|k| held_out.ln_value[k] - self.predict(k, held_out.ln_final).0)
+            .collect();
+        Residual { error, leverage: self.leverage(held_out.ln_final), member: idx }
+    }
+}
+
 /// One rung against the prediction from the other groups.
 pub(crate) struct Residual {
     /// Observed minus predicted ln value at each block.
@@ -149,10 +159,7 @@ pub(crate) fn leave_one_group_out(form: CurveForm, members: &[Member]) -> Vec<Re
     for (idx, held_out) in members.iter().enumerate() {
         let others: Vec<&Member> = members.iter().filter(|other| other.group != held_out.group).collect();
         let family = Family::fit(form, &others);
-        let error = (0..held_out.ln_value.len())
-            .map(|k| held_out.ln_value[k] - family.predict(k, held_out.ln_final).0)
-            .collect();
-        residuals.push(Residual { error, leverage: family.leverage(held_out.ln_final), member: idx });
+        residuals.push(family.residual(idx, held_out));
     }
     residuals
 }

@@ -7,7 +7,7 @@ use super::{
     schedule::Series,
 };
 
-use crate::alarm::tracker::{Loading, largest};
+use crate::alarm::tracker::{DRIFT, Loading, Statistics, largest};
 
 /// Blocks grow by this part of the steps done.
 const GROWTH: f64 = 0.12;
@@ -34,6 +34,8 @@ const LEAST_SD: f64 = 5e-4;
 const PRIOR_SD_OF_TIMING_BY_BATCH: f64 = 0.1;
 /// How batch counts where all rungs have the same: doubling it made steps 10 to 50 of a run count 1.1 to 1.2 times.
 const USUAL_BATCH_EXPONENT: f64 = 0.25;
+/// Rungs whose compute differs by less than this, as a logarithm, are of one budget.
+const SAME_BUDGET: f64 = 0.3;
 /// Candidates for the correlation length ℓ.
 const LENGTHS: [f64; 6] = [0.25, 0.5, 1.0, 2.0, 4.0, 8.0];
 
@@ -160,7 +162,14 @@ impl CurveForecast {
         let spread = Spread::of(&residuals, &members, &coordinates, &prior, n_groups, method.form);
         let widened = (1.0 + family.leverage(ln_final)).sqrt();
         let noise = target_noise(rungs, plan, &noises);
-        let held_out_statistics = held_out_statistics(&residuals, &members, &coordinates, &spread);
+        let mut held_out_statistics = held_out_statistics(&residuals, &members, &coordinates, &spread);
+        let [_, drift, _] = &mut held_out_statistics;
+        *drift = forward_drifts(method.form, rungs, plan, &members)
+            .into_iter()
+            .map(|(residual, further)| {
+                further * statistics(&residual, &members, &coordinates, &spread)[DRIFT]
+            })
+            .fold(*drift, f64::max);
         let blocks = edges
             .windows(2)
             .enumerate()
@@ -479,22 +488,62 @@ fn held_out_statistics(
 ) -> [f64; 3] {
     let mut all = [0f64; 3];
     for residual in residuals {
-        let loadings: Vec<Loading> = (0..coordinates.len())
-            .map(|k| Loading {
-                final_sd: 0.0,
-                shape_sd: spread.sd[k] * (1.0 + residual.leverage).sqrt(),
-                noise: own_variance(residual, members, k),
-                rho: k.checked_sub(1).map_or(0.0, |before| {
-                    (-(coordinates[k] - coordinates[before]).abs() / spread.correlation_length).exp()
-                }),
-                coordinate: coordinates[k],
-            })
-            .collect();
-        for (most, value) in all.iter_mut().zip(largest(&loadings, residual.error.iter().copied())) {
+        for (most, value) in all.iter_mut().zip(statistics(residual, members, coordinates, spread)) {
             *most = most.max(value);
         }
     }
     all
+}
+
+/// The largest statistics of one held-out rung.
+fn statistics(residual: &Residual, members: &[Member], coordinates: &[f64], spread: &Spread) -> Statistics {
+    let loadings: Vec<Loading> = (0..coordinates.len())
+        .map(|k| Loading {
+            final_sd: 0.0,
+            shape_sd: spread.sd[k] * (1.0 + residual.leverage).sqrt(),
+            noise: own_variance(residual, members, k),
+            rho: k.checked_sub(1).map_or(0.0, |before| {
+                (-(coordinates[k] - coordinates[before]).abs() / spread.correlation_length).exp()
+            }),
+            coordinate: coordinates[k],
+        })
+        .collect();
+    largest(&loadings, residual.error.iter().copied())
+}
+
+/// The largest rungs predicted from the lower half of the ladder, and how many times further the coming run is than
+/// each of these.
+///
+/// Curves change with scale in a way that no form here knows: a large run falls faster than the rungs say, a little more
+/// with every doubling. Leaving out one rung among its neighbours does not show that.
+fn forward_drifts(
+    form: CurveForm,
+    rungs: &[RungCurve],
+    plan: &RunPlan,
+    members: &[Member],
+) -> Vec<(Residual, f64)> {
+    let log_flops: Vec<f64> = rungs.iter().map(|rung| rung.plan.flops.ln()).collect();
+    let least = log_flops.iter().copied().fold(f64::INFINITY, f64::min);
+    let most = log_flops.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    // A little above the middle, so that a rung exactly there is below.
+    let middle = 0.5 * (least + most) + 1e-6;
+    let below: Vec<usize> = (0..rungs.len()).filter(|i| log_flops[*i] <= middle).collect();
+    let largest = (0..rungs.len()).filter(|i| log_flops[*i] > most - SAME_BUDGET);
+    let mut plans: Vec<usize> = below.iter().map(|i| members[*i].group).collect();
+    plans.sort_unstable();
+    plans.dedup();
+    if plans.len() <= form.n_coefficients() {
+        return Vec::new();
+    }
+    let lower: Vec<&Member> = below.iter().map(|i| &members[*i]).collect();
+    let family = Family::fit(form, &lower);
+    let edge = below.iter().map(|i| log_flops[*i]).fold(least, f64::max);
+    let distance = (plan.flops.ln() - most).max(0.0);
+    let one = |i: usize| {
+        let further = (distance / (log_flops[i] - edge).max(SAME_BUDGET)).max(1.0);
+        (family.residual(i, &members[i]), further)
+    };
+    largest.map(one).collect()
 }
 
 /// Variance of a held-out rung's distance from its prediction by batch noise: its own, and that of the others.

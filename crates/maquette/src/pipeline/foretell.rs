@@ -84,7 +84,7 @@ impl Run {
         describe(&forecast, "sealed");
         let now = Moment::from(SystemTime::now());
         let seal = Seal::new(&table, forecast, now, env!("CARGO_PKG_VERSION"))?
-            .with_kin(&experience.kin)
+            .with_kin(fitted.kin())
             .with_band(band(&fitted, &table, &target)?)
             .with_extra(CURVES, serde_json::to_value(&curves)?)
             .with_extra(COST, serde_json::to_value(ladder.cost)?)

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use data::{Prepared, Tokenizer};
 use model::{ModelConfig, checkpoint, scaling::ModelOverrides};
 use serde::Serialize;
-use train::{Event, Inputs, Outcome, Summary, TrainOverrides, TrainSettings, Trainer};
+use train::{Event, Inputs, Outcome, StillnessDetector, Summary, TrainOverrides, TrainSettings, Trainer};
 
 use super::{
     Finished, Run, STAMP, budget, capability, hash, is_kept, samples, set_aside, stamp,
@@ -182,6 +182,14 @@ impl Run {
                     spike.value, spike.z
                 ));
             }
+            Event::Repeated { step, share } => bar.say(&format!(
+                "ALARM at step {step}: {:.0} % of the last rows were trained on before; look at the data for copies",
+                100.0 * share
+            )),
+            Event::Still { step, param } => bar.say(&format!(
+                "ALARM at step {step}: `{param}` has not changed for {} steps",
+                StillnessDetector::PATIENCE
+            )),
             Event::Saved { .. } => {}
         })?;
         if let Some(error) = broken {

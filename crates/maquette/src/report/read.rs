@@ -77,8 +77,20 @@ pub(super) struct Metrics {
     pub steps: Vec<Step>,
     pub validations: Vec<Validated>,
     pub spikes: Vec<Spiked>,
+    /// Parts of rows that were trained on before, and at which step that was noticed.
+    pub repeated: Vec<(u64, f64)>,
+    /// Parameters that no longer changed, and at which step that was noticed.
+    pub still: Vec<(u64, String)>,
     /// Steps after which the run went on from a checkpoint.
     pub resumed: Vec<u64>,
+}
+
+impl Metrics {
+    /// Whether nothing happened that a reader should look at.
+    pub(super) fn is_uneventful(&self) -> bool {
+        let Self { spikes, repeated, still, resumed, .. } = self;
+        spikes.is_empty() && repeated.is_empty() && still.is_empty() && resumed.is_empty()
+    }
 }
 
 /// One optimizer step, as in [`Metric::Train`].
@@ -226,6 +238,8 @@ impl Metrics {
                     sorted.validations.push(Validated { step, tokens, flops, validation });
                 }
                 Metric::Spike { step, of, spike } => sorted.spikes.push(Spiked { step, of, spike }),
+                Metric::Repeated { step, share } => sorted.repeated.push((step, share)),
+                Metric::Still { step, param } => sorted.still.push((step, param)),
                 Metric::Begun { .. } => {}
                 Metric::Resumed { step } => sorted.resumed.push(step),
             }

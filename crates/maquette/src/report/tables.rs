@@ -3,6 +3,7 @@
 use maud::{Markup, html};
 use serde_json::Value as Json;
 use toml::{Table, Value};
+use train::StillnessDetector;
 
 use super::number::{bytes, grouped, scientific, si, significant, with_margin};
 use super::read::{Metrics, Source, Spiked, Validated, bits_margin, loss_margin};
@@ -10,7 +11,7 @@ use super::read::{Metrics, Source, Spiked, Validated, bits_margin, loss_margin};
 /// Spikes that are listed; of more only the furthest.
 const MAX_SPIKES: usize = 12;
 
-/// Spikes and resumptions, or the statement that there were none.
+/// Spikes, repeated data, parameters that stood still and resumptions, or the statement that there were none.
 pub(super) fn events(metrics: &Metrics) -> Markup {
     let first = metrics.steps.first().map_or(0, |line| line.step);
     let last = metrics.steps.last().map_or(0, |line| line.step);
@@ -20,7 +21,7 @@ pub(super) fn events(metrics: &Metrics) -> Markup {
     listed.sort_by_key(|spiked| spiked.step);
     html! {
         h3 { "Events" }
-        @if metrics.spikes.is_empty() && metrics.resumed.is_empty() {
+        @if metrics.is_uneventful() {
             p.intro { "No spike of the loss or the gradient and no interruption from step " (grouped(first))
                 " to step " (grouped(last)) "." }
         }
@@ -33,6 +34,14 @@ pub(super) fn events(metrics: &Metrics) -> Markup {
                 strong { "Spike" } " at step " (grouped(*step)) ": " (quantity(of)) " " (significant(spike.value, 4))
                 ", " (significant(spike.z, 3)) " standard deviations above its running mean of "
                 (significant(spike.mean, 4))
+            } }
+            @for (step, share) in &metrics.repeated { li {
+                strong { "Repeated data" } " at step " (grouped(*step)) ": " (significant(100.0 * share, 2))
+                " % of the last rows were trained on before"
+            } }
+            @for (step, param) in &metrics.still { li {
+                strong { "Still" } " at step " (grouped(*step)) ": " code { (param) } " has not changed for "
+                (StillnessDetector::PATIENCE) " steps"
             } }
             @for step in &metrics.resumed { li {
                 strong { "Resumed" } " after step " (grouped(*step)) ", from its checkpoint"

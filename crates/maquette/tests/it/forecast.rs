@@ -145,6 +145,42 @@ fn a_seal_is_written_once_and_verified() {
     assert!(error.starts_with("error: expected the seal abc, found ") && error.contains(hash), "{error}");
 }
 
+/// Runs that reach a thousand times beyond [`points`], on other data.
+fn kin() -> String {
+    let mut text = "run,n_params,n_tokens,flops,loss\n".to_owned();
+    for i in 0..16 {
+        let flops = 1e13 * 3f64.powi(i);
+        let n_params = (0.1 * flops.powf(0.48)).round();
+        text +=
+            &format!("k{i},{n_params},{},{flops:e},{}\n", flops / 6.0 / n_params, 0.9 * law(flops).powf(1.1));
+    }
+    text
+}
+
+#[test]
+fn kin_are_sealed_with_the_forecast() {
+    let scene = scene();
+    scene.write("other.csv", kin().as_bytes());
+    let args = [&["forecast", "seal", "points.csv"], &TARGET[..], &["--kin", "other.csv", "--out", "f.json"]];
+    scene.ok(&args.concat());
+    let seal: Value = serde_json::from_str(&scene.read("f.json")).unwrap();
+    assert_eq!(
+        (&seal["kin"][0]["name"], seal["kin"][0]["points"].as_array().unwrap().len()),
+        (&json!("other"), 16)
+    );
+    assert_eq!(seal["forecast"]["candidates"][0]["kin"], "other", "{}", seal["forecast"]["candidates"]);
+    let median = seal["forecast"]["prediction"]["median"].as_f64().unwrap();
+    assert!((median / law(1e18) - 1.0).abs() < 0.01, "{median} and {}", law(1e18));
+    let found = scene.ok(&["forecast", "verify", "f.json", "--json"]).json();
+    assert_eq!(found["refit_error_pct"], 0.0);
+
+    let changed = scene.read("f.json").replacen("\"name\": \"other\"", "\"name\": \"another\"", 1);
+    scene.write("f.json", changed.as_bytes());
+    assert!(scene.fails(&["forecast", "verify", "f.json"]).contains("changed"));
+    let error = scene.fails(&["forecast", "fit", "points.csv", TARGET[0], TARGET[1], "--kin", "none"]);
+    assert!(error.contains("finished run, or a table of runs, at `none`\nhint: kin are"), "{error}");
+}
+
 #[test]
 fn a_seal_that_was_touched_is_refused() {
     let scene = sealed();

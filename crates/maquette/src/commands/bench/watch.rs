@@ -15,7 +15,7 @@ use forecast::Alarm;
 use model::{Gpt, ModelConfig, Tokens};
 use serde::Serialize;
 use tensor::{Cpu, Rng};
-use train::{Learner, TrainSettings, Update};
+use train::{Learner, RepetitionDetector, StillnessDetector, TrainSettings, Update};
 
 use crate::{
     output,
@@ -71,8 +71,27 @@ enum Fault {
 struct Watched {
     fault: Fault,
     seed: u64,
-    /// The first alarm.
-    alarm: Option<Alarm>,
+    alarm: Option<Raised>,
+}
+
+/// The first alarm of a run.
+#[derive(Debug, Serialize)]
+struct Raised {
+    step: u64,
+    /// Part of the run that was over.
+    fraction: f64,
+    /// What left its band, or what stood still.
+    #[serde(flatten)]
+    by: By,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum By {
+    Band(Alarm),
+    Still(String),
+    /// Part of the last rows that had been trained on before.
+    Repeated(f64),
 }
 
 /// What every run shares.
@@ -176,6 +195,7 @@ impl Bench {
         let gpt = Gpt::new(self.config.clone(), seed).with_dtype(settings.dtype.into());
         let mut learner = Learner::new(gpt, settings.optimizer);
         let mut stream = BatchStream::new(Arc::clone(&self.prepared), settings.seq_len, seed)?;
+        let (mut stillness, mut repetition) = (StillnessDetector::default(), RepetitionDetector::default());
         let mut rng = Rng::named(seed, "planted faults");
         let (mut repeated, n_repeated) = (Vec::new(), (settings.steps / 50).max(1) as usize);
         for step in 1..=settings.steps {
@@ -197,6 +217,7 @@ impl Bench {
             }
             learner.clear_gradients();
             let scale = 1.0 / settings.batch_tokens() as f64;
+            let repeated_share = repetition.push(&batch.ids, batch.seq_len);
             let tokens = Tokens::packed(batch.ids, batch.segments.iter().map(|segment| segment.len));
             let loss_nats = scale * learner.add_gradients(&kernels, &tokens, &batch.targets, scale);
             let grad_norm = learner.grad_norm(&kernels);
@@ -220,8 +241,11 @@ impl Bench {
                 }
             }
             // A loss that is no number is the alarm's own case, not an error of the bench.
-            if let Some(alarm) = watcher.observe(step, loss_nats, grad_norm)?.into_iter().next() {
-                return Ok(Watched { fault, seed, alarm: Some(alarm) });
+            let band = watcher.observe(step, loss_nats, grad_norm)?.into_iter().next().map(By::Band);
+            let still = || stillness.push(learner.gpt()).into_iter().next().map(By::Still);
+            if let Some(by) = band.or(repeated_share.map(By::Repeated)).or_else(still) {
+                let fraction = step as f64 / settings.steps as f64;
+                return Ok(Watched { fault, seed, alarm: Some(Raised { step, fraction, by }) });
             }
         }
         Ok(Watched { fault, seed, alarm: None })

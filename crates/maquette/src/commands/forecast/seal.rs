@@ -43,7 +43,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     warn(&forecast.warnings);
     let now = Moment::from(SystemTime::now());
     let seal = Seal::new(&table, forecast, now, env!("CARGO_PKG_VERSION"))?;
-    let seal = seal.with_band(band(&fitted, &table, &target)?);
+    let seal = seal.with_kin(fitted.kin()).with_band(band(&fitted, &table, &target)?);
     write(&args.out, &seal.to_json(), "--out")?;
     args.plot.draw(&Picture::sealed(&seal, None))?;
     if args.json {

@@ -1,0 +1,69 @@
+//! Reports batches that were trained on before.
+
+use std::{
+    collections::{HashSet, VecDeque},
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+};
+
+/// Rows that the present share is taken over.
+const WINDOW: usize = 64;
+/// Share of repeated rows from which the data count as repeated. Cuts move between epochs, so that a healthy run meets
+/// no row twice, whatever its number of epochs, unless documents are copies of each other.
+const THRESHOLD: f64 = 0.5;
+/// Rows that are remembered: 16 MB.
+const MOST_ROWS: usize = 1 << 20;
+
+/// Remembers a hash of every row of tokens; reports, and changes nothing.
+///
+/// A run on repeated data does not look ill: its loss falls, for a while even faster.
+#[derive(Clone, Debug, Default)]
+pub struct RepetitionDetector {
+    seen: HashSet<u64>,
+    /// Whether each of the last rows had been seen before.
+    recent: VecDeque<bool>,
+    has_reported: bool,
+}
+
+impl RepetitionDetector {
+    /// Takes in a batch of rows of `seq_len` tokens; returns the share of the last 64 rows that had been seen before when
+    /// it first reaches one half.
+    pub fn push(&mut self, ids: &[u32], seq_len: usize) -> Option<f64> {
+        for row in ids.chunks(seq_len) {
+            let mut hasher = DefaultHasher::new();
+            row.hash(&mut hasher);
+            let hash = hasher.finish();
+            let is_known = self.seen.contains(&hash);
+            if !is_known && self.seen.len() < MOST_ROWS {
+                self.seen.insert(hash);
+            }
+            if self.recent.len() == WINDOW {
+                self.recent.pop_front();
+            }
+            self.recent.push_back(is_known);
+        }
+        let share = self.recent.iter().filter(|is_known| **is_known).count() as f64 / WINDOW as f64;
+        let is_due = share >= THRESHOLD && !self.has_reported;
+        self.has_reported |= is_due;
+        is_due.then_some(share)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_that_come_again_are_reported_once() {
+        let mut rng = tensor::Rng::new(1, 0);
+        let mut detector = RepetitionDetector::default();
+        let rows: Vec<u32> = (0..40 * 8).map(|_| rng.below(256) as u32).collect();
+        for _ in 0..100 {
+            let fresh: Vec<u32> = (0..8 * 8).map(|_| rng.below(256) as u32).collect();
+            assert_eq!(detector.push(&fresh, 8), None);
+        }
+        assert_eq!(detector.push(&rows, 8), None);
+        assert_eq!(detector.push(&rows[..31 * 8], 8), None);
+        assert_eq!(detector.push(&rows[31 * 8..32 * 8], 8), Some(0.5));
+        assert_eq!(detector.push(&rows, 8), None);
+    }
+}
