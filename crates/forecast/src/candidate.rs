@@ -12,6 +12,8 @@ use crate::{
 
 /// An outlier lies this many robust standard deviations off the law.
 pub(crate) const OUTLIER_SDS: f64 = 6.0;
+/// Position of ln κ among the coefficients of a law of kin.
+const KAPPA: usize = 1;
 /// Least span of compute, as a logarithm, that distances are measured in.
 const LEAST_LOG_SPAN: f64 = 0.7;
 /// Scatter below which no run is far off.
@@ -237,6 +239,25 @@ impl FittedForm {
         let unseen = self.frame.beyond_kin(x).unwrap_or(back);
         let reach = (unseen / self.span.max(LEAST_LOG_SPAN)).max(1.0);
         reach * by_compute.max(by_shape).max(0.0)
+    }
+
+    /// Standard deviation of the law's error, as a share of an unsupported drop, by how strange its kin are.
+    pub(crate) fn strangeness(&self, experience: &Experience) -> f64 {
+        if Form::KIN.contains(&self.form) {
+            experience.kin_strangeness * self.theta[KAPPA].abs()
+        } else {
+            0.0
+        }
+    }
+
+    /// ln of the density of the exponent of kin under the belief about it, over that at its mean; 0 for other laws.
+    pub(crate) fn log_kinship(&self, experience: &Experience) -> f64 {
+        let belief = experience.kin_exponent;
+        if Form::KIN.contains(&self.form) {
+            -0.5 * ((self.theta[KAPPA] - belief.mean) / belief.sd).powi(2)
+        } else {
+            0.0
+        }
     }
 
     /// One draw of the coefficients by the Bayesian bootstrap (Rubin 1981, <https://doi.org/10.1214/aos/1176345338>):

@@ -25,6 +25,9 @@ pub struct Experience {
     pub no_floor_exponent: Belief,
     /// ln of the exponent κ with which the losses of kin carry over.
     pub kin_exponent: Belief,
+    /// Share of an unsupported drop that goes wrong for each unit of |ln κ|: kin whose losses fall at another pace are of
+    /// another kind of data, and the pace need not stay.
+    pub kin_strangeness: f64,
     /// Weight of a law without a floor beside one with a floor before the rehearsal: text has entropy.
     pub no_floor_weight: f64,
     /// Weight of any other law beside kin that reach beyond the table before the rehearsal.
@@ -56,11 +59,12 @@ impl Default for Experience {
             compute_exponent: Belief { mean: -1.8, sd: 0.4 },
             no_floor_exponent: Belief { mean: -2.8, sd: 0.8 },
             kin_exponent: Belief { mean: 0.0, sd: 0.15 },
+            kin_strangeness: 0.5,
             no_floor_weight: 0.05,
             lone_weight: 0.05,
             floor: Belief { mean: -0.6, sd: 0.5 },
             share: Belief { mean: -2.6, sd: 0.9 },
-            kin_share: Belief { mean: -3.2, sd: 0.9 },
+            kin_share: Belief { mean: -3.8, sd: 0.9 },
             share_tail: 5.0,
             cut_weight: 0.6,
             nearness: 0.3,

@@ -244,6 +244,7 @@ fn features(target: &Target, member: &FittedForm, theta: &Theta) -> Features {
 fn weigh(members: &mut [Member], experience: &Experience) {
     let has_kin = members.iter().any(|m| m.fitted.frame.kin.is_some());
     for member in members.iter_mut() {
+        member.rehearsal.log_evidence += member.fitted.log_kinship(experience);
         let weight = match member.fitted.form {
             Form::Power => experience.no_floor_weight,
             _ => 1.0,
@@ -276,7 +277,8 @@ fn draw(members: &[Member], settings: &Settings, experience: &Experience) -> Vec
         };
         let member = members.iter().position(share).unwrap_or(0);
         let Member { fitted, rehearsal, data, .. } = &members[member];
-        let law_error = rehearsal.share_at(stream.uniform())
+        let share = rehearsal.share_at(stream.uniform()).hypot(fitted.strangeness(experience));
+        let law_error = share
             * (experience.share_tail / stream.chi_squared(experience.share_tail)).sqrt()
             * stream.normal();
         let run_error =

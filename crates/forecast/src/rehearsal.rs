@@ -61,10 +61,14 @@ impl Rehearsal {
                 Some(&full.theta),
             )?;
             let held_out = data.only(experience.nearness, |cluster| cluster >= n);
-            let misses = held_out.features.iter().zip(&held_out.log_losses).map(|(x, y)| Miss {
-                error: y - fitted.log_loss(x),
-                variance: fitted.log_loss_sd(x).powi(2) + fitted.sigma.powi(2),
-                drop: fitted.unsupported_drop(x),
+            let misses = held_out.features.iter().zip(&held_out.log_losses).map(|(x, y)| {
+                let drop = fitted.unsupported_drop(x);
+                let strange = full.strangeness(experience) * drop;
+                Miss {
+                    error: y - fitted.log_loss(x),
+                    variance: fitted.log_loss_sd(x).powi(2) + fitted.sigma.powi(2) + strange * strange,
+                    drop,
+                }
             });
             Some(misses.collect::<Vec<_>>())
         });

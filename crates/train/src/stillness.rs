@@ -45,3 +45,43 @@ impl StillnessDetector {
         still
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use model::ModelConfig;
+
+    use super::*;
+
+    #[test]
+    fn what_stands_still_is_named_once_until_it_moves() {
+        let config = ModelConfig {
+            vocab_size: 5,
+            max_seq_len: 8,
+            n_layers: 2,
+            d_model: 8,
+            n_heads: 1,
+            n_kv_heads: 1,
+            d_head: 8,
+            d_ff: 16,
+            rope_theta: 10_000.0,
+            norm_eps: 1e-6,
+            qk_norm: true,
+            tie_embeddings: false,
+        };
+        let n_params = config.params().len();
+        let is_frozen = |i: usize| config.params()[i].name.contains("layers.1.");
+        let n_frozen = (0..n_params).filter(|i| is_frozen(*i)).count();
+        let mut gpt = Gpt::new(config.clone(), 1);
+        let mut detector = StillnessDetector::default();
+        // The first look is what the others are compared with.
+        for step in 0..=2 * StillnessDetector::PATIENCE {
+            for i in (0..n_params).filter(|i| !is_frozen(*i)) {
+                gpt.params_mut()[i].f32_mut().iter_mut().for_each(|x| *x += 1.0);
+            }
+            let still = detector.push(&gpt);
+            let expected = if step == StillnessDetector::PATIENCE { n_frozen } else { 0 };
+            assert_eq!(still.len(), expected, "after step {step}: {still:?}");
+            assert!(still.iter().all(|name| name.contains("layers.1.")));
+        }
+    }
+}
