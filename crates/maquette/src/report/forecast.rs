@@ -126,6 +126,9 @@ pub(crate) fn rows(seal: &Seal, verdict: Option<&Verdict>) -> Markup {
         rows.push(("Quantile of the draws", format!("{:.3}", verdict.quantile)));
     }
     rows.push(("Law", seal.forecast.formula.clone()));
+    for kin in &seal.kin {
+        rows.push(("Kin", format!("{}, {} runs", kin.name, kin.points.len())));
+    }
     rows.push(("Runs fitted", seal.points.len().to_string()));
     rows.push(("Times the largest run", si(seal.forecast.extrapolation)));
     rows.push(("Sealed at", seal.sealed_at.to_string()));

@@ -15,7 +15,7 @@ use crate::pipeline::ladder::Sweep;
 const N_PLACES: u32 = 160;
 
 pub(super) fn section(foretold: &Foretold, metrics: &Metrics) -> Markup {
-    let Foretold { seal, verdict, watched, curves, cost, sweep } = foretold;
+    let Foretold { seal, verdict, watched, curves, cost, sweep, .. } = foretold;
     html! {
         div.plots {
             (Picture::sealed(seal, Some(verdict)).figure())

@@ -5,6 +5,7 @@
 //! `number` know nothing about runs. The page needs no network and no script.
 
 mod axis;
+mod capability;
 mod curves;
 mod forecast;
 mod foretell;

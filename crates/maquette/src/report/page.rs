@@ -5,9 +5,10 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use super::curves::figures;
 use super::number::{duration, grouped, scientific, si, si_of, significant, with_margin};
 use super::read::{
-    FORECAST, MANIFEST, METRICS, RECIPE, Run, SAMPLES, SUMMARY, VERDICT, WATCH, bits_margin, loss_margin,
+    CAPABILITY, FORECAST, MANIFEST, METRICS, RECIPE, Run, SAMPLES, SUMMARY, VERDICT, WATCH, bits_margin,
+    loss_margin,
 };
-use super::{foretell, manifest, tables};
+use super::{capability, foretell, manifest, tables};
 use crate::pipeline::Sample;
 
 /// The whole page.
@@ -29,6 +30,10 @@ pub(super) fn page(run: &Run) -> Markup {
                     @if let Some(foretold) = &run.foretold {
                         (section("forecast", "Forecast", &[FORECAST, VERDICT, WATCH],
                             &foretell::section(foretold, &run.metrics)))
+                        @if let Some(capability) = &foretold.capability {
+                            (section("capability", "Capability", &[FORECAST, CAPABILITY],
+                                &capability::section(capability, foretold)))
+                        }
                     }
                     (section("curves", "Training", &[METRICS], &training(run)))
                     (section("samples", "Samples", &[SAMPLES], &samples(run)))
@@ -74,7 +79,10 @@ fn header(run: &Run) -> Markup {
             @let facts = shape(run);
             @if !facts.is_empty() { p.shape { (facts.join(" · ")) } }
             nav {
-                @if run.foretold.is_some() { a href="#forecast" { "Forecast" } }
+                @if let Some(foretold) = &run.foretold {
+                    a href="#forecast" { "Forecast" }
+                    @if foretold.capability.is_some() { a href="#capability" { "Capability" } }
+                }
                 @for (id, name) in [("curves", "Training"), ("samples", "Samples"), ("data", "Data"),
                     ("configuration", "Configuration"), ("sources", "Sources")] {
                     a href={ "#" (id) } { (name) }

@@ -24,6 +24,7 @@ pub(super) struct Plot {
 
 /// One entry of the legend.
 pub(super) struct Series {
+    /// Empty for marks that belong to an entry before.
     pub label: String,
     /// Colour, 1 to 6: `--tone-1` .. of the style sheet. Marks that belong together share one.
     pub tone: usize,
@@ -70,7 +71,9 @@ impl Plot {
                     p { (self.caption) }
                 }
                 ul.legend {
-                    @for series in &self.series { li { (series.swatch()) (series.label) } }
+                    @for series in self.series.iter().filter(|series| !series.label.is_empty()) {
+                        li { (series.swatch()) (series.label) }
+                    }
                 }
                 p.y-label { (self.y.label) }
                 svg.axes role="img" aria-label=(self.described()) { (self.drawing()) }

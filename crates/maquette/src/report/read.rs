@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{anyhow, bail};
 use data::{Entry, Manifest};
-use forecast::{CurveForecast, Seal, Verdict};
+use forecast::{BucketForecast, CurveForecast, Seal, Verdict};
 use model::scaling::LearningRates;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -13,7 +13,9 @@ use train::{Metric, Spike, Validation};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::pipeline::{
-    Sample, foretell,
+    Sample,
+    capability::{self, BucketOutcome},
+    foretell,
     ladder::{Cost, Sweep},
     watch::{self, Watched},
 };
@@ -33,6 +35,8 @@ pub(super) const SAMPLES: &str = "pretrain/samples.jsonl";
 pub(super) const FORECAST: &str = foretell::FORECAST;
 /// What came of it.
 pub(super) const VERDICT: &str = watch::VERDICT;
+/// The pass rates of the finished run.
+pub(super) const CAPABILITY: &str = capability::OUTCOME;
 /// The alarms of the run.
 pub(super) const WATCH: &str = "pretrain/watch.json";
 
@@ -45,6 +49,14 @@ pub(super) struct Foretold {
     pub curves: Vec<CurveForecast>,
     pub cost: Cost,
     pub sweep: Vec<Sweep>,
+    /// Where the recipe mixes graded tasks in and the rungs gave a forecast.
+    pub capability: Option<Capability>,
+}
+
+/// Pass rates that were foretold, and those of the finished run, bucket by bucket.
+pub(super) struct Capability {
+    pub buckets: Vec<BucketForecast>,
+    pub outcomes: Vec<BucketOutcome>,
 }
 
 /// Everything the report shows.
@@ -186,7 +198,18 @@ fn foretold(run_dir: &Path, sources: &mut Vec<Source>) -> anyhow::Result<Foretol
         section(&seal, foretell::COST)?,
         section(&seal, foretell::SWEEP)?,
     );
-    Ok(Foretold { verdict, watched, curves, cost, sweep, seal })
+    let capability = if seal.extra.contains_key(capability::CAPABILITY) {
+        let foretold: capability::Foretold = section(&seal, capability::CAPABILITY)?;
+        let outcomes: Vec<BucketOutcome> = serde_json::from_slice(&read(run_dir, CAPABILITY, sources)?)
+            .map_err(|error| malformed(CAPABILITY, &error.to_string()))?;
+        if outcomes.len() != foretold.buckets.len() {
+            return Err(malformed(CAPABILITY, "it has another number of buckets than the forecast"));
+        }
+        Some(Capability { buckets: foretold.buckets, outcomes })
+    } else {
+        None
+    };
+    Ok(Foretold { verdict, watched, curves, cost, sweep, capability, seal })
 }
 
 /// One of the seal's further sections.
