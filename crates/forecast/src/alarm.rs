@@ -275,7 +275,7 @@ fn meaning(channel: Channel, kind: AlarmKind, is_above: bool) -> &'static str {
             "the loss is above its band: look at the learning rate, the warmup, labels and the data's order"
         }
         (Channel::Loss, _, false) => {
-            "the loss is below its band: look for repeated or leaked data before being glad"
+            "the loss is below its band: in the first steps a learning rate far too high does that; later look for repeated or leaked data"
         }
         (Channel::GradNorm, _, true) => {
             "gradients are larger than in the rungs: look at the learning rate and the labels"

@@ -178,7 +178,8 @@ fn kin_are_sealed_with_the_forecast() {
     scene.write("f.json", changed.as_bytes());
     assert!(scene.fails(&["forecast", "verify", "f.json"]).contains("changed"));
     let error = scene.fails(&["forecast", "fit", "points.csv", TARGET[0], TARGET[1], "--kin", "none"]);
-    assert!(error.contains("finished run, or a table of runs, at `none`\nhint: kin are"), "{error}");
+    assert!(error.contains("finished run, or a table of runs, at `none`: No such file"), "{error}");
+    assert!(error.contains("\nhint: kin are runs of the same design"), "{error}");
 }
 
 #[test]

@@ -109,6 +109,13 @@ fn tasks_that_are_mixed_in_are_foretold_and_examined() {
     let score: Value =
         serde_json::from_str(scene.read("out/eval/copy.jsonl").lines().next().unwrap()).unwrap();
     assert!(score["log_prob"].as_f64().unwrap() < 0.0);
+    let page = scene.read("out/report.html");
+    assert_eq!(
+        page.contains("id=\"capability\""),
+        scene.path("out/capability.json").exists(),
+        "{}",
+        said.stderr
+    );
     let scored = scene.ok(&["eval", &checkpoint(&scene), "--tasks", "copy", "--limit", "4", "--json"]);
     assert_eq!(scored.json()["levels"].as_array().unwrap().len(), 6);
     let refused = scene.fails(&["eval", &checkpoint(&scene), "--tasks", "chess"]);

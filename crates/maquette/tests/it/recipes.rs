@@ -1,16 +1,23 @@
 //! Every recipe that ships can be run.
 
-use std::fs;
+use std::{fs, path::PathBuf};
 
 use crate::scene::{Scene, repository};
+
+/// The recipes that ship; the tables in the folders beside them are none.
+fn recipes() -> impl Iterator<Item = PathBuf> {
+    let entries = fs::read_dir(repository().join("recipes")).unwrap();
+    entries
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|end| end == "toml"))
+}
 
 /// One step of each recipe, with its own model, tokenizer and settings, on a text of a megabyte instead of its own.
 #[test]
 fn every_recipe_takes_a_step() {
     let text = repository().join("data/tinyshakespeare/input.txt.gz");
     let mut n_found = 0;
-    for entry in fs::read_dir(repository().join("recipes")).unwrap() {
-        let path = entry.unwrap().path();
+    for path in recipes() {
         n_found += 1;
         let scene = Scene::new();
         let sources = format!("data.sources=[{{path=\"{}\"}}]", text.display());
@@ -35,12 +42,15 @@ fn every_recipe_takes_a_step() {
     assert!(n_found >= 2);
 }
 
-/// The text of a recipe that ships comes with it, and its licence is named.
+/// The text of a recipe that ships comes with it, its licence is named, and its kin are there.
 #[test]
 fn every_recipe_finds_its_text() {
-    for entry in fs::read_dir(repository().join("recipes")).unwrap() {
-        let path = entry.unwrap().path();
+    for path in recipes() {
         let recipe: toml::Table = toml::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+        let kin = recipe.get("ladder").and_then(|ladder| ladder.get("kin"));
+        for table in kin.iter().flat_map(|kin| kin.as_array().unwrap()) {
+            assert!(path.with_file_name(table.as_str().unwrap()).is_file(), "{}: {table}", path.display());
+        }
         let data = &recipe["data"];
         let held_out = data.get("validation").and_then(|validation| validation.get("sources"));
         for source in
