@@ -33,7 +33,10 @@ pub(crate) mod tracker;
 
 use serde::{Deserialize, Serialize};
 
-use crate::curve::{Channel, CurveBlock, CurveForecast};
+use crate::{
+    curve::{Channel, CurveBlock, CurveForecast},
+    quantile::normal_quantile,
+};
 use tracker::{Loading, Tracker};
 
 /// A step counts for no more than this many standard deviations.
@@ -170,6 +173,17 @@ impl Watch {
     /// The forecast that the run is held against.
     pub fn forecast(&self) -> &CurveForecast {
         &self.forecast
+    }
+
+    /// The final loss as the run so far revises it: median and 80 % interval, in the unit of `median`, the sealed forecast.
+    ///
+    /// What the blocks say of δ, the error of the sealed forecast, by the filter that tests them. It is no forecast made
+    /// before the run, and no verdict counts it.
+    pub fn revised(&self, median: f64) -> (f64, f64, f64) {
+        let (mean, sd) = self.tracker.final_error();
+        let at = |z: f64| median * (self.forecast.final_sd * (mean + z * sd)).exp();
+        let z80 = normal_quantile(0.1);
+        (at(0.0), at(-z80), at(z80))
     }
 
     /// Takes in the value of one step, counted from 1; returns the alarm when it is raised, once. O(1).

@@ -13,6 +13,11 @@ fn forecast() -> CurveForecast {
 
 /// A healthy run drawn from the forecast's own model, the unknown scale of the spread included.
 fn healthy(forecast: &CurveForecast, seed: u64) -> Vec<f64> {
+    healthy_and_end(forecast, seed).0
+}
+
+/// The same, and how far its end lies from the sealed forecast, in ln loss.
+fn healthy_and_end(forecast: &CurveForecast, seed: u64) -> (Vec<f64>, f64) {
     let mut rng = Stream::new(seed, 1);
     let nu = forecast.degrees_of_freedom;
     let scale = (nu / rng.chi_squared(nu)).sqrt();
@@ -29,7 +34,7 @@ fn healthy(forecast: &CurveForecast, seed: u64) -> Vec<f64> {
         let level = level + block.rung_noise_sd * rng.normal();
         values.extend((0..block.n_steps).map(|_| (level + block.step_noise_sd * rng.normal()).exp()));
     }
-    values
+    (values, offset)
 }
 
 /// The alarm of a run with these losses, if any; thresholds are `fresh`'s.
@@ -62,6 +67,28 @@ fn healthy_runs_of_the_model_alarm_no_more_often_than_stated() {
         // Not by never alarming: thresholds are no higher than the rate asks for.
         assert!(alarms as f64 >= 0.2 * rate * 1500.0, "{alarms} of 1500 alarmed at a rate of {rate}");
     }
+}
+
+#[test]
+fn half_a_run_narrows_the_forecast_of_its_end() {
+    let fresh = fresh(RATE);
+    let before = fresh.revised(2.0);
+    assert_eq!(before.0, 2.0);
+    let (mut n_inside, mut width) = (0, 0.0);
+    for seed in 0..300 {
+        let (values, offset) = healthy_and_end(fresh.forecast(), seed);
+        let mut watch = fresh.clone();
+        for (idx, value) in values.iter().take(values.len() / 2).enumerate() {
+            watch.observe(idx as u64 + 1, *value).unwrap();
+        }
+        let (_, low, high) = watch.revised(2.0);
+        n_inside += usize::from((low..=high).contains(&(2.0 * offset.exp())));
+        width += (high - low) / 300.0;
+    }
+    // The scale of the spread is drawn too, which the filter takes as known: a little below 80 %.
+    assert!((195..=270).contains(&n_inside), "{n_inside} of 300 inside of the 80 % interval");
+    // Seen 0.78: the forecast was sharp already.
+    assert!(width < 0.85 * (before.2 - before.1), "{width} and {before:?}");
 }
 
 #[test]

@@ -98,6 +98,11 @@ impl Default for Tracker {
 }
 
 impl Tracker {
+    /// δ as the blocks so far say it: mean and standard deviation, in units of its spread before the run.
+    pub(crate) fn final_error(&self) -> (f64, f64) {
+        (self.state[0], self.covariance[0].max(0.0).sqrt())
+    }
+
     /// Takes in a block whose mean lies `mean` above its forecast, and tests it.
     pub(crate) fn take(&mut self, loading: &Loading, mean: f64) -> Statistics {
         let (rho, a, b) = (loading.rho, loading.final_sd, loading.shape_sd);

@@ -170,12 +170,20 @@ impl Run {
                     Err(error) => broken = Some(error),
                 }
             }
-            Event::Validated { step, validation: v } => bar.say(&format!(
-                "step {step}: validation loss {:.4} ± {:.4} nats per token, {:.4} bits per byte",
-                v.loss_nats,
-                1.96 * v.loss_stderr,
-                v.bits_per_byte
-            )),
+            Event::Validated { step, validation: v } => {
+                bar.say(&format!(
+                    "step {step}: validation loss {:.4} ± {:.4} nats per token, {:.4} bits per byte",
+                    v.loss_nats,
+                    1.96 * v.loss_stderr,
+                    v.bits_per_byte
+                ));
+                if let Some((median, low, high)) = watcher.as_ref().and_then(Watcher::revised).filter(|_| step < steps) {
+                    bar.say(&format!(
+                        "step {step}: from the run so far the end looks like {median:.4}, 80 % in {low:.4} to {high:.4} (not the \
+                         sealed forecast, which stays)"
+                    ));
+                }
+            }
             Event::Spiked { step, of, spike } => {
                 bar.say(&format!(
                     "step {step}: {of} {:.3} is {:.1} standard deviations above its mean",

@@ -104,6 +104,12 @@ impl Watcher {
         Some((point.median, low, high))
     }
 
+    /// The final loss as the steps so far revise the sealed forecast: median and 80 % interval.
+    pub(super) fn revised(&self) -> Option<(f64, f64, f64)> {
+        let watch = self.watches.iter().find(|watch| watch.forecast().channel == Channel::Loss)?;
+        Some(watch.revised(self.seal.forecast.prediction.median))
+    }
+
     /// Writes what was seen so far.
     pub(super) fn write(&self, dir: &Path) -> anyhow::Result<()> {
         let watched = Watched {
