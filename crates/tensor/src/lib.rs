@@ -29,7 +29,7 @@ mod tensor;
 #[cfg(test)]
 mod testing;
 
-pub use half::bf16;
+pub use half::{bf16, f16};
 pub use isa::Isa;
 pub use kernel::{AttentionShape, Kernels, Segment, cpu::Cpu, reference::Reference};
 pub use mapped::MappedFile;

@@ -138,6 +138,15 @@ impl<'a> SliceMut<'a> {
         }
     }
 
+    /// The same numbers, to be written for a shorter while.
+    pub fn reborrow(&mut self) -> SliceMut<'_> {
+        match self {
+            Self::Bf16(x) => SliceMut::Bf16(x),
+            Self::F32(x) => SliceMut::F32(x),
+            Self::F64(x) => SliceMut::F64(x),
+        }
+    }
+
     /// How the numbers are stored.
     pub fn dtype(&self) -> DType {
         self.as_slice().dtype()

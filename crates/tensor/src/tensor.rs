@@ -1,10 +1,10 @@
 //! Storage, shape and dtype.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use half::bf16;
 
-use crate::{Rng, Slice, SliceMut, arena::Buffer};
+use crate::{MappedFile, Rng, Slice, SliceMut, arena::Buffer};
 
 /// How an element is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +42,30 @@ enum Storage {
     Bf16(Buffer<bf16>),
     F32(Buffer<f32>),
     F64(Buffer<f64>),
+    /// f32 in a file, read where they are touched.
+    Mapped(Mapped),
+}
+
+/// Little-endian f32 in a mapped file, which [`Mapped::new`] has found to be aligned.
+#[derive(Clone, Debug)]
+struct Mapped {
+    file: Arc<MappedFile>,
+    bytes: Range<usize>,
+}
+
+impl Mapped {
+    fn new(file: &Arc<MappedFile>, bytes: Range<usize>) -> Option<Self> {
+        let start = file.get(bytes.clone())?.as_ptr();
+        let fits = start.cast::<f32>().is_aligned() && bytes.len().is_multiple_of(size_of::<f32>());
+        (fits && cfg!(target_endian = "little")).then(|| Self { file: Arc::clone(file), bytes })
+    }
+
+    fn values(&self) -> &[f32] {
+        // SAFETY: every pattern of bits is an f32, and `align_to` looks at the alignment itself.
+        let (before, values, after) = unsafe { self.file[self.bytes.clone()].align_to::<f32>() };
+        debug_assert!(before.is_empty() && after.is_empty(), "`new` has checked the alignment");
+        values
+    }
 }
 
 /// A dense row-major array. Clones share storage; writing to a shared one copies it first.
@@ -100,6 +124,19 @@ impl Tensor {
         Self { shape: shape.to_vec(), storage: Arc::new(Storage::F64(Buffer::from(&values[..]))) }
     }
 
+    /// The little-endian f32 that lie at `bytes` of a mapped file, without reading them now; the first write copies
+    /// them. `None` where the file is too short, the place is not aligned for f32 or this machine is big-endian:
+    /// then they must be decoded.
+    ///
+    /// # Panics
+    /// If the number of bytes is not the shape's.
+    #[track_caller]
+    pub fn mapped(shape: &[usize], file: &Arc<MappedFile>, bytes: Range<usize>) -> Option<Self> {
+        check_len(shape, bytes.len() / size_of::<f32>());
+        let storage = Storage::Mapped(Mapped::new(file, bytes)?);
+        Some(Self { shape: shape.to_vec(), storage: Arc::new(storage) })
+    }
+
     /// The same numbers in another dtype, rounded once.
     pub fn to_dtype(&self, dtype: DType) -> Self {
         if dtype == self.dtype() {
@@ -139,7 +176,7 @@ impl Tensor {
     pub fn dtype(&self) -> DType {
         match *self.storage {
             Storage::Bf16(_) => DType::Bf16,
-            Storage::F32(_) => DType::F32,
+            Storage::F32(_) | Storage::Mapped(_) => DType::F32,
             Storage::F64(_) => DType::F64,
         }
     }
@@ -165,15 +202,20 @@ impl Tensor {
             Storage::Bf16(x) => Slice::Bf16(x),
             Storage::F32(x) => Slice::F32(x),
             Storage::F64(x) => Slice::F64(x),
+            Storage::Mapped(x) => Slice::F32(x.values()),
         }
     }
 
-    /// The numbers, to be written; copies them first where another tensor shares them.
+    /// The numbers, to be written; copies them first where another tensor or a file shares them.
     pub fn slice_mut(&mut self) -> SliceMut<'_> {
+        if let Storage::Mapped(x) = &*self.storage {
+            self.storage = Arc::new(Storage::F32(Buffer::from(x.values())));
+        }
         match Arc::make_mut(&mut self.storage) {
             Storage::Bf16(x) => SliceMut::Bf16(x),
             Storage::F32(x) => SliceMut::F32(x),
             Storage::F64(x) => SliceMut::F64(x),
+            Storage::Mapped(_) => unreachable!("it was copied above"),
         }
     }
 

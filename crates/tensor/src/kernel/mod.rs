@@ -168,6 +168,11 @@ pub trait Kernels: Send + Sync {
     /// `dtable[ids[r]] += dy[r]`.
     fn embedding_backward(&self, ids: &[u32], dy: Slice, dtable: SliceMut);
 
+    /// `y[r] += [b₀; b₁; …]`: biases `[Nᵢ]` in f32, `y [R, ΣN]`.
+    fn bias_forward(&self, biases: &[Slice], y: SliceMut);
+    /// `dbᵢ += Σᵣ dy[r, columns of i]`.
+    fn bias_backward(&self, dy: Slice, dbiases: &mut [SliceMut]);
+
     /// `y = residual + x·[w₀; w₁; …]ᵀ`: `x [R, K]`, weights `[Nᵢ, K]`, `y` and `residual` `[R, ΣN]`.
     ///
     /// With a residual, `y` and the residual are f32; else `y` may be f32 or of the dtype of `x`.

@@ -1,6 +1,7 @@
 //! What is computed: one file per op, each with its forward on the tape and its hand-written backward.
 
 pub(crate) mod attention;
+pub(crate) mod bias;
 pub(crate) mod cross_entropy;
 pub(crate) mod embedding;
 pub(crate) mod gated_linear;

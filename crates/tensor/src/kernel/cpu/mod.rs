@@ -8,6 +8,7 @@
 mod adamw;
 mod add;
 mod attention;
+mod bias;
 mod cross_entropy;
 mod embedding;
 mod exp;
@@ -59,6 +60,16 @@ macro_rules! activations {
 impl Kernels for Cpu {
     fn pack(&self, w: Slice, n: usize, k: usize, format: DType) -> Option<Packed> {
         Some(linear::pack(&self.pool, w, n, k, format))
+    }
+
+    fn bias_forward(&self, biases: &[Slice], y: SliceMut) {
+        let biases: Vec<&[f32]> = biases.iter().map(|b| b.f32()).collect();
+        activations!(; y => bias::forward(&self.pool, &biases, y));
+    }
+
+    fn bias_backward(&self, dy: Slice, dbiases: &mut [SliceMut]) {
+        let mut dbiases: Vec<&mut [f32]> = dbiases.iter_mut().map(|db| db.reborrow().f32()).collect();
+        activations!(dy; => bias::backward(&self.pool, dy, &mut dbiases));
     }
 
     fn embedding_forward(&self, ids: &[u32], table: Slice, y: SliceMut) {

@@ -35,7 +35,7 @@ pub(crate) fn forward<X: Element, Y: Element>(
 }
 
 /// Narrow rows come in larger groups. A multiple of [`ROWS`].
-fn rows_per_task(c: usize) -> usize {
+pub(super) fn rows_per_task(c: usize) -> usize {
     ROWS * (256 / c).max(1)
 }
 

@@ -7,6 +7,7 @@
 mod adamw;
 mod add;
 mod attention;
+mod bias;
 mod cross_entropy;
 mod embedding;
 mod head_norm;
@@ -75,6 +76,17 @@ fn stacked(weights: &[Weight], k: usize) -> (Vec<f64>, usize) {
 impl Kernels for Reference {
     fn pack(&self, _: Slice, _: usize, _: usize, _: DType) -> Option<Packed> {
         None
+    }
+
+    fn bias_forward(&self, biases: &[Slice], y: SliceMut) {
+        let biases: Vec<Vec<f64>> = biases.iter().map(|b| b.to_f64()).collect();
+        let biases: Vec<&[f64]> = biases.iter().map(|b| &b[..]).collect();
+        bias::forward(&biases, &mut added_to(y));
+    }
+
+    fn bias_backward(&self, dy: Slice, dbiases: &mut [SliceMut]) {
+        let mut sums: Vec<Rounded> = dbiases.iter_mut().map(|db| added_to(db.reborrow())).collect();
+        bias::backward(&dy.to_f64(), &mut sums.iter_mut().map(|sum| &mut **sum).collect::<Vec<_>>());
     }
 
     fn embedding_forward(&self, ids: &[u32], table: Slice, y: SliceMut) {
