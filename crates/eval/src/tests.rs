@@ -23,6 +23,8 @@ fn opinionated(vocab_size: usize, max_seq_len: usize) -> Gpt {
         rope_theta: 10_000.0,
         norm_eps: 1e-6,
         qk_norm: true,
+        qkv_bias: false,
+        rope_scaling: None,
         tie_embeddings: false,
     };
     let head = config.params().len() - 1;

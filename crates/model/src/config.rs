@@ -30,8 +30,79 @@ pub struct ModelConfig {
     pub norm_eps: f64,
     /// Whether queries and keys are normed per head, <https://arxiv.org/abs/2302.05442>.
     pub qk_norm: bool,
+    /// Whether queries, keys and values get a bias, as in Qwen2, <https://arxiv.org/abs/2407.10671>.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub qkv_bias: bool,
+    /// How the rotary frequencies are stretched for longer texts than the model began with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rope_scaling: Option<RopeScaling>,
     /// Whether the head is the embedding.
     pub tie_embeddings: bool,
+}
+
+/// Llama 3's stretching of rotary frequencies, §3.4.2 of <https://arxiv.org/abs/2407.21783>; formula as in
+/// `transformers`, `modeling_rope_utils.py`.
+///
+/// Waves longer than `original_max_seq_len / low_freq_factor` turn `factor` times slower, those shorter than
+/// `original_max_seq_len / high_freq_factor` as before, and those between blend.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RopeScaling {
+    /// By how much slow waves are slowed.
+    pub factor: f64,
+    /// Waves of this many turns or fewer over the original length are slow.
+    pub low_freq_factor: f64,
+    /// Waves of this many turns or more over the original length are quick.
+    pub high_freq_factor: f64,
+    /// The length that the model began with.
+    pub original_max_seq_len: usize,
+}
+
+impl RopeScaling {
+    fn validate(&self) -> Result<(), ConfigError> {
+        let RopeScaling { factor, low_freq_factor: low, high_freq_factor: high, original_max_seq_len } =
+            *self;
+        let rules = [
+            ("rope_scaling.factor", "at least 1 and finite", factor, factor >= 1.0 && factor.is_finite()),
+            ("rope_scaling.low_freq_factor", "positive and finite", low, low > 0.0 && low.is_finite()),
+            (
+                "rope_scaling.high_freq_factor",
+                "above low_freq_factor and finite",
+                high,
+                high > low && high.is_finite(),
+            ),
+        ];
+        for (name, expected, found, holds) in rules {
+            if !holds {
+                return Err(ConfigError::Value { name, expected, found: found.to_string() });
+            }
+        }
+        if original_max_seq_len == 0 {
+            let name = "rope_scaling.original_max_seq_len";
+            return Err(ConfigError::Value { name, expected: "at least 1", found: "0".into() });
+        }
+        check_size("rope_scaling.original_max_seq_len", original_max_seq_len)
+    }
+
+    /// The stretched frequency, in radians a position; in f32 as `transformers` computes it.
+    pub fn stretch(&self, frequency: f32) -> f32 {
+        let (factor, low, high) =
+            (self.factor as f32, self.low_freq_factor as f32, self.high_freq_factor as f32);
+        let original = self.original_max_seq_len as f32;
+        let wave_len = std::f32::consts::TAU / frequency;
+        if wave_len > original / low {
+            frequency / factor
+        } else if wave_len < original / high {
+            frequency
+        } else {
+            let smooth = (original / wave_len - low) / (high - low);
+            (1.0 - smooth) * (frequency / factor) + smooth * frequency
+        }
+    }
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// Longest context: tables of rotary angles are held for every position.
@@ -115,6 +186,10 @@ impl ModelConfig {
                 found,
             });
         }
+        if self.qk_norm && self.qkv_bias {
+            let expected = "false together with qk_norm: no architecture of transformers has both";
+            return Err(ConfigError::Value { name: "qkv_bias", expected, found: "true".into() });
+        }
         // transformers refuses such a Llama; with QK-norm (Qwen3) it does not.
         if !self.qk_norm && !self.d_model.is_multiple_of(self.n_heads) {
             let (value, of_value) = (self.n_heads, self.d_model);
@@ -129,6 +204,9 @@ impl ModelConfig {
                     found: x.to_string(),
                 });
             }
+        }
+        if let Some(scaling) = &self.rope_scaling {
+            scaling.validate()?;
         }
         self.check_addressable()
     }
@@ -150,6 +228,15 @@ impl ModelConfig {
         let attention = 2.0 * c * self.d_head as f64 * (self.n_heads as f64 + self.n_kv_heads as f64);
         let n_vocab_matrices = if self.tie_embeddings { 1.0 } else { 2.0 };
         l * (attention + 3.0 * c * self.d_ff as f64) + n_vocab_matrices * c * self.vocab_size as f64
+    }
+
+    /// Radians by which the channel pair `i` of a head turns from one position to the next: `θ^(−2i/D)`, stretched
+    /// where [`ModelConfig::rope_scaling`] says so. Rounded to f32 as Hugging Face's code does: at large positions that
+    /// rounding is what both sides must share.
+    pub fn rope_frequency(&self, i: usize) -> f32 {
+        // From `libm`: the same bits on every machine.
+        let frequency = libm::pow(self.rope_theta, -2.0 * i as f64 / self.d_head as f64) as f32;
+        self.rope_scaling.map_or(frequency, |scaling| scaling.stretch(frequency))
     }
 
     /// Width of all query heads together.
@@ -193,6 +280,8 @@ pub(crate) mod tests {
             rope_theta: 10_000.0,
             norm_eps: 1e-6,
             qk_norm: true,
+            qkv_bias: false,
+            rope_scaling: None,
             tie_embeddings: false,
         }
     }

@@ -232,7 +232,7 @@ impl Gpt {
         let (embedding, mut rest) = vars.split_first().expect("a model has an embedding");
         let mut x = tape.embedding(&tokens.ids, embedding);
         for layer in 0..config.n_layers {
-            let (params, others) = rest.split_at(if config.qk_norm { 11 } else { 9 });
+            let (params, others) = rest.split_at(config.n_params_of_a_block());
             rest = others;
             x = if self.recomputes && tape.is_recording() {
                 tape.checkpoint(&x, params, move |tape, x, params| self.block(tape, x, params, tokens, None))
@@ -267,6 +267,10 @@ impl Gpt {
         let (attention, rest) = params.split_at(4);
         let [gain, q, k, v] = attention else { unreachable!("a norm and three projections") };
         let mut qkv = tape.norm_linear(x, gain, config.norm_eps, &[q, k, v], self.dtype);
+        let (biases, rest) = rest.split_at(if config.qkv_bias { 3 } else { 0 });
+        if !biases.is_empty() {
+            qkv = tape.add_bias(qkv, &biases.iter().collect::<Vec<_>>());
+        }
         let (head_gains, rest) = rest.split_at(if config.qk_norm { 2 } else { 0 });
         if let [q_gain, k_gain] = head_gains {
             qkv = tape.head_norm(&qkv, q_gain, k_gain, config.norm_eps, shape);
@@ -309,9 +313,7 @@ fn select_rows(kernels: &dyn Kernels, x: &Tensor, rows: &[usize]) -> Tensor {
 /// what both sides must share.
 fn rope_tables(config: &ModelConfig, dtype: DType) -> (Tensor, Tensor) {
     let half = config.d_head / 2;
-    // From `libm`: the same bits on every machine.
-    let frequency: Vec<f32> =
-        (0..half).map(|i| libm::pow(config.rope_theta, -(i as f64) / half as f64) as f32).collect();
+    let frequency: Vec<f32> = (0..half).map(|i| config.rope_frequency(i)).collect();
     let shape = [config.max_seq_len, half];
     let table = |f: fn(f64) -> f64| {
         let angles = (0..config.max_seq_len).flat_map(|p| frequency.iter().map(move |w| p as f32 * w));

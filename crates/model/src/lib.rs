@@ -16,7 +16,7 @@ mod sampling;
 pub mod scaling;
 
 pub use cache::KvCache;
-pub use config::{ConfigError, ModelConfig};
+pub use config::{ConfigError, ModelConfig, RopeScaling};
 pub use generate::{Completion, Finish, Request, generate};
 pub use gpt::{Gpt, Tokens};
 pub use params::{ParamSpec, Role};

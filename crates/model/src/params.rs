@@ -15,6 +15,8 @@ pub enum Role {
     Head,
     /// The gain of a norm.
     Gain,
+    /// A row that is added.
+    Bias,
 }
 
 /// One parameter: name, shape and how it begins.
@@ -26,7 +28,7 @@ pub struct ParamSpec {
     pub shape: Vec<usize>,
     /// What it does.
     pub role: Role,
-    /// Standard deviation at the beginning; gains begin at 1.
+    /// Standard deviation at the beginning; gains begin at 1, biases at 0.
     pub init_std: f64,
 }
 
@@ -67,6 +69,14 @@ impl ModelConfig {
             specs.push(matrix(name("self_attn.q_proj"), self.q_width(), c, fan_in(c)));
             specs.push(matrix(name("self_attn.k_proj"), self.kv_width(), c, fan_in(c)));
             specs.push(matrix(name("self_attn.v_proj"), self.kv_width(), c, fan_in(c)));
+            if self.qkv_bias {
+                for (part, n) in
+                    [("q_proj", self.q_width()), ("k_proj", self.kv_width()), ("v_proj", self.kv_width())]
+                {
+                    let name = format!("model.layers.{layer}.self_attn.{part}.bias");
+                    specs.push(ParamSpec { name, shape: vec![n], role: Role::Bias, init_std: 0.0 });
+                }
+            }
             if self.qk_norm {
                 specs.push(gain(name("self_attn.q_norm"), self.d_head));
                 specs.push(gain(name("self_attn.k_norm"), self.d_head));
@@ -87,6 +97,13 @@ impl ModelConfig {
             });
         }
         specs
+    }
+}
+
+impl ModelConfig {
+    /// How many of [`ModelConfig::params`] belong to one block.
+    pub(crate) fn n_params_of_a_block(&self) -> usize {
+        9 + if self.qkv_bias { 3 } else { 0 } + if self.qk_norm { 2 } else { 0 }
     }
 }
 

@@ -77,6 +77,8 @@ impl ModelOverrides {
             rope_theta: self.rope_theta.unwrap_or(10_000.0),
             norm_eps: self.norm_eps.unwrap_or(1e-6),
             qk_norm: self.qk_norm.unwrap_or(true),
+            qkv_bias: false,
+            rope_scaling: None,
             tie_embeddings: self.tie_embeddings.unwrap_or(false),
         }
     }

@@ -62,7 +62,7 @@ impl Optimizer {
                 Role::Matrix => (rates.matrix, settings.weight_decay),
                 Role::Embedding => (rates.embedding, settings.embedding_weight_decay),
                 Role::Head => (rates.head, settings.embedding_weight_decay),
-                Role::Gain => (rates.gain, 0.0),
+                Role::Gain | Role::Bias => (rates.gain, 0.0),
             };
             let lr = lr * lr_fraction;
             match moments {

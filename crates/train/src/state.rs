@@ -49,8 +49,8 @@ pub(crate) fn save(folder: &Path, parts: &Parts) -> Result<PathBuf, TrainError> 
     let dir = folder.join(format!("step-{}", parts.state.step));
     checkpoint::publish(&dir, |tmp| -> Result<(), TrainError> {
         let special = data::Special::EndOfText.id();
-        let ids = SpecialIds { end_of_text: special, end_of_turn: data::Special::ImEnd.id() };
-        checkpoint::write_model(tmp, parts.gpt, ids, parts.tokenizer.fingerprint())?;
+        let ids = SpecialIds { bos: None, eos: vec![special, data::Special::ImEnd.id()] };
+        checkpoint::write_model(tmp, parts.gpt, &ids, parts.tokenizer.fingerprint())?;
         parts.tokenizer.save(tmp)?;
         let state_dir = tmp.join("state");
         std::fs::create_dir(&state_dir).map_err(|source| TrainError::Io {

@@ -66,6 +66,8 @@ mod tests {
             rope_theta: 10_000.0,
             norm_eps: 1e-6,
             qk_norm: true,
+            qkv_bias: false,
+            rope_scaling: None,
             tie_embeddings: false,
         };
         let n_params = config.params().len();

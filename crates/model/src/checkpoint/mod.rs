@@ -160,12 +160,12 @@ pub struct About {
 }
 
 /// Ids that generation needs to know.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SpecialIds {
-    /// Ends a text, and begins one.
-    pub end_of_text: u32,
-    /// Ends a chat turn.
-    pub end_of_turn: u32,
+    /// Begins a text, where the model wants that.
+    pub bos: Option<u32>,
+    /// Each ends an answer; the first ends a text.
+    pub eos: Vec<u32>,
 }
 
 /// Writes the model's files into `dir`, which [`publish`] made.
@@ -175,7 +175,20 @@ pub struct SpecialIds {
 pub fn write_model(
     dir: &Path,
     gpt: &Gpt,
-    ids: SpecialIds,
+    ids: &SpecialIds,
+    tokenizer_fingerprint: &str,
+) -> Result<(), CheckpointError> {
+    write_description(dir, gpt.config(), ids, "float32", tokenizer_fingerprint)?;
+    let names = gpt.config().params().into_iter().map(|spec| spec.name);
+    write_tensors(&dir.join("model.safetensors"), names.zip(gpt.params()))
+}
+
+/// All of a model's files but its weights, which are stored in `dtype`.
+pub(crate) fn write_description(
+    dir: &Path,
+    config: &ModelConfig,
+    ids: &SpecialIds,
+    dtype: &str,
     tokenizer_fingerprint: &str,
 ) -> Result<(), CheckpointError> {
     let about = About {
@@ -183,13 +196,11 @@ pub fn write_model(
         maquette_version: env!("CARGO_PKG_VERSION").into(),
         tokenizer_fingerprint: tokenizer_fingerprint.into(),
     };
-    let config = config::to_hugging_face(gpt.config(), ids);
+    let config = config::to_hugging_face(config, ids, dtype);
     let generation = config::generation_config(ids);
     write_file(&dir.join("maquette.json"), &to_json(&about))?;
     write_file(&dir.join("config.json"), &to_json(&config))?;
-    write_file(&dir.join("generation_config.json"), &to_json(&generation))?;
-    let names = gpt.config().params().into_iter().map(|spec| spec.name);
-    write_tensors(&dir.join("model.safetensors"), names.zip(gpt.params()))
+    write_file(&dir.join("generation_config.json"), &to_json(&generation))
 }
 
 fn to_json(value: &impl Serialize) -> Vec<u8> {
@@ -246,9 +257,37 @@ pub fn read_config(dir: &Path) -> Result<ModelConfig, CheckpointError> {
     }
     read_about(dir)?;
     let path = dir.join("config.json");
-    let config = config::from_hugging_face(&path, &read_json(&path)?)?;
-    config.validate().map_err(|source| CheckpointError::Config { path, source })?;
+    parse_config(&path, &read_json(&path)?)
+}
+
+/// A shape that this build computes, from the content of `config.json`.
+pub(crate) fn parse_config(path: &Path, value: &serde_json::Value) -> Result<ModelConfig, CheckpointError> {
+    let config = config::from_hugging_face(path, value)?;
+    config.validate().map_err(|source| CheckpointError::Config { path: path.to_owned(), source })?;
     Ok(config)
+}
+
+/// The ids at which generation ends, from `generation_config.json` and `config.json`, each once.
+///
+/// # Errors
+/// If a file is there and no JSON.
+pub fn read_special_ids(dir: &Path) -> Result<SpecialIds, CheckpointError> {
+    let mut ids = SpecialIds { bos: None, eos: Vec::new() };
+    for name in ["config.json", "generation_config.json"] {
+        let path = dir.join(name);
+        if !path.is_file() {
+            continue;
+        }
+        let value = read_json(&path)?;
+        let bos = value["bos_token_id"].as_u64().and_then(|id| u32::try_from(id).ok());
+        ids.bos = ids.bos.or(bos);
+        for id in config::eos_of(&value) {
+            if !ids.eos.contains(&id) {
+                ids.eos.push(id);
+            }
+        }
+    }
+    Ok(ids)
 }
 
 /// Reads `maquette.json`; `None` where the folder is not one of ours.
@@ -274,7 +313,7 @@ pub fn read_about(dir: &Path) -> Result<Option<About>, CheckpointError> {
     serde_json::from_value(value).map(Some).map_err(damaged)
 }
 
-fn read_json(path: &Path) -> Result<serde_json::Value, CheckpointError> {
+pub(crate) fn read_json(path: &Path) -> Result<serde_json::Value, CheckpointError> {
     let bytes = std::fs::read(path).map_err(CheckpointError::io("read", path))?;
     serde_json::from_slice(&bytes).map_err(|error| CheckpointError::Damaged {
         path: path.to_owned(),

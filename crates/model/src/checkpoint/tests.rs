@@ -1,16 +1,18 @@
 use std::fs;
 
 use super::*;
-use crate::config::tests::tiny;
+use crate::{RopeScaling, config::tests::tiny};
 
-const IDS: SpecialIds = SpecialIds { end_of_text: 0, end_of_turn: 2 };
+fn ids() -> SpecialIds {
+    SpecialIds { bos: None, eos: vec![0, 2] }
+}
 
 /// A checkpoint of a tiny model in a folder of its own.
 fn saved() -> (tempfile::TempDir, PathBuf, Gpt) {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path().join("step-7");
     let gpt = Gpt::new(tiny(), 3);
-    publish(&dir, |tmp| write_model(tmp, &gpt, IDS, "abc")).unwrap();
+    publish(&dir, |tmp| write_model(tmp, &gpt, &ids(), "abc")).unwrap();
     (folder, dir, gpt)
 }
 
@@ -26,7 +28,7 @@ fn what_was_written_is_read_bit_for_bit() {
         let gpt = Gpt::new(config.clone(), 5);
         let folder = tempfile::tempdir().unwrap();
         let dir = folder.path().join("c");
-        publish(&dir, |tmp| write_model(tmp, &gpt, IDS, "abc")).unwrap();
+        publish(&dir, |tmp| write_model(tmp, &gpt, &ids(), "abc")).unwrap();
         let read = read_model(&dir).unwrap();
         assert_eq!(*read.config(), config);
         for (a, b) in read.params().iter().zip(gpt.params()) {
@@ -34,6 +36,75 @@ fn what_was_written_is_read_bit_for_bit() {
         }
         assert_eq!(read_about(&dir).unwrap().unwrap().tokenizer_fingerprint, "abc");
     }
+}
+
+/// The three architectures, and Llama 3's frequencies.
+#[test]
+fn every_family_is_read_as_it_was_written() {
+    let scaling =
+        RopeScaling { factor: 8.0, low_freq_factor: 1.0, high_freq_factor: 4.0, original_max_seq_len: 8192 };
+    let plain = ModelConfig { qk_norm: false, ..tiny() };
+    for (config, architecture) in [
+        (tiny(), "Qwen3ForCausalLM"),
+        (ModelConfig { qkv_bias: true, ..plain.clone() }, "Qwen2ForCausalLM"),
+        (ModelConfig { rope_scaling: Some(scaling), ..plain }, "LlamaForCausalLM"),
+    ] {
+        let value = config::to_hugging_face(&config, &ids(), "float32");
+        assert_eq!(value["architectures"][0], architecture);
+        assert_eq!(parse_config(Path::new("config.json"), &value).unwrap(), config);
+    }
+}
+
+/// As `transformers` 5 writes them: what equals a default is left out, rotary settings lie together.
+#[test]
+fn absent_fields_have_the_defaults_of_transformers() {
+    let mut value = serde_json::json!({
+        "architectures": ["Qwen3ForCausalLM"], "vocab_size": 61, "hidden_size": 24, "intermediate_size": 34,
+        "num_hidden_layers": 2, "num_attention_heads": 6, "max_position_embeddings": 40,
+        "layer_types": ["full_attention", "full_attention"],
+        "rope_parameters": { "rope_type": "default", "rope_theta": 5e5 },
+    });
+    let read = |value: &serde_json::Value| parse_config(Path::new("config.json"), value);
+    let config = read(&value).unwrap();
+    assert_eq!((config.d_head, config.n_kv_heads), (128, 6));
+    assert_eq!((config.rope_theta, config.norm_eps, config.tie_embeddings), (5e5, 1e-6, false));
+    for (name, unsupported) in [
+        ("layer_types", serde_json::json!(["full_attention", "sliding_attention"])),
+        ("rope_parameters", serde_json::json!({ "rope_type": "yarn", "factor": 4.0 })),
+        ("rope_parameters", serde_json::json!("default")),
+        ("rope_parameters", serde_json::json!({ "rope_type": "llama3", "factor": 4.0 })),
+        ("rope_parameters", serde_json::json!({ "partial_rotary_factor": 0.5 })),
+        ("quantization_config", serde_json::json!({ "bits": 4 })),
+        ("attention_bias", serde_json::json!(true)),
+        ("hidden_act", serde_json::json!("gelu")),
+        ("tie_word_embeddings", serde_json::json!("yes")),
+        ("head_dim", serde_json::json!(-4)),
+    ] {
+        let kept = value[name].take();
+        value[name] = unsupported;
+        let message = read(&value).unwrap_err().to_string();
+        assert!(message.contains(", this build computes "), "{name}: {message}");
+        value[name] = kept;
+    }
+}
+
+/// Half-width weights of other programs are widened, exactly.
+#[test]
+fn f16_and_bf16_are_widened() {
+    use safetensors::{Dtype, tensor::TensorView};
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("half.safetensors");
+    let wanted = [1.5f32, -0.25, 65_504.0 / 65_536.0];
+    let half: Vec<u8> = wanted.iter().flat_map(|&x| tensor::f16::from_f32(x).to_le_bytes()).collect();
+    let brain: Vec<u8> = wanted.iter().flat_map(|&x| tensor::bf16::from_f32(x).to_le_bytes()).collect();
+    let views = [
+        ("half", TensorView::new(Dtype::F16, vec![3], &half).unwrap()),
+        ("brain", TensorView::new(Dtype::BF16, vec![3], &brain).unwrap()),
+    ];
+    safetensors::serialize_to_file(views, None, &path).unwrap();
+    let read = read_tensors(&path).unwrap();
+    assert_eq!(read["half"].f32(), wanted.map(|x| tensor::f16::from_f32(x).to_f32()));
+    assert_eq!(read["brain"].f32(), wanted.map(|x| tensor::bf16::from_f32(x).to_f32()));
 }
 
 #[test]
@@ -87,7 +158,9 @@ fn a_config_of_another_shape_is_refused_by_tensor() {
     fs::write(&path, text.replace("\"num_hidden_layers\": 2", "\"num_hidden_layers\": 1")).unwrap();
     assert!(refusal(&dir).contains("holds the unknown tensor `model.layers.1."));
     fs::write(&path, text.replace("Qwen3ForCausalLM", "GPT2LMHeadModel")).unwrap();
-    assert!(refusal(&dir).contains("this build computes Qwen3ForCausalLM or LlamaForCausalLM"));
+    assert!(
+        refusal(&dir).contains("this build computes LlamaForCausalLM, Qwen2ForCausalLM or Qwen3ForCausalLM")
+    );
     fs::write(&path, text.replace("\"num_key_value_heads\": 2", "\"num_key_value_heads\": 5")).unwrap();
     assert!(refusal(&dir).contains("must divide `n_heads`"));
     fs::write(&path, "{").unwrap();
@@ -98,7 +171,7 @@ fn a_config_of_another_shape_is_refused_by_tensor() {
 fn a_weight_that_is_no_number_is_refused_by_name() {
     let (_folder, dir, mut gpt) = saved();
     gpt.params_mut()[3].f32_mut()[5] = f32::NAN;
-    publish(&dir, |tmp| write_model(tmp, &gpt, IDS, "abc")).unwrap();
+    publish(&dir, |tmp| write_model(tmp, &gpt, &ids(), "abc")).unwrap();
     assert!(refusal(&dir).starts_with("tensor `model.layers.0.self_attn.k_proj.weight` holds NaN at 5"));
 }
 
@@ -112,7 +185,7 @@ fn an_empty_folder_is_no_checkpoint() {
 fn a_failed_write_leaves_the_old_checkpoint() {
     let (folder, dir, gpt) = saved();
     let result: Result<(), CheckpointError> = publish(&dir, |tmp| {
-        write_model(tmp, &Gpt::new(tiny(), 4), IDS, "abc")?;
+        write_model(tmp, &Gpt::new(tiny(), 4), &ids(), "abc")?;
         Err(CheckpointError::Missing { path: tmp.to_owned(), missing: "space" })
     });
     assert!(result.is_err());

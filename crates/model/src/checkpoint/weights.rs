@@ -1,9 +1,9 @@
 //! Named tensors in a safetensors file.
 
-use std::{borrow::Cow, collections::BTreeMap, path::Path};
+use std::{borrow::Cow, collections::BTreeMap, path::Path, sync::Arc};
 
 use safetensors::{Dtype, SafeTensors, View};
-use tensor::{MappedFile, Tensor};
+use tensor::{MappedFile, Tensor, bf16};
 
 use super::{CheckpointError, publish::sync_file};
 
@@ -36,8 +36,15 @@ pub fn write_tensors<'a>(
     path: &Path,
     tensors: impl Iterator<Item = (String, &'a Tensor)>,
 ) -> Result<(), CheckpointError> {
+    write_views(path, tensors.map(|(name, tensor)| (name, Bytes(tensor))))
+}
+
+/// Writes tensors whose bytes are made when their turn comes.
+pub(crate) fn write_views<V: View>(
+    path: &Path,
+    views: impl Iterator<Item = (String, V)>,
+) -> Result<(), CheckpointError> {
     let metadata = [("format".to_owned(), "pt".to_owned())].into();
-    let views = tensors.map(|(name, tensor)| (name, Bytes(tensor)));
     safetensors::serialize_to_file(views, Some(metadata), path).map_err(|error| {
         let source = match error {
             safetensors::SafeTensorError::IoError(source) => source,
@@ -48,29 +55,53 @@ pub fn write_tensors<'a>(
     sync_file(path)
 }
 
-/// Reads every tensor of a file; all must be f32.
+/// The list of tensors in the mapped bytes of a safetensors file. The library checks that they cover the file without
+/// gap or overlap.
+pub(crate) fn parse<'a>(path: &Path, bytes: &'a [u8]) -> Result<SafeTensors<'a>, CheckpointError> {
+    SafeTensors::deserialize(bytes).map_err(|error| CheckpointError::Damaged {
+        path: path.to_owned(),
+        expected: "a safetensors file".into(),
+        found: error.to_string(),
+    })
+}
+
+/// Reads every tensor of a file as f32; f16 and bf16 are widened. What is f32 in the file stays there, mapped, until it
+/// is touched.
 ///
 /// # Errors
 /// If the file is damaged or a tensor has another dtype.
 pub fn read_tensors(path: &Path) -> Result<BTreeMap<String, Tensor>, CheckpointError> {
-    let bytes = MappedFile::open(path).map_err(CheckpointError::io("read", path))?;
-    let file = SafeTensors::deserialize(&bytes).map_err(|error| CheckpointError::Damaged {
-        path: path.to_owned(),
-        expected: "a safetensors file".into(),
-        found: error.to_string(),
-    })?;
+    let bytes = Arc::new(MappedFile::open(path).map_err(CheckpointError::io("read", path))?);
+    let file = parse(path, &bytes)?;
+    let base = bytes.as_ptr().addr();
     file.iter()
         .map(|(name, view)| {
-            if view.dtype() != Dtype::F32 {
-                return Err(CheckpointError::Unsupported {
-                    path: path.to_owned(),
-                    what: format!("the dtype of `{name}`"),
-                    found: format!("{:?}", view.dtype()),
-                    expected: "F32".into(),
-                });
-            }
-            let values = view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
-            Ok((name.to_owned(), Tensor::from_f32(view.shape(), values.collect())))
+            let (shape, data) = (view.shape(), view.data());
+            let widened = |to_f32: fn([u8; 2]) -> f32| {
+                Tensor::from_f32(shape, data.chunks_exact(2).map(|b| to_f32([b[0], b[1]])).collect())
+            };
+            let tensor = match view.dtype() {
+                Dtype::F32 => {
+                    let start = data.as_ptr().addr() - base;
+                    Tensor::mapped(shape, &bytes, start..start + data.len())
+                        .unwrap_or_else(|| Tensor::from_f32(shape, decode_f32(data)))
+                }
+                Dtype::BF16 => widened(|b| bf16::from_le_bytes(b).to_f32()),
+                Dtype::F16 => widened(|b| tensor::f16::from_le_bytes(b).to_f32()),
+                other => {
+                    return Err(CheckpointError::Unsupported {
+                        path: path.to_owned(),
+                        what: format!("the dtype of `{name}`"),
+                        found: format!("{other:?}"),
+                        expected: "F32, F16 or BF16".into(),
+                    });
+                }
+            };
+            Ok((name.to_owned(), tensor))
         })
         .collect()
+}
+
+fn decode_f32(data: &[u8]) -> Vec<f32> {
+    data.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
 }

@@ -11,12 +11,13 @@ use crate::models::{
 fn label(gpt: &Gpt) -> String {
     let c = gpt.config();
     format!(
-        "{}, width {}, heads {}/{}, qk_norm {}, tied {}",
+        "{}, width {}, heads {}/{}, qk_norm {}, qkv_bias {}, tied {}",
         gpt.dtype().name(),
         c.d_model,
         c.n_heads,
         c.n_kv_heads,
         c.qk_norm,
+        c.qkv_bias,
         c.tie_embeddings
     )
 }

@@ -1,6 +1,6 @@
 //! Models and tokens to try, and comparison to the bit.
 
-use model::{Gpt, ModelConfig, Tokens};
+use model::{Gpt, ModelConfig, RopeScaling, Tokens};
 use tensor::{Cpu, DType, Kernels, Rng, Tensor};
 
 /// Every size differs and none is a multiple of 16; three query heads share a key/value head.
@@ -17,6 +17,8 @@ fn odd() -> ModelConfig {
         rope_theta: 10_000.0,
         norm_eps: 1e-6,
         qk_norm: true,
+        qkv_bias: false,
+        rope_scaling: None,
         tie_embeddings: false,
     }
 }
@@ -36,7 +38,11 @@ fn even() -> ModelConfig {
     }
 }
 
-/// Both shapes, with and without QK-norm, tied and untied, each in f32 and in bf16.
+/// Of the 16 waves of a head of 32 some are slow, some quick and some between.
+const STRETCHED: RopeScaling =
+    RopeScaling { factor: 8.0, low_freq_factor: 1.0, high_freq_factor: 4.0, original_max_seq_len: 64 };
+
+/// Both shapes, with and without QK-norm, biases and stretched frequencies, tied and untied, each in f32 and in bf16.
 pub(crate) fn models() -> Vec<Gpt> {
     let f32 = models_in_f32();
     f32.iter().cloned().chain(f32.iter().map(|gpt| gpt.clone().with_dtype(DType::Bf16))).collect()
@@ -52,6 +58,8 @@ pub(crate) fn models_in_f32() -> Vec<Gpt> {
         ModelConfig { n_kv_heads: 1, ..switch(odd(), true, true) },
         switch(even(), true, false),
         switch(even(), false, false),
+        ModelConfig { qkv_bias: true, ..switch(odd(), false, true) },
+        ModelConfig { rope_scaling: Some(STRETCHED), ..switch(even(), false, true) },
     ]
     .map(scattered)
     .into()

@@ -36,6 +36,8 @@ fn config(d_model: usize) -> ModelConfig {
         rope_theta: 10_000.0,
         norm_eps: 1e-6,
         qk_norm: true,
+        qkv_bias: false,
+        rope_scaling: None,
         tie_embeddings: false,
     }
 }
