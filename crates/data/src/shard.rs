@@ -226,7 +226,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x.tokens");
         let fingerprint = u128::from_str_radix(tokenizer().fingerprint(), 16).unwrap();
-        let mut writer = ShardWriter::create(&path, 65_537, fingerprint).unwrap();
+        let mut writer = ShardWriter::create(&path, 65_537, 0, fingerprint).unwrap();
         writer.push(&[300, 301], 4).unwrap();
         writer.finish().unwrap();
         let shard = TokenShard::open(&path, &tokenizer()).unwrap();

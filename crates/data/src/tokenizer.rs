@@ -2,6 +2,8 @@
 
 mod encode;
 mod file;
+mod imported;
+mod parts;
 mod special;
 mod split;
 mod stream;
@@ -9,19 +11,26 @@ mod train;
 
 use std::sync::Arc;
 
+use rayon::prelude::*;
 use xxhash_rust::xxh3::Xxh3;
 
+pub use parts::TokenizerParts;
 pub use special::Special;
 pub use stream::StreamDecoder;
 pub use train::{TokenizerConfig, TokenizerKind};
 
 use encode::Encoder;
+use imported::Imported;
 
 /// A byte-level BPE tokenizer (or plain bytes), as `tokenizer.json` of Hugging Face describes it.
 ///
-/// Ids, the same for every vocabulary: `0..16` are special tokens ([`Special`]), `16..272` the 256 bytes, then one
+/// Ids of those that this crate trains, the same for every vocabulary: `0..16` are special tokens ([`Special`]), `16..272` the 256 bytes, then one
 /// id per merge in the order learned. Text is cut into pieces by the pattern in `tokenizer/split.rs`, and merges
 /// never cross a piece. Every string encodes, and decodes to itself.
+///
+/// Tokenizers of other models (GPT-2's, SmolLM's, Llama 3's, Qwen2's) have ids of their own and run through
+/// `tokenizers`, so that they give the ids of Hugging Face. Qwen2's composes Unicode (NFC) first: what is not composed
+/// decodes to what is.
 ///
 /// Cheap to clone: clones share everything.
 ///
@@ -37,8 +46,19 @@ pub struct Tokenizer(Arc<Inner>);
 struct Inner {
     /// Bytes per id; the special tokens have their names here.
     tokens: Vec<Vec<u8>>,
-    encoder: Encoder,
+    /// Which ids stand for structure, or for nothing.
+    is_special: Vec<bool>,
+    bos: Option<u32>,
+    end_of_text: u32,
+    end_of_turn: Option<u32>,
+    text: Text,
     fingerprint: String,
+}
+
+/// How text becomes ids.
+enum Text {
+    Native(Box<Encoder>),
+    Imported(Box<Imported>),
 }
 
 impl std::fmt::Debug for Tokenizer {
@@ -68,9 +88,19 @@ impl Tokenizer {
                 tokens.len() as u32 - 1
             });
         }
-        let fingerprint = fingerprint(&tokens, merges);
-        let encoder = Encoder::new(&tokens, merges);
-        Self(Arc::new(Inner { tokens, encoder, fingerprint }))
+        Self::new(Inner {
+            is_special: (0..tokens.len() as u32).map(|id| id < Special::COUNT).collect(),
+            bos: None,
+            end_of_text: Special::EndOfText.id(),
+            end_of_turn: Some(Special::ImEnd.id()),
+            text: Text::Native(Box::new(Encoder::new(&tokens, merges))),
+            fingerprint: fingerprint(&tokens, merges),
+            tokens,
+        })
+    }
+
+    fn new(inner: Inner) -> Self {
+        Self(Arc::new(inner))
     }
 
     /// Number of ids: special tokens, bytes and merges.
@@ -78,9 +108,30 @@ impl Tokenizer {
         self.0.tokens.len()
     }
 
-    /// The id of a special token.
-    pub fn special(&self, special: Special) -> u32 {
-        special.id()
+    /// Stands between documents, before the first of them too.
+    pub fn end_of_text(&self) -> u32 {
+        self.0.end_of_text
+    }
+
+    /// Ends a turn of a chat, where the vocabulary has such a token.
+    pub fn end_of_turn(&self) -> Option<u32> {
+        self.0.end_of_turn
+    }
+
+    /// Begins every text, where the model was trained with that.
+    pub fn bos(&self) -> Option<u32> {
+        self.0.bos
+    }
+
+    /// Each ends an answer; the first ends a text.
+    pub fn stops(&self) -> Vec<u32> {
+        std::iter::once(self.end_of_text()).chain(self.end_of_turn()).collect()
+    }
+
+    /// The id of the special token of this name.
+    pub fn special(&self, name: &str) -> Option<u32> {
+        let ids = (0..self.vocab_size()).filter(|&id| self.0.is_special[id]);
+        ids.into_iter().find(|&id| self.0.tokens[id] == name.as_bytes()).map(|id| id as u32)
     }
 
     /// Hash over pattern, special tokens, vocabulary and merges, in 32 hex digits: tokenizers that could give
@@ -91,13 +142,43 @@ impl Tokenizer {
 
     /// The ids of a text. Special tokens are never recognised in it: their names encode as ordinary text.
     pub fn encode(&self, text: &str) -> Vec<u32> {
-        self.0.encoder.encode(text)
+        match &self.0.text {
+            Text::Native(encoder) => encoder.encode(text),
+            Text::Imported(imported) => imported.encode(text),
+        }
+    }
+
+    /// As [`Tokenizer::encode`], with the names of special tokens taken for those tokens: for text that a program wrote.
+    pub fn encode_with_specials(&self, text: &str) -> Vec<u32> {
+        match &self.0.text {
+            Text::Imported(imported) => imported.encode_with_specials(text),
+            Text::Native(encoder) => {
+                let mut ids = Vec::new();
+                let mut rest = text;
+                // The names of our special tokens all begin so, and none begins with another.
+                while let Some((start, id, len)) = rest.match_indices("<|").find_map(|(start, _)| {
+                    let is_here =
+                        |id: &u32| rest.as_bytes()[start..].starts_with(&self.0.tokens[*id as usize]);
+                    let id = (0..Special::COUNT).find(is_here)?;
+                    Some((start, id, self.0.tokens[id as usize].len()))
+                }) {
+                    ids.extend(encoder.encode(&rest[..start]));
+                    ids.push(id);
+                    rest = &rest[start + len..];
+                }
+                ids.extend(encoder.encode(rest));
+                ids
+            }
+        }
     }
 
     /// [`Tokenizer::encode`] for each text, on every core, in order. Long texts are cut where a piece must end, so
     /// one large document keeps all cores busy too.
     pub fn encode_batch<S: AsRef<str> + Sync>(&self, texts: &[S]) -> Vec<Vec<u32>> {
-        self.0.encoder.encode_batch(texts)
+        match &self.0.text {
+            Text::Native(encoder) => encoder.encode_batch(texts),
+            Text::Imported(imported) => texts.par_iter().map(|text| imported.encode(text.as_ref())).collect(),
+        }
     }
 
     /// The bytes of `ids`; special tokens and ids outside of the vocabulary have none.
@@ -122,7 +203,7 @@ impl Tokenizer {
 
     fn bytes_of(&self, id: u32) -> &[u8] {
         match self.0.tokens.get(id as usize) {
-            Some(token) if id >= Special::COUNT => token,
+            Some(token) if !self.0.is_special[id as usize] => token,
             _ => &[],
         }
     }

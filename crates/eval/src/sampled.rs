@@ -1,6 +1,6 @@
 //! Pass rates of problems with many right answers.
 
-use data::{Special, Tokenizer, tasks::Problem};
+use data::{Tokenizer, tasks::Problem};
 use model::{Gpt, Request, Sampler, Sampling};
 use tensor::{Kernels, Rng};
 
@@ -25,7 +25,7 @@ pub(crate) fn n_passes(
             max_new_tokens: problem.answer.len(),
             sampler: Sampler::new(Sampling::default(), seeds.next_u64())
                 .expect("the default settings are in range"),
-            stop: vec![Special::EndOfText.id()],
+            stop: vec![tokenizer.end_of_text()],
         })
         .collect();
     let completions =

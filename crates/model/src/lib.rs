@@ -10,6 +10,7 @@ pub mod checkpoint;
 mod config;
 mod flops;
 mod generate;
+pub mod gguf;
 mod gpt;
 mod params;
 mod sampling;

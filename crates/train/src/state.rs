@@ -48,8 +48,7 @@ pub(crate) struct Parts<'a> {
 pub(crate) fn save(folder: &Path, parts: &Parts) -> Result<PathBuf, TrainError> {
     let dir = folder.join(format!("step-{}", parts.state.step));
     checkpoint::publish(&dir, |tmp| -> Result<(), TrainError> {
-        let special = data::Special::EndOfText.id();
-        let ids = SpecialIds { bos: None, eos: vec![special, data::Special::ImEnd.id()] };
+        let ids = SpecialIds { bos: parts.tokenizer.bos(), eos: parts.tokenizer.stops() };
         checkpoint::write_model(tmp, parts.gpt, &ids, parts.tokenizer.fingerprint())?;
         parts.tokenizer.save(tmp)?;
         let state_dir = tmp.join("state");

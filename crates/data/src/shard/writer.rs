@@ -9,7 +9,7 @@ use std::{
 use xxhash_rust::xxh3::Xxh3;
 
 use super::{HEADER_BYTES, Header};
-use crate::{DataError, Special, file::partial_path};
+use crate::{DataError, file::partial_path};
 
 /// A shard under its temporary name; [`ShardWriter::finish`] gives it its own. Keeps 8 bytes a document in memory.
 pub(crate) struct ShardWriter {
@@ -18,6 +18,7 @@ pub(crate) struct ShardWriter {
     file: BufWriter<File>,
     hash: Xxh3,
     header: Header,
+    end_of_text: u32,
     offsets: Vec<u64>,
     buffer: Vec<u8>,
 }
@@ -32,8 +33,14 @@ pub(crate) struct ShardSummary {
 }
 
 impl ShardWriter {
-    /// Begins the shard `path` for ids below `vocab_size`; `tokenizer` is the fingerprint.
-    pub(crate) fn create(path: &Path, vocab_size: usize, tokenizer: u128) -> Result<Self, DataError> {
+    /// Begins the shard `path` for ids below `vocab_size` with documents between `end_of_text`; `tokenizer` is the
+    /// fingerprint.
+    pub(crate) fn create(
+        path: &Path,
+        vocab_size: usize,
+        end_of_text: u32,
+        tokenizer: u128,
+    ) -> Result<Self, DataError> {
         let partial = partial_path(path);
         let file = File::create(&partial).map_err(DataError::io("create", &partial))?;
         let mut file = BufWriter::with_capacity(1 << 20, file);
@@ -49,7 +56,7 @@ impl ShardWriter {
             checksum: 0,
         };
         let (path, hash) = (path.to_path_buf(), Xxh3::new());
-        Ok(Self { path, partial, file, hash, header, offsets: vec![0], buffer: Vec::new() })
+        Ok(Self { path, partial, file, hash, header, end_of_text, offsets: vec![0], buffer: Vec::new() })
     }
 
     /// Tokens so far, with both ends of every document.
@@ -59,7 +66,7 @@ impl ShardWriter {
 
     /// Appends a document of ids below the vocabulary size.
     pub(crate) fn push(&mut self, ids: &[u32], n_text_bytes: u64) -> Result<(), DataError> {
-        let end = [Special::EndOfText.id()];
+        let end = [self.end_of_text];
         let ids = end.iter().chain(ids).chain(&end);
         self.buffer.clear();
         if self.header.token_bytes == 2 {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::{Special, Tokenizer, split::PATTERN};
+use super::{Special, Text, Tokenizer, encode::Encoder, imported, split::PATTERN};
 use crate::{DataError, file::write_atomically};
 
 impl Tokenizer {
@@ -16,35 +16,41 @@ impl Tokenizer {
     /// If the folder cannot be made or written to.
     pub fn save(&self, folder: &Path) -> Result<(), DataError> {
         std::fs::create_dir_all(folder).map_err(DataError::io("create", folder))?;
-        write_atomically(&folder.join("tokenizer.json"), self.to_json().as_bytes())?;
-        write_atomically(&folder.join("tokenizer_config.json"), self.config_json().as_bytes())
+        let (tokenizer, config) = match &self.0.text {
+            Text::Native(encoder) => (to_json(encoder).into_bytes(), Some(self.config_json().into_bytes())),
+            Text::Imported(imported) => (imported.files.tokenizer.clone(), imported.files.config.clone()),
+        };
+        write_atomically(&folder.join("tokenizer.json"), &tokenizer)?;
+        match config {
+            Some(config) => write_atomically(&folder.join("tokenizer_config.json"), &config),
+            None => Ok(()),
+        }
     }
 
-    /// Opens a `tokenizer.json`, or the one in a folder, that [`Tokenizer::save`] wrote.
+    /// Opens a `tokenizer.json`, or the one in a folder: one that [`Tokenizer::save`] wrote, or that of a model of
+    /// Hugging Face with byte-level BPE.
     ///
     /// # Errors
     /// If the file cannot be read, or describes another kind of tokenizer.
     pub fn load(path: &Path) -> Result<Self, DataError> {
         let path = if path.is_dir() { path.join("tokenizer.json") } else { path.to_path_buf() };
         let text = std::fs::read(&path).map_err(DataError::io("read", &path))?;
-        parse(&text).map_err(|(expected, found)| DataError::TokenizerFile { path, expected, found })
+        let files = imported::files(&path, text).map_err(DataError::io("read", &path))?;
+        parse(files).map_err(|(expected, found)| DataError::TokenizerFile { path, expected, found })
     }
 
-    /// The content of `tokenizer.json`.
-    fn to_json(&self) -> String {
-        let model = serde_json::to_value(self.0.encoder.model()).expect("a model is plain data");
-        let document = json!({
-            "version": "1.0",
-            "truncation": null,
-            "padding": null,
-            "added_tokens": added_tokens(),
-            "normalizer": null,
-            "pre_tokenizer": pre_tokenizer(),
-            "post_processor": null,
-            "decoder": { "type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true },
-            "model": model,
-        });
-        format!("{document:#}\n")
+    /// A tokenizer from the content of a `tokenizer.json` and of the `tokenizer_config.json` that belongs to it.
+    ///
+    /// # Errors
+    /// If they describe another kind of tokenizer; `path` is named as their place.
+    pub fn from_json(path: &Path, tokenizer: &Value, config: &Value) -> Result<Self, DataError> {
+        let bytes = |value: &Value| format!("{value:#}\n").into_bytes();
+        let files = imported::Files { tokenizer: bytes(tokenizer), config: Some(bytes(config)) };
+        parse(files).map_err(|(expected, found)| DataError::TokenizerFile {
+            path: path.into(),
+            expected,
+            found,
+        })
     }
 
     fn config_json(&self) -> String {
@@ -67,6 +73,23 @@ impl Tokenizer {
         });
         format!("{document:#}\n")
     }
+}
+
+/// The content of `tokenizer.json`.
+fn to_json(encoder: &Encoder) -> String {
+    let model = serde_json::to_value(encoder.model()).expect("a model is plain data");
+    let document = json!({
+        "version": "1.0",
+        "truncation": null,
+        "padding": null,
+        "added_tokens": added_tokens(),
+        "normalizer": null,
+        "pre_tokenizer": pre_tokenizer(),
+        "post_processor": null,
+        "decoder": { "type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true },
+        "model": model,
+    });
+    format!("{document:#}\n")
 }
 
 fn added_tokens() -> Vec<Value> {
@@ -92,13 +115,22 @@ fn pre_tokenizer() -> Value {
 }
 
 /// What was expected and what was found.
-type Mismatch = (String, String);
+pub(super) type Mismatch = (String, String);
 
-/// Reads the content of `tokenizer.json`; checks everything that [`Tokenizer::from_merges`] relies on.
-fn parse(text: &[u8]) -> Result<Tokenizer, Mismatch> {
+/// Reads the content of `tokenizer.json`: one of ours if it begins with our special tokens.
+fn parse(files: imported::Files) -> Result<Tokenizer, Mismatch> {
+    let document: Value = serde_json::from_slice(&files.tokenizer)
+        .map_err(|error| ("a tokenizer in JSON".to_owned(), error.to_string()))?;
+    let first = |document: &Value| document["model"]["vocab"][Special::Reserved(0).name()].as_u64();
+    match first(&document) {
+        Some(_) => parse_native(&document),
+        None => imported::parse(&document, files),
+    }
+}
+
+/// Checks everything that [`Tokenizer::from_merges`] relies on.
+fn parse_native(document: &Value) -> Result<Tokenizer, Mismatch> {
     let mismatch = |expected: &str, found: &dyn std::fmt::Display| (expected.to_owned(), found.to_string());
-    let document: Value =
-        serde_json::from_slice(text).map_err(|error| mismatch("a tokenizer in JSON", &error))?;
     let model = &document["model"];
     if model["type"] != "BPE" {
         return Err(mismatch("a model of type \"BPE\"", &model["type"]));

@@ -4,6 +4,7 @@
 mod batches;
 mod corpus;
 mod hostile;
+mod imported;
 mod prepare;
 mod scene;
 mod tokenizer;

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use data::{DataError, Special, Tokenizer, TokenizerConfig};
+use data::{DataError, Tokenizer, TokenizerConfig};
 use proptest::prelude::*;
 
 use crate::scene::{Scene, english, go_on, line, shipped};
@@ -45,8 +45,8 @@ fn a_vocabulary_beyond_the_text_is_refused_with_what_it_supports() {
 #[test]
 fn special_tokens_have_their_ids_and_no_bytes() {
     let tokenizer = small();
-    assert_eq!(tokenizer.special(Special::EndOfText), 0);
-    assert_eq!(tokenizer.special(Special::Image), 3);
+    assert_eq!(tokenizer.special("<|endoftext|>"), Some(0));
+    assert_eq!(tokenizer.special("<|image|>"), Some(3));
     assert_eq!(tokenizer.show(2), "<|im_end|>");
     assert_eq!(tokenizer.decode(&[0, 16 + 65, 3, 99_999]), "A");
     let bytes = tokenizer.token_bytes();

@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use data::{Special, StreamDecoder, Tokenizer};
+use data::{StreamDecoder, Tokenizer};
 use model::{Finish, Gpt, Request, Sampler, Sampling, checkpoint};
 use serde::Serialize;
 use tensor::Cpu;
@@ -87,7 +87,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         prompt: prompt.clone(),
         max_new_tokens: args.max_tokens,
         sampler: Sampler::new(sampling, args.seed)?,
-        stop: vec![Special::EndOfText.id(), Special::ImEnd.id()],
+        stop: tokenizer.stops(),
     };
     let mut decoder = StreamDecoder::new(tokenizer.clone());
     let mut written = Ok(());

@@ -6,6 +6,7 @@ mod doctor;
 mod eval;
 mod forecast;
 mod generate;
+mod import;
 mod inspect;
 mod ladder;
 mod pretrain;
@@ -49,6 +50,7 @@ enum Command {
     Forecast(forecast::Args),
     Report(report::Args),
     Generate(generate::Args),
+    Import(import::Args),
     Inspect(inspect::Args),
     Bench(bench::Args),
     Doctor(doctor::Args),
@@ -69,6 +71,7 @@ impl Cli {
             Command::Forecast(args) => forecast::run(&args),
             Command::Report(args) => report::run(&args),
             Command::Generate(args) => generate::run(&args),
+            Command::Import(args) => import::run(&args),
             Command::Inspect(args) => inspect::run(&args),
             Command::Bench(args) => bench::run(&args),
             Command::Doctor(args) => doctor::run(&args),

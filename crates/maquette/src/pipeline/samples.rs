@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use data::{Special, Tokenizer};
+use data::Tokenizer;
 use model::{Request, Sampler, checkpoint};
 use serde::{Deserialize, Serialize};
 use tensor::{DType, Kernels};
@@ -48,7 +48,7 @@ pub(super) fn write(
                 prompt,
                 max_new_tokens,
                 sampler: Sampler::new(settings.sampling.clone(), seed)?,
-                stop: vec![Special::EndOfText.id()],
+                stop: vec![tokenizer.end_of_text()],
             })
         })
         .collect::<anyhow::Result<Vec<_>>>()?;
@@ -81,7 +81,11 @@ pub(super) fn prompt_within(
     Ok(ids)
 }
 
-/// A prompt's ids. An empty prompt begins a new text, as every document of the training began.
+/// A prompt's ids, behind a BOS where the model wants one. An empty prompt begins a new text, as every document of the
+/// training began.
 pub(crate) fn prompt_ids(tokenizer: &Tokenizer, prompt: &str) -> Vec<u32> {
-    if prompt.is_empty() { vec![Special::EndOfText.id()] } else { tokenizer.encode(prompt) }
+    match tokenizer.bos() {
+        None if prompt.is_empty() => vec![tokenizer.end_of_text()],
+        bos => bos.into_iter().chain(tokenizer.encode(prompt)).collect(),
+    }
 }

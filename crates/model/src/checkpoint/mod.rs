@@ -6,6 +6,7 @@
 //! a folder without `.tmp` in its name was finished.
 
 mod config;
+mod import;
 mod publish;
 mod weights;
 
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{ConfigError, Gpt, ModelConfig};
 
+pub use import::{import_folder, import_gguf, read_foreign_config};
 pub use publish::{publish, remove, remove_unfinished, sha256_of, sync_dir, verify, write_file};
 pub use weights::{read_tensors, write_tensors};
 

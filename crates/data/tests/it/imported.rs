@@ -1,0 +1,147 @@
+//! Tokenizers of other models.
+
+use std::path::Path;
+
+use data::{Tokenizer, TokenizerParts};
+use proptest::prelude::*;
+
+use crate::scene::Scene;
+
+/// GPT-2's characters of the bytes, in the order of its vocabulary.
+fn byte_tokens() -> Vec<String> {
+    let printable: Vec<u32> = (0x21..=0x7e).chain(0xa1..=0xac).chain(0xae..=0xff).collect();
+    let moved = (0u32..).take(256 - printable.len()).map(|i| 0x100 + i);
+    printable.iter().copied().chain(moved).map(|c| char::from_u32(c).unwrap().to_string()).collect()
+}
+
+/// Specials first and last, bytes between, a few merges, a token that is recognised in text.
+fn parts(pre: &str) -> TokenizerParts {
+    let mut tokens = vec!["<|endoftext|>".to_owned(), "<|im_start|>".to_owned()];
+    tokens.extend(byte_tokens());
+    let merges = ["t h", "th e", "Ġ the", "1 2", "12 3"];
+    tokens.extend(merges.iter().map(|merge| merge.replace(' ', "")));
+    tokens.extend(["<think>".to_owned(), "<|im_end|>".to_owned()]);
+    let n = tokens.len() as u32;
+    TokenizerParts {
+        pre: pre.into(),
+        control: vec![0, 1, n - 1],
+        added: vec![n - 2],
+        merges: merges.iter().map(|merge| (*merge).to_owned()).collect(),
+        bos: Some(1),
+        eos: Some(n - 1),
+        adds_bos: false,
+        tokens,
+    }
+}
+
+fn tokenizer(pre: &str) -> Tokenizer {
+    Tokenizer::from_parts(Path::new("model.gguf"), &parts(pre)).unwrap()
+}
+
+fn shown(tokenizer: &Tokenizer, text: &str) -> Vec<String> {
+    tokenizer.encode(text).into_iter().map(|id| tokenizer.show(id)).collect()
+}
+
+#[test]
+fn digits_are_cut_as_each_model_cuts_them() {
+    for (pre, expected) in [
+        ("gpt-2", &["123", "4", " the"][..]),
+        ("smollm", &["1", "2", "3", "4", " the"]),
+        ("llama-bpe", &["123", "4", " the"]),
+        ("qwen2", &["1", "2", "3", "4", " the"]),
+    ] {
+        assert_eq!(shown(&tokenizer(pre), "1234 the"), expected, "{pre}");
+    }
+}
+
+#[test]
+fn specials_are_read_only_where_they_are_asked_for() {
+    let tokenizer = tokenizer("smollm");
+    let (text, last) = ("a<|im_end|>", tokenizer.vocab_size() as u32 - 1);
+    assert_eq!(tokenizer.encode(text).len(), text.len());
+    assert_eq!(tokenizer.decode(&tokenizer.encode(text)), text);
+    assert_eq!(tokenizer.encode_with_specials(text)[1..], [last]);
+    assert_eq!(tokenizer.decode(&[last]), "", "structure has no text");
+    assert_eq!((tokenizer.end_of_text(), tokenizer.end_of_turn(), tokenizer.bos()), (0, Some(last), None));
+    assert_eq!(tokenizer.stops(), [0, last]);
+    assert_eq!((tokenizer.special("<|im_start|>"), tokenizer.special("the")), (Some(1), None));
+    // Recognised, yet text.
+    assert_eq!(shown(&tokenizer, "<think>"), ["<think>"]);
+    assert_eq!(tokenizer.decode(&tokenizer.encode("<think>")), "<think>");
+    let native = Tokenizer::bytes();
+    assert_eq!(native.encode_with_specials("<|im_end|>a<|x|>").len(), 1 + 1 + 5);
+}
+
+#[test]
+fn what_was_saved_is_loaded_with_the_same_bytes_and_fingerprint() {
+    let scene = Scene::new();
+    let tokenizer = tokenizer("llama-bpe");
+    tokenizer.save(&scene.path("a")).unwrap();
+    let loaded = Tokenizer::load(&scene.path("a")).unwrap();
+    assert_eq!(loaded.fingerprint(), tokenizer.fingerprint());
+    loaded.save(&scene.path("b")).unwrap();
+    for name in ["tokenizer.json", "tokenizer_config.json"] {
+        let read = |folder: &str| std::fs::read(scene.path(folder).join(name)).unwrap();
+        assert_eq!(read("a"), read("b"), "{name}");
+    }
+}
+
+#[test]
+fn contradictions_and_unknown_parts_are_refused_in_words() {
+    let refusal = |change: fn(&mut TokenizerParts)| {
+        let mut parts = parts("gpt-2");
+        change(&mut parts);
+        Tokenizer::from_parts(Path::new("model.gguf"), &parts).unwrap_err().to_string()
+    };
+    assert!(refusal(|p| p.pre = "deepseek-r1".into()).contains("found `deepseek-r1`"));
+    assert!(refusal(|p| p.tokens[9] = p.tokens[8].clone()).contains("every token once"));
+    assert!(refusal(|p| p.control = vec![1 << 20]).contains("expected ids below"));
+    assert!(refusal(|p| p.merges.push("q zz".into())).contains("expected a tokenizer that `tokenizers`"));
+    assert!(refusal(|p| p.tokens[250] = "東".into()).contains("found `東`"));
+
+    let scene = Scene::new();
+    tokenizer("gpt-2").save(&scene.path("t")).unwrap();
+    let path = scene.path("t/tokenizer.json");
+    let sound: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    let check = |change: &dyn Fn(&mut serde_json::Value), expected: &str| {
+        let mut document = sound.clone();
+        change(&mut document);
+        std::fs::write(&path, document.to_string()).unwrap();
+        let message = Tokenizer::load(&path).unwrap_err().to_string();
+        assert!(message.contains(expected), "{message}");
+    };
+    check(&|t| t["model"]["type"] = "Unigram".into(), "expected a model of type \"BPE\"");
+    check(&|t| t["model"]["byte_fallback"] = true.into(), "a model without `byte_fallback`");
+    check(&|t| t["normalizer"] = serde_json::json!({ "type": "Prepend" }), "the normalizer NFC or none");
+    check(
+        &|t| t["pre_tokenizer"]["pretokenizers"][0]["type"] = "Metaspace".into(),
+        "expected the pre-tokenizer of GPT-2",
+    );
+    check(&|t| t["added_tokens"][0]["lstrip"] = true.into(), "that take no white space with them");
+    check(&|t| t["model"]["vocab"]["the"] = (1u64 << 40).into(), "a tokenizer that `tokenizers`");
+    check(&|t| t["model"]["vocab"]["the"] = 4_000_000_000u64.into(), "expected ids from 0 to 16777216");
+}
+
+proptest! {
+    #[test]
+    fn every_text_decodes_to_itself(text in prop_oneof![".{0,60}", "[ab'sLl 1２\u{a0}\t\r\n.,<|>é東]{0,40}"]) {
+        for pre in ["gpt-2", "smollm", "llama-bpe"] {
+            let tokenizer = tokenizer(pre);
+            prop_assert_eq!(tokenizer.decode(&tokenizer.encode(&text)), text.clone());
+        }
+    }
+
+    #[test]
+    fn damaged_files_never_panic(flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4)) {
+        let scene = Scene::new();
+        tokenizer("smollm").save(&scene.path("t")).unwrap();
+        let path = scene.path("t/tokenizer.json");
+        let mut bytes = std::fs::read(&path).unwrap();
+        for (at, byte) in &flips {
+            let at = at.index(bytes.len());
+            bytes[at] = *byte;
+        }
+        std::fs::write(&path, &bytes).unwrap();
+        let _ = Tokenizer::load(&path).map(|tokenizer| tokenizer.encode("the 123 <|im_end|>"));
+    }
+}

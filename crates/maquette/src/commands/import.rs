@@ -1,0 +1,178 @@
+//! `maquette import`: a model of another program becomes a checkpoint.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use data::{Tokenizer, TokenizerParts};
+use model::{
+    ModelConfig,
+    checkpoint::{self, SpecialIds},
+    gguf::{GgufFile, Value},
+};
+
+use crate::output;
+
+/// Make a checkpoint of a Hugging Face folder or a GGUF file
+///
+/// Llama, Qwen2 and Qwen3 are computed; whatever a file asks for beyond that is named and refused.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// A folder with config.json, safetensors and tokenizer.json, or a .gguf file
+    #[arg(value_name = "SRC")]
+    source: PathBuf,
+    /// Folder of the checkpoint
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Print the result as JSON on stdout
+    #[arg(long)]
+    json: bool,
+}
+
+/// What every source gives but its weights.
+struct Description {
+    config: ModelConfig,
+    tokenizer: Tokenizer,
+    eos: Vec<u32>,
+    chat_template: Option<String>,
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    let (source, out) = (&args.source, &args.out);
+    let is_ours = out.join("config.json").is_file();
+    let is_empty = !out.exists() || std::fs::read_dir(out).is_ok_and(|mut files| files.next().is_none());
+    anyhow::ensure!(
+        is_ours || is_empty,
+        "expected a checkpoint or nothing at `{}`, found other files\nhint: choose another folder with --out",
+        out.display()
+    );
+    let about = if source.is_dir() {
+        let about = describe_folder(source)?;
+        publish(out, &about, |tmp, ids| {
+            checkpoint::import_folder(source, tmp, ids, about.tokenizer.fingerprint())
+        })?;
+        about
+    } else {
+        let file = GgufFile::open(source)?;
+        let about = describe_gguf(&file)?;
+        publish(out, &about, |tmp, ids| {
+            checkpoint::import_gguf(&file, &about.config, tmp, ids, about.tokenizer.fingerprint())
+        })?;
+        about
+    };
+    let Description { config, tokenizer, chat_template, .. } = &about;
+    if args.json {
+        return output::line(serde_json::json!({
+            "checkpoint": out,
+            "config": config,
+            "n_params": config.n_params(),
+            "vocab_size": tokenizer.vocab_size(),
+            "has_chat_template": chat_template.is_some(),
+        }));
+    }
+    output::line(format_args!(
+        "{:.1}M parameters: {} layers, width {}, {} heads on {} of keys, {} tokens of vocabulary, {} of context; {}",
+        config.n_params() as f64 / 1e6,
+        config.n_layers,
+        config.d_model,
+        config.n_heads,
+        config.n_kv_heads,
+        tokenizer.vocab_size(),
+        config.max_seq_len,
+        if chat_template.is_some() { "with a chat template" } else { "no chat template" },
+    ))?;
+    output::line(format_args!("checkpoint: {}", out.display()))
+}
+
+fn publish(
+    out: &Path,
+    about: &Description,
+    write_weights: impl FnOnce(&Path, &SpecialIds) -> Result<(), checkpoint::CheckpointError>,
+) -> anyhow::Result<()> {
+    let mut eos = about.tokenizer.stops();
+    eos.extend(about.eos.iter().copied());
+    let mut seen = std::collections::HashSet::new();
+    eos.retain(|id| seen.insert(*id));
+    let ids = SpecialIds { bos: about.tokenizer.bos(), eos };
+    let (tokens, rows) = (about.tokenizer.vocab_size(), about.config.vocab_size);
+    anyhow::ensure!(
+        tokens <= rows,
+        "the tokenizer has {tokens} tokens, the model {rows}\nhint: tokenizer and weights belong to different models"
+    );
+    if let Some(parent) = out.parent() {
+        std::fs::create_dir_all(parent)
+            .with_context(|| format!("cannot create `{}`\nhint: choose another --out", parent.display()))?;
+    }
+    checkpoint::publish(out, |tmp| -> anyhow::Result<()> {
+        write_weights(tmp, &ids)?;
+        about.tokenizer.save(tmp)?;
+        if let Some(template) = &about.chat_template {
+            checkpoint::write_file(&tmp.join("chat_template.jinja"), template.as_bytes())?;
+        }
+        Ok(())
+    })
+}
+
+fn describe_folder(folder: &Path) -> anyhow::Result<Description> {
+    let config = checkpoint::read_foreign_config(folder)?;
+    let tokenizer = Tokenizer::load(folder)?;
+    let eos = checkpoint::read_special_ids(folder)?.eos;
+    Ok(Description { config, tokenizer, eos, chat_template: folder_template(folder)? })
+}
+
+/// Its own file, or in older folders a field of `tokenizer_config.json`.
+fn folder_template(folder: &Path) -> anyhow::Result<Option<String>> {
+    let path = folder.join("chat_template.jinja");
+    if path.is_file() {
+        let text = std::fs::read_to_string(&path);
+        return text
+            .map(Some)
+            .with_context(|| format!("cannot read `{}`\nhint: check the file", path.display()));
+    }
+    let path = folder.join("tokenizer_config.json");
+    let Ok(bytes) = std::fs::read(&path) else { return Ok(None) };
+    let config: serde_json::Value = serde_json::from_slice(&bytes)
+        .with_context(|| format!("`{}` is no JSON\nhint: copy the folder again", path.display()))?;
+    let template = &config["chat_template"];
+    let named = template.as_array().and_then(|all| all.iter().find(|one| one["name"] == "default"));
+    Ok(template.as_str().or_else(|| named.and_then(|one| one["template"].as_str())).map(str::to_owned))
+}
+
+fn describe_gguf(file: &GgufFile) -> anyhow::Result<Description> {
+    let config = file.config()?;
+    let text = |key: &str| file.get(key).and_then(Value::as_str);
+    let id = |key: &str| file.get(key).and_then(Value::as_u64).and_then(|id| u32::try_from(id).ok());
+    let list = |key: &str| file.get(key).and_then(Value::as_array).unwrap_or_default();
+    let path = file.path();
+    let kind = text("tokenizer.ggml.model").unwrap_or("none");
+    anyhow::ensure!(
+        kind == "gpt2",
+        "`{}`: the tokenizer is `{kind}`, this build reads `gpt2`, byte-level BPE\nhint: import the Hugging Face folder of another model",
+        path.display()
+    );
+    let strings = |key: &str| list(key).iter().map(|value| value.as_str().map(str::to_owned)).collect();
+    let (tokens, merges): (Option<Vec<String>>, Option<Vec<String>>) =
+        (strings("tokenizer.ggml.tokens"), strings("tokenizer.ggml.merges"));
+    let (Some(tokens), Some(merges)) = (tokens, merges) else {
+        anyhow::bail!("`{}`: expected tokens and merges as texts\nhint: the file is damaged", path.display());
+    };
+    let of_type = |wanted: u64| {
+        let types = list("tokenizer.ggml.token_type").iter().zip(0u32..);
+        types.filter(|(found, _)| found.as_u64() == Some(wanted)).map(|(_, id)| id).collect::<Vec<_>>()
+    };
+    let pre = text("tokenizer.ggml.pre").unwrap_or("none").to_owned();
+    let flag = file.get("tokenizer.ggml.add_bos_token").and_then(Value::as_bool);
+    let parts = TokenizerParts {
+        // Unsaid, llama.cpp begins texts of Llama 3 with a BOS and others not.
+        adds_bos: flag.unwrap_or(pre == "llama-bpe"),
+        pre,
+        tokens,
+        control: of_type(3),
+        added: of_type(4),
+        merges,
+        bos: id("tokenizer.ggml.bos_token_id"),
+        eos: id("tokenizer.ggml.eos_token_id"),
+    };
+    let tokenizer = Tokenizer::from_parts(path, &parts)?;
+    let chat_template = text("tokenizer.chat_template").map(str::to_owned);
+    Ok(Description { config, tokenizer, eos: parts.eos.into_iter().collect(), chat_template })
+}
