@@ -120,6 +120,16 @@ pub enum DataError {
         /// What was found.
         found: String,
     },
+    /// A chat template that is missing, is no Jinja, or refuses a conversation.
+    #[error(
+        "expected {expected}, found {found}\nhint: chat_template.jinja lies beside the model's weights; it decides which roles may follow which"
+    )]
+    ChatTemplate {
+        /// What was expected.
+        expected: String,
+        /// What was found.
+        found: String,
+    },
     /// Tokens that were made by another tokenizer.
     #[error("expected data made by tokenizer {expected}, found {found} in `{}`\nhint: prepare the data again with this tokenizer", path.display())]
     TokenizerMismatch {

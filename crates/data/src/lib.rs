@@ -23,6 +23,7 @@
 #![forbid(unsafe_code)]
 
 mod batch;
+mod chat;
 mod config;
 mod corpus;
 mod error;
@@ -44,6 +45,7 @@ mod tokenizer;
 mod validation;
 
 pub use batch::{Batch, ImageRef, Segment};
+pub use chat::{ChatTemplate, Message};
 pub use config::{DataConfig, FilterConfig, InvalidUtf8, ValidationConfig};
 pub use corpus::{CorpusFile, Document, Documents, Dropped, Split};
 pub use error::DataError;

@@ -128,6 +128,15 @@ impl Tokenizer {
         std::iter::once(self.end_of_text()).chain(self.end_of_turn()).collect()
     }
 
+    /// The names of all special tokens.
+    pub(crate) fn special_names(&self) -> Vec<&str> {
+        let special = self.0.tokens.iter().zip(&self.0.is_special).filter(|(_, special)| **special);
+        special
+            .filter_map(|(name, _)| std::str::from_utf8(name).ok())
+            .filter(|name| !name.is_empty())
+            .collect()
+    }
+
     /// The id of the special token of this name.
     pub fn special(&self, name: &str) -> Option<u32> {
         let ids = (0..self.vocab_size()).filter(|&id| self.0.is_special[id]);
