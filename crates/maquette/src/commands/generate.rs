@@ -26,9 +26,25 @@ pub(crate) struct Args {
     /// Most tokens to add
     #[arg(long, value_name = "N", default_value_t = 100)]
     max_tokens: usize,
+    #[command(flatten)]
+    sampling: SamplingOptions,
+    /// What activations are held in and products multiply in
+    #[arg(long, value_enum, default_value_t)]
+    dtype: Dtype,
+    /// Threads that compute; 0 takes every core. Results do not depend on it
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    threads: usize,
+    /// Print text, ids, log-probabilities and why it ended as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// How the next token is chosen.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(super) struct SamplingOptions {
     /// Seed of the draws
     #[arg(long, value_name = "N", default_value_t = 0)]
-    seed: u64,
+    pub(super) seed: u64,
     /// Divides the logits; 0 takes the most likely token each time
     #[arg(long, value_name = "T", default_value_t = 0.8)]
     temperature: f64,
@@ -44,15 +60,19 @@ pub(crate) struct Args {
     /// Divides the logits of tokens that were already there; 1 leaves them
     #[arg(long, value_name = "R", default_value_t = 1.0)]
     repetition_penalty: f64,
-    /// What activations are held in and products multiply in
-    #[arg(long, value_enum, default_value_t)]
-    dtype: Dtype,
-    /// Threads that compute; 0 takes every core. Results do not depend on it
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    threads: usize,
-    /// Print text, ids, log-probabilities and why it ended as JSON
-    #[arg(long)]
-    json: bool,
+}
+
+impl SamplingOptions {
+    /// All but the seed.
+    pub(super) fn sampling(&self) -> Sampling {
+        Sampling {
+            repetition_penalty: self.repetition_penalty,
+            temperature: self.temperature,
+            top_k: self.top_k,
+            top_p: self.top_p,
+            min_p: self.min_p,
+        }
+    }
 }
 
 /// What `--json` prints.
@@ -76,17 +96,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         "the prompt is {} tokens, this model reads {max_seq_len} with what it adds\nhint: shorten the prompt",
         prompt.len()
     );
-    let sampling = Sampling {
-        repetition_penalty: args.repetition_penalty,
-        temperature: args.temperature,
-        top_k: args.top_k,
-        top_p: args.top_p,
-        min_p: args.min_p,
-    };
     let request = Request {
         prompt: prompt.clone(),
         max_new_tokens: args.max_tokens,
-        sampler: Sampler::new(sampling, args.seed)?,
+        sampler: Sampler::new(args.sampling.sampling(), args.sampling.seed)?,
         stop: tokenizer.stops(),
     };
     let mut decoder = StreamDecoder::new(tokenizer.clone());

@@ -1,6 +1,7 @@
 //! The command line: one file a subcommand, in the order of the pipeline.
 
 mod bench;
+mod chat;
 mod data;
 mod doctor;
 mod eval;
@@ -50,6 +51,7 @@ enum Command {
     Forecast(forecast::Args),
     Report(report::Args),
     Generate(generate::Args),
+    Chat(chat::Args),
     Import(import::Args),
     Inspect(inspect::Args),
     Bench(bench::Args),
@@ -71,6 +73,7 @@ impl Cli {
             Command::Forecast(args) => forecast::run(&args),
             Command::Report(args) => report::run(&args),
             Command::Generate(args) => generate::run(&args),
+            Command::Chat(args) => chat::run(&args),
             Command::Import(args) => import::run(&args),
             Command::Inspect(args) => inspect::run(&args),
             Command::Bench(args) => bench::run(&args),

@@ -1,0 +1,263 @@
+//! `maquette chat`
+
+use std::{
+    io::{BufRead as _, IsTerminal as _, Write as _},
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context as _;
+use data::{ChatTemplate, Message, StreamDecoder, Tokenizer};
+use model::{Finish, Gpt, Request, Sampler, Sampling};
+use rustyline::{DefaultEditor, error::ReadlineError};
+use tensor::Cpu;
+
+use super::{
+    Dtype,
+    generate::{SamplingOptions, open},
+};
+use crate::{output, stop};
+
+/// Talk with a checkpoint in the terminal
+///
+/// The conversation runs through the checkpoint's chat template. Ctrl-C stops an answer, Ctrl-D ends the talk; /help
+/// lists what else there is. Without a terminal every line of stdin is a message.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// A checkpoint folder of a model that was trained to chat
+    checkpoint: PathBuf,
+    /// What the model is told first
+    #[arg(long, value_name = "TEXT")]
+    system: Option<String>,
+    /// Most tokens of an answer
+    #[arg(long, value_name = "N", default_value_t = 1024)]
+    max_tokens: usize,
+    #[command(flatten)]
+    sampling: SamplingOptions,
+    /// What activations are held in and products multiply in
+    #[arg(long, value_enum, default_value_t)]
+    dtype: Dtype,
+    /// Threads that compute; 0 takes every core. Results do not depend on it
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    threads: usize,
+}
+
+const HELP: &str = "\
+/system TEXT  what the model is told first; alone, nothing
+/retry        the last answer again, drawn anew
+/clear        forget the conversation
+/save FILE    write the conversation as JSON lines of role and content
+/exit         end; so does Ctrl-D
+A line that ends in \\ goes on in the next; lines between two of \"\"\" are one message.";
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    let kernels = Cpu::new(args.threads);
+    let (gpt, tokenizer) = open(&args.checkpoint, &kernels, args.dtype)?;
+    let template = ChatTemplate::load(&args.checkpoint, &tokenizer)?;
+    let mut chat = Chat {
+        gpt,
+        tokenizer,
+        template,
+        kernels,
+        sampling: args.sampling.sampling(),
+        seed: args.sampling.seed,
+        max_tokens: args.max_tokens,
+        system: args.system.clone(),
+        messages: Vec::new(),
+        n_answers: 0,
+    };
+    Sampler::new(chat.sampling.clone(), chat.seed)?; // refuse a wrong option before the first message
+    stop::only_interrupts();
+    let mut input = Input::open()?;
+    while let Some(message) = input.message()? {
+        match chat.take(&message) {
+            Ok(true) => {}
+            Ok(false) => break,
+            Err(error) if error.is::<output::Closed>() => return Err(error),
+            // One message that cannot be answered does not end the talk.
+            Err(error) => output::talk(format_args!("{error:#}")),
+        }
+    }
+    Ok(())
+}
+
+/// A conversation with a model.
+struct Chat {
+    gpt: Gpt,
+    tokenizer: Tokenizer,
+    template: ChatTemplate,
+    kernels: Cpu,
+    sampling: Sampling,
+    seed: u64,
+    max_tokens: usize,
+    system: Option<String>,
+    /// Users' messages and answers in turn.
+    messages: Vec<Message>,
+    /// Every answer has a seed of its own, so that `/retry` gives another one.
+    n_answers: u64,
+}
+
+impl Chat {
+    /// Answers a message or follows a command; `false` ends the talk.
+    fn take(&mut self, message: &str) -> anyhow::Result<bool> {
+        let (command, rest) = message.split_once(char::is_whitespace).unwrap_or((message, ""));
+        let rest = rest.trim();
+        match command {
+            "" => {}
+            "/exit" | "/quit" => return Ok(false),
+            "/help" => output::talk(HELP),
+            "/clear" => self.messages.clear(),
+            "/system" => self.system = (!rest.is_empty()).then(|| rest.to_owned()),
+            "/save" => self.save(Path::new(rest))?,
+            "/retry" => {
+                anyhow::ensure!(
+                    !self.messages.is_empty(),
+                    "there is no answer yet\nhint: write a message first"
+                );
+                if self.messages.last().is_some_and(|last| last.role == "assistant") {
+                    self.messages.pop();
+                }
+                self.answer()?;
+            }
+            other if other.starts_with('/') => {
+                anyhow::bail!("there is no command `{other}`\nhint: /help lists those that there are");
+            }
+            _ => {
+                self.messages.push(Message::new("user", message));
+                if let Err(error) = self.answer() {
+                    self.messages.pop();
+                    return Err(error);
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    fn conversation(&self) -> Vec<Message> {
+        let system = self.system.iter().map(|text| Message::new("system", text.clone()));
+        system.chain(self.messages.iter().cloned()).collect()
+    }
+
+    /// Answers the last message, shown as it comes.
+    fn answer(&mut self) -> anyhow::Result<()> {
+        let prompt = self.template.encode(&self.tokenizer, &self.conversation(), true)?;
+        let longest = self.gpt.config().max_seq_len;
+        anyhow::ensure!(
+            prompt.len() < longest,
+            "the conversation has {} tokens, this model reads {longest}\nhint: /clear begins a new one",
+            prompt.len()
+        );
+        let request = Request {
+            prompt,
+            max_new_tokens: self.max_tokens,
+            sampler: Sampler::new(self.sampling.clone(), self.seed.wrapping_add(self.n_answers))?,
+            stop: self.tokenizer.stops(),
+        };
+        self.n_answers += 1;
+        stop::forget();
+        let mut decoder = StreamDecoder::new(self.tokenizer.clone());
+        let (mut text, mut shown) = (String::new(), Ok(()));
+        let done = model::generate(&self.gpt, &self.kernels, vec![request], &mut |_, id| {
+            let part = decoder.push(id);
+            shown = show(&part);
+            text.push_str(&part);
+            shown.is_ok() && stop::check().is_continue()
+        });
+        let rest = decoder.finish();
+        text.push_str(&rest);
+        shown.and_then(|()| show(&rest)).map_err(|_| output::Closed)?;
+        output::line("")?;
+        self.messages.push(Message::new("assistant", text));
+        match done[0].finish {
+            _ if stop::check().is_break() => output::talk("(stopped)"),
+            Finish::Stop => {}
+            Finish::Length => output::talk(format_args!("(cut at {} tokens: --max-tokens)", self.max_tokens)),
+            Finish::ContextFull => {
+                output::talk("(the model's context is full: /clear begins a new conversation)")
+            }
+        }
+        Ok(())
+    }
+
+    fn save(&self, path: &Path) -> anyhow::Result<()> {
+        anyhow::ensure!(!path.as_os_str().is_empty(), "expected a file's name\nhint: /save talk.jsonl");
+        let lines: Vec<String> =
+            self.conversation().iter().map(serde_json::to_string).collect::<Result<_, _>>()?;
+        let partial = path.with_extension("tmp");
+        std::fs::write(&partial, lines.join("\n") + "\n")
+            .and_then(|()| std::fs::rename(&partial, path))
+            .with_context(|| format!("cannot write `{}`\nhint: choose another file", path.display()))?;
+        output::talk(format_args!("{} messages in {}", lines.len(), path.display()));
+        Ok(())
+    }
+}
+
+fn show(text: &str) -> std::io::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    stdout.write_all(text.as_bytes())?;
+    stdout.flush()
+}
+
+/// Messages as they are typed, or lines where nobody types.
+enum Input {
+    Terminal(Box<DefaultEditor>),
+    Lines(std::io::Lines<std::io::StdinLock<'static>>),
+}
+
+impl Input {
+    fn open() -> anyhow::Result<Self> {
+        if !std::io::stdin().is_terminal() {
+            return Ok(Self::Lines(std::io::stdin().lock().lines()));
+        }
+        output::talk("/help lists the commands; Ctrl-D ends");
+        let editor =
+            DefaultEditor::new().context("cannot use this terminal\nhint: pipe messages in instead")?;
+        Ok(Self::Terminal(Box::new(editor)))
+    }
+
+    /// The next message; `None` at the end.
+    fn message(&mut self) -> anyhow::Result<Option<String>> {
+        let Some(first) = self.line("> ")? else { return Ok(None) };
+        let mut message = first;
+        if let Some(rest) = message.trim_start().strip_prefix("\"\"\"") {
+            let mut lines = vec![rest.to_owned()];
+            while !lines.last().is_some_and(|line| line.trim_end().ends_with("\"\"\"")) {
+                match self.line("… ")? {
+                    Some(line) => lines.push(line),
+                    None => break,
+                }
+            }
+            let text = lines.join("\n");
+            let text = text.trim_end();
+            return Ok(Some(text.strip_suffix("\"\"\"").unwrap_or(text).trim_matches('\n').to_owned()));
+        }
+        while let Some(start) = message.strip_suffix('\\') {
+            let Some(next) = self.line("… ")? else { break };
+            message = format!("{start}\n{next}");
+        }
+        Ok(Some(message.trim().to_owned()))
+    }
+
+    fn line(&mut self, prompt: &str) -> anyhow::Result<Option<String>> {
+        match self {
+            Self::Lines(lines) => match lines.next() {
+                Some(line) => line.map(Some).context("cannot read stdin\nhint: messages are lines of UTF-8"),
+                None => Ok(None),
+            },
+            Self::Terminal(editor) => loop {
+                match editor.readline(prompt) {
+                    Ok(line) => {
+                        // A history that cannot grow is no reason to stop.
+                        let _ = editor.add_history_entry(&line);
+                        return Ok(Some(line));
+                    }
+                    Err(ReadlineError::Interrupted) => output::talk("(Ctrl-D ends)"),
+                    Err(ReadlineError::Eof) => return Ok(None),
+                    Err(error) => {
+                        return Err(error)
+                            .context("cannot read the terminal\nhint: pipe messages in instead");
+                    }
+                }
+            },
+        }
+    }
+}
