@@ -17,7 +17,7 @@ pub(crate) fn tokenizer() -> Tokenizer {
     static TOKENIZER: LazyLock<Tokenizer> = LazyLock::new(|| {
         let byte = |i: u32| Special::COUNT + i;
         let merges: Vec<_> = (0..N_IDS).map(|i| (byte(i / 256), byte(i % 256))).collect();
-        Tokenizer::from_merges(&merges)
+        Tokenizer::from_merges(crate::tokenizer::Splitter::default(), &merges)
     });
     TOKENIZER.clone()
 }

@@ -21,6 +21,7 @@ pub use train::{TokenizerConfig, TokenizerKind};
 
 use encode::Encoder;
 use imported::Imported;
+pub(crate) use split::Splitter;
 
 /// A byte-level BPE tokenizer (or plain bytes), as `tokenizer.json` of Hugging Face describes it.
 ///
@@ -70,11 +71,11 @@ impl std::fmt::Debug for Tokenizer {
 impl Tokenizer {
     /// Every byte a token, no merges: a vocabulary of 272.
     pub fn bytes() -> Self {
-        Self::from_merges(&[])
+        Self::from_merges(Splitter::default(), &[])
     }
 
     /// Replays `merges` (pairs of ids) over the bytes. A pair that spells a token again shares its id.
-    pub(crate) fn from_merges(merges: &[(u32, u32)]) -> Self {
+    pub(crate) fn from_merges(splitter: Splitter, merges: &[(u32, u32)]) -> Self {
         let mut tokens: Vec<Vec<u8>> =
             Special::names().map(String::into_bytes).chain((0..=255).map(|byte| vec![byte])).collect();
         let mut ids: rustc_hash::FxHashMap<Vec<u8>, u32> = (Special::COUNT..)
@@ -93,8 +94,8 @@ impl Tokenizer {
             bos: None,
             end_of_text: Special::EndOfText.id(),
             end_of_turn: Some(Special::ImEnd.id()),
-            text: Text::Native(Box::new(Encoder::new(&tokens, merges))),
-            fingerprint: fingerprint(&tokens, merges),
+            text: Text::Native(Box::new(Encoder::new(splitter, &tokens, merges))),
+            fingerprint: fingerprint(splitter, &tokens, merges),
             tokens,
         })
     }
@@ -218,9 +219,9 @@ impl Tokenizer {
     }
 }
 
-fn fingerprint(tokens: &[Vec<u8>], merges: &[(u32, u32)]) -> String {
+fn fingerprint(splitter: Splitter, tokens: &[Vec<u8>], merges: &[(u32, u32)]) -> String {
     let mut hash = Xxh3::new();
-    hash.update(split::PATTERN.as_bytes());
+    hash.update(splitter.pattern().as_bytes());
     for token in tokens {
         hash.update(&(token.len() as u64).to_le_bytes());
         hash.update(token);

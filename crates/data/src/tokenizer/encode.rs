@@ -12,7 +12,7 @@ use tokenizers::{
 use super::{
     Special,
     file::byte_chars,
-    split::{chunks, pieces},
+    split::{Splitter, chunks},
 };
 
 /// Pieces that one thread remembers. Natural text repeats itself: 98 of 100 pieces of English prose are found.
@@ -26,6 +26,7 @@ const CHUNK_BYTES: usize = 1 << 18;
 /// byte for a whole text, which a long document cannot afford.
 pub(super) struct Encoder {
     model: BPE,
+    splitter: Splitter,
     byte_chars: [char; 256],
     /// As many as threads have encoded at once; a thread takes one and puts it back.
     caches: Mutex<Vec<Cache>>,
@@ -34,7 +35,7 @@ pub(super) struct Encoder {
 type Cache = FxHashMap<Box<[u8]>, Box<[u32]>>;
 
 impl Encoder {
-    pub(super) fn new(tokens: &[Vec<u8>], merges: &[(u32, u32)]) -> Self {
+    pub(super) fn new(splitter: Splitter, tokens: &[Vec<u8>], merges: &[(u32, u32)]) -> Self {
         let byte_chars = byte_chars();
         let name = |id: u32| -> String {
             let token = &tokens[id as usize];
@@ -50,7 +51,11 @@ impl Encoder {
             .cache_capacity(0)
             .build()
             .expect("every merge makes a token of the vocabulary");
-        Self { model, byte_chars, caches: Mutex::default() }
+        Self { model, splitter, byte_chars, caches: Mutex::default() }
+    }
+
+    pub(super) fn splitter(&self) -> Splitter {
+        self.splitter
     }
 
     pub(super) fn model(&self) -> &BPE {
@@ -60,7 +65,7 @@ impl Encoder {
     pub(super) fn encode(&self, text: &str) -> Vec<u32> {
         let mut cache = self.caches.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
         let mut ids = Vec::with_capacity(text.len() / 3);
-        for piece in pieces(text) {
+        for piece in self.splitter.pieces(text) {
             if let Some(known) = cache.get(piece.as_bytes()) {
                 ids.extend_from_slice(known);
                 continue;

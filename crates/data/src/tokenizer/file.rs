@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::{Special, Text, Tokenizer, encode::Encoder, imported, split::PATTERN};
+use super::{Special, Text, Tokenizer, encode::Encoder, imported, split::Splitter};
 use crate::{DataError, file::write_atomically};
 
 impl Tokenizer {
@@ -53,6 +53,26 @@ impl Tokenizer {
         })
     }
 
+    /// The content of `tokenizer.json`.
+    pub(super) fn document(&self) -> Value {
+        let bytes = match &self.0.text {
+            Text::Native(encoder) => to_json(encoder).into_bytes(),
+            Text::Imported(imported) => imported.files.tokenizer.clone(),
+        };
+        serde_json::from_slice(&bytes).expect("it was read or written as JSON before")
+    }
+
+    /// The content of `tokenizer_config.json`; null where there is none.
+    pub(super) fn config(&self) -> Value {
+        let bytes = match &self.0.text {
+            Text::Native(_) => Some(self.config_json().into_bytes()),
+            Text::Imported(imported) => imported.files.config.clone(),
+        };
+        bytes.map_or(Value::Null, |bytes| {
+            serde_json::from_slice(&bytes).expect("it was read or written as JSON before")
+        })
+    }
+
     fn config_json(&self) -> String {
         let added: serde_json::Map<String, Value> = (0u32..)
             .zip(added_tokens())
@@ -84,7 +104,7 @@ fn to_json(encoder: &Encoder) -> String {
         "padding": null,
         "added_tokens": added_tokens(),
         "normalizer": null,
-        "pre_tokenizer": pre_tokenizer(),
+        "pre_tokenizer": pre_tokenizer(encoder.splitter()),
         "post_processor": null,
         "decoder": { "type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true },
         "model": model,
@@ -104,11 +124,11 @@ fn added_tokens() -> Vec<Value> {
         .collect()
 }
 
-fn pre_tokenizer() -> Value {
+fn pre_tokenizer(splitter: Splitter) -> Value {
     json!({
         "type": "Sequence",
         "pretokenizers": [
-            { "type": "Split", "pattern": { "Regex": PATTERN }, "behavior": "Isolated", "invert": false },
+            { "type": "Split", "pattern": { "Regex": splitter.pattern() }, "behavior": "Isolated", "invert": false },
             { "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false },
         ],
     })
@@ -117,19 +137,22 @@ fn pre_tokenizer() -> Value {
 /// What was expected and what was found.
 pub(super) type Mismatch = (String, String);
 
-/// Reads the content of `tokenizer.json`: one of ours if it begins with our special tokens.
+/// Reads the content of `tokenizer.json`: one of ours if it has our special tokens, and not the pattern of another model,
+/// as one that came back from a GGUF file has.
 fn parse(files: imported::Files) -> Result<Tokenizer, Mismatch> {
     let document: Value = serde_json::from_slice(&files.tokenizer)
         .map_err(|error| ("a tokenizer in JSON".to_owned(), error.to_string()))?;
-    let first = |document: &Value| document["model"]["vocab"][Special::Reserved(0).name()].as_u64();
-    match first(&document) {
-        Some(_) => parse_native(&document),
-        None => imported::parse(&document, files),
+    let has_our_tokens = document["model"]["vocab"][Special::Reserved(0).name()].is_u64();
+    let pattern = document["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"].as_str();
+    if has_our_tokens && !pattern.is_some_and(|pattern| imported::PATTERNS.contains(&pattern)) {
+        parse_native(&document, pattern.and_then(Splitter::of_pattern).unwrap_or_default())
+    } else {
+        imported::parse(&document, files)
     }
 }
 
 /// Checks everything that [`Tokenizer::from_merges`] relies on.
-fn parse_native(document: &Value) -> Result<Tokenizer, Mismatch> {
+fn parse_native(document: &Value, splitter: Splitter) -> Result<Tokenizer, Mismatch> {
     let mismatch = |expected: &str, found: &dyn std::fmt::Display| (expected.to_owned(), found.to_string());
     let model = &document["model"];
     if model["type"] != "BPE" {
@@ -139,7 +162,7 @@ fn parse_native(document: &Value) -> Result<Tokenizer, Mismatch> {
         ("normalizer", Value::Null),
         ("post_processor", Value::Null),
         ("added_tokens", added_tokens().into()),
-        ("pre_tokenizer", pre_tokenizer()),
+        ("pre_tokenizer", pre_tokenizer(splitter)),
     ] {
         if document[field] != expected {
             return Err(mismatch(&format!("the `{field}` of this program's tokenizers"), &"another one"));
@@ -184,7 +207,7 @@ fn parse_native(document: &Value) -> Result<Tokenizer, Mismatch> {
     if names.len() != vocab.len() {
         return Err(mismatch(&format!("{} tokens, as the merges make", names.len()), &vocab.len()));
     }
-    Ok(Tokenizer::from_merges(&pairs))
+    Ok(Tokenizer::from_merges(splitter, &pairs))
 }
 
 /// GPT-2's printable character for every byte: itself where it is printable in Latin-1, else from U+0100 on.

@@ -181,7 +181,8 @@ fn check(document: &Value) -> Result<(), Mismatch> {
                 let pattern = part["pattern"]["Regex"].as_str();
                 part["behavior"] == "Isolated"
                     && part["invert"] != true
-                    && pattern.is_some_and(|p| PATTERNS.contains(&p) || p == super::split::PATTERN)
+                    && pattern
+                        .is_some_and(|p| PATTERNS.contains(&p) || super::Splitter::of_pattern(p).is_some())
             }
             _ => false,
         };

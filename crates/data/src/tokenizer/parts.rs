@@ -1,4 +1,4 @@
-//! A tokenizer from its parts, as GGUF files hold them.
+//! A tokenizer from its parts and into them, as GGUF files hold them.
 
 use std::path::Path;
 
@@ -8,9 +8,10 @@ use super::Tokenizer;
 use crate::DataError;
 
 /// Vocabulary and merges of a byte-level BPE, names as in `tokenizer.json`.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TokenizerParts {
-    /// llama.cpp's name of the pre-tokenizer: `gpt-2`, `smollm`, `llama-bpe` or `qwen2`.
+    /// llama.cpp's name of the pre-tokenizer: `gpt-2`, `smollm`, `llama-bpe`, `dbrx` (Llama 3's pattern, where a piece
+    /// that is a token as a whole is still made by merges) or `qwen2`.
     pub pre: String,
     /// The token of every id.
     pub tokens: Vec<String>,
@@ -47,11 +48,11 @@ impl Tokenizer {
             "smollm" => {
                 (Value::Null, vec![json!({ "type": "Digits", "individual_digits": true }), byte_level(true)])
             }
-            "llama-bpe" => (Value::Null, vec![split(llama3), byte_level(false)]),
+            "llama-bpe" | "dbrx" => (Value::Null, vec![split(llama3), byte_level(false)]),
             "qwen2" => (json!({ "type": "NFC" }), vec![split(qwen2), byte_level(false)]),
             other => {
                 return Err(refuse(
-                    "the pre-tokenizer gpt-2, smollm, llama-bpe or qwen2",
+                    "the pre-tokenizer gpt-2, smollm, llama-bpe, dbrx or qwen2",
                     format!("`{other}`"),
                 ));
             }
@@ -100,5 +101,72 @@ impl Tokenizer {
             "clean_up_tokenization_spaces": false,
         });
         Self::from_json(path, &tokenizer, &config)
+    }
+
+    /// Whether llama.cpp has a pre-tokenizer that cuts every text as this one does. Where it has none, the one that
+    /// [`Tokenizer::parts`] names is the nearest: numbers of three digits and more have other tokens there.
+    pub fn has_exact_parts(&self) -> bool {
+        let document = self.document();
+        pre_of(&document).1 || document["model"]["merges"].as_array().is_none_or(Vec::is_empty)
+    }
+
+    /// The inverse of [`Tokenizer::from_parts`], for tokenizers trained here too. Ids without a token have an empty one.
+    pub fn parts(&self) -> TokenizerParts {
+        let document = self.document();
+        let model = &document["model"];
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let mut tokens = vec![String::new(); self.vocab_size()];
+        for (token, id) in model["vocab"].as_object().into_iter().flatten() {
+            if let Some(place) = id.as_u64().and_then(|id| tokens.get_mut(id as usize)) {
+                place.clone_from(token);
+            }
+        }
+        let (mut control, mut added) = (Vec::new(), Vec::new());
+        for token in document["added_tokens"].as_array().into_iter().flatten() {
+            let Some(id) = token["id"].as_u64() else { continue };
+            if let Some(place) = tokens.get_mut(id as usize) {
+                *place = text(&token["content"]);
+                if token["special"] == true { &mut control } else { &mut added }.push(id as u32);
+            }
+        }
+        let merge = |merge: &Value| match merge.as_str() {
+            Some(merge) => merge.to_owned(),
+            None => format!("{} {}", text(&merge[0]), text(&merge[1])),
+        };
+        let merges: Vec<String> = model["merges"].as_array().into_iter().flatten().map(merge).collect();
+        let config = self.config();
+        let named = |field: &str| {
+            let field = &config[field];
+            self.special(field.as_str().or_else(|| field["content"].as_str())?)
+        };
+        TokenizerParts {
+            pre: pre_of(&document).0.to_owned(),
+            tokens,
+            control,
+            added,
+            merges,
+            bos: self.bos().or_else(|| named("bos_token")),
+            eos: named("eos_token").or(Some(self.end_of_text())),
+            adds_bos: self.bos().is_some(),
+        }
+    }
+}
+
+/// llama.cpp's name of a document's pre-tokenizer, and whether it cuts every text alike.
+fn pre_of(document: &Value) -> (&'static str, bool) {
+    let [llama3, qwen2] = super::imported::PATTERNS;
+    let pre_tokenizer = &document["pre_tokenizer"];
+    let one = std::slice::from_ref(pre_tokenizer);
+    let first = &pre_tokenizer["pretokenizers"].as_array().map_or(one, Vec::as_slice)[0];
+    let ignores_merges = document["model"]["ignore_merges"] == true;
+    match (first["type"].as_str(), first["pattern"]["Regex"].as_str()) {
+        (Some("Digits"), _) => ("smollm", true),
+        (_, Some(pattern)) if pattern == llama3 => (if ignores_merges { "llama-bpe" } else { "dbrx" }, true),
+        (_, Some(pattern)) if pattern == qwen2 => ("qwen2", true),
+        (_, Some(pattern)) => match super::Splitter::of_pattern(pattern) {
+            Some(splitter) if splitter == super::Splitter::new(1).unwrap_or_default() => ("qwen2", true),
+            splitter => ("dbrx", splitter == super::Splitter::new(3)),
+        },
+        _ => ("gpt-2", true),
     }
 }

@@ -4,43 +4,76 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-/// The pattern of GPT-4's `cl100k_base` (tiktoken, `tiktoken_ext/openai_public.py`), as `tokenizer.json` holds it.
+/// Cuts texts into pieces by the pattern of GPT-4's `cl100k_base` (tiktoken, `tiktoken_ext/openai_public.py`), with
+/// digits in groups of one, two or three.
 ///
-/// Differs: digits go in groups of two instead of three, as in nanochat, which wastes fewer tokens of a small
-/// vocabulary on numbers; contractions are spelled out by letter, because under `(?i)` engines disagree about `ſ`;
-/// possessive quantifiers are plain ones, which match the same.
-pub(super) const PATTERN: &str = concat!(
-    r"'(?:[sdmtSDMT]|[lL][lL]|[vV][eE]|[rR][eE])",
-    r"|[^\r\n\p{L}\p{N}]?\p{L}+",
-    r"|\p{N}{1,2}",
-    r"| ?[^\s\p{L}\p{N}]+[\r\n]*",
-    r"|\s*[\r\n]+",
-    r"|\s+(?!\S)",
-    r"|\s+",
-);
+/// Differs from it: contractions are spelled out by letter, because under `(?i)` engines disagree about `ſ`; possessive
+/// quantifiers are plain ones, which match the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Splitter {
+    digits: u8,
+}
 
-/// [`PATTERN`] without its look-ahead, which [`pieces`] does by hand: this engine runs in linear time, has none,
-/// and cannot fail.
-static WITHOUT_LOOKAHEAD: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(&PATTERN.replace(r"|\s+(?!\S)", "")).expect("the pattern is a constant"));
+/// The pattern but for the largest group of digits.
+const BEFORE_DIGITS: &str = r"'(?:[sdmtSDMT]|[lL][lL]|[vV][eE]|[rR][eE])|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,";
+const AFTER_DIGITS: &str = r"}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
-/// Cuts `text` into the matches of [`PATTERN`]; they cover it without a gap.
-pub(super) fn pieces(text: &str) -> impl Iterator<Item = &str> {
-    let mut start = 0;
-    std::iter::from_fn(move || {
-        let found = WITHOUT_LOOKAHEAD.find_at(text, start)?;
-        let piece = &text[start..found.end()];
-        // `\s+(?!\S)`: blanks before a word leave the last of them to the word. Only the last alternative ends in
-        // a blank that is no line end.
-        let mut end = found.end();
-        if end < text.len() && piece.len() > 1 {
-            let last = piece.chars().next_back().filter(|c| c.is_whitespace() && !matches!(c, '\r' | '\n'));
-            end -= last.map_or(0, |c| if c.len_utf8() < piece.len() { c.len_utf8() } else { 0 });
-        }
-        let piece = &text[start..end];
-        start = end;
-        Some(piece)
-    })
+/// The patterns without their look-ahead, which [`Splitter::pieces`] does by hand: this engine runs in linear time, has
+/// none, and cannot fail.
+static WITHOUT_LOOKAHEAD: [LazyLock<Regex>; 3] =
+    [LazyLock::new(|| regex(1)), LazyLock::new(|| regex(2)), LazyLock::new(|| regex(3))];
+
+fn regex(digits: u8) -> Regex {
+    let pattern = Splitter { digits }.pattern().replace(r"|\s+(?!\S)", "");
+    Regex::new(&pattern).expect("the patterns are constants")
+}
+
+impl Splitter {
+    /// Groups of as many digits as have been the rule here; nanochat's too, since they waste fewer tokens of a small
+    /// vocabulary on numbers than GPT-4's three.
+    pub(super) const DEFAULT_DIGITS: u8 = 2;
+
+    /// Digits in groups of 1, 2 or 3.
+    pub(super) fn new(digits: u8) -> Option<Self> {
+        (1..=3).contains(&digits).then_some(Self { digits })
+    }
+
+    /// The splitter whose pattern this is.
+    pub(super) fn of_pattern(pattern: &str) -> Option<Self> {
+        (1..=3).map(|digits| Self { digits }).find(|splitter| splitter.pattern() == pattern)
+    }
+
+    /// As `tokenizer.json` holds it.
+    pub(super) fn pattern(self) -> String {
+        format!("{BEFORE_DIGITS}{}{AFTER_DIGITS}", self.digits)
+    }
+
+    /// Cuts `text` into the matches of the pattern; they cover it without a gap.
+    pub(super) fn pieces(self, text: &str) -> impl Iterator<Item = &str> {
+        let regex = &WITHOUT_LOOKAHEAD[usize::from(self.digits) - 1];
+        let mut start = 0;
+        std::iter::from_fn(move || {
+            let found = regex.find_at(text, start)?;
+            let piece = &text[start..found.end()];
+            // `\s+(?!\S)`: blanks before a word leave the last of them to the word. Only the last alternative ends in
+            // a blank that is no line end.
+            let mut end = found.end();
+            if end < text.len() && piece.len() > 1 {
+                let last =
+                    piece.chars().next_back().filter(|c| c.is_whitespace() && !matches!(c, '\r' | '\n'));
+                end -= last.map_or(0, |c| if c.len_utf8() < piece.len() { c.len_utf8() } else { 0 });
+            }
+            let piece = &text[start..end];
+            start = end;
+            Some(piece)
+        })
+    }
+}
+
+impl Default for Splitter {
+    fn default() -> Self {
+        Self { digits: Self::DEFAULT_DIGITS }
+    }
 }
 
 /// Cuts `text` into parts of about `target_bytes` that encode one by one to the same ids as the whole: between a
@@ -77,6 +110,21 @@ mod tests {
 
     fn check(text: &str, expected: &[&str]) {
         assert_eq!(pieces(text).collect::<Vec<_>>(), expected);
+    }
+
+    fn pieces(text: &str) -> impl Iterator<Item = &str> {
+        Splitter::default().pieces(text)
+    }
+
+    #[test]
+    fn digits_go_in_groups() {
+        for (digits, expected) in [(1, &["1", "2", "3", "4"][..]), (2, &["12", "34"]), (3, &["123", "4"])] {
+            let splitter = Splitter::new(digits).unwrap();
+            assert_eq!(splitter.pieces("1234").collect::<Vec<_>>(), expected);
+            assert_eq!(Splitter::of_pattern(&splitter.pattern()), Some(splitter));
+        }
+        assert_eq!(Splitter::new(0), None);
+        assert_eq!(Splitter::new(4), None);
     }
 
     #[test]

@@ -11,7 +11,10 @@ use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{Special, Tokenizer, split};
+use super::{
+    Special, Tokenizer,
+    split::{self, Splitter},
+};
 use crate::{DataConfig, DataError, Documents, Progress, Split};
 
 /// What kind of tokenizer to make; the `[tokenizer]` table of a recipe.
@@ -23,6 +26,10 @@ pub struct TokenizerConfig {
     /// All ids together: 16 special tokens, 256 bytes and the merges. For `bytes` it must be 272 or absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vocab_size: Option<usize>,
+    /// Digits that a token holds at most: 1 as in Qwen, 2, or 3 as in GPT-4 and Llama 3. llama.cpp knows patterns for 1
+    /// and 3 alone.
+    #[serde(default = "default_digits", skip_serializing_if = "is_default_digits")]
+    pub digits: u8,
     /// At most this much text is learned from, spread evenly over the corpus; at most 1 TiB.
     #[serde(default = "default_sample_bytes")]
     pub sample_bytes: u64,
@@ -30,6 +37,16 @@ pub struct TokenizerConfig {
 
 fn default_sample_bytes() -> u64 {
     100_000_000
+}
+
+fn default_digits() -> u8 {
+    Splitter::DEFAULT_DIGITS
+}
+
+/// Recipes that do not speak of digits stay as they were written.
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde's signature
+fn is_default_digits(digits: &u8) -> bool {
+    *digits == default_digits()
 }
 
 /// Merged bytes, or bytes alone.
@@ -55,12 +72,12 @@ impl TokenizerConfig {
     /// A BPE of `vocab_size` ids.
     pub fn bpe(vocab_size: usize) -> Self {
         let (kind, vocab_size) = (TokenizerKind::Bpe, Some(vocab_size));
-        Self { kind, vocab_size, sample_bytes: default_sample_bytes() }
+        Self { kind, vocab_size, digits: default_digits(), sample_bytes: default_sample_bytes() }
     }
 
     /// Bytes alone.
     pub fn bytes() -> Self {
-        Self { kind: TokenizerKind::Bytes, vocab_size: None, sample_bytes: default_sample_bytes() }
+        Self { kind: TokenizerKind::Bytes, vocab_size: None, ..Self::bpe(0) }
     }
 }
 
@@ -108,6 +125,14 @@ impl Tokenizer {
                 hint: "leave it out for 100 MB",
             });
         }
+        let Some(splitter) = Splitter::new(config.digits) else {
+            return Err(DataError::Setting {
+                name: "digits",
+                expected: "1, 2 or 3",
+                found: config.digits.to_string(),
+                hint: "leave it out for 2, or take 3 for models that llama.cpp shall run",
+            });
+        };
         let mut sample = Sample::new(config.sample_bytes);
         let mut documents = Documents::open(data)?;
         let mut now = Progress { n_bytes_total: documents.n_bytes_total(), ..Progress::default() };
@@ -121,7 +146,7 @@ impl Tokenizer {
                 sample.add(&document.text);
             }
         }
-        Self::from_word_counts(count_words(&sample.into_chunks()), vocab_size)
+        Self::from_word_counts(splitter, count_words(splitter, &sample.into_chunks()), vocab_size)
     }
 
     /// Learns from texts that are in memory already.
@@ -136,12 +161,17 @@ impl Tokenizer {
     pub fn train_on<S: AsRef<str>>(texts: &[S], vocab_size: usize) -> Result<Self, DataError> {
         let chunks: Vec<&str> =
             texts.iter().flat_map(|text| split::chunks(text.as_ref(), SAMPLE_CHUNK_BYTES)).collect();
-        Self::from_word_counts(count_words(&chunks), vocab_size)
+        let splitter = Splitter::default();
+        Self::from_word_counts(splitter, count_words(splitter, &chunks), vocab_size)
     }
 
-    fn from_word_counts(counts: FxHashMap<Box<[u8]>, u64>, vocab_size: usize) -> Result<Self, DataError> {
+    fn from_word_counts(
+        splitter: Splitter,
+        counts: FxHashMap<Box<[u8]>, u64>,
+        vocab_size: usize,
+    ) -> Result<Self, DataError> {
         let merges = Merger::new(counts).learn(vocab_size);
-        let tokenizer = Self::from_merges(&merges);
+        let tokenizer = Self::from_merges(splitter, &merges);
         match tokenizer.vocab_size() {
             found if found < vocab_size => Err(DataError::VocabTooLarge { wanted: vocab_size, found }),
             _ => Ok(tokenizer),
@@ -204,9 +234,9 @@ impl Sample {
 }
 
 /// How often each piece occurs; sums do not depend on the order in which threads add.
-fn count_words<S: AsRef<str> + Sync>(texts: &[S]) -> FxHashMap<Box<[u8]>, u64> {
+fn count_words<S: AsRef<str> + Sync>(splitter: Splitter, texts: &[S]) -> FxHashMap<Box<[u8]>, u64> {
     let count = |mut counts: FxHashMap<Box<[u8]>, u64>, text: &S| {
-        for piece in split::pieces(text.as_ref()) {
+        for piece in splitter.pieces(text.as_ref()) {
             for word in piece.as_bytes().chunks(MAX_WORD_BYTES) {
                 match counts.get_mut(word) {
                     Some(count) => *count += 1,

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use data::{Tokenizer, TokenizerParts};
+use data::{Tokenizer, TokenizerConfig, TokenizerParts};
 use proptest::prelude::*;
 
-use crate::scene::Scene;
+use crate::scene::{Scene, go_on};
 
 /// GPT-2's characters of the bytes, in the order of its vocabulary.
 fn byte_tokens() -> Vec<String> {
@@ -48,10 +48,50 @@ fn digits_are_cut_as_each_model_cuts_them() {
         ("gpt-2", &["123", "4", " the"][..]),
         ("smollm", &["1", "2", "3", "4", " the"]),
         ("llama-bpe", &["123", "4", " the"]),
+        ("dbrx", &["123", "4", " the"]),
         ("qwen2", &["1", "2", "3", "4", " the"]),
     ] {
         assert_eq!(shown(&tokenizer(pre), "1234 the"), expected, "{pre}");
     }
+}
+
+#[test]
+fn parts_are_those_that_it_was_made_of() {
+    for pre in ["gpt-2", "smollm", "llama-bpe", "dbrx", "qwen2"] {
+        let tokenizer = tokenizer(pre);
+        assert_eq!(tokenizer.parts(), parts(pre));
+        assert!(tokenizer.has_exact_parts());
+    }
+}
+
+/// A tokenizer trained here becomes parts from which one is made that gives the same ids, as long as llama.cpp has its
+/// groups of digits.
+#[test]
+fn a_native_tokenizer_survives_as_parts() {
+    let text = "In 1066 and 1492, and 10661492: the others' 'LL\r\n\t  they are 12345 tokens ſ é 東京. ";
+    for (digits, pre) in [(1, "qwen2"), (2, "dbrx"), (3, "dbrx")] {
+        let scene = Scene::new();
+        scene.write("a.txt", text.repeat(40).as_bytes());
+        let config = TokenizerConfig { digits, ..TokenizerConfig::bpe(300) };
+        let native = Tokenizer::train(&config, &scene.config(&["a.txt"]), &mut go_on).unwrap();
+        let parts = native.parts();
+        assert_eq!((&parts.pre[..], native.has_exact_parts()), (pre, digits != 2));
+        assert_eq!(
+            (parts.bos, parts.eos, parts.adds_bos, parts.control.len()),
+            (Some(0), Some(0), false, 16)
+        );
+        let made = Tokenizer::from_parts(Path::new("m.gguf"), &parts).unwrap();
+        let text = text.replace("10661492", "9");
+        if digits != 2 {
+            assert_eq!(made.encode(&text), native.encode(&text), "{digits}");
+        }
+        assert_eq!(native.decode(&native.encode(&text)), text);
+        let longest = native.encode("12345").len();
+        assert!(longest >= 5usize.div_ceil(digits.into()), "{digits}: {longest}");
+        native.save(&scene.path("t")).unwrap();
+        assert_eq!(Tokenizer::load(&scene.path("t")).unwrap().fingerprint(), native.fingerprint());
+    }
+    assert!(Tokenizer::bytes().has_exact_parts());
 }
 
 #[test]
