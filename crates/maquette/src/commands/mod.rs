@@ -5,6 +5,7 @@ mod chat;
 mod data;
 mod doctor;
 mod eval;
+mod export;
 mod forecast;
 mod generate;
 mod import;
@@ -53,6 +54,7 @@ enum Command {
     Generate(generate::Args),
     Chat(chat::Args),
     Import(import::Args),
+    Export(export::Args),
     Inspect(inspect::Args),
     Bench(bench::Args),
     Doctor(doctor::Args),
@@ -75,6 +77,7 @@ impl Cli {
             Command::Generate(args) => generate::run(&args),
             Command::Chat(args) => chat::run(&args),
             Command::Import(args) => import::run(&args),
+            Command::Export(args) => export::run(&args),
             Command::Inspect(args) => inspect::run(&args),
             Command::Bench(args) => bench::run(&args),
             Command::Doctor(args) => doctor::run(&args),

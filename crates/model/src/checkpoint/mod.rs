@@ -18,6 +18,7 @@ use crate::{ConfigError, Gpt, ModelConfig};
 
 pub use import::{import_folder, import_gguf, read_foreign_config};
 pub use publish::{publish, remove, remove_unfinished, sha256_of, sync_dir, verify, write_file};
+pub(crate) use weights::WeightFile;
 pub use weights::{read_tensors, write_tensors};
 
 /// Version of our part of the format; a checkpoint of another version is refused.
@@ -218,32 +219,10 @@ fn to_json(value: &impl Serialize) -> Vec<u8> {
 pub fn read_model(dir: &Path) -> Result<Gpt, CheckpointError> {
     let config = read_config(dir)?;
     verify(dir)?;
+    let file = WeightFile::open(&dir.join("model.safetensors"))?;
     let specs = config.params();
-    let path = dir.join("model.safetensors");
-    let mut tensors = read_tensors(&path)?;
-    let params = specs
-        .iter()
-        .map(|spec| {
-            let tensor = tensors.remove(&spec.name).ok_or_else(|| CheckpointError::Tensors {
-                path: path.clone(),
-                problem: "lacks",
-                name: spec.name.clone(),
-            })?;
-            if tensor.shape() != spec.shape {
-                let (found, expected) = (tensor.shape().to_vec(), spec.shape.clone());
-                return Err(CheckpointError::Shape { name: spec.name.clone(), found, expected });
-            }
-            match tensor.f32().iter().enumerate().find(|(_, value)| !value.is_finite()) {
-                Some((index, &value)) => {
-                    Err(CheckpointError::NotFinite { name: spec.name.clone(), value, index })
-                }
-                None => Ok(tensor),
-            }
-        })
-        .collect::<Result<Vec<_>, _>>()?;
-    if let Some(name) = tensors.into_keys().next() {
-        return Err(CheckpointError::Tensors { path, problem: "holds the unknown", name });
-    }
+    file.check_names(&specs)?;
+    let params = specs.iter().map(|spec| file.param(spec)).collect::<Result<Vec<_>, _>>()?;
     Ok(Gpt::from_params(config, params))
 }
 

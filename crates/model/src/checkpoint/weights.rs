@@ -1,11 +1,20 @@
 //! Named tensors in a safetensors file.
 
-use std::{borrow::Cow, collections::BTreeMap, path::Path, sync::Arc};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
-use safetensors::{Dtype, SafeTensors, View};
+use safetensors::{Dtype, SafeTensorError, SafeTensors, View, tensor::Metadata};
 use tensor::{MappedFile, Tensor, bf16};
 
 use super::{CheckpointError, publish::sync_file};
+use crate::ParamSpec;
+
+/// A safetensors file begins with the length of its header, in a u64.
+const LENGTH_BYTES: usize = 8;
 
 /// An f32 tensor as little-endian bytes.
 struct Bytes<'a>(&'a Tensor);
@@ -58,48 +67,103 @@ pub(crate) fn write_views<V: View>(
 /// The list of tensors in the mapped bytes of a safetensors file. The library checks that they cover the file without
 /// gap or overlap.
 pub(crate) fn parse<'a>(path: &Path, bytes: &'a [u8]) -> Result<SafeTensors<'a>, CheckpointError> {
-    SafeTensors::deserialize(bytes).map_err(|error| CheckpointError::Damaged {
+    SafeTensors::deserialize(bytes).map_err(|error| damaged(path, &error))
+}
+
+fn damaged(path: &Path, error: &SafeTensorError) -> CheckpointError {
+    CheckpointError::Damaged {
         path: path.to_owned(),
         expected: "a safetensors file".into(),
         found: error.to_string(),
-    })
+    }
 }
 
-/// Reads every tensor of a file as f32; f16 and bf16 are widened. What is f32 in the file stays there, mapped, until it
-/// is touched.
+/// A mapped safetensors file, read tensor by tensor.
+#[derive(Debug)]
+pub(crate) struct WeightFile {
+    path: PathBuf,
+    bytes: Arc<MappedFile>,
+    /// Where the data begin.
+    start: usize,
+    metadata: Metadata,
+}
+
+impl WeightFile {
+    /// Maps a file and reads its list of tensors. The library checks that they cover the file without gap or overlap.
+    pub(crate) fn open(path: &Path) -> Result<Self, CheckpointError> {
+        let bytes = Arc::new(MappedFile::open(path).map_err(CheckpointError::io("read", path))?);
+        let (header_len, metadata) =
+            SafeTensors::read_metadata(&bytes).map_err(|error| damaged(path, &error))?;
+        Ok(Self { path: path.to_owned(), start: LENGTH_BYTES + header_len, metadata, bytes })
+    }
+
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.metadata.offset_keys()
+    }
+
+    /// A tensor as f32; f16 and bf16 are widened. What is f32 in the file stays there, mapped, until it is touched.
+    pub(crate) fn read(&self, name: &str) -> Result<Tensor, CheckpointError> {
+        let info = self.metadata.info(name).ok_or_else(|| CheckpointError::Tensors {
+            path: self.path.clone(),
+            problem: "lacks",
+            name: name.to_owned(),
+        })?;
+        let range = self.start + info.data_offsets.0..self.start + info.data_offsets.1;
+        let (shape, data) = (&info.shape, &self.bytes[range.clone()]);
+        let widened = |to_f32: fn([u8; 2]) -> f32| {
+            Tensor::from_f32(shape, data.chunks_exact(2).map(|b| to_f32([b[0], b[1]])).collect())
+        };
+        Ok(match info.dtype {
+            Dtype::F32 => Tensor::mapped(shape, &self.bytes, range)
+                .unwrap_or_else(|| Tensor::from_f32(shape, decode_f32(data))),
+            Dtype::BF16 => widened(|b| bf16::from_le_bytes(b).to_f32()),
+            Dtype::F16 => widened(|b| tensor::f16::from_le_bytes(b).to_f32()),
+            other => {
+                return Err(CheckpointError::Unsupported {
+                    path: self.path.clone(),
+                    what: format!("the dtype of `{name}`"),
+                    found: format!("{other:?}"),
+                    expected: "F32, F16 or BF16".into(),
+                });
+            }
+        })
+    }
+
+    /// A parameter: a tensor in the shape that the config wants, all finite.
+    pub(crate) fn param(&self, spec: &ParamSpec) -> Result<Tensor, CheckpointError> {
+        let tensor = self.read(&spec.name)?;
+        if tensor.shape() != spec.shape {
+            let (found, expected) = (tensor.shape().to_vec(), spec.shape.clone());
+            return Err(CheckpointError::Shape { name: spec.name.clone(), found, expected });
+        }
+        match tensor.f32().iter().enumerate().find(|(_, value)| !value.is_finite()) {
+            Some((index, &value)) => {
+                Err(CheckpointError::NotFinite { name: spec.name.clone(), value, index })
+            }
+            None => Ok(tensor),
+        }
+    }
+
+    /// Refuses tensors beside those of the model.
+    pub(crate) fn check_names(&self, specs: &[ParamSpec]) -> Result<(), CheckpointError> {
+        let known: BTreeSet<&str> = specs.iter().map(|spec| &spec.name[..]).collect();
+        match self.names().into_iter().find(|name| !known.contains(&name[..])) {
+            Some(name) => {
+                let path = self.path.clone();
+                Err(CheckpointError::Tensors { path, problem: "holds the unknown", name })
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// Reads every tensor of a file as f32.
 ///
 /// # Errors
 /// If the file is damaged or a tensor has another dtype.
 pub fn read_tensors(path: &Path) -> Result<BTreeMap<String, Tensor>, CheckpointError> {
-    let bytes = Arc::new(MappedFile::open(path).map_err(CheckpointError::io("read", path))?);
-    let file = parse(path, &bytes)?;
-    let base = bytes.as_ptr().addr();
-    file.iter()
-        .map(|(name, view)| {
-            let (shape, data) = (view.shape(), view.data());
-            let widened = |to_f32: fn([u8; 2]) -> f32| {
-                Tensor::from_f32(shape, data.chunks_exact(2).map(|b| to_f32([b[0], b[1]])).collect())
-            };
-            let tensor = match view.dtype() {
-                Dtype::F32 => {
-                    let start = data.as_ptr().addr() - base;
-                    Tensor::mapped(shape, &bytes, start..start + data.len())
-                        .unwrap_or_else(|| Tensor::from_f32(shape, decode_f32(data)))
-                }
-                Dtype::BF16 => widened(|b| bf16::from_le_bytes(b).to_f32()),
-                Dtype::F16 => widened(|b| tensor::f16::from_le_bytes(b).to_f32()),
-                other => {
-                    return Err(CheckpointError::Unsupported {
-                        path: path.to_owned(),
-                        what: format!("the dtype of `{name}`"),
-                        found: format!("{other:?}"),
-                        expected: "F32, F16 or BF16".into(),
-                    });
-                }
-            };
-            Ok((name.to_owned(), tensor))
-        })
-        .collect()
+    let file = WeightFile::open(path)?;
+    file.names().into_iter().map(|name| Ok((name.clone(), file.read(&name)?))).collect()
 }
 
 fn decode_f32(data: &[u8]) -> Vec<f32> {

@@ -107,4 +107,9 @@ impl Kind {
             Self::Q6_K => 210,
         }
     }
+
+    /// Bytes of `len` elements, a whole number of blocks.
+    pub fn n_bytes(self, len: usize) -> usize {
+        len / self.block_len() * self.block_bytes()
+    }
 }

@@ -4,6 +4,8 @@
 
 use std::collections::BTreeSet;
 
+use tensor::Tensor;
+
 use super::{GgufError, GgufFile, TensorInfo, Value};
 use crate::{ModelConfig, ParamSpec, RopeScaling};
 
@@ -69,12 +71,10 @@ impl GgufFile {
     /// If a key is missing, or something in the file changes the computation in a way that is not built here.
     pub fn config(&self) -> Result<ModelConfig, GgufError> {
         let architecture = self.get("general.architecture").and_then(Value::as_str).unwrap_or("nothing");
-        let (qk_norm, qkv_bias) = match architecture {
-            "llama" => (false, false),
-            "qwen2" => (false, true),
-            "qwen3" => (true, false),
-            other => return Err(self.unsupported("general.architecture", other, "llama, qwen2 or qwen3")),
-        };
+        let known = ARCHITECTURES.iter().find(|known| known.0 == architecture);
+        let (qk_norm, qkv_bias) = known
+            .map(|known| known.1)
+            .ok_or_else(|| self.unsupported("general.architecture", architecture, "llama, qwen2 or qwen3"))?;
         let keys = Keys { file: self, architecture };
         for (name, off) in SWITCHES {
             let value = keys.get(name);
@@ -197,6 +197,56 @@ impl GgufFile {
     }
 }
 
+/// The values of `general.architecture` that are computed, with `qk_norm` and `qkv_bias` of each.
+const ARCHITECTURES: [(&str, (bool, bool)); 3] =
+    [("llama", (false, false)), ("qwen2", (false, true)), ("qwen3", (true, false))];
+
+/// All that a file says of the shape of a model.
+pub(super) fn metadata(config: &ModelConfig) -> Vec<(String, Value)> {
+    let own = (config.qk_norm, config.qkv_bias);
+    let (architecture, _) = ARCHITECTURES
+        .into_iter()
+        .find(|(_, flags)| *flags == own)
+        .expect("a valid config is of a known architecture");
+    let size = |x: usize| Value::U32(u32::try_from(x).expect("a valid config has sizes below 2^32"));
+    let keys = [
+        ("vocab_size", size(config.vocab_size)),
+        ("context_length", size(config.max_seq_len)),
+        ("embedding_length", size(config.d_model)),
+        ("block_count", size(config.n_layers)),
+        ("feed_forward_length", size(config.d_ff)),
+        ("attention.head_count", size(config.n_heads)),
+        ("attention.head_count_kv", size(config.n_kv_heads)),
+        ("attention.key_length", size(config.d_head)),
+        ("attention.value_length", size(config.d_head)),
+        ("rope.dimension_count", size(config.d_head)),
+        ("rope.freq_base", Value::F32(config.rope_theta as f32)),
+        ("attention.layer_norm_rms_epsilon", Value::F32(config.norm_eps as f32)),
+    ];
+    std::iter::once(("general.architecture".to_owned(), Value::String(architecture.into())))
+        .chain(keys.map(|(name, value)| (format!("{architecture}.{name}"), value)))
+        .collect()
+}
+
+/// A parameter in llama.cpp's order.
+pub(super) fn ordered(config: &ModelConfig, spec: &ParamSpec, param: Tensor) -> Tensor {
+    match n_permuted_heads(config, spec) {
+        Some(n_heads) => Tensor::from_f32(&spec.shape, pairs_together(param.f32(), n_heads, spec.shape[0])),
+        None => param,
+    }
+}
+
+/// The divisors of stretched frequencies, by the name under which they are stored.
+pub(super) fn rope_factors(config: &ModelConfig) -> Option<(&'static str, Vec<f32>)> {
+    let scaling = config.rope_scaling?;
+    let plain = ModelConfig { rope_scaling: None, ..config.clone() };
+    let factor = |i| {
+        let frequency = plain.rope_frequency(i);
+        frequency / scaling.stretch(frequency)
+    };
+    Some((ROPE_FACTORS, (0..config.d_head / 2).map(factor).collect()))
+}
+
 /// Heads of a matrix whose rows llama.cpp orders otherwise: it turns neighbouring channels of Llama's queries and keys,
 /// Hugging Face's code those half a head apart.
 fn n_permuted_heads(config: &ModelConfig, spec: &ParamSpec) -> Option<usize> {
@@ -216,6 +266,21 @@ fn halves_together(values: &[f32], n_heads: usize, n_rows: usize) -> Vec<f32> {
         for s in 0..2 {
             for i in 0..half {
                 let row = head * 2 * half + 2 * i + s;
+                ordered.extend_from_slice(&values[row * width..][..width]);
+            }
+        }
+    }
+    ordered
+}
+
+/// The inverse of [`halves_together`]: row `2i + s` was row `s·D/2 + i`.
+fn pairs_together(values: &[f32], n_heads: usize, n_rows: usize) -> Vec<f32> {
+    let (width, half) = (values.len() / n_rows.max(1), n_rows / n_heads / 2);
+    let mut ordered = Vec::with_capacity(values.len());
+    for head in 0..n_heads {
+        for i in 0..half {
+            for s in 0..2 {
+                let row = head * 2 * half + s * half + i;
                 ordered.extend_from_slice(&values[row * width..][..width]);
             }
         }

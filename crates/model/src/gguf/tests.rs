@@ -197,6 +197,126 @@ fn blocks_are_dequantised_as_ggml_does() {
     assert_eq!(values, [1.0, -2.0]);
 }
 
+fn saved(folder: &std::path::Path, gpt: &Gpt) -> std::path::PathBuf {
+    let dir = folder.join("checkpoint");
+    let ids = checkpoint::SpecialIds { bos: None, eos: vec![0] };
+    checkpoint::publish(&dir, |tmp| checkpoint::write_model(tmp, gpt, &ids, "abc")).unwrap();
+    dir
+}
+
+/// f32 out and in again: the same weights to the bit, and the same file when it goes out once more.
+#[test]
+fn exported_files_come_back_bit_for_bit() {
+    let scaling = crate::RopeScaling {
+        factor: 8.0,
+        low_freq_factor: 1.0,
+        high_freq_factor: 4.0,
+        original_max_seq_len: 8192,
+    };
+    let [llama, qwen2, qwen3] = families();
+    let llama3 = ModelConfig { rope_scaling: Some(scaling), d_head: 64, ..llama.config().clone() };
+    for gpt in [llama, qwen2, qwen3, Gpt::new(llama3, 5)] {
+        let folder = tempfile::tempdir().unwrap();
+        let (first, again) = (folder.path().join("a.gguf"), folder.path().join("b.gguf"));
+        let more = vec![
+            ("text".to_owned(), Value::String("é".into())),
+            ("none".into(), Value::Array(Vec::new())),
+            ("list".into(), Value::Array(vec![Value::I32(-1), Value::I32(7)])),
+        ];
+        let unfit = export(&saved(folder.path(), &gpt), &first, Kind::F32, more.clone()).unwrap();
+        assert!(unfit.is_empty());
+        let file = GgufFile::open(&first).unwrap();
+        let config = file.config().unwrap();
+        assert_eq!(config, *gpt.config());
+        assert!(more.iter().all(|(key, value)| file.get(key) == Some(value)));
+        for (spec, param) in config.params().iter().zip(gpt.params()) {
+            assert_eq!(file.param(&config, spec), param.f32(), "{}", spec.name);
+        }
+
+        let dir = folder.path().join("imported");
+        let ids = checkpoint::SpecialIds { bos: None, eos: vec![0] };
+        checkpoint::publish(&dir, |tmp| checkpoint::import_gguf(&file, &config, tmp, &ids, "abc")).unwrap();
+        export(&dir, &again, Kind::F32, more).unwrap();
+        assert_eq!(fs::read(first).unwrap(), fs::read(again).unwrap());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 4, "nothing unfinished is left");
+    }
+}
+
+/// Each kind rounds as coarsely as it must and no more; rows that are no whole blocks stay f16.
+#[test]
+fn every_written_kind_is_read_back_close() {
+    let config = ModelConfig { qk_norm: false, d_model: 96, d_ff: 65, ..tiny() };
+    let gpt = Gpt::new(config.clone(), 3);
+    for (kind, bound) in [
+        (Kind::F32, 0.0),
+        (Kind::F16, 1.0 / 2048.0),
+        (Kind::BF16, 1.0 / 256.0),
+        (Kind::Q8_0, 1.0 / 254.0 + 1.0 / 2048.0),
+        (Kind::Q4_0, 1.0 / 8.0),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("m.gguf");
+        let unfit = export(&saved(folder.path(), &gpt), &path, kind, Vec::new()).unwrap();
+        let expected = config
+            .params()
+            .into_iter()
+            .filter(|spec| spec.shape.len() == 2 && !spec.shape[1].is_multiple_of(kind.block_len()));
+        assert_eq!(unfit, expected.map(|spec| spec.name).collect::<Vec<_>>());
+        let file = GgufFile::open(&path).unwrap();
+        for (spec, param) in config.params().iter().zip(gpt.params()) {
+            let read = file.param(&config, spec);
+            let largest = param.f32().iter().fold(0.0f32, |max, x| max.max(x.abs()));
+            let error = read.iter().zip(param.f32()).fold(0.0f32, |max, (a, b)| max.max((a - b).abs()));
+            assert!(error <= bound * largest, "{} in {kind:?}: {error} of {largest}", spec.name);
+            let stored = file.tensor(&layout::theirs(&spec.name)).unwrap().kind;
+            assert_eq!(stored == Kind::F32, spec.shape.len() == 1 || kind == Kind::F32, "{}", spec.name);
+        }
+    }
+}
+
+const Q8_0: &str = concat!(
+    "dd2081a9d1f9224a7284acd5fd254d7588b0d8002850788bb3db032b547c8eb6de07",
+    "47212b50759abfe4092e53789dc2e70c31567ba0c5ea0f34597ea3c8ed12375c81a6"
+);
+const Q4_0: &str = concat!("d3305083b5d8fa1d3f6083b5d8fa1d3f60833d31fb2d4f7294b6e9fb2d4f7294b6e9", "0b2d");
+
+/// The bytes that `gguf.quants.quantize` (gguf 0.17 for Python) makes of `(37·i + 11) mod 256 − 128` over 97.
+#[test]
+fn blocks_are_quantised_as_ggml_does() {
+    let values: Vec<f32> = (0..64).map(|i| ((37 * i + 11) % 256 - 128) as f32 / 97.0).collect();
+    for (kind, golden) in [(Kind::Q8_0, Q8_0), (Kind::Q4_0, Q4_0)] {
+        let mut bytes = Vec::new();
+        kind.quantize(&values, &mut bytes).unwrap();
+        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hex, golden, "{kind:?}");
+    }
+    assert_eq!(Kind::F16.quantize(&[1.0, 70_000.0], &mut Vec::new()), Err(70_000.0));
+    let mut zeros = Vec::new();
+    Kind::Q4_0.quantize(&[0.0; 32], &mut zeros).unwrap();
+    let mut values = [1.0; 32];
+    Kind::Q4_0.dequantize(&zeros, &mut values);
+    assert_eq!(values, [0.0; 32]);
+}
+
+#[test]
+fn what_a_kind_cannot_hold_is_refused_and_leaves_nothing() {
+    let [mut gpt, ..] = families();
+    gpt.params_mut()[0].f32_mut()[7] = 1e6;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("m.gguf");
+    let dir = saved(folder.path(), &gpt);
+    let message = export(&dir, &path, Kind::F16, Vec::new()).unwrap_err().to_string();
+    assert!(
+        message.contains("a weight of `token_embd.weight` is 1000000, expected numbers that F16 holds"),
+        "{message}"
+    );
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    export(&dir, &path, Kind::BF16, Vec::new()).unwrap();
+    let message =
+        export(&dir, &folder.path().join("no/m.gguf"), Kind::F32, Vec::new()).unwrap_err().to_string();
+    assert!(message.contains("cannot write"), "{message}");
+}
+
 #[track_caller]
 fn refused(change: impl Fn(&mut Draft), expected: &str) {
     let mut changed = draft(&families()[0]);
@@ -211,7 +331,7 @@ fn hostile_claims_are_refused_in_words() {
     refused(|d| d.tensors[1].1 = vec![1 << 60], "to fit into the file");
     refused(|d| d.tensors[1].1 = vec![1 << 33, 1 << 33, 1 << 33], "to fit into the file");
     refused(|d| d.tensors[1].1 = vec![24, 1 << 40], "to fit into the file");
-    refused(|d| d.tensors[1].2 = 10, "is Q2_K, this build computes F32 F16 BF16");
+    refused(|d| d.tensors[1].2 = 10, "is Q2_K, expected F32 F16 BF16");
     refused(|d| d.tensors[1].2 = 8, "in rows of whole blocks of 32");
     refused(|d| d.tensors[1].3 += 1, "at a multiple of 32");
     refused(|d| d.tensors[2].3 = 0, "that do not overlap");
@@ -223,11 +343,11 @@ fn hostile_claims_are_refused_in_words() {
     );
     refused(|d| d.key("general.architecture", 4, [0; 4]), "every key once");
     refused(|d| d.key("llama.expert_count", 4, 8u32.to_le_bytes()), "llama.expert_count is 8");
-    refused(|d| d.key("llama.rope.scaling.type", 8, string("yarn")), "is yarn, this build computes none");
+    refused(|d| d.key("llama.rope.scaling.type", 8, string("yarn")), "is yarn, expected none");
     refused(|d| d.key("general.alignment", 4, 3u32.to_le_bytes()), "a power of two");
     refused(
         |d| d.keys[0].1 = [&8u32.to_le_bytes()[..], &string("mamba")].concat(),
-        "is mamba, this build computes llama",
+        "is mamba, expected llama",
     );
     refused(
         |d| d.key("list", 9, [&4u32.to_le_bytes()[..], &(1u64 << 60).to_le_bytes()].concat()),
@@ -244,7 +364,7 @@ fn hostile_claims_are_refused_in_words() {
     };
     assert!(with(8, &(1u64 << 60).to_le_bytes()).contains("a count of 1152921504606846976"));
     assert!(with(4, &3u32.to_be_bytes()).contains("the byte order is big-endian"));
-    assert!(with(4, &1u32.to_le_bytes()).contains("the version is 1, this build computes 2 or 3"));
+    assert!(with(4, &1u32.to_le_bytes()).contains("the version is 1, expected 2 or 3"));
     assert!(with(0, b"PK").contains("the letters GGUF at the beginning"));
 }
 

@@ -20,6 +20,28 @@ pub enum Value {
 }
 
 impl Value {
+    /// The format's number of texts.
+    pub(super) const STRING: u32 = 8;
+
+    /// The format's number of this type.
+    pub(super) fn type_id(&self) -> u32 {
+        match self {
+            Self::U8(_) => 0,
+            Self::I8(_) => 1,
+            Self::U16(_) => 2,
+            Self::I16(_) => 3,
+            Self::U32(_) => 4,
+            Self::I32(_) => 5,
+            Self::F32(_) => 6,
+            Self::Bool(_) => 7,
+            Self::String(_) => Self::STRING,
+            Self::Array(_) => 9,
+            Self::U64(_) => 10,
+            Self::I64(_) => 11,
+            Self::F64(_) => 12,
+        }
+    }
+
     /// A whole number that is not negative, whatever its type.
     pub fn as_u64(&self) -> Option<u64> {
         match *self {

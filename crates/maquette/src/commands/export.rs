@@ -1,0 +1,164 @@
+//! `maquette export`: a checkpoint becomes a file of another program.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::ValueEnum;
+use data::{Tokenizer, TokenizerParts};
+use model::{
+    checkpoint,
+    gguf::{self, Kind, Value},
+};
+
+use crate::output;
+
+/// Make a GGUF file for llama.cpp of a checkpoint
+///
+/// Any checkpoint is a folder that Hugging Face libraries and vLLM open as it is; llama.cpp and what is built on it want
+/// one file with the weights, the tokenizer and the chat template in it.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Folder of a checkpoint, such as runs/quickstart/pretrain/checkpoints/step-600
+    checkpoint: PathBuf,
+    /// The format
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+    /// How matrices are stored: 32, 16, 8.5 or 4.5 bits a weight
+    #[arg(long, value_enum, default_value_t)]
+    quant: Quant,
+    /// The file to write
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Print the result as JSON on stdout
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum Format {
+    #[default]
+    Gguf,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum Quant {
+    F32,
+    #[default]
+    F16,
+    Bf16,
+    #[value(name = "q8_0")]
+    Q8_0,
+    #[value(name = "q4_0")]
+    Q4_0,
+}
+
+impl Quant {
+    fn kind(self) -> Kind {
+        match self {
+            Self::F32 => Kind::F32,
+            Self::F16 => Kind::F16,
+            Self::Bf16 => Kind::BF16,
+            Self::Q8_0 => Kind::Q8_0,
+            Self::Q4_0 => Kind::Q4_0,
+        }
+    }
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    let Format::Gguf = args.format;
+    let (dir, out) = (&args.checkpoint, &args.out);
+    anyhow::ensure!(
+        !out.is_dir(),
+        "expected a file as --out, `{}` is a folder\nhint: add a name, such as {}",
+        out.display(),
+        out.join("model.gguf").display()
+    );
+    let config = checkpoint::read_config(dir)?;
+    let tokenizer = Tokenizer::load(dir)?;
+    anyhow::ensure!(
+        tokenizer.vocab_size() <= config.vocab_size,
+        "the tokenizer has {} tokens, the model {}\nhint: put back the tokenizer.json that belongs to these weights",
+        tokenizer.vocab_size(),
+        config.vocab_size
+    );
+    let mut metadata = vec![("general.name".to_owned(), Value::String(name(dir)))];
+    metadata.extend(tokenizer_metadata(tokenizer.parts(), config.vocab_size));
+    if let Some(template) = chat_template(dir)? {
+        metadata.push(("tokenizer.chat_template".into(), Value::String(template)));
+    }
+    let unfit = gguf::export(dir, out, args.quant.kind(), metadata)?;
+
+    let bytes = std::fs::metadata(out).with_context(|| format!("cannot read `{}`", out.display()))?.len();
+    if args.json {
+        return output::line(serde_json::json!({
+            "file": out,
+            "bytes": bytes,
+            "bits_per_weight": 8.0 * bytes as f64 / config.n_params() as f64,
+            "stored_as_f16": unfit,
+            "tokenizer_is_exact": tokenizer.has_exact_parts(),
+        }));
+    }
+    if !unfit.is_empty() {
+        output::talk(format_args!(
+            "{} matrices have rows that are no multiple of 32 and are stored as f16: {}",
+            unfit.len(),
+            unfit.join(", ")
+        ));
+    }
+    if !tokenizer.has_exact_parts() {
+        output::talk(
+            "llama.cpp has no pattern that groups digits by two, as this tokenizer does: numbers of three digits and more \
+             will have other tokens there\nhint: train with `tokenizer.digits = 3` for a model that llama.cpp shall run",
+        );
+    }
+    output::line(format_args!("{}: {:.1} MB", out.display(), bytes as f64 / 1e6))
+}
+
+/// The checkpoint's own name: that of its folder, and of the run where it lies in one.
+fn name(dir: &Path) -> String {
+    let parts: Vec<_> = dir.components().map(|part| part.as_os_str().to_string_lossy()).collect();
+    match &parts[..] {
+        [.., run, _, checkpoints, step] if checkpoints == "checkpoints" => format!("{run} {step}"),
+        [.., last] => last.to_string(),
+        [] => "model".into(),
+    }
+}
+
+fn chat_template(dir: &Path) -> anyhow::Result<Option<String>> {
+    let path = dir.join("chat_template.jinja");
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let text = std::fs::read_to_string(&path);
+    text.map(Some).with_context(|| format!("cannot read `{}`\nhint: check the file", path.display()))
+}
+
+/// What llama.cpp reads of a tokenizer. There is a token for each of the model's `n_rows` ids; those that no text has are
+/// named so.
+fn tokenizer_metadata(parts: TokenizerParts, n_rows: usize) -> Vec<(String, Value)> {
+    const NORMAL: i32 = 1;
+    const CONTROL: i32 = 3;
+    const USER_DEFINED: i32 = 4;
+    const UNUSED: i32 = 5;
+    let TokenizerParts { pre, mut tokens, control, added, merges, bos, eos, adds_bos } = parts;
+    tokens.resize(n_rows, String::new());
+    let mut types: Vec<i32> =
+        tokens.iter().map(|token| if token.is_empty() { UNUSED } else { NORMAL }).collect();
+    control.iter().for_each(|id| types[*id as usize] = CONTROL);
+    added.iter().for_each(|id| types[*id as usize] = USER_DEFINED);
+    for (id, token) in tokens.iter_mut().enumerate().filter(|(_, token)| token.is_empty()) {
+        *token = format!("[PAD{id}]");
+    }
+    let texts = |all: Vec<String>| Value::Array(all.into_iter().map(Value::String).collect());
+    let mut keys = vec![
+        ("model", Value::String("gpt2".into())),
+        ("pre", Value::String(pre)),
+        ("tokens", texts(tokens)),
+        ("token_type", Value::Array(types.into_iter().map(Value::I32).collect())),
+        ("merges", texts(merges)),
+        ("add_bos_token", Value::Bool(adds_bos)),
+    ];
+    keys.extend(bos.map(|id| ("bos_token_id", Value::U32(id))));
+    keys.extend(eos.map(|id| ("eos_token_id", Value::U32(id))));
+    keys.into_iter().map(|(key, value)| (format!("tokenizer.ggml.{key}"), value)).collect()
+}
