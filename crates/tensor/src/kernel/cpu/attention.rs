@@ -79,11 +79,15 @@ impl<'a, E: Activation> TypedRows<'a, E> {
     }
 }
 
-/// Some queries of one head.
+/// Rows that share a product with the keys: some queries of one head, or one query of several heads that have their keys
+/// in common.
 #[derive(Clone, Copy)]
 struct QueryBlock {
     segment: Segment,
+    /// The first head.
     head: usize,
+    /// More than one only where there is one query.
+    n_heads: usize,
     /// First query of the block within its segment.
     first: usize,
     n_queries: usize,
@@ -103,6 +107,11 @@ impl QueryBlock {
     /// How many of the keys `first .. first + n` the query `i` of the block sees.
     fn n_visible_of(&self, i: usize, first: usize, n: usize) -> usize {
         self.segment.n_visible(self.first + i).saturating_sub(first).min(n)
+    }
+
+    /// Query within the block and head of the product's row `i`.
+    fn query_and_head(&self, i: usize) -> (usize, usize) {
+        if self.n_heads > 1 { (0, self.head + i) } else { (i, self.head) }
     }
 }
 

@@ -113,7 +113,7 @@ unsafe fn backward_head<E: Activation>(
     for head in kv_head * group..(kv_head + 1) * group {
         for first_query in (0..segment.n_queries).step_by(block_len) {
             let m = block_len.min(segment.n_queries - first_query);
-            let block = QueryBlock { segment, head, first: first_query, n_queries: m };
+            let block = QueryBlock { segment, head, n_heads: 1, first: first_query, n_queries: m };
             let at_y = (block.row() * n_heads + head) * d_head;
             let (q, dy) = (E::slice(inputs.q.at(block.row(), head)), &dy[at_y..]);
             let words = format.packed_len(m, d_head);

@@ -60,8 +60,15 @@ pub(crate) fn forward<E: Activation>(
         let mut packed = Buffer::<u32>::unspecified(k_len + v_len);
         let (keys, values) = packed.split_at_mut(k_len);
         pack_head(&segment, kv_head, keys, values);
-        for head in kv_head * group..(kv_head + 1) * group {
-            attend(QueryBlock { segment, head, first: 0, n_queries: segment.n_queries }, keys, values);
+        // One query, as when text is continued: its heads are the rows of one product.
+        let n_heads = if segment.n_queries == 1 { group.min(QUERY_BLOCK) } else { 1 };
+        for head in (kv_head * group..(kv_head + 1) * group).step_by(n_heads) {
+            let n_heads = n_heads.min((kv_head + 1) * group - head);
+            attend(
+                QueryBlock { segment, head, n_heads, first: 0, n_queries: segment.n_queries },
+                keys,
+                values,
+            );
         }
     });
 
@@ -97,7 +104,7 @@ pub(crate) fn forward<E: Activation>(
         let first = block * QUERY_BLOCK;
         let n_queries = QUERY_BLOCK.min(segment.n_queries - first);
         let keys = &packed[start..][..k_len + v_len];
-        attend(QueryBlock { segment, head, first, n_queries }, &keys[..k_len], &keys[k_len..]);
+        attend(QueryBlock { segment, head, n_heads: 1, first, n_queries }, &keys[..k_len], &keys[k_len..]);
     });
 }
 
@@ -113,9 +120,11 @@ unsafe fn forward_block<E: Activation>(
     lse: Shared,
 ) {
     let AttentionShape { n_heads, d_head, .. } = shape;
-    let (m, width) = (block.n_queries, KEY_BLOCK.min(block.n_visible().next_multiple_of(LANES)));
+    let (m, width) =
+        (block.n_queries * block.n_heads, KEY_BLOCK.min(block.n_visible().next_multiple_of(LANES)));
     let q = inputs.q.at(block.row(), block.head);
-    let queries = Operand::depth(E::slice(q), inputs.q.stride);
+    let stride = if block.n_heads > 1 { inputs.q.head_stride } else { inputs.q.stride };
+    let queries = Operand::depth(E::slice(q), stride);
     let mut scores = Buffer::<f32>::unspecified(m * width);
     let mut p = Buffer::<E>::unspecified(m * width);
     let mut mixed = Buffer::<f32>::unspecified(m * d_head);
@@ -127,7 +136,7 @@ unsafe fn forward_block<E: Activation>(
         for (i, running) in running.iter_mut().enumerate().take(m) {
             softmax_block(
                 &mut scores[i * width..][..width],
-                block.n_visible_of(i, first, n),
+                block.n_visible_of(block.query_and_head(i).0, first, n),
                 scale(d_head),
                 running,
                 &mut mixed[i * d_head..][..d_head],
@@ -149,11 +158,11 @@ unsafe fn forward_block<E: Activation>(
         }
     }
     for (i, running) in running.iter().enumerate().take(m) {
-        let row = block.row() + i;
+        let (query, head) = block.query_and_head(i);
+        let row = block.row() + query;
         // SAFETY: this block's own, by the caller's promise.
-        let (y, lse) = unsafe {
-            (y.part((row * n_heads + block.head) * d_head, d_head), lse.part(row * n_heads + block.head, 1))
-        };
+        let (y, lse) =
+            unsafe { (y.part((row * n_heads + head) * d_head, d_head), lse.part(row * n_heads + head, 1)) };
         finish_row(&mixed[i * d_head..][..d_head], running.sum.recip(), y);
         lse[0] = running.max + libm::logf(running.sum);
     }

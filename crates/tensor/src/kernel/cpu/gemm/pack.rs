@@ -19,6 +19,8 @@ const PAD: usize = 16;
 
 /// An element that can be packed.
 trait Packable: Copy + 'static {
+    /// The format whose words lie in memory as they are packed.
+    const FORMAT: Format;
     fn as_f32_bits(self) -> u32;
     fn as_bf16_bits(self) -> u16;
     /// The numbers of a slice, which must be of this type.
@@ -26,6 +28,8 @@ trait Packable: Copy + 'static {
 }
 
 impl Packable for f32 {
+    const FORMAT: Format = Format::F32;
+
     #[inline(always)]
     fn as_f32_bits(self) -> u32 {
         self.to_bits()
@@ -41,6 +45,8 @@ impl Packable for f32 {
 }
 
 impl Packable for bf16 {
+    const FORMAT: Format = Format::Bf16;
+
     #[inline(always)]
     fn as_f32_bits(self) -> u32 {
         u32::from(self.to_bits()) << 16
@@ -155,8 +161,11 @@ for_each_isa! {
         for first in (0..NR).step_by(BLOCK) {
             let rows = width.saturating_sub(first).min(BLOCK);
             for start in (0..words).step_by(BLOCK) {
-                let mut block = [[0u32; BLOCK]; BLOCK];
                 let is_whole = start + BLOCK <= words && !(format == Format::Bf16 && 2 * (start + BLOCK) > k);
+                if is_whole && rows == BLOCK && transpose_in_place(format, &x[first * stride..], stride, start, &mut out[start * NR + first..]) {
+                    continue;
+                }
+                let mut block = [[0u32; BLOCK]; BLOCK];
                 for (j, block) in block.iter_mut().enumerate().take(rows) {
                     let row = &x[(first + j) * stride..][..k];
                     if is_whole {
@@ -277,8 +286,11 @@ const BLOCK: usize = 16;
 fn transpose(block: &[[u32; BLOCK]; BLOCK], out: &mut [u32], count: usize) {
     #[cfg(target_arch = "x86_64")]
     if matches!(Isa::current(), Isa::Avx512 | Isa::Avx512Bf16) {
-        // SAFETY: the set was detected on this machine.
-        let rows = unsafe { transposed_avx512(block) };
+        let mut rows = [[0u32; BLOCK]; BLOCK];
+        // SAFETY: the set was detected on this machine, and both squares are as large as they must be.
+        unsafe {
+            transpose_avx512(block.each_ref().map(|row| row.as_ptr()), rows.as_mut_ptr().cast(), BLOCK)
+        };
         for (p, row) in rows.iter().enumerate().take(count) {
             if let Some(out) = out[p * NR..].first_chunk_mut() {
                 *out = *row;
@@ -294,19 +306,47 @@ fn transpose(block: &[[u32; BLOCK]; BLOCK], out: &mut [u32], count: usize) {
     }
 }
 
+/// As [`transpose`], of rows that lie in memory as words already, from word `start` on; `false`: not done.
+#[inline(always)]
+fn transpose_in_place<E: Packable>(
+    format: Format,
+    x: &[E],
+    stride: usize,
+    start: usize,
+    out: &mut [u32],
+) -> bool {
+    #[cfg(target_arch = "x86_64")]
+    if E::FORMAT == format && matches!(Isa::current(), Isa::Avx512 | Isa::Avx512Bf16) {
+        let start = start * format.per_word();
+        assert!((BLOCK - 1) * stride + start + BLOCK * format.per_word() <= x.len());
+        assert!((BLOCK - 1) * NR + BLOCK <= out.len());
+        // SAFETY: the set was detected on this machine, and the rows were checked above.
+        unsafe {
+            let rows = std::array::from_fn(|j| x.as_ptr().add(j * stride + start).cast());
+            transpose_avx512(rows, out.as_mut_ptr(), NR);
+        }
+        return true;
+    }
+    let _ = (format, x, stride, start, out);
+    false
+}
+
 /// Interleaves neighbouring rows by words, then by pairs of words, then moves quarters of registers: 64 shuffles.
+///
+/// # Safety
+/// Sixteen words lie at each of `rows`, and there is room for sixteen at `out` and every `stride` after it.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
 #[inline]
-fn transposed_avx512(block: &[[u32; BLOCK]; BLOCK]) -> [[u32; BLOCK]; BLOCK] {
+unsafe fn transpose_avx512(rows: [*const u32; BLOCK], out: *mut u32, stride: usize) {
     use std::arch::x86_64::{
         __m512i, _mm512_loadu_si512, _mm512_setzero_si512, _mm512_shuffle_i32x4, _mm512_storeu_si512,
         _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
     };
     let mut x = [_mm512_setzero_si512(); BLOCK];
-    for (x, row) in x.iter_mut().zip(block) {
-        // SAFETY: a row is 64 bytes.
-        *x = unsafe { _mm512_loadu_si512(row.as_ptr().cast()) };
+    for (x, row) in x.iter_mut().zip(rows) {
+        // SAFETY: by the caller's promise.
+        *x = unsafe { _mm512_loadu_si512(row.cast()) };
     }
     let mut pairs = x;
     for i in (0..BLOCK).step_by(2) {
@@ -321,7 +361,6 @@ fn transposed_avx512(block: &[[u32; BLOCK]; BLOCK]) -> [[u32; BLOCK]; BLOCK] {
         fours[i + 2] = _mm512_unpacklo_epi64(pairs[i + 1], pairs[i + 3]);
         fours[i + 3] = _mm512_unpackhi_epi64(pairs[i + 1], pairs[i + 3]);
     }
-    let mut out = [[0u32; BLOCK]; BLOCK];
     for c in 0..4 {
         let [a, b, d, e] = [fours[c], fours[4 + c], fours[8 + c], fours[12 + c]];
         let low = [_mm512_shuffle_i32x4::<0x44>(a, b), _mm512_shuffle_i32x4::<0x44>(d, e)];
@@ -333,11 +372,10 @@ fn transposed_avx512(block: &[[u32; BLOCK]; BLOCK]) -> [[u32; BLOCK]; BLOCK] {
             _mm512_shuffle_i32x4::<0xdd>(high[0], high[1]),
         ];
         for (quarter, column) in columns.into_iter().enumerate() {
-            // SAFETY: a row is 64 bytes.
-            unsafe { _mm512_storeu_si512(out[4 * quarter + c].as_mut_ptr().cast(), column) };
+            // SAFETY: by the caller's promise.
+            unsafe { _mm512_storeu_si512(out.add((4 * quarter + c) * stride).cast(), column) };
         }
     }
-    out
 }
 
 /// Words of a packed block of A.
