@@ -20,7 +20,9 @@ pub(crate) struct Recipe {
     #[serde(default)]
     pub(crate) budget: Budget,
     pub(crate) data: DataConfig,
-    pub(crate) tokenizer: TokenizerConfig,
+    /// What to learn; absent where a model is continued, which brings its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) tokenizer: Option<TokenizerConfig>,
     #[serde(default)]
     pub(crate) model: ModelOverrides,
     #[serde(default)]
@@ -188,6 +190,9 @@ impl Recipe {
         for path in recipe.ladder.iter_mut().flat_map(|ladder| &mut ladder.kin) {
             *path = absolute(path);
         }
+        if let Some(from) = &mut recipe.model.from {
+            *from = absolute(from);
+        }
         Ok(recipe)
     }
 
@@ -213,6 +218,21 @@ impl Recipe {
         }
         if let Some(ladder) = &self.ladder {
             ladder.validate()?;
+            anyhow::ensure!(
+                self.model.from.is_none(),
+                "expected no [ladder] beside `model.from`, found one\n\
+                 hint: small runs foretell a model that is trained from its beginning; remove the table"
+            );
+        }
+        match (&self.tokenizer, &self.model.from) {
+            (None, None) => anyhow::bail!(
+                "expected a [tokenizer] table, found none\nhint: add kind = \"bpe\" and vocab_size = 8192"
+            ),
+            (Some(_), Some(from)) => anyhow::bail!(
+                "expected no [tokenizer] beside `model.from`, found one\nhint: remove it: `{}` brings its own",
+                from.display()
+            ),
+            _ => {}
         }
         self.samples.sampling.validate().context("in [samples.sampling]")?;
         self.data.validate()?;

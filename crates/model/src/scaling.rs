@@ -3,9 +3,11 @@
 //! The rungs of a ladder and the big run are the same recipe at different budgets, so nothing here may depend on
 //! anything but the budget, the vocabulary and what the recipe fixes.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
-use crate::{ConfigError, ModelConfig, config::check_size};
+use crate::{ConfigError, ModelConfig, RopeScaling, config::check_size};
 
 /// Training tokens per matrix parameter at the optimum of compute, counted as
 /// [`ModelConfig::n_matrix_params`] counts.
@@ -28,6 +30,9 @@ const MIN_STEPS: f64 = 600.0;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ModelOverrides {
+    /// Folder of a checkpoint whose training goes on: its shape is fixed too then. Nothing here reads it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<PathBuf>,
     /// L.
     pub n_layers: Option<usize>,
     /// C.
@@ -48,8 +53,14 @@ pub struct ModelOverrides {
     pub norm_eps: Option<f64>,
     /// Whether queries and keys are normed.
     pub qk_norm: Option<bool>,
+    /// Whether queries, keys and values have biases.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub qkv_bias: Option<bool>,
     /// Whether the head is the embedding.
     pub tie_embeddings: Option<bool>,
+    /// Stretching of the rotary frequencies.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rope_scaling: Option<RopeScaling>,
 }
 
 impl ModelOverrides {
@@ -77,8 +88,8 @@ impl ModelOverrides {
             rope_theta: self.rope_theta.unwrap_or(10_000.0),
             norm_eps: self.norm_eps.unwrap_or(1e-6),
             qk_norm: self.qk_norm.unwrap_or(true),
-            qkv_bias: false,
-            rope_scaling: None,
+            qkv_bias: self.qkv_bias.unwrap_or(false),
+            rope_scaling: self.rope_scaling,
             tie_embeddings: self.tie_embeddings.unwrap_or(false),
         }
     }
@@ -108,6 +119,7 @@ impl ModelOverrides {
     /// Everything fixed as it was resolved: what a run's own recipe holds.
     pub fn fixed(config: &ModelConfig) -> Self {
         Self {
+            from: None,
             n_layers: Some(config.n_layers),
             d_model: Some(config.d_model),
             n_heads: Some(config.n_heads),
@@ -118,7 +130,10 @@ impl ModelOverrides {
             rope_theta: Some(config.rope_theta),
             norm_eps: Some(config.norm_eps),
             qk_norm: Some(config.qk_norm),
+            // Left out where there are none, as in recipes from before there were any.
+            qkv_bias: config.qkv_bias.then_some(true),
             tie_embeddings: Some(config.tie_embeddings),
+            rope_scaling: config.rope_scaling,
         }
     }
 }

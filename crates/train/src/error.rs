@@ -93,6 +93,14 @@ pub enum TrainError {
     /// The checkpoint refuses.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// The checkpoint to begin with is of another shape.
+    #[error(
+        "expected a model of the recipe's shape at `{path}`, found another\nhint: fix no sizes in [model] beside `from`"
+    )]
+    Start {
+        /// The checkpoint.
+        path: std::path::PathBuf,
+    },
     /// A shape that cannot be built.
     #[error(transparent)]
     Config(#[from] ConfigError),

@@ -41,6 +41,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) gpt: &'a Gpt,
     pub(crate) optimizer: &'a Optimizer,
     pub(crate) tokenizer: &'a data::Tokenizer,
+    pub(crate) chat_template: Option<&'a str>,
     pub(crate) state: &'a TrainerState,
 }
 
@@ -51,6 +52,9 @@ pub(crate) fn save(folder: &Path, parts: &Parts) -> Result<PathBuf, TrainError> 
         let ids = SpecialIds { bos: parts.tokenizer.bos(), eos: parts.tokenizer.stops() };
         checkpoint::write_model(tmp, parts.gpt, &ids, parts.tokenizer.fingerprint())?;
         parts.tokenizer.save(tmp)?;
+        if let Some(template) = parts.chat_template {
+            checkpoint::write_file(&tmp.join("chat_template.jinja"), template.as_bytes())?;
+        }
         let state_dir = tmp.join("state");
         std::fs::create_dir(&state_dir).map_err(|source| TrainError::Io {
             action: "create",

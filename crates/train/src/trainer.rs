@@ -33,6 +33,10 @@ pub struct Inputs {
     pub data: Arc<Prepared>,
     /// What made the tokens; saved with every checkpoint.
     pub tokenizer: Tokenizer,
+    /// How chats are written; saved with every checkpoint.
+    pub chat_template: Option<String>,
+    /// A checkpoint whose weights the run begins with, of the same shape; random ones where there is none.
+    pub start: Option<PathBuf>,
 }
 
 /// What a run tells while it goes.
@@ -148,10 +152,13 @@ impl Trainer {
     /// # Errors
     /// If a setting is out of range, or the folder holds the checkpoint of another run or a damaged one.
     pub fn open(inputs: Inputs, folder: &Path) -> Result<Self, TrainError> {
-        let Inputs { config, settings, data, tokenizer, .. } = &inputs;
+        let Inputs { config, settings, data, tokenizer, start, .. } = &inputs;
         config.validate()?;
         settings.validate(config)?;
-        if config.vocab_size != tokenizer.vocab_size() {
+
+        // A model of another program may have more rows than tokens.
+        let is_padded = start.is_some() && config.vocab_size > tokenizer.vocab_size();
+        if config.vocab_size != tokenizer.vocab_size() && !is_padded {
             let (tokenizer, model) = (tokenizer.vocab_size(), config.vocab_size);
             return Err(TrainError::Vocabulary { tokenizer, model });
         }
@@ -170,7 +177,10 @@ impl Trainer {
         };
         let (gpt, state) = match resumed {
             Some((gpt, state)) => (gpt, Some(state)),
-            None => (Gpt::new(config.clone(), settings.seed), None),
+            None => match start {
+                Some(dir) => (begin_with(dir, config)?, None),
+                None => (Gpt::new(config.clone(), settings.seed), None),
+            },
         };
         let (seq_len, seed) = (settings.seq_len, settings.seed);
         let stream = match &state {
@@ -352,7 +362,9 @@ impl Trainer {
     /// Validates the step at hand, if it is one to be validated and was not yet.
     fn validate_if_due(&mut self, on_event: &mut dyn FnMut(Event)) -> Result<(), TrainError> {
         let settings = &self.inputs.settings;
-        let is_eval = self.step > 0 && self.step.is_multiple_of(settings.eval_every_steps);
+        // A model that was trained before is validated before too.
+        let has_learned = self.step > 0 || self.inputs.start.is_some();
+        let is_eval = has_learned && self.step.is_multiple_of(settings.eval_every_steps);
         let is_made = self.last_validation.is_some_and(|(step, _)| step == self.step);
         if is_made || !(is_eval || self.step == settings.steps) {
             return Ok(());
@@ -388,8 +400,9 @@ impl Trainer {
             data_fingerprint: self.inputs.data.fingerprint().into(),
         };
         let (gpt, optimizer) = (self.learner.gpt(), self.learner.optimizer());
-        let tokenizer = &self.inputs.tokenizer;
-        let dir = state::save(&checkpoints, &Parts { gpt, optimizer, tokenizer, state: &state })?;
+        let (tokenizer, chat_template) = (&self.inputs.tokenizer, self.inputs.chat_template.as_deref());
+        let dir =
+            state::save(&checkpoints, &Parts { gpt, optimizer, tokenizer, chat_template, state: &state })?;
         let steps = state::steps(&checkpoints)?;
         for step in &steps[..steps.len().saturating_sub(settings.keep_checkpoints)] {
             let old = checkpoints.join(format!("step-{step}"));
@@ -401,6 +414,15 @@ impl Trainer {
     fn flops(&self) -> f64 {
         self.tokens as f64 * self.learner.gpt().config().train_flops_per_token(self.inputs.settings.seq_len)
     }
+}
+
+/// The weights of a checkpoint, with its shape checked.
+fn begin_with(dir: &Path, config: &ModelConfig) -> Result<Gpt, TrainError> {
+    let gpt = checkpoint::read_model(dir)?;
+    if gpt.config() != config {
+        return Err(TrainError::Start { path: dir.to_owned() });
+    }
+    Ok(gpt)
 }
 
 fn not_finite(step: u64, what: &'static str, value: f64, cursor: &Cursor) -> TrainError {

@@ -308,6 +308,8 @@ fn train_rung(
         settings: rung.settings.clone(),
         data: Arc::clone(prepared),
         tokenizer: tokenizer.clone(),
+        chat_template: None,
+        start: None,
     };
     let mut trainer = Trainer::open(inputs, &work)?;
     let outcome = trainer.run(stop::flag(), &mut |_: Event| {})?;

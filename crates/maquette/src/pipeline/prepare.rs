@@ -1,18 +1,26 @@
 //! The stages `tokenizer` and `data`.
 
+use std::{fs, path::Path};
+
 use anyhow::Context as _;
 use data::{DataError, Prepared, Tokenizer};
+use model::checkpoint;
 
-use super::{Run, hash, is_kept, set_aside, stamp, state_of_sources};
+use super::{Run, hash, is_kept, set_aside, stamp, state_of_sources, write_whole};
 use crate::{
     progress::{self, Progress, count},
     stop::{self, Interrupted},
 };
 
+const CHAT_TEMPLATE: &str = "chat_template.jinja";
+
 impl Run {
     /// Learns the vocabulary, or keeps the one that is there.
     pub(super) fn tokenizer(&self) -> anyhow::Result<Tokenizer> {
-        let config = &self.recipe.tokenizer;
+        if let Some(from) = &self.recipe.model.from {
+            return self.tokenizer_of(from);
+        }
+        let config = self.recipe.tokenizer.as_ref().context("a recipe has a tokenizer or `model.from`")?;
         let inputs = hash(&[&serde_json::to_string(config)?, &state_of_sources(&self.recipe.data)?]);
         let dir = self.dir.join("tokenizer");
         if is_kept(&dir, &inputs) {
@@ -36,6 +44,42 @@ impl Run {
         stamp(&dir, &inputs)?;
         bar.finish(&format!("{} tokens", tokenizer.vocab_size()));
         Ok(tokenizer)
+    }
+
+    /// Takes over tokenizer and chat template of the checkpoint that is continued.
+    fn tokenizer_of(&self, from: &Path) -> anyhow::Result<Tokenizer> {
+        checkpoint::read_config(from).with_context(|| format!("`model.from` is `{}`", from.display()))?;
+        let tokenizer = Tokenizer::load(from)?;
+        let template = fs::read(from.join(CHAT_TEMPLATE)).ok();
+        let inputs = hash(&[
+            tokenizer.fingerprint(),
+            &String::from_utf8_lossy(template.as_deref().unwrap_or_default()),
+        ]);
+        let dir = self.dir.join("tokenizer");
+        if is_kept(&dir, &inputs) {
+            progress::say("tokenizer", &format!("{} tokens, kept", tokenizer.vocab_size()));
+            return Ok(tokenizer);
+        }
+        if dir.join(super::STAMP).exists() {
+            set_aside(&dir)?;
+        }
+        tokenizer.save(&dir)?;
+        if let Some(template) = template {
+            write_whole(&dir.join(CHAT_TEMPLATE), &template)?;
+        }
+        stamp(&dir, &inputs)?;
+        progress::say("tokenizer", &format!("{} tokens, of {}", tokenizer.vocab_size(), from.display()));
+        Ok(tokenizer)
+    }
+
+    /// The template that checkpoints of this run carry.
+    pub(super) fn chat_template(&self) -> anyhow::Result<Option<String>> {
+        let path = self.dir.join("tokenizer").join(CHAT_TEMPLATE);
+        if !path.is_file() {
+            return Ok(None);
+        }
+        let text = fs::read_to_string(&path);
+        text.map(Some).with_context(|| format!("cannot read `{}`\nhint: check the file", path.display()))
     }
 
     /// Turns the text into token shards, or keeps those that are there.

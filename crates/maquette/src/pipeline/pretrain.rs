@@ -6,7 +6,9 @@ use anyhow::Context as _;
 use data::{Prepared, Tokenizer};
 use model::{ModelConfig, checkpoint, scaling::ModelOverrides};
 use serde::Serialize;
-use train::{Event, Inputs, Outcome, StillnessDetector, Summary, TrainOverrides, TrainSettings, Trainer};
+use train::{
+    Event, Inputs, OptimizerKind, Outcome, StillnessDetector, Summary, TrainOverrides, TrainSettings, Trainer,
+};
 
 use super::{
     Finished, Run, STAMP, budget, capability, hash, is_kept, samples, set_aside, stamp,
@@ -37,7 +39,11 @@ impl Run {
         prepared: &Arc<Prepared>,
     ) -> anyhow::Result<Finished> {
         let (resolved, config, settings) = self.resolve(tokenizer, prepared)?;
-        let inputs = inputs(&config, &settings, tokenizer, prepared)?;
+        let mut inputs = inputs(&config, &settings, tokenizer, prepared)?;
+        if let Some(from) = &resolved.model.from {
+            let weights = checkpoint::sha256_of(&from.join("model.safetensors"))?;
+            inputs = hash(&[&inputs, &weights]);
+        }
         let dir = self.dir.join("pretrain");
         let checkpoint = dir.join(format!("checkpoints/step-{}", settings.steps));
         // A training whose checkpoint is gone or damaged is not one to keep.
@@ -93,7 +99,8 @@ impl Run {
             tokenizer: tokenizer.fingerprint().into(),
             data: prepared.fingerprint().into(),
         };
-        let vocab_size = tokenizer.vocab_size();
+        let start = self.recipe.model.from.as_deref().map(checkpoint::read_config).transpose()?;
+        let vocab_size = start.as_ref().map_or(tokenizer.vocab_size(), |config| config.vocab_size);
         if let Some(earlier) = self.earlier_recipe(&hashes) {
             let (name, samples) = (self.recipe.name.clone(), self.recipe.samples.clone());
             let earlier = Recipe { name, samples, ..earlier };
@@ -103,6 +110,17 @@ impl Run {
         }
         let mut recipe = self.recipe.clone();
         recipe.train.dtype.get_or_insert_with(|| super::fastest_precision(&self.kernels));
+        if let Some(config) = &start {
+            let fixed = ModelOverrides { from: recipe.model.from.clone(), ..ModelOverrides::fixed(config) };
+            let given = std::mem::replace(&mut recipe.model, fixed);
+            let nothing = ModelOverrides { from: given.from.clone(), ..ModelOverrides::default() };
+            anyhow::ensure!(
+                given == nothing || given == recipe.model,
+                "expected no sizes in [model] beside `from`, found some that are not the checkpoint's\n\
+                 hint: remove them: a model that is continued keeps its shape"
+            );
+            continue_gently(&mut recipe.train);
+        }
         let recipe = &recipe;
         let train_flops = match recipe.budget.minutes {
             Some(minutes) => Some(budget::measured_flops(recipe, &self.kernels(), vocab_size, minutes)?),
@@ -111,7 +129,7 @@ impl Run {
         let (config, settings) =
             train::plan(train_flops, vocab_size, &recipe.model, &recipe.train, recipe.seed)?;
         let mut resolved = Recipe {
-            model: ModelOverrides::fixed(&config),
+            model: ModelOverrides { from: recipe.model.from.clone(), ..ModelOverrides::fixed(&config) },
             train: TrainOverrides::fixed(&settings),
             hashes: Some(hashes),
             ..recipe.clone()
@@ -136,6 +154,8 @@ impl Run {
             settings,
             data: Arc::clone(prepared),
             tokenizer: tokenizer.clone(),
+            chat_template: self.chat_template()?,
+            start: self.recipe.model.from.clone(),
         };
         // Before anything of the run is there: a forecast that was changed, or sealed late, stops it.
         let (is_new, metrics) = (!dir.join("checkpoints").exists(), dir.join("metrics.jsonl"));
@@ -271,6 +291,19 @@ impl Run {
         Ok(samples)
     }
 }
+
+/// AdamW and a tenth of the peak rate at which models of 10⁸ weights are usually trained: Muon's steps and the rates of a
+/// new model would undo what a trained one knows.
+fn continue_gently(train: &mut TrainOverrides) {
+    train.optimizer.get_or_insert(OptimizerKind::AdamW);
+    let rates = &mut train.learning_rates;
+    for rate in [&mut rates.matrix, &mut rates.embedding, &mut rates.head, &mut rates.gain] {
+        rate.get_or_insert(CONTINUED_LEARNING_RATE);
+    }
+}
+
+/// Of every weight.
+const CONTINUED_LEARNING_RATE: f64 = 1e-4;
 
 /// Hash of everything that a training is made from.
 pub(super) fn inputs(

@@ -127,6 +127,8 @@ impl Run<'_> {
             settings: self.scene.settings.clone(),
             data: Arc::clone(&self.scene.data),
             tokenizer: Tokenizer::bytes(),
+            chat_template: None,
+            start: None,
         };
         change(&mut inputs);
         Trainer::open(inputs, &self.folder)
