@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::Context as _;
 use data::{StreamDecoder, Tokenizer};
-use model::{Finish, Gpt, Request, Sampler, Sampling, checkpoint};
+use model::{Completion, Finish, Gpt, Request, Sampler, Sampling, checkpoint};
 use serde::Serialize;
 use tensor::Cpu;
 
@@ -23,6 +23,13 @@ pub(crate) struct Args {
     /// Text to continue; empty begins a new one
     #[arg(long, default_value = "")]
     prompt: String,
+    /// Continue every prompt of a file instead, many at a time: .jsonl with a "prompt" on each line. One JSON object a
+    /// prompt goes to stdout
+    #[arg(long, value_name = "FILE", conflicts_with = "prompt")]
+    prompts: Option<PathBuf>,
+    /// Prompts of a file that are continued together
+    #[arg(long, value_name = "N", default_value_t = 16, requires = "prompts")]
+    batch: usize,
     /// Most tokens to add
     #[arg(long, value_name = "N", default_value_t = 100)]
     max_tokens: usize,
@@ -89,19 +96,12 @@ struct Output<'a> {
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let kernels = Cpu::new(args.threads);
     let (gpt, tokenizer) = open(&args.checkpoint, &kernels, args.dtype)?;
-    let prompt = prompt_ids(&tokenizer, &args.prompt);
+    if let Some(path) = &args.prompts {
+        return continue_file(args, path, &gpt, &tokenizer, &kernels);
+    }
     let max_seq_len = gpt.config().max_seq_len;
-    anyhow::ensure!(
-        prompt.len() < max_seq_len,
-        "the prompt is {} tokens, this model reads {max_seq_len} with what it adds\nhint: shorten the prompt",
-        prompt.len()
-    );
-    let request = Request {
-        prompt: prompt.clone(),
-        max_new_tokens: args.max_tokens,
-        sampler: Sampler::new(args.sampling.sampling(), args.sampling.seed)?,
-        stop: tokenizer.stops(),
-    };
+    let request = request(args, &args.prompt, args.sampling.seed, &gpt, &tokenizer)?;
+    let prompt = request.prompt.clone();
     let mut decoder = StreamDecoder::new(tokenizer.clone());
     let mut written = Ok(());
     let mut completions = model::generate(&gpt, &kernels, vec![request], &mut |_, id| {
@@ -117,15 +117,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     }
     let done = completions.remove(0);
     if args.json {
-        let finish = match done.finish {
-            Finish::Stop => "stop",
-            Finish::Length => "length",
-            Finish::ContextFull => "context_full",
-        };
-        let text = tokenizer.decode(&done.ids);
-        let (prompt_ids, ids, logprobs) = (&prompt, &done.ids, &done.logprobs);
-        let output = Output { prompt: &args.prompt, prompt_ids, text, ids, logprobs, finish };
-        crate::output::line(serde_json::to_string(&output)?)?;
+        crate::output::line(json(&args.prompt, &prompt, &done, &tokenizer)?)?;
     } else {
         crate::output::line(decoder.finish())?;
     }
@@ -133,6 +125,81 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         crate::output::talk(format_args!(
             "stopped at {max_seq_len} tokens: the longest sequence that this model was made for"
         ));
+    }
+    Ok(())
+}
+
+fn request(
+    args: &Args,
+    prompt: &str,
+    seed: u64,
+    gpt: &Gpt,
+    tokenizer: &Tokenizer,
+) -> anyhow::Result<Request> {
+    let prompt = prompt_ids(tokenizer, prompt);
+    let max_seq_len = gpt.config().max_seq_len;
+    anyhow::ensure!(
+        prompt.len() < max_seq_len,
+        "the prompt is {} tokens, this model reads {max_seq_len} with what it adds\nhint: shorten the prompt",
+        prompt.len()
+    );
+    let sampler = Sampler::new(args.sampling.sampling(), seed)?;
+    Ok(Request { prompt, max_new_tokens: args.max_tokens, sampler, stop: tokenizer.stops() })
+}
+
+fn json(
+    prompt: &str,
+    prompt_ids: &[u32],
+    done: &Completion,
+    tokenizer: &Tokenizer,
+) -> anyhow::Result<String> {
+    let finish = match done.finish {
+        Finish::Stop => "stop",
+        Finish::Length => "length",
+        Finish::ContextFull => "context_full",
+    };
+    let text = tokenizer.decode(&done.ids);
+    let (ids, logprobs) = (&done.ids, &done.logprobs);
+    Ok(serde_json::to_string(&Output { prompt, prompt_ids, text, ids, logprobs, finish })?)
+}
+
+/// Continues a file's prompts, `--batch` at a time, in their order. The prompt of line `i` draws with the seed plus `i`,
+/// so that its text does not depend on the lines beside it.
+fn continue_file(
+    args: &Args,
+    path: &Path,
+    gpt: &Gpt,
+    tokenizer: &Tokenizer,
+    kernels: &Cpu,
+) -> anyhow::Result<()> {
+    anyhow::ensure!(args.batch > 0, "--batch must be at least 1, found 0\nhint: 16 is fast on most machines");
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("cannot read `{}`\nhint: check the path", path.display()))?;
+    // All of them first: a bad line is told before hours of work.
+    let mut prompts = Vec::new();
+    for (i, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        let value: Option<serde_json::Value> = serde_json::from_str(line).ok();
+        let prompt = value.as_ref().and_then(|value| value["prompt"].as_str()).with_context(|| {
+            format!(
+                "expected a JSON object with a text \"prompt\" in line {} of `{}`, found `{}`\nhint: such as {{\"prompt\": \"Once upon\"}}",
+                i + 1,
+                path.display(),
+                line.chars().take(60).collect::<String>()
+            )
+        })?;
+        let request = request(args, prompt, args.sampling.seed.wrapping_add(i as u64), gpt, tokenizer)
+            .with_context(|| format!("in line {} of `{}`", i + 1, path.display()))?;
+        prompts.push((prompt.to_owned(), request));
+    }
+    for batch in prompts.chunks(args.batch) {
+        let requests = batch.iter().map(|(_, request)| request.clone()).collect();
+        let completions = model::generate(gpt, kernels, requests, &mut |_, _| stop::check().is_continue());
+        for ((prompt, request), done) in batch.iter().zip(&completions) {
+            crate::output::line(json(prompt, &request.prompt, done, tokenizer)?)?;
+        }
+        if stop::check().is_break() {
+            break;
+        }
     }
     Ok(())
 }

@@ -10,6 +10,7 @@ mod forecast;
 mod foretell;
 #[cfg(target_os = "linux")]
 mod full_disk;
+mod real_models;
 mod recipes;
 mod scene;
 mod tidy;

@@ -1,5 +1,7 @@
 use std::fs;
 
+use tensor::Tensor;
+
 use super::*;
 use crate::{RopeScaling, config::tests::tiny};
 
@@ -195,4 +197,57 @@ fn a_failed_write_leaves_the_old_checkpoint() {
     fs::create_dir(folder.path().join("step-8.tmp-123")).unwrap();
     remove_unfinished(folder.path()).unwrap();
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+/// Each of a thousand damages of a safetensors file is an error or a readable file, never a panic or a huge allocation.
+#[test]
+fn damaged_safetensors_never_panic() {
+    let (folder, dir, _) = saved();
+    let sound = fs::read(dir.join("model.safetensors")).unwrap();
+    let header_len = 8 + u64::from_le_bytes(sound[..8].try_into().unwrap()) as usize;
+    let path = folder.path().join("model.safetensors");
+    let mut rng = tensor::Rng::new(11, 1);
+    let mut below = |n: usize| (rng.uniform() * n as f64) as usize;
+    let mut n_refused = 0;
+    for i in 0..1000 {
+        let mut bytes = sound.clone();
+        match i % 5 {
+            0 => bytes.truncate(below(sound.len())),
+            1 => bytes[below(header_len)] ^= 1 << below(8),
+            2 => bytes[below(8)] = below(256) as u8,
+            3 => {
+                // A digit of an offset, of a shape, or of a name.
+                let digits: Vec<usize> = (8..header_len).filter(|at| bytes[*at].is_ascii_digit()).collect();
+                bytes[digits[below(digits.len())]] = b'0' + below(10) as u8;
+            }
+            _ => bytes.extend(std::iter::repeat_n(7, 1 + below(64))),
+        }
+        fs::write(&path, &bytes).unwrap();
+        match read_tensors(&path) {
+            Err(error) => {
+                n_refused += 1;
+                assert!(error.to_string().contains("\nhint: "), "{error}");
+            }
+            Ok(tensors) => assert!(tensors.values().map(Tensor::len).sum::<usize>() <= bytes.len()),
+        }
+    }
+    assert!(n_refused > 600, "{n_refused} of 1000 refused");
+    // Claims of 2^60 numbers, and tensors that overlap.
+    let hostile = |header: &str| {
+        let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+        bytes.extend(header.as_bytes());
+        bytes.extend([0; 64]);
+        fs::write(&path, bytes).unwrap();
+        read_tensors(&path).unwrap_err().to_string()
+    };
+    for header in [
+        r#"{"a":{"dtype":"F32","shape":[1152921504606846976],"data_offsets":[0,64]}}"#,
+        r#"{"a":{"dtype":"F32","shape":[4294967296,4294967296,4294967296],"data_offsets":[0,64]}}"#,
+        r#"{"a":{"dtype":"F32","shape":[16],"data_offsets":[0,64]},"b":{"dtype":"F32","shape":[8],"data_offsets":[32,64]}}"#,
+        r#"{"a":{"dtype":"F64","shape":[8],"data_offsets":[0,64]}}"#,
+    ] {
+        assert!(hostile(header).contains("\nhint: "), "{header}");
+    }
+    fs::write(&path, u64::MAX.to_le_bytes()).unwrap();
+    assert!(read_tensors(&path).is_err());
 }
