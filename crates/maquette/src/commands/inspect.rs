@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use model::{Tokens, checkpoint};
 use tensor::Cpu;
 
+use super::Dtype;
 use crate::output;
 
 /// Show a checkpoint's shape, or write the logits that it gives to tokens
@@ -18,10 +19,13 @@ pub(crate) struct Args {
     /// Where to write the logits of every position, [T, V] in f32, as safetensors
     #[arg(long, value_name = "FILE", requires = "ids")]
     logits: Option<PathBuf>,
+    /// What activations are held in and products multiply in
+    #[arg(long, value_enum, default_value_t = Dtype::F32, requires = "logits")]
+    dtype: Dtype,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    let gpt = checkpoint::read_model(&args.checkpoint)?;
+    let mut gpt = checkpoint::read_model(&args.checkpoint)?;
     let config = gpt.config();
     let Some(path) = &args.logits else {
         let shown = serde_json::json!({
@@ -46,7 +50,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         );
     }
     let rows: Vec<usize> = (0..len).collect();
-    let logits = gpt.logits(&Cpu::new(0), &Tokens::packed(args.ids.clone(), [len]), &rows, None);
+    let kernels = Cpu::new(0);
+    gpt = gpt.with_dtype(args.dtype.precision(&kernels).into());
+    let logits = gpt.logits(&kernels, &Tokens::packed(args.ids.clone(), [len]), &rows, None);
     checkpoint::write_tensors(path, [("logits".to_owned(), &logits)].into_iter())?;
     Ok(())
 }
