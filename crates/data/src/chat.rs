@@ -85,23 +85,37 @@ impl ChatTemplate {
         Self::parse(CHATML, "", "<|im_end|>").expect("the template is a constant")
     }
 
+    /// Where it lies in the folder of a model.
+    pub const FILE: &str = "chat_template.jinja";
+
+    /// The text of the template in a folder; nothing where there is none.
+    ///
+    /// # Errors
+    /// If there is one and it cannot be read.
+    pub fn read(folder: &Path) -> Result<Option<String>, DataError> {
+        let path = folder.join(Self::FILE);
+        match std::fs::read_to_string(&path) {
+            Ok(text) => Ok(Some(text)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(DataError::io("read", &path)(error)),
+        }
+    }
+
     /// The template that lies beside a checkpoint: `chat_template.jinja`; ChatML where there is none and `tokenizer` has
     /// its tokens.
     ///
     /// # Errors
     /// If it cannot be read or compiled, or there is none and ChatML's tokens are missing.
     pub fn load(folder: &Path, tokenizer: &Tokenizer) -> Result<Self, DataError> {
-        let path = folder.join("chat_template.jinja");
-        if !path.is_file() {
+        let Some(source) = Self::read(folder)? else {
             if tokenizer.special("<|im_start|>").is_none() || tokenizer.special("<|im_end|>").is_none() {
                 return Err(DataError::ChatTemplate {
                     expected: "a chat template".into(),
-                    found: format!("no `{}` and no tokens of ChatML", path.display()),
+                    found: format!("no `{}` and no tokens of ChatML", folder.join(Self::FILE).display()),
                 });
             }
             return Ok(Self::chatml());
-        }
-        let source = std::fs::read_to_string(&path).map_err(DataError::io("read", &path))?;
+        };
         let config = folder.join("tokenizer_config.json");
         let config: serde_json::Value = std::fs::read(config)
             .ok()

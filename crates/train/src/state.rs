@@ -53,7 +53,7 @@ pub(crate) fn save(folder: &Path, parts: &Parts) -> Result<PathBuf, TrainError> 
         checkpoint::write_model(tmp, parts.gpt, &ids, parts.tokenizer.fingerprint())?;
         parts.tokenizer.save(tmp)?;
         if let Some(template) = parts.chat_template {
-            checkpoint::write_file(&tmp.join("chat_template.jinja"), template.as_bytes())?;
+            checkpoint::write_file(&tmp.join(data::ChatTemplate::FILE), template.as_bytes())?;
         }
         let state_dir = tmp.join("state");
         std::fs::create_dir(&state_dir).map_err(|source| TrainError::Io {

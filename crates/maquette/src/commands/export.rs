@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::ValueEnum;
-use data::{Tokenizer, TokenizerParts};
+use data::{ChatTemplate, Tokenizer, TokenizerParts};
 use model::{
     checkpoint,
     gguf::{self, Kind, Value},
@@ -83,7 +83,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     );
     let mut metadata = vec![("general.name".to_owned(), Value::String(name(dir)))];
     metadata.extend(tokenizer_metadata(tokenizer.parts(), config.vocab_size));
-    if let Some(template) = chat_template(dir)? {
+    if let Some(template) = ChatTemplate::read(dir)? {
         metadata.push(("tokenizer.chat_template".into(), Value::String(template)));
     }
     let unfit = gguf::export(dir, out, args.quant.kind(), metadata)?;
@@ -122,15 +122,6 @@ fn name(dir: &Path) -> String {
         [.., last] => last.to_string(),
         [] => "model".into(),
     }
-}
-
-fn chat_template(dir: &Path) -> anyhow::Result<Option<String>> {
-    let path = dir.join("chat_template.jinja");
-    if !path.is_file() {
-        return Ok(None);
-    }
-    let text = std::fs::read_to_string(&path);
-    text.map(Some).with_context(|| format!("cannot read `{}`\nhint: check the file", path.display()))
 }
 
 /// What llama.cpp reads of a tokenizer. There is a token for each of the model's `n_rows` ids; those that no text has are

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use data::{Tokenizer, TokenizerParts};
+use data::{ChatTemplate, Tokenizer, TokenizerParts};
 use model::{
     ModelConfig,
     checkpoint::{self, SpecialIds},
@@ -106,7 +106,7 @@ fn publish(
         write_weights(tmp, &ids)?;
         about.tokenizer.save(tmp)?;
         if let Some(template) = &about.chat_template {
-            checkpoint::write_file(&tmp.join("chat_template.jinja"), template.as_bytes())?;
+            checkpoint::write_file(&tmp.join(ChatTemplate::FILE), template.as_bytes())?;
         }
         Ok(())
     })
@@ -121,12 +121,8 @@ fn describe_folder(folder: &Path) -> anyhow::Result<Description> {
 
 /// Its own file, or in older folders a field of `tokenizer_config.json`.
 fn folder_template(folder: &Path) -> anyhow::Result<Option<String>> {
-    let path = folder.join("chat_template.jinja");
-    if path.is_file() {
-        let text = std::fs::read_to_string(&path);
-        return text
-            .map(Some)
-            .with_context(|| format!("cannot read `{}`\nhint: check the file", path.display()));
+    if let Some(text) = ChatTemplate::read(folder)? {
+        return Ok(Some(text));
     }
     let path = folder.join("tokenizer_config.json");
     let Ok(bytes) = std::fs::read(&path) else { return Ok(None) };

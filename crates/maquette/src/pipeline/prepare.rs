@@ -1,9 +1,9 @@
 //! The stages `tokenizer` and `data`.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use anyhow::Context as _;
-use data::{DataError, Prepared, Tokenizer};
+use data::{ChatTemplate, DataError, Prepared, Tokenizer};
 use model::checkpoint;
 
 use super::{Run, hash, is_kept, set_aside, stamp, state_of_sources, write_whole};
@@ -11,8 +11,6 @@ use crate::{
     progress::{self, Progress, count},
     stop::{self, Interrupted},
 };
-
-const CHAT_TEMPLATE: &str = "chat_template.jinja";
 
 impl Run {
     /// Learns the vocabulary, or keeps the one that is there.
@@ -50,11 +48,8 @@ impl Run {
     fn tokenizer_of(&self, from: &Path) -> anyhow::Result<Tokenizer> {
         checkpoint::read_config(from).with_context(|| format!("`model.from` is `{}`", from.display()))?;
         let tokenizer = Tokenizer::load(from)?;
-        let template = fs::read(from.join(CHAT_TEMPLATE)).ok();
-        let inputs = hash(&[
-            tokenizer.fingerprint(),
-            &String::from_utf8_lossy(template.as_deref().unwrap_or_default()),
-        ]);
+        let template = ChatTemplate::read(from)?;
+        let inputs = hash(&[tokenizer.fingerprint(), template.as_deref().unwrap_or_default()]);
         let dir = self.dir.join("tokenizer");
         if is_kept(&dir, &inputs) {
             progress::say("tokenizer", &format!("{} tokens, kept", tokenizer.vocab_size()));
@@ -65,21 +60,11 @@ impl Run {
         }
         tokenizer.save(&dir)?;
         if let Some(template) = template {
-            write_whole(&dir.join(CHAT_TEMPLATE), &template)?;
+            write_whole(&dir.join(ChatTemplate::FILE), template.as_bytes())?;
         }
         stamp(&dir, &inputs)?;
         progress::say("tokenizer", &format!("{} tokens, of {}", tokenizer.vocab_size(), from.display()));
         Ok(tokenizer)
-    }
-
-    /// The template that checkpoints of this run carry.
-    pub(super) fn chat_template(&self) -> anyhow::Result<Option<String>> {
-        let path = self.dir.join("tokenizer").join(CHAT_TEMPLATE);
-        if !path.is_file() {
-            return Ok(None);
-        }
-        let text = fs::read_to_string(&path);
-        text.map(Some).with_context(|| format!("cannot read `{}`\nhint: check the file", path.display()))
     }
 
     /// Turns the text into token shards, or keeps those that are there.

@@ -3,7 +3,7 @@
 use std::{fs, path::Path, sync::Arc};
 
 use anyhow::Context as _;
-use data::{Prepared, Tokenizer};
+use data::{ChatTemplate, Prepared, Tokenizer};
 use model::{ModelConfig, checkpoint, scaling::ModelOverrides};
 use serde::Serialize;
 use train::{
@@ -154,7 +154,7 @@ impl Run {
             settings,
             data: Arc::clone(prepared),
             tokenizer: tokenizer.clone(),
-            chat_template: self.chat_template()?,
+            chat_template: ChatTemplate::read(&self.dir.join("tokenizer"))?,
             start: self.recipe.model.from.clone(),
         };
         // Before anything of the run is there: a forecast that was changed, or sealed late, stops it.

@@ -32,11 +32,9 @@ fn a_checkpoint_goes_to_gguf_and_comes_back() {
     }
     assert_eq!(greedy(&scene, "f32"), greedy(&scene, CHECKPOINT));
     scene.ok(&["export", "f32", "--quant", "f32", "--out", "again.gguf"]);
-    let (first, again) = (scene.path("f32.gguf"), scene.path("again.gguf"));
-    assert_eq!(
-        std::fs::metadata(first).unwrap().len() / 1024,
-        std::fs::metadata(again).unwrap().len() / 1024
-    );
+    scene.ok(&["import", "again.gguf", "--out", "again"]);
+    let weights = |folder: &str| std::fs::read(scene.path(folder).join("model.safetensors")).unwrap();
+    assert!(weights("again") == weights("f32") && weights("f32") == weights(CHECKPOINT));
     let message = scene.fails(&["export", CHECKPOINT, "--out", "run"]);
     assert!(message.contains("expected a file as --out") && message.contains("hint: "), "{message}");
     let message = scene.fails(&["import", "corpus.txt", "--out", "x"]);
@@ -57,7 +55,7 @@ fn a_training_goes_on_from_a_checkpoint() {
         .map(|rest| rest.split(' ').next().unwrap().parse().unwrap())
         .collect();
     let [before, after] = losses[..] else { panic!("{}", said.stderr) };
-    assert!(after < before + 0.02, "{before} {after}");
+    assert!(after < before, "{before} {after}");
     let first = scene.read("run/pretrain/summary.json");
     let first: serde_json::Value = serde_json::from_str(&first).unwrap();
     let ended = first["validation"]["loss_nats"].as_f64().unwrap();
