@@ -66,6 +66,14 @@ impl Isa {
         sets
     }
 
+    /// Whether it multiplies pairs of bf16 in one instruction: what a default precision may depend on.
+    ///
+    /// Known, not timed: a default that rests on a stopwatch is now one thing and now another on a busy machine, and
+    /// two runs of one recipe would not be the same run.
+    pub fn multiplies_bf16(self) -> bool {
+        self == Self::Avx512Bf16
+    }
+
     /// Its name, as [`Isa::VARIABLE`] takes it.
     pub fn name(self) -> &'static str {
         match self {

@@ -212,7 +212,7 @@ fn show(text: &str) -> std::io::Result<()> {
 
 /// Opens a checkpoint with its tokenizer, ready to decode.
 pub(super) fn open(dir: &Path, kernels: &Cpu, dtype: Dtype) -> anyhow::Result<(Gpt, Tokenizer)> {
-    let mut gpt = checkpoint::read_model(dir)?.with_dtype(dtype.precision(kernels).into());
+    let mut gpt = checkpoint::read_model(dir)?.with_dtype(dtype.precision().into());
     let tokenizer = Tokenizer::load(dir)?;
     if let Some(about) = checkpoint::read_about(dir)? {
         anyhow::ensure!(

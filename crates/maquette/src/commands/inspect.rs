@@ -51,7 +51,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     }
     let rows: Vec<usize> = (0..len).collect();
     let kernels = Cpu::new(0);
-    gpt = gpt.with_dtype(args.dtype.precision(&kernels).into());
+    gpt = gpt.with_dtype(args.dtype.precision().into());
     let logits = gpt.logits(&kernels, &Tokens::packed(args.ids.clone(), [len]), &rows, None);
     checkpoint::write_tensors(path, [("logits".to_owned(), &logits)].into_iter())?;
     Ok(())

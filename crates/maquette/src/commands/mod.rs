@@ -20,7 +20,6 @@ mod tokenizer;
 use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand, ValueEnum};
-use tensor::Cpu;
 use train::Precision;
 
 use crate::{
@@ -88,7 +87,7 @@ impl Cli {
 /// What activations are held in and products multiply in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 enum Dtype {
-    /// bf16 where this machine gains from it, measured at the start; else f32
+    /// bf16 where the processor multiplies it (AVX-512 BF16); else f32
     #[default]
     Auto,
     F32,
@@ -96,9 +95,9 @@ enum Dtype {
 }
 
 impl Dtype {
-    fn precision(self, kernels: &Cpu) -> Precision {
+    fn precision(self) -> Precision {
         match self {
-            Self::Auto => pipeline::fastest_precision(kernels),
+            Self::Auto => pipeline::default_precision(tensor::Isa::current()),
             Self::F32 => Precision::F32,
             Self::Bf16 => Precision::Bf16,
         }

@@ -23,7 +23,7 @@ use clap::ValueEnum;
 use data::{DataConfig, Prepared, Tokenizer, ValidationConfig};
 use model::checkpoint;
 use serde::{Deserialize, Serialize};
-use tensor::{Cpu, Kernels};
+use tensor::{Cpu, Isa, Kernels};
 use train::{Precision, Summary};
 
 use crate::{
@@ -73,9 +73,9 @@ pub(crate) struct Run {
     _lock: fs::File,
 }
 
-/// What this machine trains fastest in: measured in a few milliseconds.
-pub(crate) fn fastest_precision(kernels: &Cpu) -> Precision {
-    if kernels.gains_from_bf16() { Precision::Bf16 } else { Precision::F32 }
+/// What a machine with these instructions trains in, if nobody says: the same at every start.
+pub(crate) fn default_precision(isa: Isa) -> Precision {
+    if isa.multiplies_bf16() { Precision::Bf16 } else { Precision::F32 }
 }
 
 impl Run {

@@ -109,7 +109,7 @@ impl Run {
             return Ok((earlier, config, settings));
         }
         let mut recipe = self.recipe.clone();
-        recipe.train.dtype.get_or_insert_with(|| super::fastest_precision(&self.kernels));
+        recipe.train.dtype.get_or_insert_with(|| super::default_precision(tensor::Isa::current()));
         if let Some(config) = &start {
             let fixed = ModelOverrides { from: recipe.model.from.clone(), ..ModelOverrides::fixed(config) };
             let given = std::mem::replace(&mut recipe.model, fixed);

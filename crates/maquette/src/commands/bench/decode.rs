@@ -115,7 +115,7 @@ fn open(args: &Args, kernels: &Cpu) -> anyhow::Result<Gpt> {
         args.prompt_tokens,
         args.new_tokens
     );
-    let dtype = args.dtype.precision(kernels).into();
+    let dtype = args.dtype.precision().into();
     check_memory(&config, dtype, args.batch as f64, [args.prompt_tokens as f64, seq_len as f64])?;
     let gpt = match &args.checkpoint {
         Some(dir) => checkpoint::read_model(dir)?,

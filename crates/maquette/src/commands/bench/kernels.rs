@@ -150,7 +150,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         )
     })?;
     let kernels = Cpu::new(args.threads);
-    let dtype = args.dtype.precision(&kernels).into();
+    let dtype = args.dtype.precision().into();
     let peaks = Peaks {
         gflops: kernels.measured_peak_gflops(dtype),
         gflops_f32: kernels.measured_peak_gflops(DType::F32),

@@ -7,7 +7,7 @@ use super::{
     gemm::{self, Format},
     reduce::lane_sum,
 };
-use crate::{DType, Isa, arena::Buffer, isa::for_each_isa};
+use crate::{DType, arena::Buffer, isa::for_each_isa};
 
 for_each_isa! {
     fn sum(x: &[f32]) -> f32 {
@@ -29,17 +29,6 @@ impl Cpu {
             self.pool.for_each(n_threads, |_| gemm::multiply_in_cache(format, TILES));
         });
         (gemm::flops_in_cache(format) * TILES * n_threads) as f64 / best / 1e9
-    }
-
-    /// Whether products of bf16 are faster here than those of f32 by enough to be worth their rounding: by half.
-    ///
-    /// Measured in a few milliseconds: what a processor says it has does not tell what it gains.
-    pub fn gains_from_bf16(&self) -> bool {
-        const TILES: usize = 200;
-        let seconds = |format| {
-            best_of_5(|| gemm::multiply_in_cache(format, TILES)) / gemm::flops_in_cache(format) as f64
-        };
-        Isa::current() == Isa::Avx512Bf16 && 1.5 * seconds(Format::Bf16) < seconds(Format::F32)
     }
 
     /// GB/s at which all threads read memory that no cache holds: best of five passes over 256 MiB.
