@@ -55,8 +55,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     }
     let kernels = Cpu::new(args.threads);
     let tokenizer = Tokenizer::load(&args.checkpoint)?;
-    let gpt =
-        model::checkpoint::read_model(&args.checkpoint)?.with_dtype(args.dtype.precision().into());
+    let gpt = model::checkpoint::read_model(&args.checkpoint)?.with_dtype(args.dtype.precision().into());
     let mut problems = tasks::suite(SUITE_SEED, args.limit);
     problems.retain(|p| args.tasks.is_empty() || args.tasks.iter().any(|task| task == p.task.name()));
     let scores = eval::capability(&gpt, &kernels, &tokenizer, &problems, &CapabilitySettings::default())?;

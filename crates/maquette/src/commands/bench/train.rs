@@ -74,8 +74,7 @@ struct Output {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let kernels = Cpu::new(args.threads);
-    let (config, settings) =
-        shape(args, args.dtype.precision()).context("this shape cannot be trained")?;
+    let (config, settings) = shape(args, args.dtype.precision()).context("this shape cannot be trained")?;
     machine::check_memory(&config, &settings)?;
     let output = measure(args, &kernels, &config, &settings);
     if args.json {
