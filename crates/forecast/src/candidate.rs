@@ -5,7 +5,7 @@ use crate::{
     experience::Experience,
     fit::{HUBER_DELTA, Prior, Problem, Solution, solve},
     interval::median,
-    kin::{Frame, Kin},
+    kin::{Frame, Kin, Kinship},
     law::{Features, Form, MAX_PARAMS, RawFeatures, Theta},
     random::Stream,
 };
@@ -69,6 +69,12 @@ impl Data {
         }
     }
 
+    /// What kin say of a coupled law of these runs.
+    fn kinship(&self, form: Form, floor: Option<f64>, experience: &Experience) -> Option<Kinship> {
+        let is_open = form.coupling().is_some() && floor.is_none();
+        if is_open { Kinship::new(experience, self.frame.raw(&self.largest())[0].exp()) } else { None }
+    }
+
     /// ln of the largest compute over the smallest.
     fn span(&self) -> f64 {
         let smallest = self.features.iter().map(|x| x[0]).fold(f64::INFINITY, f64::min);
@@ -97,6 +103,8 @@ pub(crate) struct FittedForm {
     /// ln of the factor that the compute of the runs spans.
     pub(crate) span: f64,
     pub(crate) frame: Frame,
+    /// ln of the compute up to which kin show the bend, where the beliefs about the coefficients are theirs.
+    pub(crate) shown_to: Option<f64>,
     /// 1 for each run that was fitted, 0 for an outlier.
     pub(crate) kept: Vec<f64>,
 }
@@ -166,6 +174,7 @@ impl FittedForm {
             largest: data.largest(),
             span: data.span(),
             frame: data.frame.clone(),
+            shown_to: data.kinship(form, floor, experience).map(|kinship| kinship.shown_to),
             kept,
         })
     }
@@ -194,6 +203,22 @@ impl FittedForm {
             }
         }
         variance.max(0.0).sqrt()
+    }
+
+    /// Least negative log-likelihood that this form reaches on the runs with these weights, beliefs left out, for a scatter
+    /// of `sigma`.
+    pub(crate) fn misfit(&self, data: &Data, weights: &[f64], sigma: f64) -> f64 {
+        let mut prior = self.prior.clone();
+        prior.precision = [0.0; MAX_PARAMS];
+        let problem = Problem {
+            form: self.form,
+            features: &data.features,
+            log_losses: &data.log_losses,
+            weights,
+            prior: &prior,
+        };
+        let least = problem.minimise(&[self.theta]).map_or(f64::INFINITY, |solution| solution.objective);
+        least.min(problem.objective(&self.theta)) / strength(sigma)
     }
 
     /// Whether the runs alone determine coefficient `idx` to a factor of 2: the profile likelihood, beliefs left out,
@@ -236,7 +261,8 @@ impl FittedForm {
         let by_compute = rise([raw[0] - back, raw[1] - 0.5 * back, raw[2] - 0.5 * back]);
         let by_shape = rise([0, 1, 2].map(|k| raw[k].min(edge[k])));
         // A bend that runs over a short range cannot show grows with the distance in units of that range.
-        let unseen = self.frame.beyond_kin(x).unwrap_or(back);
+        let beyond_shown = self.shown_to.map(|edge| (raw[0] - edge).max(0.0));
+        let unseen = self.frame.beyond_kin(x).or(beyond_shown).unwrap_or(back);
         let reach = (unseen / self.span.max(LEAST_LOG_SPAN)).max(1.0);
         reach * by_compute.max(by_shape).max(0.0)
     }
@@ -343,10 +369,12 @@ fn beliefs(form: Form, data: &Data, floor: Option<f64>, experience: &Experience)
         is_fixed: [false; MAX_PARAMS],
     };
     let least = data.log_losses.iter().copied().fold(f64::INFINITY, f64::min);
+    let kinship = data.kinship(form, floor, experience);
     for i in 0..form.n_params() {
         if form.is_exponent(i) {
             let belief = match form {
                 Form::Chinchilla | Form::SharedExponent => experience.shape_exponent,
+                Form::Coupled => experience.coupled_exponent,
                 Form::PowerFloor => experience.compute_exponent,
                 Form::Power => experience.no_floor_exponent,
                 Form::Kin | Form::KinFloor => experience.kin_exponent,
@@ -354,12 +382,16 @@ fn beliefs(form: Form, data: &Data, floor: Option<f64>, experience: &Experience)
             (prior.mean[i], prior.precision[i]) = (belief.mean, belief.sd.powi(-2));
         }
     }
+    if let Some(i) = form.coupling() {
+        let belief = kinship.map_or(experience.coupling, |kinship| kinship.coupling);
+        (prior.mean[i], prior.precision[i]) = (belief.mean, belief.sd.powi(-2));
+    }
     if let Some(i) = form.floor() {
         match floor {
             Some(loss) => (prior.mean[i], prior.is_fixed[i]) = (loss.ln(), true),
             None => {
-                (prior.mean[i], prior.precision[i]) =
-                    (least + experience.floor.mean, experience.floor.sd.powi(-2));
+                let belief = kinship.map_or(experience.floor, |kinship| kinship.floor_share);
+                (prior.mean[i], prior.precision[i]) = (least + belief.mean, belief.sd.powi(-2));
             }
         }
     }
@@ -381,7 +413,8 @@ fn starts(form: Form, data: &Data, prior: &Prior) -> Vec<Theta> {
         None => vec![0.0],
     };
     let exponents: Vec<usize> = (0..form.n_params()).filter(|i| form.is_exponent(*i)).collect();
-    let n_scales = form.n_params() - exponents.len() - usize::from(form.floor().is_some());
+    let n_others = usize::from(form.floor().is_some()) + usize::from(form.coupling().is_some());
+    let n_scales = form.n_params() - exponents.len() - n_others;
     let mut starts = Vec::new();
     for floor in floors {
         for combination in 0..EXPONENTS.len().pow(exponents.len() as u32) {
@@ -393,6 +426,9 @@ fn starts(form: Form, data: &Data, prior: &Prior) -> Vec<Theta> {
             }
             if let Some(i) = form.floor() {
                 theta[i] = floor.ln();
+            }
+            if let Some(i) = form.coupling() {
+                theta[i] = prior.mean[i];
             }
             starts.push(theta);
         }

@@ -19,6 +19,10 @@ pub struct Belief {
 pub struct Experience {
     /// ln of an exponent of N or D.
     pub shape_exponent: Belief,
+    /// ln of an exponent of N or D in a coupled law.
+    pub coupled_exponent: Belief,
+    /// ln of the γ that couples N and D.
+    pub coupling: Belief,
     /// ln of the exponent of C in a law with a floor; along the optimal shapes it is αβ/(α+β), half of the former.
     pub compute_exponent: Belief,
     /// ln of the exponent of C in a law without a floor.
@@ -28,8 +32,17 @@ pub struct Experience {
     /// Share of an unsupported drop that goes wrong for each unit of |ln κ|: kin whose losses fall at another pace are of
     /// another kind of data, and the pace need not stay.
     pub kin_strangeness: f64,
+    /// Standard deviation, over texts of one kind, of ln of the floor's share of the least loss that runs of given compute reach:
+    /// with what spread a coupled law takes its floor from kin.
+    pub kin_floor_spread: f64,
+    /// The same for ln γ.
+    pub kin_coupling_spread: f64,
+    /// How many kin each of the two is worth beside what the kin themselves show.
+    pub kin_spread_degrees: f64,
     /// Weight of a law without a floor beside one with a floor before the rehearsal: text has entropy.
     pub no_floor_weight: f64,
+    /// Weight of a coupled law beside an additive one before the rehearsal: it has one coefficient more.
+    pub coupled_weight: f64,
     /// Weight of any other law beside kin that reach beyond the table before the rehearsal.
     pub lone_weight: f64,
     /// ln of the floor's share of the least loss seen.
@@ -56,11 +69,17 @@ impl Default for Experience {
     fn default() -> Self {
         Self {
             shape_exponent: Belief { mean: -1.0, sd: 0.5 },
+            coupled_exponent: Belief { mean: -1.35, sd: 0.25 },
+            coupling: Belief { mean: -0.4, sd: 0.5 },
             compute_exponent: Belief { mean: -1.8, sd: 0.4 },
             no_floor_exponent: Belief { mean: -2.8, sd: 0.8 },
             kin_exponent: Belief { mean: 0.0, sd: 0.15 },
             kin_strangeness: 0.5,
+            kin_floor_spread: 0.1,
+            kin_coupling_spread: 0.15,
+            kin_spread_degrees: 2.0,
             no_floor_weight: 0.05,
+            coupled_weight: 0.3,
             lone_weight: 0.05,
             floor: Belief { mean: -0.6, sd: 0.5 },
             share: Belief { mean: -2.6, sd: 0.9 },

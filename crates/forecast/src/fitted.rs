@@ -8,6 +8,7 @@ use crate::{
     candidate::{Data, FittedForm},
     diagnose,
     interval::quantile,
+    kin::LEAST_REACH,
     law::{Features, Form, Theta},
     random::Stream,
     rehearsal::Rehearsal,
@@ -15,18 +16,28 @@ use crate::{
 
 /// Forms whose share of the draws would be smaller than this get none.
 const LEAST_WEIGHT: f64 = 0.01;
-/// Kin must reach this many times beyond the table to show more of the bend than the table does.
-const LEAST_REACH: f64 = 3.0;
+
+/// A target with more than this many times the compute of the largest run of kin lies beyond what they show.
+const BEYOND: f64 = 2.0;
 
 /// Laws fitted to a table: the forms that compete, their weights, and the draws of their coefficients.
 #[derive(Clone, Debug)]
 pub struct Fitted {
     table: Table,
     settings: Settings,
-    members: Vec<Member>,
-    draws: Vec<Draw>,
+    /// For targets as far as kin reach, and for all where there are none.
+    near: Ensemble,
+    /// For targets beyond what kin show.
+    beyond_kin: Option<Ensemble>,
     warnings: Vec<Warning>,
     kin: Vec<Kin>,
+}
+
+/// Forms with their weights, the heaviest first, and the draws that these give.
+#[derive(Clone, Debug)]
+struct Ensemble {
+    members: Vec<Member>,
+    draws: Vec<Draw>,
 }
 
 /// One form, how it did, and its share of the draws.
@@ -69,9 +80,12 @@ impl Fitted {
         experience: &Experience,
     ) -> Result<Self, ForecastError> {
         check(settings)?;
-        let members = members(table, settings, experience)?;
-        let draws = draw(&members, settings, experience);
-        let best = &members[0];
+        let near = members(table, settings, experience)?;
+        let beyond_kin = beyond_kin(&near, experience);
+        let ensemble =
+            |members: Vec<Member>| Ensemble { draws: draw(&members, settings, experience), members };
+        let (near, beyond_kin) = (ensemble(near), beyond_kin.map(ensemble));
+        let best = &near.members[0];
         let mut warnings = table.warnings().to_vec();
         let short = experience.kin.iter().filter(|kin| !reaches_beyond(kin, table));
         warnings.extend(short.map(|kin| {
@@ -86,8 +100,8 @@ impl Fitted {
         Ok(Self {
             table: table.clone(),
             settings: settings.clone(),
-            members,
-            draws,
+            near,
+            beyond_kin,
             warnings,
             kin: experience.kin.clone(),
         })
@@ -106,24 +120,26 @@ impl Fitted {
     /// If the target holds a number that is not finite and above 0.
     pub fn forecast(&self, target: &Target) -> Result<Forecast, ForecastError> {
         let target = &checked(target)?;
-        let draws: Vec<f64> = self.draws.iter().map(|draw| self.draw_loss(draw, target)).collect();
+        let ensemble = self.ensemble(target);
+        let draws: Vec<f64> =
+            ensemble.draws.iter().map(|draw| self.draw_loss(ensemble, draw, target)).collect();
         let largest = self.table.points().last().map_or(f64::NAN, |point| point.flops);
         let extrapolation = target.flops / largest;
-        let best = &self.members[0];
+        let best = &ensemble.members[0];
         let form = best.fitted.form;
         let mut warnings = self.warnings.clone();
         warnings.extend(diagnose::target_warnings(&self.table, &best.data, target, form, extrapolation));
         Ok(Forecast {
             law: form.name().to_owned(),
             formula: form.formula().to_owned(),
-            coefficients: self.coefficients(),
-            standard_errors: self.standard_errors(),
-            irreducible: self.irreducible(),
+            coefficients: ensemble.coefficients(),
+            standard_errors: ensemble.standard_errors(),
+            irreducible: ensemble.irreducible(),
             target: *target,
             prediction: Prediction::from_draws(&draws),
             draws,
             warnings,
-            candidates: self.candidates(target),
+            candidates: self.candidates(ensemble, target),
             n_points: self.table.points().len(),
             n_configurations: best.data.n_clusters,
             extrapolation,
@@ -136,12 +152,24 @@ impl Fitted {
     /// N and D with the least loss at `flops = 6·N·D`, by the form with the most weight; `None` where that reads
     /// compute alone.
     pub fn compute_optimal(&self, flops: f64) -> Option<(f64, f64)> {
-        let best = &self.members[0].fitted;
+        let best = &self.near.members[0].fitted;
         best.compute_optimal(&best.theta, flops)
     }
 
-    fn draw_loss(&self, draw: &Draw, target: &Target) -> f64 {
-        let member = &self.members[draw.member].fitted;
+    /// The forms that forecast `target`.
+    fn ensemble(&self, target: &Target) -> &Ensemble {
+        let reach = self.kin.iter().map(Kin::largest_flops).fold(0.0, f64::max);
+        self.beyond_kin.as_ref().filter(|_| target.flops > BEYOND * reach).unwrap_or(&self.near)
+    }
+
+    /// Names of the kin that reach beyond the table.
+    fn kin_names(&self) -> String {
+        let names = self.kin.iter().filter(|kin| reaches_beyond(kin, &self.table)).map(Kin::name);
+        names.collect::<Vec<_>>().join(", ")
+    }
+
+    fn draw_loss(&self, ensemble: &Ensemble, draw: &Draw, target: &Target) -> f64 {
+        let member = &ensemble.members[draw.member].fitted;
         let x = features(target, member, &draw.theta);
         let law = member.form.log_loss(&draw.theta, &x);
         let drop = member.unsupported_drop(&features(target, member, &member.theta));
@@ -150,6 +178,27 @@ impl Fitted {
         loss.max(self.settings.irreducible.unwrap_or(f64::MIN_POSITIVE))
     }
 
+    fn candidates(&self, ensemble: &Ensemble, target: &Target) -> Vec<Candidate> {
+        let candidate = |member: &Member| {
+            let fitted = &member.fitted;
+            Candidate {
+                law: fitted.form.name().to_owned(),
+                formula: fitted.form.formula().to_owned(),
+                kin: match (&fitted.frame.kin, fitted.shown_to) {
+                    (Some(kin), _) => Some(kin.name().to_owned()),
+                    (None, Some(_)) => Some(self.kin_names()),
+                    (None, None) => None,
+                },
+                backtest_error_pct: member.rehearsal.error_pct(),
+                weight: member.weight,
+                median: fitted.log_loss(&features(target, fitted, &fitted.theta)).exp(),
+            }
+        };
+        ensemble.members.iter().map(candidate).collect()
+    }
+}
+
+impl Ensemble {
     fn coefficients(&self) -> BTreeMap<String, f64> {
         let FittedForm { form, theta, frame, .. } = &self.members[0].fitted;
         let theta = form.unshifted(theta, &frame.shift);
@@ -178,21 +227,6 @@ impl Fitted {
         let floors: Vec<f64> = self.draws.iter().filter_map(floor).collect();
         (!floors.is_empty()).then(|| Prediction::from_draws(&floors))
     }
-
-    fn candidates(&self, target: &Target) -> Vec<Candidate> {
-        let candidate = |member: &Member| {
-            let fitted = &member.fitted;
-            Candidate {
-                law: fitted.form.name().to_owned(),
-                formula: fitted.form.formula().to_owned(),
-                kin: fitted.frame.kin.as_ref().map(|kin| kin.name().to_owned()),
-                backtest_error_pct: member.rehearsal.error_pct(),
-                weight: member.weight,
-                median: fitted.log_loss(&features(target, fitted, &fitted.theta)).exp(),
-            }
-        };
-        self.members.iter().map(candidate).collect()
-    }
 }
 
 /// Every form that `settings` and the table allow and each kin, fitted and weighed, the best first.
@@ -211,11 +245,12 @@ pub(crate) fn members(
     // A known floor is one of this table's law; kin know nothing of it.
     let has_use =
         |kin: &&Kin| settings.irreducible.is_none() && table.has_shapes() && reaches_beyond(kin, table);
-    let kin = experience.kin.iter().filter(has_use);
+    let kin: Vec<Kin> = experience.kin.iter().filter(has_use).cloned().collect();
+    let experience = &Experience { kin: kin.clone(), ..experience.clone() };
     let mut members: Vec<Member> = forms
         .into_iter()
         .map(|form| (form, lone.clone()))
-        .chain(kin.flat_map(of_kin))
+        .chain(kin.iter().flat_map(of_kin))
         .filter_map(|(form, data)| {
             let fitted = FittedForm::new(form, &data, settings.irreducible, experience, None)?;
             let rehearsal = Rehearsal::new(form, &data, &fitted, settings.irreducible, experience);
@@ -247,11 +282,43 @@ fn weigh(members: &mut [Member], experience: &Experience) {
         member.rehearsal.log_evidence += member.fitted.log_kinship(experience);
         let weight = match member.fitted.form {
             Form::Power => experience.no_floor_weight,
+            Form::Coupled => experience.coupled_weight,
             _ => 1.0,
         };
         let is_lone = has_kin && member.fitted.frame.kin.is_none();
         member.rehearsal.log_evidence += (weight * if is_lone { experience.lone_weight } else { 1.0 }).ln();
     }
+    normalise(members);
+}
+
+/// The same forms weighed for targets that no kin reach; `None` where no law takes its beliefs from kin.
+///
+/// A law carried over from one kin knows nothing there that the law of that kin does not, and stands back behind a coupled
+/// law that takes from all kin what they share and from the table the rest. The rehearsal, which sees a few large runs, does
+/// not tell such a law from the others as the whole table does: Akaike's criterion, negative log-likelihood plus the number
+/// of coefficients, counts beside it, over the runs that no form holds to be outliers.
+fn beyond_kin(members: &[Member], experience: &Experience) -> Option<Vec<Member>> {
+    let mut members: Vec<Member> = members.iter().filter(|m| m.fitted.frame.kin.is_none()).cloned().collect();
+    members.iter().find(|m| m.fitted.shown_to.is_some())?;
+    let n_runs = members.first().map_or(0, |m| m.fitted.kept.len());
+    let common: Vec<f64> = (0..n_runs).map(|i| members.iter().map(|m| m.fitted.kept[i]).product()).collect();
+    let sigma = members.iter().map(|m| m.fitted.sigma).fold(f64::INFINITY, f64::min);
+    for member in &mut members {
+        let Member { fitted, data, .. } = &*member;
+        let criterion = fitted.misfit(data, &common, sigma) + fitted.form.n_params() as f64;
+        let is_informed = fitted.shown_to.is_some();
+        member.rehearsal.log_evidence -= criterion;
+        // As lone laws all of them stand here; the informed one is none.
+        if is_informed {
+            member.rehearsal.log_evidence -= (experience.lone_weight * experience.coupled_weight).ln();
+        }
+    }
+    normalise(&mut members);
+    Some(members)
+}
+
+/// Weights in proportion to the evidence, the largest first.
+fn normalise(members: &mut [Member]) {
     let largest = members.iter().map(|m| m.rehearsal.log_evidence).fold(f64::NEG_INFINITY, f64::max);
     members.iter_mut().for_each(|m| m.weight = (m.rehearsal.log_evidence - largest).exp());
     let mut normalise = |least: f64| {

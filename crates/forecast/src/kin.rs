@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use crate::{
-    Experience, ForecastError, Point, Settings, Table,
+    Belief, Experience, ForecastError, Point, Settings, Table,
     candidate::{Data, FittedForm},
     fitted::members,
-    law::{Features, RawFeatures},
+    law::{Features, Form, RawFeatures},
 };
 
 /// Distance in ln N and ln D over which runs leave a law together: runs of one rung do so, those of a rung at twice
@@ -14,6 +14,10 @@ use crate::{
 const REACH: f64 = 0.35;
 /// Weight of the law itself, at which nothing is left over, beside a run at distance 0.
 const LAW_WEIGHT: f64 = 0.1;
+/// Kin must reach this many times beyond the table to show more of the bend than the table does.
+pub(crate) const LEAST_REACH: f64 = 3.0;
+/// Runs of kin with up to this many times the compute of a table's largest count as its like.
+const SAME_COMPUTE: f64 = 1.1;
 /// Least part of a loss of kin that counts as lying above its floor.
 const LEAST_ABOVE_FLOOR: f64 = 0.01;
 
@@ -32,6 +36,8 @@ pub struct Kin {
 #[derive(Debug)]
 struct Curve {
     law: FittedForm,
+    /// The coupled law, where the runs allow one.
+    coupled: Option<FittedForm>,
     /// Raw features of each run, and what the law leaves over of its ln L.
     leftovers: Vec<(RawFeatures, f64)>,
 }
@@ -43,7 +49,10 @@ impl Kin {
     /// As for [`crate::Fitted::fit`].
     pub fn new(name: impl Into<String>, table: &Table) -> Result<Self, ForecastError> {
         let experience = Experience::default();
-        let best = members(table, &Settings::default(), &experience)?.swap_remove(0);
+        let mut members = members(table, &Settings::default(), &experience)?;
+        let coupled = members.iter().find(|member| member.fitted.form == Form::Coupled);
+        let coupled = coupled.map(|member| member.fitted.clone());
+        let best = members.swap_remove(0);
         let data = Data::new(table, experience.nearness, None);
         let leftovers = data
             .features
@@ -51,7 +60,7 @@ impl Kin {
             .zip(&data.log_losses)
             .map(|(x, y)| (data.frame.raw(x), y - best.fitted.log_loss(x)))
             .collect();
-        let curve = Curve { law: best.fitted, leftovers };
+        let curve = Curve { law: best.fitted, coupled, leftovers };
         Ok(Self { name: name.into(), table: table.clone(), curve: Arc::new(curve) })
     }
 
@@ -94,11 +103,70 @@ impl Kin {
         law.form.floor().map_or(0.0, |i| law.theta[i].exp())
     }
 
+    /// ln of the share that the floor of its coupled law has in the least loss of its runs up to `flops`, and the variance of
+    /// that; `None` without such runs.
+    fn floor_share(&self, flops: f64) -> Option<(f64, f64)> {
+        let coupled = self.curve.coupled.as_ref()?;
+        let idx = coupled.form.floor()?;
+        let like = self.points().iter().filter(|point| point.flops <= SAME_COMPUTE * flops);
+        let least = like.map(|point| point.loss).min_by(f64::total_cmp)?;
+        Some((coupled.theta[idx] - least.ln(), coupled.covariance[idx][idx]))
+    }
+
+    /// ln γ of its coupled law, and the variance of that.
+    fn coupling(&self) -> Option<(f64, f64)> {
+        let coupled = self.curve.coupled.as_ref()?;
+        let idx = coupled.form.coupling()?;
+        Some((coupled.theta[idx], coupled.covariance[idx][idx]))
+    }
+
     /// N and D that its law holds best for `flops`.
     pub(crate) fn compute_optimal(&self, flops: f64) -> Option<(f64, f64)> {
         let law = &self.curve.law;
         law.form.compute_optimal(&law.form.unshifted(&law.theta, &law.frame.shift), flops)
     }
+}
+
+/// What kin say of a coupled law of runs whose largest has `flops`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Kinship {
+    /// ln of the floor's share of the least loss.
+    pub(crate) floor_share: Belief,
+    /// ln γ.
+    pub(crate) coupling: Belief,
+    /// ln of the compute up to which kin show the bend.
+    pub(crate) shown_to: f64,
+}
+
+impl Kinship {
+    /// What the kin among `experience` that reach beyond `flops` have in common; `None` without any.
+    pub(crate) fn new(experience: &Experience, flops: f64) -> Option<Self> {
+        let kin: Vec<&Kin> =
+            experience.kin.iter().filter(|kin| kin.largest_flops() > LEAST_REACH * flops).collect();
+        let shares: Option<Vec<(f64, f64)>> = kin.iter().map(|kin| kin.floor_share(flops)).collect();
+        let couplings: Option<Vec<(f64, f64)>> = kin.iter().map(|kin| kin.coupling()).collect();
+        let degrees = experience.kin_spread_degrees;
+        Some(Self {
+            floor_share: carried(&shares?, experience.kin_floor_spread, degrees)?,
+            coupling: carried(&couplings?, experience.kin_coupling_spread, degrees)?,
+            shown_to: kin.iter().map(|kin| kin.largest_flops()).fold(0.0, f64::max).ln(),
+        })
+    }
+}
+
+/// The belief about one more of a kind of which `values` with their variances were seen: their mean, and
+/// `τ²·(1 + 1/n)` plus the mean variance over n, τ² the mean square of the deviations from the mean with `degrees` of
+/// `spread²` beside them.
+fn carried(values: &[(f64, f64)], spread: f64, degrees: f64) -> Option<Belief> {
+    let n = values.len() as f64;
+    if values.is_empty() {
+        return None;
+    }
+    let mean = values.iter().map(|(value, _)| value).sum::<f64>() / n;
+    let squares: f64 = values.iter().map(|(value, _)| (value - mean).powi(2)).sum();
+    let spread_squared = (degrees * spread * spread + squares) / (degrees + n - 1.0);
+    let of_fits = values.iter().map(|(_, variance)| variance).sum::<f64>() / n;
+    Some(Belief { mean, sd: (spread_squared * (1.0 + 1.0 / n) + of_fits / n).sqrt() })
 }
 
 /// Where features are measured from, and what they are measured on.

@@ -72,7 +72,8 @@ impl Rehearsal {
             });
             Some(misses.collect::<Vec<_>>())
         });
-        let belief = if Form::KIN.contains(&form) { experience.kin_share } else { experience.share };
+        let has_kin = Form::KIN.contains(&form) || full.shown_to.is_some();
+        let belief = if has_kin { experience.kin_share } else { experience.share };
         Self::from_cuts(cuts.collect(), belief, experience)
     }
 
