@@ -3,7 +3,7 @@
 use std::{path::Path, time::SystemTime};
 
 use anyhow::Context as _;
-use forecast::{Actual, Alarm, Channel, CurveForecast, Moment, Seal, Verdict, Watch};
+use forecast::{Actual, Alarm, Channel, CurveForecast, Moment, Prediction, Seal, Verdict, Watch};
 use serde::{Deserialize, Serialize};
 use train::Summary;
 
@@ -44,12 +44,32 @@ impl Watcher {
     /// # Errors
     /// If the seal was changed, or is later than the run's first step.
     pub(crate) fn open(run_dir: &Path, metrics: &Path, step: u64) -> anyhow::Result<Option<Self>> {
-        let path = run_dir.join(foretell::FORECAST);
-        let Some(seal) = foretell::read_seal(&path)? else { return Ok(None) };
         let began = match step {
             0 => Some(Moment::from(SystemTime::now())),
             _ => first_step_at(metrics)?,
         };
+        let Some(mut watcher) = Self::sealed_before(run_dir, began)? else { return Ok(None) };
+        if step > 0 {
+            let (losses, norms) = ladder::curves(metrics)?;
+            for (i, (loss, norm)) in losses.iter().zip(&norms).take(step as usize).enumerate() {
+                watcher.observe(i as u64 + 1, *loss, *norm)?;
+            }
+        }
+        Ok(Some(watcher))
+    }
+
+    /// The watch of the run in `dir`, whatever it has recorded, before its first step.
+    ///
+    /// # Errors
+    /// If the seal was changed, or is later than the run's first step.
+    pub(crate) fn unseen(run_dir: &Path, metrics: &Path) -> anyhow::Result<Option<Self>> {
+        let began = if metrics.exists() { first_step_at(metrics)? } else { None };
+        Self::sealed_before(run_dir, began)
+    }
+
+    fn sealed_before(run_dir: &Path, began: Option<Moment>) -> anyhow::Result<Option<Self>> {
+        let path = run_dir.join(foretell::FORECAST);
+        let Some(seal) = foretell::read_seal(&path)? else { return Ok(None) };
         if let Some(began) = began {
             seal.check_before(began).with_context(|| format!("in `{}`", path.display()))?;
         }
@@ -62,14 +82,22 @@ impl Watcher {
         let rate = FALSE_ALARM_RATE / curves.len().max(1) as f64;
         let watches =
             curves.into_iter().map(|curve| Watch::new(curve, rate)).collect::<Result<Vec<_>, _>>()?;
-        let mut watcher = Self { seal, watches };
-        if step > 0 {
-            let (losses, norms) = ladder::curves(metrics)?;
-            for (i, (loss, norm)) in losses.iter().zip(&norms).take(step as usize).enumerate() {
-                watcher.observe(i as u64 + 1, *loss, *norm)?;
-            }
-        }
-        Ok(Some(watcher))
+        Ok(Some(Self { seal, watches }))
+    }
+
+    /// [`Seal::seal`] of the forecast.
+    pub(crate) fn seal(&self) -> &str {
+        &self.seal.seal
+    }
+
+    /// The final loss as it was sealed.
+    pub(crate) fn sealed(&self) -> &Prediction {
+        &self.seal.forecast.prediction
+    }
+
+    /// Steps of the run; `None` where no curve was foretold.
+    pub(crate) fn n_steps(&self) -> Option<u64> {
+        self.watches.first().map(|watch| watch.forecast().steps)
     }
 
     /// Pass rates that were foretold, where they were.
@@ -97,7 +125,7 @@ impl Watcher {
     }
 
     /// What was foretold of the training loss at `step`: median and 80 % interval of the curve without batch noise.
-    pub(super) fn foretold(&self, step: u64) -> Option<(f64, f64, f64)> {
+    pub(crate) fn foretold(&self, step: u64) -> Option<(f64, f64, f64)> {
         let curve = self.watches.iter().map(Watch::forecast).find(|curve| curve.channel == Channel::Loss)?;
         let point = curve.at(step as f64 / curve.steps as f64);
         let (low, high) = point.interval(0.8, None);
@@ -105,7 +133,7 @@ impl Watcher {
     }
 
     /// The final loss as the steps so far revise the sealed forecast: median and 80 % interval.
-    pub(super) fn revised(&self) -> Option<(f64, f64, f64)> {
+    pub(crate) fn revised(&self) -> Option<(f64, f64, f64)> {
         let watch = self.watches.iter().find(|watch| watch.forecast().channel == Channel::Loss)?;
         Some(watch.revised(self.seal.forecast.prediction.median))
     }
@@ -147,8 +175,57 @@ impl Watcher {
     }
 }
 
+/// What a run has recorded of its steps and of what it found itself.
+#[derive(Debug, Default)]
+pub(crate) struct Recorded {
+    /// Loss and norm of the gradient of each step.
+    pub(crate) steps: Vec<(f64, f64)>,
+    /// The largest part of rows that were trained on before.
+    pub(crate) repeated_rows: Option<f64>,
+    /// Parameters that stood still.
+    pub(crate) still: Vec<String>,
+}
+
+impl Recorded {
+    /// Reads `metrics.jsonl`, which may be written at this moment: a last line without an end is not there yet. Nothing
+    /// recorded where there is no file.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or a whole line in it is damaged.
+    pub(crate) fn read(metrics: &Path) -> anyhow::Result<Self> {
+        let mut recorded = Self::default();
+        if !metrics.exists() {
+            return Ok(recorded);
+        }
+        let text = std::fs::read_to_string(metrics)
+            .with_context(|| format!("cannot read `{}`", metrics.display()))?;
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        for (i, line) in whole.lines().enumerate() {
+            let metric: train::Metric = serde_json::from_str(line).with_context(|| {
+                format!(
+                    "`{}` is damaged in line {}\nhint: it holds the run's metrics, one object a line",
+                    metrics.display(),
+                    i + 1
+                )
+            })?;
+            match metric {
+                train::Metric::Train { loss_nats, grad_norm, .. } => {
+                    recorded.steps.push((loss_nats, grad_norm));
+                }
+                train::Metric::Repeated { share, .. } => {
+                    recorded.repeated_rows =
+                        Some(recorded.repeated_rows.map_or(share, |most: f64| most.max(share)));
+                }
+                train::Metric::Still { param, .. } => recorded.still.push(param),
+                _ => {}
+            }
+        }
+        Ok(recorded)
+    }
+}
+
 /// An alarm in a line.
-pub(super) fn described(alarm: &Alarm) -> String {
+pub(crate) fn described(alarm: &Alarm) -> String {
     let what = match alarm.channel {
         Channel::Loss => "loss",
         Channel::GradNorm => "gradient norm",

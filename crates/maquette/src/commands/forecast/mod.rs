@@ -7,6 +7,7 @@ mod seal;
 mod verdict;
 mod verify;
 mod wandb;
+mod watch;
 
 use std::{
     fs::{self, File},
@@ -36,6 +37,7 @@ enum Action {
     Backtest(backtest::Args),
     Seal(seal::Args),
     Verify(verify::Args),
+    Watch(watch::Args),
     Verdict(verdict::Args),
     Import(import::Args),
 }
@@ -46,6 +48,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         Action::Backtest(args) => backtest::run(args),
         Action::Seal(args) => seal::run(args),
         Action::Verify(args) => verify::run(args),
+        Action::Watch(args) => watch::run(args),
         Action::Verdict(args) => verdict::run(args),
         Action::Import(args) => import::run(args),
     }

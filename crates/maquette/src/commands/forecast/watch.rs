@@ -1,0 +1,196 @@
+//! `maquette forecast watch`
+
+use std::{path::PathBuf, thread, time::Duration};
+
+use anyhow::Context as _;
+use forecast::Alarm;
+use serde::Serialize;
+
+use crate::{
+    output,
+    pipeline::watch::{FALSE_ALARM_RATE, Recorded, Watcher, described},
+    progress::Progress,
+    stop,
+};
+
+/// Hold a run against its sealed forecast, while it trains or afterwards
+///
+/// Reads what the run has recorded: the decisions are those that `pretrain` takes itself. What the run so far says of its
+/// end is shown beside the sealed forecast and never replaces it.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Folder of a run with a sealed forecast, such as runs/quickstart
+    run: PathBuf,
+    /// Go on until the run has ended
+    #[arg(long)]
+    follow: bool,
+    /// Print the state of the watch as JSON on stdout
+    #[arg(long)]
+    json: bool,
+}
+
+/// Pause between two looks at a run that goes on.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// A median and its 80 % interval, in nats.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+struct Interval {
+    median: f64,
+    lo80: f64,
+    hi80: f64,
+}
+
+/// What the watch says at one moment.
+#[derive(Debug, Serialize)]
+struct State {
+    seal: String,
+    false_alarm_rate: f64,
+    step: u64,
+    n_steps: u64,
+    /// Training loss of the last step.
+    loss_nats: Option<f64>,
+    /// Foretold of it before the run, without the noise of one batch.
+    foretold: Option<Interval>,
+    /// Final validation loss as it was sealed.
+    sealed: Interval,
+    /// The same as the steps so far revise it: no forecast made before the run.
+    revised: Option<Interval>,
+    alarms: Vec<Alarm>,
+    /// Part of rows that were trained on before, where the run found such rows.
+    repeated_rows: Option<f64>,
+    /// Parameters that stood still.
+    still: Vec<String>,
+}
+
+pub(super) fn run(args: &Args) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        args.run.is_dir(),
+        "expected the folder of a run at `{}`, found none\nhint: give a folder such as runs/quickstart",
+        args.run.display()
+    );
+    let metrics = args.run.join("pretrain/metrics.jsonl");
+    let mut recorded = Recorded::read(&metrics)?;
+    let mut watch = Follower::open(args, &metrics, &recorded)?;
+    let n_steps = watch.n_steps;
+    let mut bar = Progress::new("watch");
+    for alarm in &watch.alarms {
+        bar.say(&described(alarm));
+    }
+    let is_over = |step: u64| step >= n_steps || stop::check().is_break();
+    while args.follow && !is_over(recorded.steps.len() as u64) {
+        thread::sleep(PAUSE);
+        let now = Recorded::read(&metrics)?;
+        if now.steps.len() < recorded.steps.len() {
+            // The run went on from a checkpoint: steps after it are taken again.
+            watch = Follower::open(args, &metrics, &now)?;
+        }
+        for alarm in watch.catch_up(&now)? {
+            bar.say(&described(&alarm));
+        }
+        recorded = now;
+        let state = watch.state(&recorded);
+        bar.update(state.step, n_steps, &line(&state));
+    }
+    let state = watch.state(&recorded);
+    bar.finish(&line(&state));
+    if args.json {
+        return output::line(serde_json::to_string_pretty(&state)?);
+    }
+    output::line(described_state(&state))
+}
+
+/// A watch and how far it has come.
+struct Follower {
+    watcher: Watcher,
+    n_steps: u64,
+    n_seen: u64,
+    alarms: Vec<Alarm>,
+}
+
+impl Follower {
+    fn open(args: &Args, metrics: &std::path::Path, recorded: &Recorded) -> anyhow::Result<Self> {
+        let watcher = Watcher::unseen(&args.run, metrics)?.with_context(|| {
+            format!(
+                "expected a sealed forecast in `{}`, found no `forecast.json` there\n\
+                 hint: `maquette ladder RECIPE --seal` makes one before the run begins",
+                args.run.display()
+            )
+        })?;
+        let n_steps = watcher.n_steps().with_context(|| {
+            format!(
+                "expected the curve of the run in `{}`, found a forecast of its end alone\n\
+                 hint: only a forecast from a ladder of this program foretells the curve",
+                args.run.join("forecast.json").display()
+            )
+        })?;
+        let mut watch = Self { watcher, n_steps, n_seen: 0, alarms: Vec::new() };
+        watch.catch_up(recorded)?;
+        Ok(watch)
+    }
+
+    /// Takes in the steps that are new; returns the alarms that they raise.
+    fn catch_up(&mut self, recorded: &Recorded) -> anyhow::Result<Vec<Alarm>> {
+        let mut raised = Vec::new();
+        for (loss_nats, grad_norm) in recorded.steps.iter().skip(self.n_seen as usize) {
+            self.n_seen += 1;
+            raised.extend(self.watcher.observe(self.n_seen, *loss_nats, *grad_norm)?);
+        }
+        self.alarms.extend(raised.iter().cloned());
+        Ok(raised)
+    }
+
+    fn state(&self, recorded: &Recorded) -> State {
+        let interval = |(median, lo80, hi80)| Interval { median, lo80, hi80 };
+        let sealed = self.watcher.sealed();
+        let has_begun = self.n_seen > 0;
+        State {
+            seal: self.watcher.seal().to_owned(),
+            false_alarm_rate: FALSE_ALARM_RATE,
+            step: self.n_seen,
+            n_steps: self.n_steps,
+            loss_nats: recorded.steps.last().map(|(loss_nats, _)| *loss_nats),
+            foretold: self.watcher.foretold(self.n_seen).filter(|_| has_begun).map(interval),
+            sealed: Interval { median: sealed.median, lo80: sealed.lo80, hi80: sealed.hi80 },
+            revised: self.watcher.revised().filter(|_| has_begun).map(interval),
+            alarms: self.alarms.clone(),
+            repeated_rows: recorded.repeated_rows,
+            still: recorded.still.clone(),
+        }
+    }
+}
+
+fn line(state: &State) -> String {
+    let mut line = format!("step {}/{}", state.step, state.n_steps);
+    if let (Some(loss), Some(foretold)) = (state.loss_nats, state.foretold) {
+        line.push_str(&format!(
+            "  loss {loss:.3} (foretold {:.3}, 80 % in {:.3} to {:.3})",
+            foretold.median, foretold.lo80, foretold.hi80
+        ));
+    }
+    line
+}
+
+fn described_state(state: &State) -> String {
+    let interval = |i: &Interval| format!("{:.4}, 80 % in {:.4} to {:.4}", i.median, i.lo80, i.hi80);
+    let mut lines = vec![
+        format!("seal      {}", state.seal),
+        format!("watched   {}", line(state)),
+        format!("sealed    {}", interval(&state.sealed)),
+    ];
+    if let Some(revised) = &state.revised {
+        let revised = interval(revised);
+        lines.push(format!("so far    {revised} (from the steps so far: not the sealed forecast)"));
+    }
+    lines.extend(state.alarms.iter().map(described));
+    if let Some(share) = state.repeated_rows {
+        lines.push(format!("ALARM: up to {:.0} % of the rows were trained on before", 100.0 * share));
+    }
+    lines.extend(state.still.iter().map(|param| format!("ALARM: `{param}` stood still")));
+    if state.alarms.is_empty() && state.repeated_rows.is_none() && state.still.is_empty() {
+        lines.push(format!(
+            "no alarm  (of healthy runs, {:.0} % or fewer raise one)",
+            100.0 * state.false_alarm_rate
+        ));
+    }
+    lines.join("\n")
+}
