@@ -63,6 +63,10 @@ pub(crate) struct LadderConfig {
     pub(crate) n_budgets: usize,
     /// Seeds of each rung of at most 1/100 of the big run; larger ones are trained once.
     pub(crate) seeds: u64,
+    /// Widths to each side of the best one at each budget.
+    pub(crate) n_neighbours: usize,
+    /// By which factor, either way, their tokens for each parameter may differ from the recipe's.
+    pub(crate) ratio_span: f64,
     /// Whether the learning-rate rule is tested on the smallest rungs.
     pub(crate) sweep: bool,
     /// Problems of each task and level that every rung is examined with, where `[data.tasks]` mixes tasks in.
@@ -75,7 +79,16 @@ pub(crate) struct LadderConfig {
 
 impl Default for LadderConfig {
     fn default() -> Self {
-        Self { max_fraction: 1e-3, n_budgets: 6, seeds: 4, sweep: true, problems: 16, kin: Vec::new() }
+        Self {
+            max_fraction: 1e-3,
+            n_budgets: 6,
+            seeds: 4,
+            n_neighbours: 1,
+            ratio_span: 8.0,
+            sweep: true,
+            problems: 16,
+            kin: Vec::new(),
+        }
     }
 }
 
@@ -98,6 +111,9 @@ impl LadderConfig {
         )?;
         check("n_budgets", (2..=20).contains(&self.n_budgets), "from 2 to 20", self.n_budgets.to_string())?;
         check("seeds", (1..=100).contains(&self.seeds), "from 1 to 100", self.seeds.to_string())?;
+        check("n_neighbours", self.n_neighbours <= 100, "at most 100", self.n_neighbours.to_string())?;
+        let span = self.ratio_span;
+        check("ratio_span", (1.0..=1e4).contains(&span), "from 1 to 10,000", span.to_string())?;
         check(
             "problems",
             (1..=10_000).contains(&self.problems),

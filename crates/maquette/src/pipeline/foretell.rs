@@ -29,6 +29,7 @@ pub(crate) const FORECAST: &str = "forecast.json";
 pub(crate) const CURVES: &str = "curves";
 pub(crate) const COST: &str = "cost";
 pub(crate) const SWEEP: &str = "learning_rate_sweep";
+pub(crate) const RATIOS: &str = "tokens_per_param_sweep";
 
 impl Run {
     /// Trains the ladder; seals its forecast if `seal`.
@@ -88,7 +89,8 @@ impl Run {
             .with_band(band(&fitted, &table, &target)?)
             .with_extra(CURVES, serde_json::to_value(&curves)?)
             .with_extra(COST, serde_json::to_value(ladder.cost)?)
-            .with_extra(SWEEP, serde_json::to_value(&ladder.sweep)?);
+            .with_extra(SWEEP, serde_json::to_value(&ladder.sweep)?)
+            .with_extra(RATIOS, serde_json::to_value(&ladder.ratios)?);
         let seal = match capability::foretell(ladder.points(), &seal.forecast)? {
             Some(foretold) => {
                 describe_capability(&foretold);

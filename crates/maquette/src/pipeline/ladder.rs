@@ -31,7 +31,7 @@ use crate::{
 };
 
 pub(crate) use design::{Role, Rung, TooSmall};
-pub(crate) use sweep::Sweep;
+pub(crate) use sweep::{RatioTest, Sweep};
 
 /// One finished run of the ladder, as its file holds it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -79,6 +79,7 @@ pub(crate) struct Cost {
 pub(crate) struct Ladder {
     pub(crate) results: Vec<RungResult>,
     pub(crate) sweep: Vec<Sweep>,
+    pub(crate) ratios: Vec<RatioTest>,
     pub(crate) cost: Cost,
 }
 
@@ -154,7 +155,13 @@ impl Run {
         for sweep in &sweep {
             progress::say("ladder", &sweep.to_string());
         }
-        Ok(Ladder { results, sweep, cost })
+        let rule = self.recipe.train.tokens_per_param.unwrap_or(model::scaling::TOKENS_PER_PARAM);
+        let ratios = sweep::judge_ratios(&results, rule);
+        // The largest compute is nearest to the run.
+        if let Some(largest) = ratios.last() {
+            progress::say("ladder", &largest.to_string());
+        }
+        Ok(Ladder { results, sweep, ratios, cost })
     }
 
     /// What the ladder will cost, before it starts.

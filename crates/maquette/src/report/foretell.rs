@@ -9,13 +9,13 @@ use super::forecast::{Picture, rows};
 use super::number::{duration, scientific, significant};
 use super::plot::{Mark, Plot, Series};
 use super::read::{Foretold, Metrics};
-use crate::pipeline::ladder::Sweep;
+use crate::pipeline::ladder::{RatioTest, Sweep};
 
 /// Places at which the foretold curve is drawn, at equal ratios of steps.
 const N_PLACES: u32 = 160;
 
 pub(super) fn section(foretold: &Foretold, metrics: &Metrics) -> Markup {
-    let Foretold { seal, verdict, watched, curves, cost, sweep, .. } = foretold;
+    let Foretold { seal, verdict, watched, curves, cost, sweep, ratios, .. } = foretold;
     html! {
         div.plots {
             (Picture::sealed(seal, Some(verdict)).figure())
@@ -28,7 +28,7 @@ pub(super) fn section(foretold: &Foretold, metrics: &Metrics) -> Markup {
             (significant(100.0 * cost.share, 3)) " % of the run, "
             (duration(cost.thread_seconds)) " of one thread."
         }
-        @if !sweep.is_empty() { (sweeps(sweep)) }
+        @if !sweep.is_empty() || !ratios.is_empty() { (sweeps(sweep, ratios)) }
         h3 { "Alarms" }
         @if watched.alarms.is_empty() {
             p.intro {
@@ -103,9 +103,10 @@ fn watched_curve(curve: &CurveForecast, metrics: &Metrics) -> Plot {
     }
 }
 
-fn sweeps(sweeps: &[Sweep]) -> Markup {
+fn sweeps(sweeps: &[Sweep], ratios: &[RatioTest]) -> Markup {
     html! {
-        h3 { "The learning-rate rule on the smallest rungs" }
+        h3 { "The rules on the smallest rungs" }
         @for sweep in sweeps { p.intro { (sweep.to_string()) } }
+        @for test in ratios { p.intro { (test.to_string()) } }
     }
 }

@@ -16,7 +16,7 @@ use crate::pipeline::{
     Sample,
     capability::{self, BucketOutcome},
     foretell,
-    ladder::{Cost, Sweep},
+    ladder::{Cost, RatioTest, Sweep},
     watch::{self, Watched},
 };
 
@@ -49,6 +49,8 @@ pub(super) struct Foretold {
     pub curves: Vec<CurveForecast>,
     pub cost: Cost,
     pub sweep: Vec<Sweep>,
+    /// Empty where no compute has widths enough, and in seals of earlier versions.
+    pub ratios: Vec<RatioTest>,
     /// Where the recipe mixes graded tasks in and the rungs gave a forecast.
     pub capability: Option<Capability>,
 }
@@ -198,6 +200,10 @@ fn foretold(run_dir: &Path, sources: &mut Vec<Source>) -> anyhow::Result<Foretol
         section(&seal, foretell::COST)?,
         section(&seal, foretell::SWEEP)?,
     );
+    let ratios = match seal.extra.contains_key(foretell::RATIOS) {
+        true => section(&seal, foretell::RATIOS)?,
+        false => Vec::new(),
+    };
     let capability = if seal.extra.contains_key(capability::CAPABILITY) {
         let foretold: capability::Foretold = section(&seal, capability::CAPABILITY)?;
         let outcomes: Vec<BucketOutcome> = serde_json::from_slice(&read(run_dir, CAPABILITY, sources)?)
@@ -209,7 +215,7 @@ fn foretold(run_dir: &Path, sources: &mut Vec<Source>) -> anyhow::Result<Foretol
     } else {
         None
     };
-    Ok(Foretold { verdict, watched, curves, cost, sweep, capability, seal })
+    Ok(Foretold { verdict, watched, curves, cost, sweep, ratios, capability, seal })
 }
 
 /// One of the seal's further sections.

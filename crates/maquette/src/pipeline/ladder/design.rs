@@ -36,13 +36,9 @@ impl Rung {
 }
 
 /// Fewest steps of a rung: below, there is no room for warmup and decay.
-const MIN_STEPS: u64 = 300;
+const MIN_STEPS: u64 = 400;
 /// Fewest different widths and lengths: a law has as many coefficients.
 const MIN_CONFIGS: usize = 4;
-/// Tokens for each parameter may differ from the recipe's ratio by this factor, either way.
-const MAX_RATIO_OFF: f64 = 8.0;
-/// Widths beside the best one at each budget: with them the law can tell parameters from tokens.
-const N_NEIGHBOURS: usize = 1;
 /// Up to this part of the big run's FLOPs a rung is repeated with every seed; above, once.
 const CHEAP: f64 = 0.01;
 /// Above this part only the best width is trained.
@@ -63,7 +59,7 @@ pub(crate) struct TooSmall {
 }
 
 /// The rungs below `big`: budgets each half the one before, from `max_fraction` of the big run down; at each the best
-/// width and its neighbours on the grid; several seeds, so that their noise is known. Rungs above 1/100 of the run are made
+/// width and its neighbours on the grid, with which the law can tell parameters from tokens; several seeds, so that their noise is known. Rungs above 1/100 of the run are made
 /// once, those above 1/50 at the best width alone. Then the sweep on the smallest.
 ///
 /// # Errors
@@ -94,9 +90,9 @@ pub(super) fn rungs(
     let mut rungs = Vec::new();
     for i in 0..ladder.n_budgets {
         let budget = ladder.max_fraction * big_flops / f64::from(1 << i);
-        let n_neighbours = if budget <= DEAR * big_flops { N_NEIGHBOURS } else { 0 };
+        let n_neighbours = if budget <= DEAR * big_flops { ladder.n_neighbours } else { 0 };
         let n_seeds = if budget <= CHEAP * big_flops { ladder.seeds } else { 1 };
-        for width in design.widths_at(budget, n_neighbours) {
+        for width in design.widths_at(budget, n_neighbours, ladder.ratio_span) {
             for seed in 0..n_seeds {
                 rungs.extend(design.rung(budget, width, seed, None)?);
             }
@@ -124,19 +120,20 @@ pub(super) fn rungs(
     Ok(rungs)
 }
 
-/// Where the learning-rate rule is tested: the smallest budget, and the same width at four times its length, so that
-/// a rate which must change with the horizon shows.
+/// Where the learning-rate rule is tested: the smallest budget, and the same width over about four times as many steps,
+/// so that a rate which must change with the horizon shows.
 fn sweep_bases(rungs: &[Rung]) -> Vec<(f64, usize)> {
     let Some(smallest) = rungs.iter().min_by(|a, b| a.flops().total_cmp(&b.flops())) else {
         return Vec::new();
     };
-    let (budget, width) = (smallest.flops(), smallest.config.d_model);
+    let (steps, width) = (smallest.settings.steps as f64, smallest.config.d_model);
+    let off = |rung: &Rung| (rung.settings.steps as f64 / steps / 4.0).ln().abs();
     let longer = rungs
         .iter()
-        .filter(|rung| rung.config.d_model == width && rung.flops() > 1.5 * budget)
-        .map(Rung::flops)
-        .min_by(|a, b| (a / budget / 4.0).ln().abs().total_cmp(&(b / budget / 4.0).ln().abs()));
-    std::iter::once((budget, width)).chain(longer.map(|flops| (flops, width))).collect()
+        .filter(|rung| rung.config.d_model == width && rung.flops() > 1.5 * smallest.flops())
+        .min_by(|a, b| off(a).total_cmp(&off(b)).then(a.flops().total_cmp(&b.flops())))
+        .map(Rung::flops);
+    std::iter::once((smallest.flops(), width)).chain(longer.map(|flops| (flops, width))).collect()
 }
 
 struct Design<'a> {
@@ -148,7 +145,7 @@ struct Design<'a> {
 
 impl Design<'_> {
     /// The width nearest to the recipe's tokens for each parameter at this budget, and its neighbours.
-    fn widths_at(&self, budget: f64, n_neighbours: usize) -> Vec<usize> {
+    fn widths_at(&self, budget: f64, n_neighbours: usize, ratio_span: f64) -> Vec<usize> {
         let seq_len = self.big.1.seq_len;
         let off = |width: usize| {
             let config = self.recipe.model.config(self.vocab_size, seq_len, width);
@@ -165,7 +162,7 @@ impl Design<'_> {
             return Vec::new();
         };
         let near = best.saturating_sub(n_neighbours)..=(best + n_neighbours).min(widths.len() - 1);
-        near.map(|i| widths[i]).filter(|width| off(*width).abs() <= MAX_RATIO_OFF.ln()).collect()
+        near.map(|i| widths[i]).filter(|width| off(*width).abs() <= ratio_span.ln()).collect()
     }
 
     /// The run at this budget and width; none if it would be too short.

@@ -1,4 +1,5 @@
-//! What the sweep says of the learning-rate rule.
+//! What the smallest rungs say of the rules: of the learning rates, over lengths of training, and of the tokens for each
+//! parameter.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -40,10 +41,14 @@ impl Sweep {
     /// Whether another rate is better by more than the tolerance and more than twice the noise.
     pub(crate) fn fails(&self) -> bool {
         let (Some(rule), Some(best)) = (self.at_rule(), self.best()) else { return false };
-        let gain = rule.loss_nats - best.loss_nats;
-        let noise = (rule.stderr.powi(2) + best.stderr.powi(2)).sqrt();
-        gain > TOLERANCE * rule.loss_nats && gain > 2.0 * noise
+        is_worse((rule.loss_nats, rule.stderr), (best.loss_nats, best.stderr))
     }
+}
+
+/// Whether the rule's loss lies above the best one by more than the tolerance and more than twice the noise of both.
+fn is_worse(rule: (f64, f64), best: (f64, f64)) -> bool {
+    let gain = rule.0 - best.0;
+    gain > TOLERANCE * rule.0 && gain > 2.0 * rule.1.hypot(best.1)
 }
 
 impl fmt::Display for Sweep {
@@ -69,6 +74,100 @@ impl fmt::Display for Sweep {
     }
 }
 
+/// Mean loss of the seeds at one width.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct RatioPoint {
+    pub(crate) tokens_per_param: f64,
+    pub(crate) loss_nats: f64,
+    /// Standard error of that mean, from the spread between seeds.
+    pub(crate) stderr: f64,
+    pub(crate) n_seeds: usize,
+}
+
+/// The rule for tokens a parameter, tested on runs of one compute and several widths.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct RatioTest {
+    pub(crate) flops: f64,
+    /// Tokens for each parameter by the rule or the recipe.
+    pub(crate) rule: f64,
+    /// By ascending width.
+    pub(crate) points: Vec<RatioPoint>,
+}
+
+/// Widths that make a valley: one to each side of the best.
+const LEAST_WIDTHS: usize = 3;
+
+impl RatioTest {
+    /// The width that the rule would take.
+    fn at_rule(&self) -> Option<&RatioPoint> {
+        let off = |point: &RatioPoint| (point.tokens_per_param / self.rule).ln().abs();
+        self.points.iter().min_by(|a, b| off(a).total_cmp(&off(b)))
+    }
+
+    fn best(&self) -> Option<&RatioPoint> {
+        self.points.iter().min_by(|a, b| a.loss_nats.total_cmp(&b.loss_nats))
+    }
+
+    /// Whether another width is better by more than the tolerance and more than twice the noise.
+    pub(crate) fn fails(&self) -> bool {
+        let (Some(rule), Some(best)) = (self.at_rule(), self.best()) else { return false };
+        is_worse((rule.loss_nats, rule.stderr), (best.loss_nats, best.stderr))
+    }
+}
+
+impl fmt::Display for RatioTest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Some(rule), Some(best)) = (self.at_rule(), self.best()) else {
+            return f.write_str("tokens a parameter: not tested");
+        };
+        write!(f, "tokens a parameter at {:.1e} FLOPs: ", self.flops)?;
+        for (i, point) in self.points.iter().enumerate() {
+            let comma = if i == 0 { "" } else { ", " };
+            write!(f, "{comma}{:.1} {:.3} ± {:.3}", point.tokens_per_param, point.loss_nats, point.stderr)?;
+        }
+        if self.fails() {
+            write!(
+                f,
+                "; the rule ({:.1}) FAILS here, {:.1} is better by {:.1} %: set `train.tokens_per_param`, or trust the \
+                 forecast less",
+                self.rule,
+                best.tokens_per_param,
+                100.0 * (rule.loss_nats / best.loss_nats - 1.0)
+            )
+        } else {
+            write!(f, "; the rule ({:.1}) holds", self.rule)
+        }
+    }
+}
+
+/// One verdict for each compute at which the rungs have widths enough, the largest last.
+pub(super) fn judge_ratios(results: &[RungResult], rule: f64) -> Vec<RatioTest> {
+    let mut rungs: Vec<&RungResult> = results.iter().filter(|result| result.role == Role::Rung).collect();
+    rungs.sort_by(|a, b| a.flops.total_cmp(&b.flops));
+    rungs
+        .chunk_by(|a, b| b.flops <= a.flops * (1.0 + SAME_COMPUTE))
+        .filter_map(|group| {
+            let mut by_width: BTreeMap<usize, Vec<&RungResult>> = BTreeMap::new();
+            group.iter().for_each(|result| by_width.entry(result.config.d_model).or_default().push(result));
+            let points = by_width.values().map(|runs| {
+                let losses: Vec<f64> = runs.iter().map(|run| run.loss_nats).collect();
+                let (loss_nats, stderr) = mean(&losses);
+                RatioPoint {
+                    tokens_per_param: runs[0].n_tokens / runs[0].n_params,
+                    loss_nats,
+                    stderr,
+                    n_seeds: losses.len(),
+                }
+            });
+            let points: Vec<RatioPoint> = points.collect();
+            (points.len() >= LEAST_WIDTHS).then(|| RatioTest { flops: group[0].flops, rule, points })
+        })
+        .collect()
+}
+
+/// A batch is whole rows, so runs of one budget differ in compute by a step.
+const SAME_COMPUTE: f64 = 0.03;
+
 /// One verdict for each width and length that was swept.
 pub(super) fn judge(results: &[RungResult]) -> Vec<Sweep> {
     let mut swept: Vec<(usize, u64, f64)> = results
@@ -93,10 +192,16 @@ pub(super) fn judge(results: &[RungResult]) -> Vec<Sweep> {
 }
 
 fn point(lr_factor: f64, losses: &[f64]) -> SweepPoint {
+    let (loss_nats, stderr) = mean(losses);
+    SweepPoint { lr_factor, loss_nats, stderr, n_seeds: losses.len() }
+}
+
+/// Mean and its standard error; 0 of a single loss.
+fn mean(losses: &[f64]) -> (f64, f64) {
     let n = losses.len() as f64;
     let mean = losses.iter().sum::<f64>() / n;
     let variance = losses.iter().map(|loss| (loss - mean).powi(2)).sum::<f64>() / (n - 1.0).max(1.0);
-    SweepPoint { lr_factor, loss_nats: mean, stderr: (variance / n).sqrt(), n_seeds: losses.len() }
+    (mean, (variance / n).sqrt())
 }
 
 #[cfg(test)]
@@ -120,5 +225,24 @@ mod tests {
         let failed = sweep([(0.5, 1.9), (1.0, 2.0), (2.0, 2.1)]);
         assert!(failed.fails());
         assert!(failed.to_string().contains("FAILS here, ×0.5 is better by 5.3 %"), "{failed}");
+    }
+
+    #[test]
+    fn the_ratio_of_tokens_is_judged_at_the_width_that_the_rule_takes() {
+        let test = |losses: [f64; 3]| {
+            let point = |(tokens_per_param, loss_nats)| RatioPoint {
+                tokens_per_param,
+                loss_nats,
+                stderr: 0.005,
+                n_seeds: 4,
+            };
+            let ratios = [150.0, 15.0, 4.0];
+            RatioTest { flops: 5e11, rule: 10.5, points: ratios.into_iter().zip(losses).map(point).collect() }
+        };
+        let held = test([1.74, 1.675, 1.67]);
+        assert!(!held.fails() && held.to_string().ends_with("; the rule (10.5) holds"), "{held}");
+        let failed = test([1.6, 1.675, 1.7]);
+        assert!(failed.fails());
+        assert!(failed.to_string().contains("FAILS here, 150.0 is better by 4.7 %"), "{failed}");
     }
 }
