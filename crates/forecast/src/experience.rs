@@ -51,6 +51,8 @@ pub struct Experience {
     pub share: Belief,
     /// The same for a law of kin.
     pub kin_share: Belief,
+    /// The same for a coupled law whose floor comes from kin: what it gets wrong above all is the floor, which has its own spread.
+    pub coupled_share: Belief,
     /// Degrees of freedom of Student's t for that error: a large run may break with its ladder altogether.
     pub share_tail: f64,
     /// How many observations one cut of the rehearsal counts for; its cuts share runs.
@@ -84,6 +86,7 @@ impl Default for Experience {
             floor: Belief { mean: -0.6, sd: 0.5 },
             share: Belief { mean: -2.6, sd: 0.9 },
             kin_share: Belief { mean: -3.8, sd: 0.9 },
+            coupled_share: Belief { mean: -4.6, sd: 0.7 },
             share_tail: 5.0,
             cut_weight: 0.6,
             nearness: 0.3,

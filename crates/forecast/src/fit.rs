@@ -21,6 +21,8 @@ pub(crate) struct Problem<'a> {
     /// Weight of each run.
     pub(crate) weights: &'a [f64],
     pub(crate) prior: &'a Prior,
+    /// δ of the Huber loss: [`HUBER_DELTA`], or more where single runs are known to scatter more.
+    pub(crate) delta: f64,
 }
 
 /// Independent normal beliefs about coefficients, in units of the objective: `½·strength·Σ ((θ − mean)/sd)²`.
@@ -58,7 +60,7 @@ impl Problem<'_> {
     pub(crate) fn objective(&self, theta: &Theta) -> f64 {
         let mut sum = 0.0;
         for ((x, y), weight) in self.features.iter().zip(self.log_losses).zip(self.weights) {
-            sum += weight * huber(y - self.form.log_loss(theta, x));
+            sum += weight * huber(y - self.form.log_loss(theta, x), self.delta);
         }
         let beliefs = (0..self.form.n_params())
             .map(|i| self.prior.precision[i] * (theta[i] - self.prior.mean[i]).powi(2));
@@ -112,7 +114,7 @@ impl Problem<'_> {
             ([[0.0; MAX_PARAMS]; MAX_PARAMS], [0.0; MAX_PARAMS], [0.0; MAX_PARAMS]);
         for ((x, y), weight) in self.features.iter().zip(self.log_losses).zip(self.weights) {
             let residual = y - self.form.log_loss_and_gradient(theta, x, &mut slope);
-            let weight = weight * (HUBER_DELTA / residual.abs()).min(1.0);
+            let weight = weight * (self.delta / residual.abs()).min(1.0);
             for i in 0..n {
                 gradient[i] -= weight * residual * slope[i];
                 for j in 0..n {
@@ -135,9 +137,9 @@ impl Problem<'_> {
     }
 }
 
-fn huber(residual: f64) -> f64 {
+fn huber(residual: f64, delta: f64) -> f64 {
     let size = residual.abs();
-    if size <= HUBER_DELTA { 0.5 * size * size } else { HUBER_DELTA * (size - 0.5 * HUBER_DELTA) }
+    if size <= delta { 0.5 * size * size } else { delta * (size - 0.5 * delta) }
 }
 
 /// `x` with `matrix·x = rhs` for a symmetric positive definite matrix, by Cholesky; `None` where it is not.

@@ -72,8 +72,11 @@ impl Rehearsal {
             });
             Some(misses.collect::<Vec<_>>())
         });
-        let has_kin = Form::KIN.contains(&form) || full.shown_to.is_some();
-        let belief = if has_kin { experience.kin_share } else { experience.share };
+        let belief = match full.shown_to {
+            Some(_) => experience.coupled_share,
+            None if Form::KIN.contains(&form) => experience.kin_share,
+            None => experience.share,
+        };
         Self::from_cuts(cuts.collect(), belief, experience)
     }
 

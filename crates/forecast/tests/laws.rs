@@ -266,6 +266,24 @@ fn wants_that_are_coupled_are_told_from_wants_that_add_up() {
     assert!(off("coupled") < 0.06 && off("chinchilla") > 0.08, "{} {}", off("coupled"), off("chinchilla"));
 }
 
+/// Under normal scatter of a hundredth the median of residuals is a poor judge: repeated runs show that there is such scatter.
+#[test]
+fn scatter_between_seeds_is_averaged_where_repeated_runs_show_it() {
+    let spread = |has_seeds: bool| {
+        let errors = (0..12).map(|trial| {
+            let mut points = ladder(1.2, 0.2, 0.01, 8, 2.5, 500 + trial);
+            if !has_seeds {
+                // The same losses as runs of their own, none a repetition.
+                points.iter_mut().for_each(|p| p.flops *= 1.0 + 1e-9 * p.seed.unwrap() as f64);
+            }
+            (forecast_at(points, 3e12).prediction.median / law(1.2, 0.2, 3e12)).ln().powi(2)
+        });
+        errors.sum::<f64>().sqrt()
+    };
+    let (with_seeds, without) = (spread(true), spread(false));
+    assert!(with_seeds < without, "{with_seeds} and {without}");
+}
+
 #[test]
 fn kin_tell_a_coupled_law_its_floor_beyond_their_own_reach() {
     let kin = |name: &str, floor: f64, seed: u64| {

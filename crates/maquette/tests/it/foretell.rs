@@ -86,10 +86,45 @@ fn a_run_is_foretold_watched_and_judged() {
 
     let verified = scene.ok(&["forecast", "verify", "out/forecast.json", "--run", "out"]);
     assert!(verified.status.success());
+    watched_afterwards_as_it_was_while_it_trained(&scene);
+
     // The page is built from the verdict as well: without it there is none.
     std::fs::remove_file(scene.path("out/verdict.json")).unwrap();
     let refused = scene.fails(&["report", "out"]);
     assert!(refused.contains("verdict.json"), "{refused}");
+}
+
+/// `forecast watch` decides from the record as `pretrain` did.
+fn watched_afterwards_as_it_was_while_it_trained(scene: &Scene) {
+    let state = scene.ok(&["forecast", "watch", "out", "--follow", "--json"]).json();
+    let (seal, kept) = (json(scene, "out/forecast.json"), json(scene, "out/pretrain/watch.json"));
+    assert_eq!((&state["seal"], &state["alarms"]), (&seal["seal"], &kept["alarms"]));
+    assert_eq!((&state["step"], &state["n_steps"]), (&kept["n_steps"], &kept["n_steps"]));
+    assert_eq!(state["sealed"]["median"], seal["forecast"]["prediction"]["median"]);
+    assert!(state["revised"]["lo80"].as_f64() < state["revised"]["hi80"].as_f64());
+
+    // A record that is being written at this moment ends in half a line.
+    let record = scene.read("out/pretrain/metrics.jsonl");
+    let cut = record.len() * 2 / 3;
+    let whole = record[..cut].matches("\"kind\":\"train\"").count() as u64;
+    scene.write("out/pretrain/metrics.jsonl", &record.as_bytes()[..cut]);
+    let step = scene.ok(&["forecast", "watch", "out", "--json"]).json()["step"].as_u64().unwrap();
+    assert!(step == whole || step + 1 == whole, "{step} of {whole} lines, the last of them perhaps cut");
+    let said = scene.ok(&["forecast", "watch", "out"]);
+    assert!(said.stdout.contains("not the sealed forecast"), "{}", said.stdout);
+    scene.write("out/pretrain/metrics.jsonl", format!("{{}}\n{record}").as_bytes());
+    let refused = scene.fails(&["forecast", "watch", "out"]);
+    assert!(refused.contains("is damaged in line 1") && refused.contains("\nhint: "), "{refused}");
+    scene.write("out/pretrain/metrics.jsonl", record.as_bytes());
+}
+
+#[test]
+fn only_a_run_with_a_sealed_forecast_is_watched() {
+    let scene = Scene::trained();
+    let refused = scene.fails(&["forecast", "watch", "run"]);
+    assert!(refused.contains("found no `forecast.json` there\nhint: "), "{refused}");
+    let refused = scene.fails(&["forecast", "watch", "nowhere"]);
+    assert!(refused.contains("expected the folder of a run at `nowhere`"), "{refused}");
 }
 
 #[test]
