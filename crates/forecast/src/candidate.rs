@@ -73,6 +73,18 @@ impl Data {
         }
     }
 
+    /// What is fitted where `form` shall describe these runs.
+    fn problem<'a>(&'a self, form: Form, weights: &'a [f64], prior: &'a Prior) -> Problem<'a> {
+        Problem {
+            form,
+            features: &self.features,
+            log_losses: &self.log_losses,
+            weights,
+            prior,
+            delta: self.delta,
+        }
+    }
+
     /// What kin say of a coupled law of these runs.
     fn kinship(&self, form: Form, floor: Option<f64>, experience: &Experience) -> Option<Kinship> {
         let is_open = form.coupling().is_some() && floor.is_none();
@@ -167,14 +179,7 @@ impl FittedForm {
             &[vec![first.theta], starts.into_iter().step_by(5).collect()].concat(),
         )?;
         let (sigma, degrees) = scatter(&best.theta);
-        let problem = Problem {
-            form,
-            features: &data.features,
-            log_losses: &data.log_losses,
-            weights: &kept,
-            prior: &prior,
-            delta: data.delta,
-        };
+        let problem = data.problem(form, &kept, &prior);
         let covariance = problem.covariance(&best.theta, sigma);
         Some(Self {
             form,
@@ -222,14 +227,7 @@ impl FittedForm {
     pub(crate) fn misfit(&self, data: &Data, weights: &[f64], sigma: f64) -> f64 {
         let mut prior = self.prior.clone();
         prior.precision = [0.0; MAX_PARAMS];
-        let problem = Problem {
-            form: self.form,
-            features: &data.features,
-            log_losses: &data.log_losses,
-            weights,
-            prior: &prior,
-            delta: data.delta,
-        };
+        let problem = data.problem(self.form, weights, &prior);
         let least = problem.minimise(&[self.theta]).map_or(f64::INFINITY, |solution| solution.objective);
         least.min(problem.objective(&self.theta)) / strength(sigma, data.delta)
     }
@@ -241,14 +239,7 @@ impl FittedForm {
         let mut prior = self.prior.clone();
         prior.precision = [0.0; MAX_PARAMS];
         let least = |prior: &Prior, start: Theta| {
-            let problem = Problem {
-                form: self.form,
-                features: &data.features,
-                log_losses: &data.log_losses,
-                weights: &self.kept,
-                prior,
-                delta: data.delta,
-            };
+            let problem = data.problem(self.form, &self.kept, prior);
             problem
                 .minimise(&[start])
                 .unwrap_or(Solution { theta: start, objective: problem.objective(&start) })
@@ -321,14 +312,7 @@ impl FittedForm {
                 prior.mean[i] += stream.normal() / prior.precision[i].sqrt();
             }
         }
-        let problem = Problem {
-            form: self.form,
-            features: &data.features,
-            log_losses: &data.log_losses,
-            weights: &weights,
-            prior: &prior,
-            delta: data.delta,
-        };
+        let problem = data.problem(self.form, &weights, &prior);
         problem.minimise(&[self.theta]).map_or(self.theta, |solution| solution.theta)
     }
 }
@@ -347,14 +331,17 @@ impl Problem<'_> {
     }
 }
 
-/// 1 for each run within [`OUTLIER_SDS`] robust standard deviations of the law, 0 beyond. The Huber loss bounds what a
+/// 1 for each run within [`OUTLIER_SDS`] robust standard deviations of the law, 0 beyond; the runs of the largest
+/// configuration stay, since what no smaller run shows is no error of theirs. The Huber loss bounds what a
 /// run's residual can do, not what its place among the runs can: a few runs at one edge still bend the law.
 fn inliers(form: Form, data: &Data, theta: &Theta) -> Vec<f64> {
     let residuals =
         data.features.iter().zip(&data.log_losses).map(|(x, y)| (y - form.log_loss(theta, x)).abs());
     let residuals: Vec<f64> = residuals.collect();
     let bound = OUTLIER_SDS * (1.4826 * median(residuals.iter().copied())).max(LEAST_SD);
-    let kept: Vec<f64> = residuals.iter().map(|r| f64::from(*r <= bound)).collect();
+    let last = data.clusters.last().copied();
+    let is_kept = |(r, cluster): (&f64, &usize)| f64::from(*r <= bound || Some(*cluster) == last);
+    let kept: Vec<f64> = residuals.iter().zip(&data.clusters).map(is_kept).collect();
     let n_dropped = kept.iter().filter(|k| **k == 0.0).count();
     // A small table has no bulk to be off; and if many runs are off, the law is.
     let is_few = residuals.len() >= LEAST_BULK && n_dropped * MOST_OUTLIERS <= residuals.len();
@@ -369,9 +356,12 @@ fn weights(features: &[Features], nearness: f64) -> Vec<f64> {
     raw.into_iter().map(|w| w / mean).collect()
 }
 
-/// δ of the Huber loss: 1.345 standard deviations of one run between seeds, where repeated runs show them, which keeps 95 % of
-/// the efficiency of least squares under normal scatter (Huber 1964, <https://doi.org/10.1214/aoms/1177703732>); else, and
-/// at least, [`HUBER_DELTA`], which in scatter of a hundredth is the L1 norm and keeps 64 %.
+/// δ of the Huber loss: 1.345 standard deviations of one run between repetitions, where enough are there, which keeps 95 % of the
+/// efficiency of least squares under normal scatter (Huber 1964, <https://doi.org/10.1214/aoms/1177703732>); else, and at
+/// least, [`HUBER_DELTA`], which in scatter of a hundredth is the L1 norm and keeps 64 %.
+///
+/// The standard deviation is 1.4826 times the median size of the deviations from their configuration's mean, n of which with
+/// one mean taken off are `√(n/(n − 1))` too small: one run that diverged must not pass for scatter.
 fn delta(log_losses: &[f64], clusters: &[usize]) -> f64 {
     const SDS: f64 = 1.345;
     const LEAST_DEGREES: usize = 8;
@@ -381,14 +371,16 @@ fn delta(log_losses: &[f64], clusters: &[usize]) -> f64 {
         sums[*cluster] += y;
         counts[*cluster] += 1;
     }
-    let deviation = |(y, cluster): (&f64, &usize)| y - sums[*cluster] / counts[*cluster] as f64;
-    let squares: f64 = log_losses.iter().zip(clusters).map(deviation).map(|d| d * d).sum();
-    let degrees = log_losses.len() - n_clusters;
+    let repeated = || log_losses.iter().zip(clusters).filter(|(_, cluster)| counts[**cluster] > 1);
+    let degrees = repeated().count() - counts.iter().filter(|n| **n > 1).count();
     if degrees < LEAST_DEGREES {
-        HUBER_DELTA
-    } else {
-        (SDS * (squares / degrees as f64).sqrt()).max(HUBER_DELTA)
+        return HUBER_DELTA;
     }
+    let sizes = repeated().map(|(y, cluster)| {
+        let n = counts[*cluster] as f64;
+        (y - sums[*cluster] / n).abs() * (n / (n - 1.0)).sqrt()
+    });
+    (SDS * 1.4826 * median(sizes)).max(HUBER_DELTA)
 }
 
 /// What one unit of negative log-likelihood is worth in the objective: σ² where residuals lie inside of δ, and δ·σ

@@ -12,6 +12,7 @@ use crate::{
 /// Two rungs give a line through any two points, and no way to see that it is wrong.
 const LEAST_COMPUTE: usize = 3;
 const LEAST_SHAPE: usize = 6;
+const LEAST_COUPLED: usize = 12;
 /// Fewer configurations than this and the interval rests mostly on other tables.
 const FEW: usize = 6;
 const LEAST_SPAN: f64 = 2.0;
@@ -51,7 +52,11 @@ pub(crate) fn admissible(table: &Table, settings: &Settings) -> Result<Vec<Form>
     let is_identified = n_configurations >= LEAST_SHAPE && spread.is_some_and(|sd| sd > LEAST_SHAPE_SPREAD);
     if is_shape || (settings.law == LawChoice::Auto && is_identified) {
         // Who names the law gets the law, with its two exponents.
-        forms.extend(Form::SHAPE.iter().filter(|form| !is_shape || **form == Form::Chinchilla));
+        // A rehearsal of a law with six coefficients needs small configurations beside the ones it forecasts.
+        let has_enough = |form: &&Form| **form != Form::Coupled || n_configurations >= LEAST_COUPLED;
+        forms.extend(
+            Form::SHAPE.iter().filter(|form| !is_shape || **form == Form::Chinchilla).filter(has_enough),
+        );
     }
     if settings.law == LawChoice::Compute || forms.is_empty() {
         forms.extend(Form::COMPUTE);

@@ -8,7 +8,6 @@ use crate::{
     candidate::{Data, FittedForm},
     diagnose,
     interval::quantile,
-    kin::LEAST_REACH,
     law::{Features, Form, Theta},
     random::Stream,
     rehearsal::Rehearsal,
@@ -17,6 +16,8 @@ use crate::{
 /// Forms whose share of the draws would be smaller than this get none.
 const LEAST_WEIGHT: f64 = 0.01;
 
+/// Kin must reach this many times beyond the table to show more of the bend than the table does.
+const LEAST_REACH: f64 = 3.0;
 /// A target with more than this many times the compute of the largest run of kin lies beyond what they show.
 const BEYOND: f64 = 2.0;
 
@@ -38,6 +39,8 @@ pub struct Fitted {
 struct Ensemble {
     members: Vec<Member>,
     draws: Vec<Draw>,
+    /// Cautions about the heaviest form.
+    warnings: Vec<Warning>,
 }
 
 /// One form, how it did, and its share of the draws.
@@ -82,10 +85,12 @@ impl Fitted {
         check(settings)?;
         let near = members(table, settings, experience)?;
         let beyond_kin = beyond_kin(&near, experience);
-        let ensemble =
-            |members: Vec<Member>| Ensemble { draws: draw(&members, settings, experience), members };
+        let ensemble = |members: Vec<Member>| {
+            let Member { data, fitted, rehearsal, .. } = &members[0];
+            let warnings = diagnose::warnings(table, data, fitted, rehearsal);
+            Ensemble { draws: draw(&members, settings, experience), members, warnings }
+        };
         let (near, beyond_kin) = (ensemble(near), beyond_kin.map(ensemble));
-        let best = &near.members[0];
         let mut warnings = table.warnings().to_vec();
         let short = experience.kin.iter().filter(|kin| !reaches_beyond(kin, table));
         warnings.extend(short.map(|kin| {
@@ -96,7 +101,6 @@ impl Fitted {
             );
             Warning::new(WarningKind::ShortKin, text)
         }));
-        warnings.extend(diagnose::warnings(table, &best.data, &best.fitted, &best.rehearsal));
         Ok(Self {
             table: table.clone(),
             settings: settings.clone(),
@@ -120,14 +124,14 @@ impl Fitted {
     /// If the target holds a number that is not finite and above 0.
     pub fn forecast(&self, target: &Target) -> Result<Forecast, ForecastError> {
         let target = &checked(target)?;
-        let ensemble = self.ensemble(target);
+        let ensemble = self.ensemble(target.flops);
         let draws: Vec<f64> =
             ensemble.draws.iter().map(|draw| self.draw_loss(ensemble, draw, target)).collect();
         let largest = self.table.points().last().map_or(f64::NAN, |point| point.flops);
         let extrapolation = target.flops / largest;
         let best = &ensemble.members[0];
         let form = best.fitted.form;
-        let mut warnings = self.warnings.clone();
+        let mut warnings = [&self.warnings[..], &ensemble.warnings].concat();
         warnings.extend(diagnose::target_warnings(&self.table, &best.data, target, form, extrapolation));
         Ok(Forecast {
             law: form.name().to_owned(),
@@ -152,19 +156,21 @@ impl Fitted {
     /// N and D with the least loss at `flops = 6·N·D`, by the form with the most weight; `None` where that reads
     /// compute alone.
     pub fn compute_optimal(&self, flops: f64) -> Option<(f64, f64)> {
-        let best = &self.near.members[0].fitted;
+        let best = &self.ensemble(flops).members[0].fitted;
         best.compute_optimal(&best.theta, flops)
     }
 
-    /// The forms that forecast `target`.
-    fn ensemble(&self, target: &Target) -> &Ensemble {
+    /// The forms that forecast a run of `flops`.
+    fn ensemble(&self, flops: f64) -> &Ensemble {
         let reach = self.kin.iter().map(Kin::largest_flops).fold(0.0, f64::max);
-        self.beyond_kin.as_ref().filter(|_| target.flops > BEYOND * reach).unwrap_or(&self.near)
+        self.beyond_kin.as_ref().filter(|_| flops > BEYOND * reach).unwrap_or(&self.near)
     }
 
-    /// Names of the kin that reach beyond the table.
+    /// Names of the kin from which a coupled law has its floor.
     fn kin_names(&self) -> String {
-        let names = self.kin.iter().filter(|kin| reaches_beyond(kin, &self.table)).map(Kin::name);
+        let flops = self.table.points().last().map_or(0.0, |point| point.flops);
+        let telling = |kin: &&Kin| reaches_beyond(kin, &self.table) && kin.tells_floor(flops);
+        let names = self.kin.iter().filter(telling).map(Kin::name);
         names.collect::<Vec<_>>().join(", ")
     }
 

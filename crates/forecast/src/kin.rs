@@ -14,8 +14,6 @@ use crate::{
 const REACH: f64 = 0.35;
 /// Weight of the law itself, at which nothing is left over, beside a run at distance 0.
 const LAW_WEIGHT: f64 = 0.1;
-/// Kin must reach this many times beyond the table to show more of the bend than the table does.
-pub(crate) const LEAST_REACH: f64 = 3.0;
 /// Runs of kin with up to this many times the compute of a table's largest count as its like.
 const SAME_COMPUTE: f64 = 1.1;
 /// Least part of a loss of kin that counts as lying above its floor.
@@ -92,6 +90,11 @@ impl Kin {
         law.log_loss(&law.frame.shifted(x)) + sum / weights
     }
 
+    /// Whether it has a coupled law, and runs as small as `flops`: whether it says anything of a floor.
+    pub(crate) fn tells_floor(&self, flops: f64) -> bool {
+        self.floor_share(flops).is_some()
+    }
+
     /// Whether its law has a floor.
     pub(crate) fn has_floor(&self) -> bool {
         self.curve.law.form.floor().is_some()
@@ -139,17 +142,20 @@ pub(crate) struct Kinship {
 }
 
 impl Kinship {
-    /// What the kin among `experience` that reach beyond `flops` have in common; `None` without any.
+    /// What the kin of `experience` that have a coupled law, and runs as small as `flops`, have in common; `None` without any.
     pub(crate) fn new(experience: &Experience, flops: f64) -> Option<Self> {
-        let kin: Vec<&Kin> =
-            experience.kin.iter().filter(|kin| kin.largest_flops() > LEAST_REACH * flops).collect();
-        let shares: Option<Vec<(f64, f64)>> = kin.iter().map(|kin| kin.floor_share(flops)).collect();
-        let couplings: Option<Vec<(f64, f64)>> = kin.iter().map(|kin| kin.coupling()).collect();
+        let told: Vec<_> = experience
+            .kin
+            .iter()
+            .filter_map(|kin| Some((kin.floor_share(flops)?, kin.coupling()?, kin.largest_flops())))
+            .collect();
+        let shares: Vec<(f64, f64)> = told.iter().map(|(share, ..)| *share).collect();
+        let couplings: Vec<(f64, f64)> = told.iter().map(|(_, coupling, _)| *coupling).collect();
         let degrees = experience.kin_spread_degrees;
         Some(Self {
-            floor_share: carried(&shares?, experience.kin_floor_spread, degrees)?,
-            coupling: carried(&couplings?, experience.kin_coupling_spread, degrees)?,
-            shown_to: kin.iter().map(|kin| kin.largest_flops()).fold(0.0, f64::max).ln(),
+            floor_share: carried(&shares, experience.kin_floor_spread, degrees)?,
+            coupling: carried(&couplings, experience.kin_coupling_spread, degrees)?,
+            shown_to: told.iter().map(|(.., largest)| *largest).fold(0.0, f64::max).ln(),
         })
     }
 }

@@ -258,11 +258,11 @@ fn wants_that_are_coupled_are_told_from_wants_that_add_up() {
     let forecast = forecast.unwrap();
     assert_eq!(forecast.law, "coupled");
     let gamma = forecast.coefficients["gamma"];
-    // Seen 0.52; where wants add up γ is 1.
+    // Seen 0.55; where wants add up γ is 1.
     assert!((0.4..0.65).contains(&gamma), "{gamma}");
     let alone = |law: &str| forecast.candidates.iter().find(|candidate| candidate.law == law).unwrap().median;
     let off = |law: &str| (alone(law) / coupled_loss(0.7, 2.5e6, 3.3e7) - 1.0).abs();
-    // A thousand times beyond: seen 3 and 12 %.
+    // A thousand times beyond: seen 1.3 and 13 %.
     assert!(off("coupled") < 0.06 && off("chinchilla") > 0.08, "{} {}", off("coupled"), off("chinchilla"));
 }
 
@@ -281,7 +281,31 @@ fn scatter_between_seeds_is_averaged_where_repeated_runs_show_it() {
         errors.sum::<f64>().sqrt()
     };
     let (with_seeds, without) = (spread(true), spread(false));
+    // Seen: 0.045 and 0.050.
     assert!(with_seeds < without, "{with_seeds} and {without}");
+}
+
+/// One run that diverged is no scatter.
+#[test]
+fn one_bad_seed_does_not_pass_for_scatter() {
+    let forecast = |factor: f64| {
+        let mut points = ladder(1.2, 0.2, 0.003, 9, 2.5, 77);
+        points[6].loss *= factor;
+        forecast_at(points, 3e12).prediction.median
+    };
+    let moved = (forecast(1.3) / forecast(1.0) - 1.0).abs();
+    // Seen: 0.15 %.
+    assert!(moved < 0.01, "{moved}");
+}
+
+/// A large run that lies off what the ladder says shows the bend: among many small ones it is not thrown out.
+#[test]
+fn the_largest_run_is_no_outlier() {
+    let mut points = ladder(1.2, 0.2, 0.001, 12, 2.5, 5);
+    points.push(run("large", 1e13, 0.93 * law(1.2, 0.2, 1e13), Some(0)));
+    let forecast = forecast_at(points, 2e13);
+    let named = forecast.warnings.iter().any(|w| w.kind == WarningKind::Outliers && w.text.contains("large"));
+    assert!(!named, "{:?}", forecast.warnings);
 }
 
 #[test]
@@ -306,7 +330,7 @@ fn kin_tell_a_coupled_law_its_floor_beyond_their_own_reach() {
     let with_kin = forecast(vec![kin("a", 0.66, 31), kin("b", 0.74, 41)]);
     let actual = coupled_loss(0.7, 2.5e6, 3.3e7);
     let width = |forecast: &Forecast| (forecast.prediction.hi95 - forecast.prediction.lo95) / actual;
-    // Seen: 0.36 alone, 0.13 with kin.
+    // Seen: 0.37 alone, 0.07 with kin.
     assert!(width(&with_kin) < 0.6 * width(&alone), "{} and {}", width(&alone), width(&with_kin));
     let error = (with_kin.prediction.median / actual - 1.0).abs();
     assert!(error < 0.02 && with_kin.prediction.covers(80, actual), "{:?}", with_kin.prediction);

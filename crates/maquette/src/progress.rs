@@ -37,7 +37,8 @@ impl Progress {
     /// `done` of `total` units are through; `message` says what is worth knowing.
     pub(crate) fn update(&mut self, done: u64, total: u64, message: &str) {
         let first = *self.done_at_start.get_or_insert(done);
-        let share = (done - first) as f64 / (total - first).max(1) as f64;
+        // What is watched may go back: a run goes on from its last checkpoint.
+        let share = done.saturating_sub(first) as f64 / total.saturating_sub(first).max(1) as f64;
         let left = self.start.elapsed().as_secs_f64() * (1.0 / share.max(1e-9) - 1.0);
         let message = match share {
             0.0 => message.to_owned(),

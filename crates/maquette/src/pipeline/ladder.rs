@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use tensor::Cpu;
 use train::{Event, Inputs, Outcome, TrainSettings, Trainer, Validation};
 
-use super::{Run, budget, capability, hash, write_whole};
+use super::{Run, budget, capability, hash, record::Recorded, write_whole};
 use crate::{
     machine,
     progress::{self, Progress, count, duration},
@@ -333,7 +333,8 @@ fn train_rung(
         )?,
         None => Vec::new(),
     };
-    let (train_loss, grad_norm) = curves(&work.join("metrics.jsonl"))?;
+    let recorded = Recorded::read(&work.join("metrics.jsonl"))?;
+    let (train_loss, grad_norm) = recorded.steps.into_iter().unzip();
     let result = RungResult {
         run: rung.name.clone(),
         role: rung.role,
@@ -354,19 +355,4 @@ fn train_rung(
     };
     write_whole(&file(dir, &rung.name), &serde_json::to_vec(&result)?)?;
     fs::remove_dir_all(&work).with_context(|| format!("cannot remove `{}`", work.display()))
-}
-
-/// Loss and gradient norm of every step.
-pub(crate) fn curves(path: &Path) -> anyhow::Result<(Vec<f64>, Vec<f64>)> {
-    let text = fs::read_to_string(path).with_context(|| format!("cannot read `{}`", path.display()))?;
-    let (mut losses, mut norms) = (Vec::new(), Vec::new());
-    for line in text.lines() {
-        let metric: train::Metric =
-            serde_json::from_str(line).with_context(|| format!("`{}` is damaged", path.display()))?;
-        if let train::Metric::Train { loss_nats, grad_norm, .. } = metric {
-            losses.push(loss_nats);
-            norms.push(grad_norm);
-        }
-    }
-    Ok((losses, norms))
 }

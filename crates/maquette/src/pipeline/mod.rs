@@ -9,6 +9,7 @@ pub(crate) mod foretell;
 pub(crate) mod ladder;
 mod prepare;
 mod pretrain;
+pub(crate) mod record;
 mod samples;
 pub(crate) mod watch;
 

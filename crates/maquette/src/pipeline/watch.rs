@@ -7,7 +7,7 @@ use forecast::{Actual, Alarm, Channel, CurveForecast, Moment, Prediction, Seal, 
 use serde::{Deserialize, Serialize};
 use train::Summary;
 
-use super::{capability, foretell, ladder, write_whole};
+use super::{capability, foretell, record::Recorded, write_whole};
 use crate::progress;
 
 /// Part of healthy runs in which any of the curves raises an alarm.
@@ -50,8 +50,8 @@ impl Watcher {
         };
         let Some(mut watcher) = Self::sealed_before(run_dir, began)? else { return Ok(None) };
         if step > 0 {
-            let (losses, norms) = ladder::curves(metrics)?;
-            for (i, (loss, norm)) in losses.iter().zip(&norms).take(step as usize).enumerate() {
+            let recorded = Recorded::read(metrics)?;
+            for (i, (loss, norm)) in recorded.steps.iter().take(step as usize).enumerate() {
                 watcher.observe(i as u64 + 1, *loss, *norm)?;
             }
         }
@@ -172,55 +172,6 @@ impl Watcher {
             ),
         );
         Ok(())
-    }
-}
-
-/// What a run has recorded of its steps and of what it found itself.
-#[derive(Debug, Default)]
-pub(crate) struct Recorded {
-    /// Loss and norm of the gradient of each step.
-    pub(crate) steps: Vec<(f64, f64)>,
-    /// The largest part of rows that were trained on before.
-    pub(crate) repeated_rows: Option<f64>,
-    /// Parameters that stood still.
-    pub(crate) still: Vec<String>,
-}
-
-impl Recorded {
-    /// Reads `metrics.jsonl`, which may be written at this moment: a last line without an end is not there yet. Nothing
-    /// recorded where there is no file.
-    ///
-    /// # Errors
-    /// If the file cannot be read, or a whole line in it is damaged.
-    pub(crate) fn read(metrics: &Path) -> anyhow::Result<Self> {
-        let mut recorded = Self::default();
-        if !metrics.exists() {
-            return Ok(recorded);
-        }
-        let text = std::fs::read_to_string(metrics)
-            .with_context(|| format!("cannot read `{}`", metrics.display()))?;
-        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-        for (i, line) in whole.lines().enumerate() {
-            let metric: train::Metric = serde_json::from_str(line).with_context(|| {
-                format!(
-                    "`{}` is damaged in line {}\nhint: it holds the run's metrics, one object a line",
-                    metrics.display(),
-                    i + 1
-                )
-            })?;
-            match metric {
-                train::Metric::Train { loss_nats, grad_norm, .. } => {
-                    recorded.steps.push((loss_nats, grad_norm));
-                }
-                train::Metric::Repeated { share, .. } => {
-                    recorded.repeated_rows =
-                        Some(recorded.repeated_rows.map_or(share, |most: f64| most.max(share)));
-                }
-                train::Metric::Still { param, .. } => recorded.still.push(param),
-                _ => {}
-            }
-        }
-        Ok(recorded)
     }
 }
 

@@ -105,7 +105,7 @@ fn watched_curve(curve: &CurveForecast, metrics: &Metrics) -> Plot {
 
 fn sweeps(sweeps: &[Sweep], ratios: &[RatioTest]) -> Markup {
     html! {
-        h3 { "The rules on the smallest rungs" }
+        h3 { "The rules, tested on the rungs" }
         @for sweep in sweeps { p.intro { (sweep.to_string()) } }
         @for test in ratios { p.intro { (test.to_string()) } }
     }

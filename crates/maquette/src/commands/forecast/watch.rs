@@ -1,6 +1,10 @@
 //! `maquette forecast watch`
 
-use std::{path::PathBuf, thread, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context as _;
 use forecast::Alarm;
@@ -8,7 +12,10 @@ use serde::Serialize;
 
 use crate::{
     output,
-    pipeline::watch::{FALSE_ALARM_RATE, Recorded, Watcher, described},
+    pipeline::{
+        record::{Growth, Recorded},
+        watch::{FALSE_ALARM_RATE, Watcher, described},
+    },
     progress::Progress,
     stop,
 };
@@ -21,7 +28,7 @@ use crate::{
 pub(super) struct Args {
     /// Folder of a run with a sealed forecast, such as runs/quickstart
     run: PathBuf,
-    /// Go on until the run has ended
+    /// Go on until the last planned step, or Ctrl-C
     #[arg(long)]
     follow: bool,
     /// Print the state of the watch as JSON on stdout
@@ -31,6 +38,9 @@ pub(super) struct Args {
 
 /// Pause between two looks at a run that goes on.
 const PAUSE: Duration = Duration::from_millis(500);
+
+/// A run without a new step for so long may have been stopped.
+const STILL: Duration = Duration::from_secs(60);
 
 /// A median and its 80 % interval, in nats.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -70,26 +80,34 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     );
     let metrics = args.run.join("pretrain/metrics.jsonl");
     let mut recorded = Recorded::read(&metrics)?;
-    let mut watch = Follower::open(args, &metrics, &recorded)?;
-    let n_steps = watch.n_steps;
+    let mut watch = Follower::open(&args.run, &metrics, &recorded)?;
     let mut bar = Progress::new("watch");
     for alarm in &watch.alarms {
         bar.say(&described(alarm));
     }
-    let is_over = |step: u64| step >= n_steps || stop::check().is_break();
-    while args.follow && !is_over(recorded.steps.len() as u64) {
+    let mut last_step_at = Instant::now();
+    let mut is_still = false;
+    while args.follow && watch.n_seen < watch.n_steps && stop::check().is_continue() {
         thread::sleep(PAUSE);
-        let now = Recorded::read(&metrics)?;
-        if now.steps.len() < recorded.steps.len() {
-            // The run went on from a checkpoint: steps after it are taken again.
-            watch = Follower::open(args, &metrics, &now)?;
+        let n_seen = watch.n_seen;
+        // A run that begins, or goes on from a checkpoint, may do so with another seal.
+        let is_again = recorded.read_on()? == Growth::Again;
+        if is_again || (n_seen == 0 && !recorded.steps.is_empty()) {
+            let before = std::mem::replace(&mut watch, Follower::open(&args.run, &metrics, &recorded)?);
+            for alarm in watch.alarms.iter().filter(|alarm| !before.alarms.contains(alarm)) {
+                bar.say(&described(alarm));
+            }
         }
-        for alarm in watch.catch_up(&now)? {
+        for alarm in watch.catch_up(&recorded)? {
             bar.say(&described(&alarm));
         }
-        recorded = now;
-        let state = watch.state(&recorded);
-        bar.update(state.step, n_steps, &line(&state));
+        if watch.n_seen != n_seen {
+            (last_step_at, is_still) = (Instant::now(), false);
+        } else if last_step_at.elapsed() > STILL && !is_still {
+            is_still = true;
+            bar.say(&format!("no new step for {} s: is the run still going?", STILL.as_secs()));
+        }
+        bar.update(watch.n_seen, watch.n_steps, &line(&watch.state(&recorded)));
     }
     let state = watch.state(&recorded);
     bar.finish(&line(&state));
@@ -108,19 +126,19 @@ struct Follower {
 }
 
 impl Follower {
-    fn open(args: &Args, metrics: &std::path::Path, recorded: &Recorded) -> anyhow::Result<Self> {
-        let watcher = Watcher::unseen(&args.run, metrics)?.with_context(|| {
+    fn open(run: &Path, metrics: &Path, recorded: &Recorded) -> anyhow::Result<Self> {
+        let watcher = Watcher::unseen(run, metrics)?.with_context(|| {
             format!(
                 "expected a sealed forecast in `{}`, found no `forecast.json` there\n\
                  hint: `maquette ladder RECIPE --seal` makes one before the run begins",
-                args.run.display()
+                run.display()
             )
         })?;
         let n_steps = watcher.n_steps().with_context(|| {
             format!(
                 "expected the curve of the run in `{}`, found a forecast of its end alone\n\
                  hint: only a forecast from a ladder of this program foretells the curve",
-                args.run.join("forecast.json").display()
+                run.join("forecast.json").display()
             )
         })?;
         let mut watch = Self { watcher, n_steps, n_seen: 0, alarms: Vec::new() };

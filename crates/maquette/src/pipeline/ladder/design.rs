@@ -108,7 +108,7 @@ pub(super) fn rungs(
         return Err(TooSmall { below, n_configs, max_fraction }.into());
     }
     if ladder.sweep {
-        let swept = sweep_bases(&rungs);
+        let swept = sweep_bases(&rungs, ratio);
         for (budget, width) in swept {
             for seed in 0..ladder.seeds {
                 for factor in SWEEP_FACTORS {
@@ -120,20 +120,27 @@ pub(super) fn rungs(
     Ok(rungs)
 }
 
-/// Where the learning-rate rule is tested: the smallest budget, and the same width over about four times as many steps,
-/// so that a rate which must change with the horizon shows.
-fn sweep_bases(rungs: &[Rung]) -> Vec<(f64, usize)> {
-    let Some(smallest) = rungs.iter().min_by(|a, b| a.flops().total_cmp(&b.flops())) else {
+/// Where the learning-rate rule is tested: the best width at the smallest budget, and the same width over about four times as
+/// many steps, so that a rate which must change with the horizon shows.
+fn sweep_bases(rungs: &[Rung], ratio: f64) -> Vec<(f64, usize)> {
+    let least = rungs.iter().map(Rung::flops).fold(f64::INFINITY, f64::min);
+    let ratio_off = |rung: &Rung| {
+        let tokens = (rung.settings.steps * rung.settings.batch_tokens()) as f64;
+        (tokens / rung.config.n_matrix_params() as f64 / ratio).ln().abs()
+    };
+    // A batch is whole rows: runs of one budget differ in compute by a step.
+    let smallest = rungs.iter().filter(|rung| rung.flops() < 1.2 * least);
+    let Some(base) = smallest.min_by(|a, b| ratio_off(a).total_cmp(&ratio_off(b))) else {
         return Vec::new();
     };
-    let (steps, width) = (smallest.settings.steps as f64, smallest.config.d_model);
+    let (steps, width) = (base.settings.steps as f64, base.config.d_model);
     let off = |rung: &Rung| (rung.settings.steps as f64 / steps / 4.0).ln().abs();
     let longer = rungs
         .iter()
-        .filter(|rung| rung.config.d_model == width && rung.flops() > 1.5 * smallest.flops())
+        .filter(|rung| rung.config.d_model == width && rung.flops() > 1.5 * base.flops())
         .min_by(|a, b| off(a).total_cmp(&off(b)).then(a.flops().total_cmp(&b.flops())))
         .map(Rung::flops);
-    std::iter::once((smallest.flops(), width)).chain(longer.map(|flops| (flops, width))).collect()
+    std::iter::once((base.flops(), width)).chain(longer.map(|flops| (flops, width))).collect()
 }
 
 struct Design<'a> {
@@ -162,7 +169,7 @@ impl Design<'_> {
             return Vec::new();
         };
         let near = best.saturating_sub(n_neighbours)..=(best + n_neighbours).min(widths.len() - 1);
-        near.map(|i| widths[i]).filter(|width| off(*width).abs() <= ratio_span.ln()).collect()
+        near.filter(|i| *i == best || off(widths[*i]).abs() <= ratio_span.ln()).map(|i| widths[i]).collect()
     }
 
     /// The run at this budget and width; none if it would be too short.
@@ -233,6 +240,28 @@ mod tests {
         let names: BTreeSet<_> = rungs.iter().map(|rung| &rung.name).collect();
         assert_eq!(names.len(), rungs.len(), "every rung has a file of its own");
         assert!(rungs.iter().any(|rung| rung.role == Role::Sweep));
+    }
+
+    #[test]
+    fn a_wide_ladder_strays_from_the_best_shape_and_a_narrow_one_keeps_it() {
+        let recipe = recipe("[budget]\ntrain_flops = 4e14");
+        let big = train::plan(recipe.budget.train_flops, 258, &recipe.model, &recipe.train, 1).unwrap();
+        let widths = |n_neighbours, ratio_span| {
+            let config = LadderConfig { n_neighbours, ratio_span, seeds: 1, ..LadderConfig::default() };
+            let rungs = rungs(&recipe, &config, 258, &big).unwrap();
+            let most = rungs.iter().map(Rung::flops).fold(0.0, f64::max);
+            let top = rungs.iter().filter(|r| r.role == Role::Rung && r.flops() > 0.9 * most);
+            (top.map(|r| r.config.d_model).collect::<BTreeSet<_>>(), rungs)
+        };
+        let (wide, rungs) = widths(8, 64.0);
+        assert!(wide.len() >= 5, "{wide:?}");
+        assert_eq!(widths(8, 1.0).0.len(), 1, "the best width stays, however far off its ratio");
+        // The longer half of the sweep has four times the steps of the shorter, to within a rung.
+        let mut steps: Vec<u64> =
+            rungs.iter().filter(|r| r.role == Role::Sweep).map(|r| r.settings.steps).collect();
+        steps.sort_unstable();
+        let ratio = steps[steps.len() - 1] as f64 / steps[0] as f64;
+        assert!((2.0..8.0).contains(&ratio), "{steps:?}");
     }
 
     #[test]

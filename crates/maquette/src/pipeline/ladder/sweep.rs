@@ -1,5 +1,4 @@
-//! What the smallest rungs say of the rules: of the learning rates, over lengths of training, and of the tokens for each
-//! parameter.
+//! What the rungs say of the rules: of the learning rates, over lengths of training, and of the tokens for each parameter.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -111,7 +110,10 @@ impl RatioTest {
     /// Whether another width is better by more than the tolerance and more than twice the noise.
     pub(crate) fn fails(&self) -> bool {
         let (Some(rule), Some(best)) = (self.at_rule(), self.best()) else { return false };
-        is_worse((rule.loss_nats, rule.stderr), (best.loss_nats, best.stderr))
+        // Without repetitions nobody knows what is noise.
+        rule.n_seeds > 1
+            && best.n_seeds > 1
+            && is_worse((rule.loss_nats, rule.stderr), (best.loss_nats, best.stderr))
     }
 }
 
@@ -123,7 +125,13 @@ impl fmt::Display for RatioTest {
         write!(f, "tokens a parameter at {:.1e} FLOPs: ", self.flops)?;
         for (i, point) in self.points.iter().enumerate() {
             let comma = if i == 0 { "" } else { ", " };
-            write!(f, "{comma}{:.1} {:.3} ± {:.3}", point.tokens_per_param, point.loss_nats, point.stderr)?;
+            write!(f, "{comma}{:.1} {:.3}", point.tokens_per_param, point.loss_nats)?;
+            if point.n_seeds > 1 {
+                write!(f, " ± {:.3}", point.stderr)?;
+            }
+        }
+        if self.points.iter().any(|point| point.n_seeds < 2) {
+            return write!(f, "; the rule is {:.1}, not judged without several seeds", self.rule);
         }
         if self.fails() {
             write!(
@@ -244,5 +252,11 @@ mod tests {
         let failed = test([1.6, 1.675, 1.7]);
         assert!(failed.fails());
         assert!(failed.to_string().contains("FAILS here, 150.0 is better by 4.7 %"), "{failed}");
+        let mut single = failed.clone();
+        single.points.iter_mut().for_each(|point| point.n_seeds = 1);
+        assert!(
+            !single.fails() && single.to_string().ends_with("not judged without several seeds"),
+            "{single}"
+        );
     }
 }

@@ -1,0 +1,152 @@
+//! What a run has recorded of its steps, read while it may still be writing.
+
+use std::{
+    fs::File,
+    io::{Read as _, Seek as _, SeekFrom},
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context as _;
+
+/// The part of `metrics.jsonl` that the alarms are about.
+#[derive(Debug)]
+pub(crate) struct Recorded {
+    path: PathBuf,
+    /// Bytes of whole lines that were read.
+    offset: u64,
+    n_lines: usize,
+    /// Loss and norm of the gradient of each step.
+    pub(crate) steps: Vec<(f64, f64)>,
+    /// The largest part of rows that were trained on before.
+    pub(crate) repeated_rows: Option<f64>,
+    /// Parameters that stood still.
+    pub(crate) still: Vec<String>,
+}
+
+/// Whether the record only grew since it was last read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Growth {
+    /// It did, or nothing is new.
+    Onwards,
+    /// The run went on from a checkpoint: steps after it were taken back.
+    Again,
+}
+
+impl Recorded {
+    /// Everything in the file so far; nothing where there is none.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or a whole line in it is damaged.
+    pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
+        let mut recorded = Self {
+            path: path.to_owned(),
+            offset: 0,
+            n_lines: 0,
+            steps: Vec::new(),
+            repeated_rows: None,
+            still: Vec::new(),
+        };
+        if path.exists() {
+            recorded.append()?;
+        }
+        Ok(recorded)
+    }
+
+    /// Reads what was written since.
+    ///
+    /// # Errors
+    /// As [`Recorded::read`].
+    pub(crate) fn read_on(&mut self) -> anyhow::Result<Growth> {
+        if !self.path.exists() && self.offset == 0 {
+            return Ok(Growth::Onwards);
+        }
+        let is_shorter = self.path.metadata().map_or(0, |meta| meta.len()) < self.offset;
+        // A file that was cut and has grown again since then does not fit on: half a line, or a step out of turn.
+        if !is_shorter && self.append().is_ok() {
+            return Ok(Growth::Onwards);
+        }
+        *self = Self::read(&self.path)?;
+        Ok(Growth::Again)
+    }
+
+    /// Takes in the whole lines from `offset` on: what has no end yet is being written.
+    fn append(&mut self) -> anyhow::Result<()> {
+        let cannot_read = || format!("cannot read `{}`", self.path.display());
+        let mut file = File::open(&self.path).with_context(cannot_read)?;
+        file.seek(SeekFrom::Start(self.offset)).with_context(cannot_read)?;
+        let mut text = String::new();
+        file.read_to_string(&mut text).with_context(cannot_read)?;
+        let Some(end) = text.rfind('\n') else { return Ok(()) };
+        for line in text[..end].lines() {
+            self.n_lines += 1;
+            let metric: train::Metric = serde_json::from_str(line).with_context(|| {
+                format!(
+                    "`{}` is damaged in line {}\nhint: it holds the run's metrics, one object a line",
+                    self.path.display(),
+                    self.n_lines
+                )
+            })?;
+            match metric {
+                train::Metric::Train { step, loss_nats, grad_norm, .. } => {
+                    let expected = self.steps.len() as u64 + 1;
+                    anyhow::ensure!(
+                        step == expected,
+                        "`{}`: expected step {expected} in line {}, found {step}\n\
+                         hint: a run that goes on cuts its record back to the checkpoint; was the file put together by hand?",
+                        self.path.display(),
+                        self.n_lines
+                    );
+                    self.steps.push((loss_nats, grad_norm));
+                }
+                train::Metric::Repeated { share, .. } => {
+                    self.repeated_rows = Some(self.repeated_rows.map_or(share, |most| most.max(share)));
+                }
+                train::Metric::Still { param, .. } => self.still.push(param),
+                _ => {}
+            }
+        }
+        self.offset += end as u64 + 1;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn line(step: u64, loss_nats: f64) -> String {
+        format!(
+            "{{\"kind\":\"train\",\"step\":{step},\"loss_nats\":{loss_nats},\"grad_norm\":1.0,\"lr\":{{\"matrix\":0.1,\
+             \"embedding\":0.1,\"head\":0.1,\"gain\":0.1}},\"tokens\":1,\"flops\":1.0,\"tokens_per_second\":1.0,\
+             \"elapsed_s\":1.0}}\n"
+        )
+    }
+
+    #[test]
+    fn a_record_is_read_as_it_grows_and_again_where_it_was_cut() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("metrics.jsonl");
+        let mut recorded = Recorded::read(&path).unwrap();
+        assert_eq!((recorded.read_on().unwrap(), recorded.steps.len()), (Growth::Onwards, 0));
+
+        let lines: Vec<String> = (1..=6).map(|step| line(step, 3.0 / step as f64)).collect();
+        fs::write(&path, format!("{}{}", lines[0], &lines[1][..20])).unwrap();
+        assert_eq!((recorded.read_on().unwrap(), recorded.steps.len()), (Growth::Onwards, 1));
+        fs::write(&path, lines[..5].concat()).unwrap();
+        assert_eq!((recorded.read_on().unwrap(), recorded.steps.len()), (Growth::Onwards, 5));
+
+        // Cut to two steps, gone on, and past its old length before the next look.
+        let again: String = (3..=6).map(|step| line(step, 9.25)).collect();
+        fs::write(&path, format!("{}{again}", lines[..2].concat())).unwrap();
+        assert_eq!((recorded.read_on().unwrap(), recorded.steps.len()), (Growth::Again, 6));
+        assert_eq!(recorded.steps[2].0, 9.25);
+        fs::write(&path, &lines[0]).unwrap();
+        assert_eq!((recorded.read_on().unwrap(), recorded.steps.len()), (Growth::Again, 1));
+
+        fs::write(&path, format!("{}{}", lines[0], lines[2])).unwrap();
+        let error = recorded.read_on().unwrap_err().to_string();
+        assert!(error.contains("expected step 2 in line 2, found 3\nhint: "), "{error}");
+    }
+}
