@@ -115,6 +115,19 @@ fn watched_afterwards_as_it_was_while_it_trained(scene: &Scene) {
     scene.write("out/pretrain/metrics.jsonl", format!("{{}}\n{record}").as_bytes());
     let refused = scene.fails(&["forecast", "watch", "out"]);
     assert!(refused.contains("is damaged in line 1") && refused.contains("\nhint: "), "{refused}");
+
+    // A run whose loss doubles half way raises an alarm, and its record alone tells so.
+    let lines = record.lines().map(|line| {
+        let mut line: Value = serde_json::from_str(line).unwrap();
+        let is_late = line["step"].as_u64() > kept["n_steps"].as_u64().map(|n| n / 2);
+        if let Some(loss) = line["loss_nats"].as_f64().filter(|_| is_late && line["kind"] == "train") {
+            line["loss_nats"] = (2.0 * loss).into();
+        }
+        format!("{line}\n")
+    });
+    scene.write("out/pretrain/metrics.jsonl", lines.collect::<String>().as_bytes());
+    let said = scene.ok(&["forecast", "watch", "out"]);
+    assert!(said.stdout.contains("ALARM at step") && !said.stdout.contains("no alarm"), "{}", said.stdout);
     scene.write("out/pretrain/metrics.jsonl", record.as_bytes());
 }
 
