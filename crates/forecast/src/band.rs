@@ -42,7 +42,7 @@ pub fn band(fitted: &Fitted, table: &Table, target: &Target) -> Result<Vec<BandP
     let at = |flops: f64| {
         let shape = paths.as_ref().map(|(n, d)| (n(flops), d(flops)));
         let place = Target { flops, n_params: shape.map(|(n, _)| n), n_tokens: shape.map(|(_, d)| d) };
-        Ok(BandPoint { flops, prediction: fitted.forecast(&place)?.prediction })
+        Ok(BandPoint { flops, prediction: fitted.prediction_by(&place, target.flops)? })
     };
     places.into_iter().map(at).collect()
 }

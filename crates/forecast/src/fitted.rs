@@ -125,8 +125,7 @@ impl Fitted {
     pub fn forecast(&self, target: &Target) -> Result<Forecast, ForecastError> {
         let target = &checked(target)?;
         let ensemble = self.ensemble(target.flops);
-        let draws: Vec<f64> =
-            ensemble.draws.iter().map(|draw| self.draw_loss(ensemble, draw, target)).collect();
+        let draws = self.draws(ensemble, target);
         let largest = self.table.points().last().map_or(f64::NAN, |point| point.flops);
         let extrapolation = target.flops / largest;
         let best = &ensemble.members[0];
@@ -151,6 +150,18 @@ impl Fitted {
             fingerprint: self.table.fingerprint(),
             settings: self.settings.clone(),
         })
+    }
+
+    /// The loss at `place` by the forms that forecast a run of `flops`: a figure is drawn by one set of them.
+    ///
+    /// # Errors
+    /// As [`Fitted::forecast`].
+    pub(crate) fn prediction_by(&self, place: &Target, flops: f64) -> Result<Prediction, ForecastError> {
+        Ok(Prediction::from_draws(&self.draws(self.ensemble(flops), &checked(place)?)))
+    }
+
+    fn draws(&self, ensemble: &Ensemble, target: &Target) -> Vec<f64> {
+        ensemble.draws.iter().map(|draw| self.draw_loss(ensemble, draw, target)).collect()
     }
 
     /// N and D with the least loss at `flops = 6·N·D`, by the form with the most weight; `None` where that reads

@@ -4,7 +4,7 @@
 
 use forecast::{
     Experience, Fitted, Forecast, ForecastError, Kin, LawChoice, Point, Settings, Table, Target, WarningKind,
-    backtest, isoflop_minima,
+    backtest, band, isoflop_minima,
 };
 
 const CHINCHILLA: &str = include_str!("tables/chinchilla.csv");
@@ -322,12 +322,13 @@ fn kin_tell_a_coupled_law_its_floor_beyond_their_own_reach() {
     };
     let table = Table::new(grid(0.7, 0.003, 21)).unwrap();
     let target = Target::at_shape(2.5e6, 3.3e7).unwrap();
-    let forecast = |kin: Vec<Kin>| {
+    let fit = |kin: Vec<Kin>| {
         let experience = Experience { kin, ..Experience::default() };
-        Fitted::fit_with(&table, &Settings::default(), &experience).unwrap().forecast(&target).unwrap()
+        Fitted::fit_with(&table, &Settings::default(), &experience).unwrap()
     };
-    let alone = forecast(Vec::new());
-    let with_kin = forecast(vec![kin("a", 0.66, 31), kin("b", 0.74, 41)]);
+    let alone = fit(Vec::new()).forecast(&target).unwrap();
+    let fitted = fit(vec![kin("a", 0.66, 31), kin("b", 0.74, 41)]);
+    let with_kin = fitted.forecast(&target).unwrap();
     let actual = coupled_loss(0.7, 2.5e6, 3.3e7);
     let width = |forecast: &Forecast| (forecast.prediction.hi95 - forecast.prediction.lo95) / actual;
     // Seen: 0.37 alone, 0.07 with kin.
@@ -336,6 +337,15 @@ fn kin_tell_a_coupled_law_its_floor_beyond_their_own_reach() {
     assert!(error < 0.02 && with_kin.prediction.covers(80, actual), "{:?}", with_kin.prediction);
     assert_eq!((with_kin.law.as_str(), with_kin.candidates[0].kin.as_deref()), ("coupled", Some("a, b")));
     assert!(with_kin.candidates.iter().all(|candidate| candidate.law != "kin"), "no kin reaches the target");
+    // One figure, one set of forms: where kin end, the band has no step. With two sets it falls to 0.80 there.
+    let widths: Vec<f64> = band(&fitted, &table, &target)
+        .unwrap()
+        .iter()
+        .filter(|place| place.flops > 1e12)
+        .map(|place| (place.prediction.hi95 / place.prediction.lo95).ln())
+        .collect();
+    let steps = widths.windows(2).map(|pair| pair[1] / pair[0]);
+    assert!(steps.fold(f64::INFINITY, f64::min) > 0.9, "{widths:?}");
 }
 
 #[test]

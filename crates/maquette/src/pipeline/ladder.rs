@@ -157,9 +157,9 @@ impl Run {
         }
         let rule = self.recipe.train.tokens_per_param.unwrap_or(model::scaling::TOKENS_PER_PARAM);
         let ratios = sweep::judge_ratios(&results, rule);
-        // The largest compute is nearest to the run.
-        if let Some(largest) = ratios.last() {
-            progress::say("ladder", &largest.to_string());
+        // Of those that can be judged, the one at the largest compute is nearest to the run.
+        if let Some(test) = ratios.iter().rev().find(|test| test.is_judged()).or(ratios.last()) {
+            progress::say("ladder", &test.to_string());
         }
         Ok(Ladder { results, sweep, ratios, cost })
     }

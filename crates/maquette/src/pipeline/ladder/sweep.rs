@@ -107,13 +107,15 @@ impl RatioTest {
         self.points.iter().min_by(|a, b| a.loss_nats.total_cmp(&b.loss_nats))
     }
 
+    /// Whether there are repetitions: without them nobody knows what is noise.
+    pub(crate) fn is_judged(&self) -> bool {
+        self.points.iter().all(|point| point.n_seeds > 1)
+    }
+
     /// Whether another width is better by more than the tolerance and more than twice the noise.
     pub(crate) fn fails(&self) -> bool {
         let (Some(rule), Some(best)) = (self.at_rule(), self.best()) else { return false };
-        // Without repetitions nobody knows what is noise.
-        rule.n_seeds > 1
-            && best.n_seeds > 1
-            && is_worse((rule.loss_nats, rule.stderr), (best.loss_nats, best.stderr))
+        self.is_judged() && is_worse((rule.loss_nats, rule.stderr), (best.loss_nats, best.stderr))
     }
 }
 
@@ -125,12 +127,12 @@ impl fmt::Display for RatioTest {
         write!(f, "tokens a parameter at {:.1e} FLOPs: ", self.flops)?;
         for (i, point) in self.points.iter().enumerate() {
             let comma = if i == 0 { "" } else { ", " };
-            write!(f, "{comma}{:.1} {:.3}", point.tokens_per_param, point.loss_nats)?;
+            write!(f, "{comma}{:.1}: {:.3}", point.tokens_per_param, point.loss_nats)?;
             if point.n_seeds > 1 {
                 write!(f, " ± {:.3}", point.stderr)?;
             }
         }
-        if self.points.iter().any(|point| point.n_seeds < 2) {
+        if !self.is_judged() {
             return write!(f, "; the rule is {:.1}, not judged without several seeds", self.rule);
         }
         if self.fails() {
