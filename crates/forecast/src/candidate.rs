@@ -141,15 +141,7 @@ impl FittedForm {
             starts.push(*theta);
         }
         let solve_with = |prior: &Prior, weights: &[f64], starts: &[Theta]| -> Option<Solution> {
-            Problem {
-                form,
-                features: &data.features,
-                log_losses: &data.log_losses,
-                weights,
-                prior,
-                delta: data.delta,
-            }
-            .minimise(starts)
+            data.problem(form, weights, prior).minimise(starts)
         };
         prior.strength = strength(experience.noise, data.delta);
         let first = solve_with(&prior, &vec![1.0; data.log_losses.len()], &starts)?;
