@@ -95,6 +95,11 @@ pub struct CurveBlock {
 }
 
 impl CurveBlock {
+    /// Last step, counted from 1.
+    pub(crate) fn last_step(&self) -> u64 {
+        self.first_step + self.n_steps - 1
+    }
+
     /// Variance of the distance between the block's mean and `ln_value` that no other block shares.
     pub(crate) fn own_variance(&self) -> f64 {
         self.step_noise_sd.powi(2) / self.n_steps as f64 + self.rung_noise_sd.powi(2)
@@ -156,6 +161,15 @@ pub struct CurvePoint {
 }
 
 impl CurveForecast {
+    /// First step at which the learning rate falls, to a block's accuracy: there the coordinate runs ahead of ln(steps + 4).
+    pub(crate) fn first_decaying_step(&self) -> u64 {
+        const AHEAD: f64 = 0.02;
+        let falls = |block: &&CurveBlock| {
+            block.coordinate > (0.5 * (block.first_step + block.last_step()) as f64 + 4.0).ln() + AHEAD
+        };
+        self.blocks.iter().find(falls).map_or(self.steps, |block| block.first_step)
+    }
+
     /// The prediction at `fraction` of the run, in (0, 1].
     pub fn at(&self, fraction: f64) -> CurvePoint {
         let place = (fraction.clamp(0.0, 1.0) * self.steps as f64).max(0.5);
