@@ -5,7 +5,8 @@ use crate::{
     experience::Experience,
     fit::{HUBER_DELTA, Prior, Problem, Solution, solve},
     interval::median,
-    kin::{Frame, Kin, Kinship},
+    kin::{Frame, Kin},
+    kinship::Kinship,
     law::{Features, Form, MAX_PARAMS, RawFeatures, Theta},
     random::Stream,
 };
@@ -91,6 +92,16 @@ impl Data {
         if is_open { Kinship::new(experience, self.frame.raw(&self.largest())[0].exp()) } else { None }
     }
 
+    /// Least mean of ln L over the runs of one configuration: the best of many repetitions is their luck.
+    pub(crate) fn least_log_loss(&self) -> f64 {
+        let mean = |cluster: usize| {
+            let of_cluster = self.log_losses.iter().zip(&self.clusters).filter(|(_, c)| **c == cluster);
+            let (sum, n) = of_cluster.fold((0.0, 0.0), |(sum, n), (y, _)| (sum + y, n + 1.0));
+            sum / n
+        };
+        self.clusters.iter().map(|cluster| mean(*cluster)).fold(f64::INFINITY, f64::min)
+    }
+
     /// ln of the largest compute over the smallest.
     fn span(&self) -> f64 {
         let smallest = self.features.iter().map(|x| x[0]).fold(f64::INFINITY, f64::min);
@@ -99,7 +110,7 @@ impl Data {
 
     /// The largest of each feature.
     pub(crate) fn largest(&self) -> Features {
-        [0, 1, 2, 3, 4].map(|k| self.features.iter().map(|x| x[k]).fold(f64::NEG_INFINITY, f64::max))
+        [0, 1, 2, 3].map(|k| self.features.iter().map(|x| x[k]).fold(f64::NEG_INFINITY, f64::max))
     }
 }
 
@@ -134,11 +145,12 @@ impl FittedForm {
         experience: &Experience,
         near: Option<&Theta>,
     ) -> Option<Self> {
-        let mut prior = beliefs(form, data, floor, experience);
+        let kinship = data.kinship(form, floor, experience);
+        let mut prior = beliefs(form, data, floor, kinship, experience);
         let mut starts = starts(form, data, &prior);
         if let Some(theta) = near {
             starts = starts.into_iter().step_by(7).collect();
-            starts.push(*theta);
+            starts.push(prior.held(theta));
         }
         let solve_with = |prior: &Prior, weights: &[f64], starts: &[Theta]| -> Option<Solution> {
             data.problem(form, weights, prior).minimise(starts)
@@ -183,7 +195,7 @@ impl FittedForm {
             largest: data.largest(),
             span: data.span(),
             frame: data.frame.clone(),
-            shown_to: data.kinship(form, floor, experience).map(|kinship| kinship.shown_to),
+            shown_to: kinship.map(|kinship| kinship.shown_to),
             kept,
         })
     }
@@ -267,17 +279,13 @@ impl FittedForm {
 
     /// Standard deviation of the law's error, as a share of an unsupported drop, by how strange its kin are.
     pub(crate) fn strangeness(&self, experience: &Experience) -> f64 {
-        if Form::KIN.contains(&self.form) {
-            experience.kin_strangeness * self.theta[KAPPA].abs()
-        } else {
-            0.0
-        }
+        if self.form == Form::Kin { experience.kin_strangeness * self.theta[KAPPA].abs() } else { 0.0 }
     }
 
     /// ln of the density of the exponent of kin under the belief about it, over that at its mean; 0 for other laws.
     pub(crate) fn log_kinship(&self, experience: &Experience) -> f64 {
         let belief = experience.kin_exponent;
-        if Form::KIN.contains(&self.form) {
+        if self.form == Form::Kin {
             -0.5 * ((self.theta[KAPPA] - belief.mean) / belief.sd).powi(2)
         } else {
             0.0
@@ -305,18 +313,19 @@ impl FittedForm {
             }
         }
         let problem = data.problem(self.form, &weights, &prior);
-        problem.minimise(&[self.theta]).map_or(self.theta, |solution| solution.theta)
+        problem.minimise(&[prior.held(&self.theta)]).map_or(self.theta, |solution| solution.theta)
     }
 }
 
 impl Problem<'_> {
     /// `strength·H⁻¹`: the objective over `strength` is the negative log posterior up to a constant.
     fn covariance(&self, theta: &Theta, sigma: f64) -> [Theta; MAX_PARAMS] {
-        let (hessian, _) = self.quadratic(theta);
+        let prior = Prior { is_fixed: self.prior.is_known(), ..self.prior.clone() };
+        let (hessian, _) = Problem { prior: &prior, ..*self }.quadratic(theta);
         let mut covariance = [[0.0; MAX_PARAMS]; MAX_PARAMS];
         for (i, column) in covariance.iter_mut().enumerate().take(self.form.n_params()) {
             let mut unit = [0.0; MAX_PARAMS];
-            unit[i] = if self.prior.is_fixed[i] { 0.0 } else { strength(sigma, self.delta) };
+            unit[i] = if prior.is_fixed[i] { 0.0 } else { strength(sigma, self.delta) };
             *column = solve(&hessian, &unit, self.form.n_params()).unwrap_or([0.0; MAX_PARAMS]);
         }
         covariance
@@ -383,15 +392,20 @@ fn strength(sigma: f64, delta: f64) -> f64 {
 
 /// Beliefs about the coefficients before the table is seen: exponents near those of other tables, and a floor that is
 /// some share of the least loss seen. Scales are free.
-fn beliefs(form: Form, data: &Data, floor: Option<f64>, experience: &Experience) -> Prior {
+fn beliefs(
+    form: Form,
+    data: &Data,
+    floor: Option<f64>,
+    kinship: Option<Kinship>,
+    experience: &Experience,
+) -> Prior {
     let mut prior = Prior {
         mean: [0.0; MAX_PARAMS],
         precision: [0.0; MAX_PARAMS],
         strength: 0.0,
         is_fixed: [false; MAX_PARAMS],
     };
-    let least = data.log_losses.iter().copied().fold(f64::INFINITY, f64::min);
-    let kinship = data.kinship(form, floor, experience);
+    let least = data.least_log_loss();
     for i in 0..form.n_params() {
         if form.is_exponent(i) {
             let belief = match form {
@@ -399,19 +413,21 @@ fn beliefs(form: Form, data: &Data, floor: Option<f64>, experience: &Experience)
                 Form::Coupled => experience.coupled_exponent,
                 Form::PowerFloor => experience.compute_exponent,
                 Form::Power => experience.no_floor_exponent,
-                Form::Kin | Form::KinFloor => experience.kin_exponent,
+                Form::Kin => experience.kin_exponent,
             };
             (prior.mean[i], prior.precision[i]) = (belief.mean, belief.sd.powi(-2));
         }
     }
     if let Some(i) = form.coupling() {
-        let belief = kinship.map_or(experience.coupling, |kinship| kinship.coupling);
+        let belief = experience.coupling;
         (prior.mean[i], prior.precision[i]) = (belief.mean, belief.sd.powi(-2));
     }
     if let Some(i) = form.floor() {
         match floor {
             Some(loss) => (prior.mean[i], prior.is_fixed[i]) = (loss.ln(), true),
             None => {
+                // The floor of kin was sought beside beliefs that had no say in it, and none here may pull at it.
+                prior.is_fixed[i] = kinship.is_some();
                 let belief = kinship.map_or(experience.floor, |kinship| kinship.floor_share);
                 (prior.mean[i], prior.precision[i]) = (least + belief.mean, belief.sd.powi(-2));
             }
@@ -425,7 +441,7 @@ fn starts(form: Form, data: &Data, prior: &Prior) -> Vec<Theta> {
     const EXPONENTS: [f64; 4] = [0.06, 0.2, 0.4, 0.8];
     // Kin fall at nearly the same pace.
     const OF_KIN: [f64; 4] = [0.6, 0.8, 1.0, 1.25];
-    let among = if Form::KIN.contains(&form) { OF_KIN } else { EXPONENTS };
+    let among = if form == Form::Kin { OF_KIN } else { EXPONENTS };
     const FLOORS: [f64; 4] = [0.1, 0.5, 0.8, 0.95];
     let least = data.log_losses.iter().copied().fold(f64::INFINITY, f64::min).exp();
     let middle = median(data.log_losses.iter().copied()).exp();

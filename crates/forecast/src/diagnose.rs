@@ -12,7 +12,8 @@ use crate::{
 /// Two rungs give a line through any two points, and no way to see that it is wrong.
 const LEAST_COMPUTE: usize = 3;
 const LEAST_SHAPE: usize = 6;
-const LEAST_COUPLED: usize = 12;
+/// Configurations that a coupled law needs.
+pub(crate) const LEAST_COUPLED: usize = 12;
 /// Fewer configurations than this and the interval rests mostly on other tables.
 const FEW: usize = 6;
 const LEAST_SPAN: f64 = 2.0;

@@ -35,9 +35,7 @@ pub struct Experience {
     /// Standard deviation, over texts of one kind, of ln of the floor's share of the least loss that runs of given compute reach:
     /// with what spread a coupled law takes its floor from kin.
     pub kin_floor_spread: f64,
-    /// The same for ln γ.
-    pub kin_coupling_spread: f64,
-    /// How many kin each of the two is worth beside what the kin themselves show.
+    /// How many kin that is worth beside what the kin themselves show.
     pub kin_spread_degrees: f64,
     /// Weight of a law without a floor beside one with a floor before the rehearsal: text has entropy.
     pub no_floor_weight: f64,
@@ -78,7 +76,6 @@ impl Default for Experience {
             kin_exponent: Belief { mean: 0.0, sd: 0.15 },
             kin_strangeness: 0.5,
             kin_floor_spread: 0.1,
-            kin_coupling_spread: 0.15,
             kin_spread_degrees: 2.0,
             no_floor_weight: 0.05,
             coupled_weight: 0.3,

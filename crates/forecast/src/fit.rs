@@ -32,8 +32,20 @@ pub(crate) struct Prior {
     /// 0 where there is no belief.
     pub(crate) precision: Theta,
     pub(crate) strength: f64,
-    /// Coefficients that stay at their start.
+    /// Coefficients that stay at their start; one with a belief stays elsewhere in each draw.
     pub(crate) is_fixed: [bool; MAX_PARAMS],
+}
+
+impl Prior {
+    /// `theta` with the fixed coefficients at their mean.
+    pub(crate) fn held(&self, theta: &Theta) -> Theta {
+        std::array::from_fn(|i| if self.is_fixed[i] { self.mean[i] } else { theta[i] })
+    }
+
+    /// The fixed coefficients that are known exactly.
+    pub(crate) fn is_known(&self) -> [bool; MAX_PARAMS] {
+        std::array::from_fn(|i| self.is_fixed[i] && self.precision[i] == 0.0)
+    }
 }
 
 /// A minimum.

@@ -8,6 +8,7 @@ use crate::{
     candidate::{Data, FittedForm},
     diagnose,
     interval::quantile,
+    kinship::tells_floor,
     law::{Features, Form, Theta},
     random::Stream,
     rehearsal::Rehearsal,
@@ -17,7 +18,7 @@ use crate::{
 const LEAST_WEIGHT: f64 = 0.01;
 
 /// Kin must reach this many times beyond the table to show more of the bend than the table does.
-const LEAST_REACH: f64 = 3.0;
+pub(crate) const LEAST_REACH: f64 = 3.0;
 /// A target with more than this many times the compute of the largest run of kin lies beyond what they show.
 const BEYOND: f64 = 2.0;
 
@@ -84,7 +85,7 @@ impl Fitted {
     ) -> Result<Self, ForecastError> {
         check(settings)?;
         let near = members(table, settings, experience)?;
-        let beyond_kin = beyond_kin(&near, experience);
+        let beyond_kin = beyond_kin(&near);
         let ensemble = |members: Vec<Member>| {
             let Member { data, fitted, rehearsal, .. } = &members[0];
             let warnings = diagnose::warnings(table, data, fitted, rehearsal);
@@ -180,7 +181,7 @@ impl Fitted {
     /// Names of the kin from which a coupled law has its floor.
     fn kin_names(&self) -> String {
         let flops = self.table.points().last().map_or(0.0, |point| point.flops);
-        let telling = |kin: &&Kin| reaches_beyond(kin, &self.table) && kin.tells_floor(flops);
+        let telling = |kin: &&Kin| reaches_beyond(kin, &self.table) && tells_floor(kin, flops);
         let names = self.kin.iter().filter(telling).map(Kin::name);
         names.collect::<Vec<_>>().join(", ")
     }
@@ -254,11 +255,7 @@ pub(crate) fn members(
 ) -> Result<Vec<Member>, ForecastError> {
     let forms = diagnose::admissible(table, settings)?;
     let lone = Data::new(table, experience.nearness, None);
-    let of_kin = |kin: &Kin| {
-        let data = Data::new(table, experience.nearness, Some(kin.clone()));
-        let forms = Form::KIN.into_iter().filter(|form| form.floor().is_none() || kin.has_floor());
-        forms.map(|form| (form, data.clone())).collect::<Vec<_>>()
-    };
+    let of_kin = |kin: &Kin| (Form::Kin, Data::new(table, experience.nearness, Some(kin.clone())));
     // A known floor is one of this table's law; kin know nothing of it.
     let has_use =
         |kin: &&Kin| settings.irreducible.is_none() && table.has_shapes() && reaches_beyond(kin, table);
@@ -267,7 +264,7 @@ pub(crate) fn members(
     let mut members: Vec<Member> = forms
         .into_iter()
         .map(|form| (form, lone.clone()))
-        .chain(kin.iter().flat_map(of_kin))
+        .chain(kin.iter().map(of_kin))
         .filter_map(|(form, data)| {
             let fitted = FittedForm::new(form, &data, settings.irreducible, experience, None)?;
             let rehearsal = Rehearsal::new(form, &data, &fitted, settings.irreducible, experience);
@@ -297,12 +294,13 @@ fn weigh(members: &mut [Member], experience: &Experience) {
     let has_kin = members.iter().any(|m| m.fitted.frame.kin.is_some());
     for member in members.iter_mut() {
         member.rehearsal.log_evidence += member.fitted.log_kinship(experience);
+        let is_informed = member.fitted.shown_to.is_some();
         let weight = match member.fitted.form {
             Form::Power => experience.no_floor_weight,
-            Form::Coupled => experience.coupled_weight,
+            Form::Coupled if !is_informed => experience.coupled_weight,
             _ => 1.0,
         };
-        let is_lone = has_kin && member.fitted.frame.kin.is_none();
+        let is_lone = has_kin && member.fitted.frame.kin.is_none() && !is_informed;
         member.rehearsal.log_evidence += (weight * if is_lone { experience.lone_weight } else { 1.0 }).ln();
     }
     normalise(members);
@@ -314,7 +312,7 @@ fn weigh(members: &mut [Member], experience: &Experience) {
 /// law that takes from all kin what they share and from the table the rest. The rehearsal, which sees a few large runs, does
 /// not tell such a law from the others as the whole table does: Akaike's criterion, negative log-likelihood plus the number
 /// of coefficients, counts beside it, over the runs that no form holds to be outliers.
-fn beyond_kin(members: &[Member], experience: &Experience) -> Option<Vec<Member>> {
+fn beyond_kin(members: &[Member]) -> Option<Vec<Member>> {
     let mut members: Vec<Member> = members.iter().filter(|m| m.fitted.frame.kin.is_none()).cloned().collect();
     members.iter().find(|m| m.fitted.shown_to.is_some())?;
     let n_runs = members.first().map_or(0, |m| m.fitted.kept.len());
@@ -323,12 +321,7 @@ fn beyond_kin(members: &[Member], experience: &Experience) -> Option<Vec<Member>
     for member in &mut members {
         let Member { fitted, data, .. } = &*member;
         let criterion = fitted.misfit(data, &common, sigma) + fitted.form.n_params() as f64;
-        let is_informed = fitted.shown_to.is_some();
         member.rehearsal.log_evidence -= criterion;
-        // As lone laws all of them stand here; the informed one is none.
-        if is_informed {
-            member.rehearsal.log_evidence -= (experience.lone_weight * experience.coupled_weight).ln();
-        }
     }
     normalise(&mut members);
     Some(members)

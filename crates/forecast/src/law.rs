@@ -8,14 +8,11 @@ const D: usize = 2;
 /// Position of −ln L of kin in [`Features`].
 const KIN: usize = 3;
 
-/// Position of −ln(L − E) of kin in [`Features`].
-const KIN_ABOVE_FLOOR: usize = 4;
-
 /// ln C, ln N, ln D of a run; N and D are 0 where a law does not read them.
 pub(crate) type RawFeatures = [f64; 3];
 
-/// [`RawFeatures`], and −ln of the loss that kin has at the same shape, whole and above its floor.
-pub(crate) type Features = [f64; 5];
+/// [`RawFeatures`], and −ln of the loss that kin has at the same shape.
+pub(crate) type Features = [f64; 4];
 
 /// The most coefficients that a form has.
 pub(crate) const MAX_PARAMS: usize = 6;
@@ -41,8 +38,6 @@ pub(crate) enum Form {
     Coupled,
     /// L = K·L_kin(N, D)^κ: see [`crate::Kin`].
     Kin,
-    /// L = E + K·(L_kin(N, D) − E_kin)^κ, <https://arxiv.org/abs/2411.12925>.
-    KinFloor,
 }
 
 /// One term: the position of its scale, and those of its exponent and its feature.
@@ -65,9 +60,6 @@ impl Form {
     /// Forms in parameters and tokens.
     pub(crate) const SHAPE: [Self; 3] = [Self::Chinchilla, Self::SharedExponent, Self::Coupled];
 
-    /// Forms in the loss of kin.
-    pub(crate) const KIN: [Self; 2] = [Self::Kin, Self::KinFloor];
-
     /// The name in `Forecast::law`.
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -77,7 +69,6 @@ impl Form {
             Self::SharedExponent => "chinchilla_shared_exponent",
             Self::Coupled => "coupled",
             Self::Kin => "kin",
-            Self::KinFloor => "kin_floor",
         }
     }
 
@@ -90,7 +81,6 @@ impl Form {
             Self::SharedExponent => "L = E + A/N^alpha + B/D^alpha",
             Self::Coupled => "L = E + ((A/N^alpha)^(1/gamma) + (B/D^beta)^(1/gamma))^gamma",
             Self::Kin => "L = K·L_kin(N, D)^kappa",
-            Self::KinFloor => "L = E + K·(L_kin(N, D) - E_kin)^kappa",
         }
     }
 
@@ -103,7 +93,6 @@ impl Form {
             Self::SharedExponent => &["A", "alpha", "B", "E"],
             Self::Coupled => &["A", "alpha", "B", "beta", "E", "gamma"],
             Self::Kin => &["K", "kappa"],
-            Self::KinFloor => &["K", "kappa", "E"],
         }
     }
 
@@ -116,7 +105,6 @@ impl Form {
             Self::SharedExponent => &[("A", 0), ("alpha", 1), ("B", 2), ("beta", 1), ("E", 3)],
             Self::Coupled => &[("A", 0), ("alpha", 1), ("B", 2), ("beta", 3), ("E", 4), ("gamma", 5)],
             Self::Kin => &[("K", 0), ("kappa", 1)],
-            Self::KinFloor => &[("K", 0), ("kappa", 1), ("E", 2)],
         }
     }
 
@@ -127,7 +115,6 @@ impl Form {
             Self::Chinchilla | Self::Coupled => const { &[power(0, 1, N), power(2, 3, D), floor(4)] },
             Self::SharedExponent => const { &[power(0, 1, N), power(2, 1, D), floor(3)] },
             Self::Kin => const { &[power(0, 1, KIN)] },
-            Self::KinFloor => const { &[power(0, 1, KIN_ABOVE_FLOOR), floor(2)] },
         }
     }
 
@@ -240,8 +227,8 @@ mod tests {
     #[test]
     fn gradients_are_those_of_finite_differences() {
         let theta = [0.7, -1.3, 0.4, -0.9, 0.2, -0.6];
-        for form in Form::COMPUTE.into_iter().chain(Form::SHAPE).chain(Form::KIN) {
-            for x in [[0.0; 5], [2.0, -1.0, 3.0, 0.7, 1.9], [-4.0, 2.5, -6.5, -0.2, -0.5]] {
+        for form in Form::COMPUTE.into_iter().chain(Form::SHAPE).chain([Form::Kin]) {
+            for x in [[0.0; 4], [2.0, -1.0, 3.0, 0.7], [-4.0, 2.5, -6.5, -0.2]] {
                 let mut gradient = [0.0; MAX_PARAMS];
                 form.log_loss_and_gradient(&theta, &x, &mut gradient);
                 for i in 0..MAX_PARAMS {
@@ -268,8 +255,7 @@ mod tests {
         for form in [Form::Chinchilla, Form::Coupled] {
             let (n, d) = form.compute_optimal(&theta, 1e15).unwrap();
             assert!((6.0 * n * d / 1e15 - 1.0).abs() < 1e-9);
-            let at =
-                |factor: f64| form.log_loss(&theta, &[0.0, (n * factor).ln(), (d / factor).ln(), 0.0, 0.0]);
+            let at = |factor: f64| form.log_loss(&theta, &[0.0, (n * factor).ln(), (d / factor).ln(), 0.0]);
             assert!(at(1.0) < at(1.05) && at(1.0) < at(1.0 / 1.05), "{form:?}");
         }
     }

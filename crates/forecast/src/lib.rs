@@ -17,6 +17,7 @@ mod forecast;
 mod interval;
 mod isoflop;
 mod kin;
+mod kinship;
 mod law;
 mod moment;
 mod pass_rate;

@@ -74,7 +74,7 @@ impl Rehearsal {
         });
         let belief = match full.shown_to {
             Some(_) => experience.coupled_share,
-            None if Form::KIN.contains(&form) => experience.kin_share,
+            None if form == Form::Kin => experience.kin_share,
             None => experience.share,
         };
         Self::from_cuts(cuts.collect(), belief, experience)

@@ -1,0 +1,243 @@
+//! What kin say of the coupled law of another table: the floor that their own small runs need to foretell their large ones.
+
+use crate::{
+    Belief, Experience, Kin, Point, Table,
+    candidate::{Data, FittedForm},
+    diagnose::LEAST_COUPLED,
+    fitted::LEAST_REACH,
+    law::{Form, Theta},
+};
+
+/// Runs of kin with up to this many times the compute of a table's largest count as its like.
+const SAME_COMPUTE: f64 = 1.1;
+/// The runs to be foretold have at least this share of the compute of kin's largest.
+const LARGE: f64 = 0.5;
+/// Between which shares of the least loss a floor is sought.
+const LEAST_SHARE: f64 = 0.02;
+const LARGEST_SHARE: f64 = 0.95;
+/// Steps of the search, which halve the bracket at worst.
+const N_STEPS: usize = 14;
+/// Half the distance over which the slope of a forecast in the share is taken.
+const SLOPE_STEP: f64 = 0.03;
+
+/// What kin say of a coupled law of runs whose largest has given compute.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Kinship {
+    /// ln of the floor's share of the least loss.
+    pub(crate) floor_share: Belief,
+    /// ln of the compute up to which kin show the bend.
+    pub(crate) shown_to: f64,
+}
+
+impl Kinship {
+    /// What the kin of `experience` that tell a floor to runs of up to `flops` have in common; `None` without any.
+    pub(crate) fn new(experience: &Experience, flops: f64) -> Option<Self> {
+        let told: Vec<(Estimate, f64)> = experience
+            .kin
+            .iter()
+            .filter_map(|kin| Some((floor_share(kin.table(), flops, experience)?, kin.largest_flops())))
+            .collect();
+        let shares: Vec<Estimate> = told.iter().map(|(share, _)| *share).collect();
+        let typical = shares.iter().map(|share| share.mean).sum::<f64>() / shares.len().max(1) as f64;
+        let spread = experience.kin_floor_spread * typical;
+        let share = carried(&shares, spread, experience.kin_spread_degrees)?;
+        Some(Self {
+            // Errors of a share are as wide on both sides; a belief is about its logarithm, and no vaguer than without kin.
+            floor_share: Belief {
+                mean: share.mean.ln(),
+                sd: (share.variance.sqrt() / share.mean).min(experience.floor.sd),
+            },
+            shown_to: told.iter().map(|(_, largest)| *largest).fold(0.0, f64::max).ln(),
+        })
+    }
+}
+
+/// Whether `kin` tells a floor to runs of up to `flops`.
+pub(crate) fn tells_floor(kin: &Kin, flops: f64) -> bool {
+    Halves::new(kin.table(), flops).is_some()
+}
+
+/// An estimate and its variance.
+#[derive(Clone, Copy, Debug)]
+struct Estimate {
+    mean: f64,
+    variance: f64,
+}
+
+/// The runs of kin that are like those of a ladder, and those that are to be foretold from them.
+struct Halves {
+    small: Table,
+    large: Vec<Point>,
+    /// Least mean loss of a configuration up to the asked compute.
+    least: f64,
+}
+
+impl Halves {
+    /// Cuts `table` at `flops`, or further up where less than [`LEAST_COUPLED`] configurations lie below; `None` where nothing
+    /// lies below, or nothing [`LEAST_REACH`] times beyond.
+    fn new(table: &Table, flops: f64) -> Option<Self> {
+        let below = table.filtered(|point| point.flops <= SAME_COMPUTE * flops);
+        if !table.has_shapes() || below.points().is_empty() {
+            return None;
+        }
+        let least = Data::new(&below, 0.0, None).least_log_loss().exp();
+        let clusters = table.clusters();
+        let enough = clusters.iter().position(|cluster| cluster + 1 >= LEAST_COUPLED)?;
+        let edge = (SAME_COMPUTE * flops).max(table.points()[enough].flops);
+        let small = table.filtered(|point| point.flops <= edge);
+        let largest = |table: &Table| table.points().last().map_or(f64::NAN, |point| point.flops);
+        let from = (LARGE * largest(table)).max(LEAST_REACH * largest(&small));
+        let large: Vec<Point> = table.points().iter().filter(|p| p.flops >= from).cloned().collect();
+        (!large.is_empty()).then_some(Self { small, large, least })
+    }
+}
+
+/// The floor's share of the least loss of runs up to `flops`, by the runs of one kin.
+///
+/// Asks of the runs of kin what is asked of the table: fits the coupled law to those of up to `flops`, with the floor held at
+/// one share of the least loss after another, until it foretells the large ones.
+///
+/// The variance is that of the forecast, by the curvature of the fit and the scatter of the runs, over the square of its
+/// slope in the share. What the law gets wrong at this distance, its use for the table gets wrong alike, and the floor takes
+/// it up; a floor fitted to small and large runs together would not.
+fn floor_share(table: &Table, flops: f64, experience: &Experience) -> Option<Estimate> {
+    let Halves { small, large, least } = Halves::new(table, flops)?;
+    let lone = Experience { kin: Vec::new(), ..experience.clone() };
+    let data = Data::new(&small, lone.nearness, None);
+    let fit = |share: f64, near: Option<&Theta>| {
+        FittedForm::new(Form::Coupled, &data, Some(share * least), &lone, near)
+    };
+    // Mean of ln L foretold less ln L observed; it rises with the floor.
+    let features: Vec<_> = large
+        .iter()
+        .map(|p| data.frame.shifted(&[Some(p.flops), p.n_params, p.n_tokens].map(|x| x.map_or(0.0, f64::ln))))
+        .collect();
+    let excess = |fitted: &FittedForm| {
+        let errors = features.iter().zip(&large).map(|(x, p)| fitted.log_loss(x) - p.loss.ln());
+        errors.sum::<f64>() / large.len() as f64
+    };
+    let (mut low, mut high) = (LEAST_SHARE, LARGEST_SHARE);
+    let mut fitted = fit(0.5 * (low + high), None)?;
+    for _ in 0..N_STEPS {
+        let middle = 0.5 * (low + high);
+        fitted = fit(middle, Some(&fitted.theta))?;
+        if excess(&fitted) > 0.0 { high = middle } else { low = middle }
+    }
+    let share = 0.5 * (low + high);
+    let (below, above) = ((share - SLOPE_STEP).max(0.5 * LEAST_SHARE), (share + SLOPE_STEP).min(1.0));
+    let at = |share: f64| Some(excess(&fit(share, Some(&fitted.theta))?));
+    let slope = (at(above)? - at(below)?) / (above - below);
+    let of_fit = features.iter().map(|x| fitted.log_loss_sd(x)).sum::<f64>() / large.len() as f64;
+    let variance = of_fit.powi(2) + fitted.sigma.powi(2) / large.len() as f64;
+    Some(Estimate { mean: share, variance: variance / slope.max(f64::MIN_POSITIVE).powi(2) })
+}
+
+/// What to expect of one more of a kind of which `values` were seen: their mean, each weighed by the inverse of `τ² + v`, with the
+/// variance `τ²` plus that of the mean. τ² is the mean square by which they deviate from their mean beyond what their own
+/// variances explain, with `degrees` of `spread²` beside it.
+fn carried(values: &[Estimate], spread: f64, degrees: f64) -> Option<Estimate> {
+    const N_ROUNDS: usize = 20;
+    if values.is_empty() {
+        return None;
+    }
+    let mut tau_squared = spread * spread;
+    let mut mean = 0.0;
+    let mut precision = 0.0;
+    for _ in 0..N_ROUNDS {
+        let weight = |value: &Estimate| 1.0 / (tau_squared + value.variance);
+        precision = values.iter().map(weight).sum::<f64>();
+        mean = values.iter().map(|v| weight(v) * v.mean).sum::<f64>() / precision;
+        let beyond: f64 = values.iter().map(|v| (v.mean - mean).powi(2) - v.variance).sum();
+        tau_squared = (degrees * spread * spread + beyond.max(0.0)) / (degrees + values.len() as f64 - 1.0);
+    }
+    Some(Estimate { mean, variance: tau_squared + 1.0 / precision })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::Stream;
+
+    const FLOOR: f64 = 0.7;
+
+    /// Runs of a coupled law with the floor [`FLOOR`] in two dimensions, two seeds each, and one 100 times as large with `excess` in
+    /// ln L.
+    fn kin(noise: f64, excess: f64) -> Table {
+        let mut stream = Stream::new(7, 0);
+        let law = |n: f64, d: f64| {
+            let within = (20.0 / n.powf(0.25)).powf(1.0 / 0.6) + (25.0 / d.powf(0.24)).powf(1.0 / 0.6);
+            FLOOR + within.powf(0.6)
+        };
+        let mut points = Vec::new();
+        let mut push = |n: f64, d: f64, seed: u64, error: f64| {
+            points.push(Point {
+                run: format!("{n}-{d}-{seed}"),
+                n_params: Some(n),
+                n_tokens: Some(d),
+                flops: 6.0 * n * d,
+                loss: law(n, d) * error.exp(),
+                seed: Some(seed),
+            });
+        };
+        for step in 0..5 {
+            let flops = 3e10 * 2f64.powi(step);
+            for n in [1.5e4, 6e4, 1.2e5, 2.4e5] {
+                for seed in 0..2 {
+                    push(n, flops / (6.0 * n), seed, noise * stream.normal());
+                }
+            }
+        }
+        push(6e5, 1.4e7, 0, excess);
+        Table::new(points).unwrap()
+    }
+
+    fn share(table: &Table) -> (Estimate, f64) {
+        let least = Halves::new(table, 5e11).unwrap().least;
+        (floor_share(table, 5e11, &Experience::default()).unwrap(), least)
+    }
+
+    #[test]
+    fn the_floor_is_the_one_with_which_small_runs_foretell_the_large() {
+        let (exact, least) = share(&kin(1e-5, 0.0));
+        assert!((exact.mean * least - FLOOR).abs() < 0.02, "{exact:?}, {least}");
+        let (noisy, least) = share(&kin(0.005, 0.0));
+        assert!(
+            (noisy.mean * least - FLOOR).abs() < 2.5 * noisy.variance.sqrt() * least,
+            "{noisy:?}, {least}"
+        );
+        assert!(noisy.variance > 30.0 * exact.variance, "{noisy:?}, {exact:?}");
+    }
+
+    #[test]
+    fn a_large_run_above_its_law_raises_the_floor() {
+        let (there, _) = share(&kin(1e-5, 0.0));
+        let (above, _) = share(&kin(1e-5, 0.02));
+        assert!(above.mean > there.mean + 0.03, "{above:?}, {there:?}");
+    }
+
+    #[test]
+    fn kin_without_small_or_large_runs_tell_nothing() {
+        let table = kin(1e-5, 0.0);
+        assert!(Halves::new(&table, 1e10).is_none(), "nothing lies below");
+        assert!(Halves::new(&table, 1e14).is_none(), "nothing lies beyond");
+        let few = table.filtered(|point| point.flops < 1e11 || point.flops > 1e13);
+        assert!(Halves::new(&few, 5e11).is_none(), "too few configurations for the law");
+    }
+
+    #[test]
+    fn a_spread_that_the_errors_explain_is_none_of_the_kind() {
+        let estimate = |mean, sd: f64| Estimate { mean, variance: sd * sd };
+        let vague =
+            carried(&[estimate(0.3, 0.1), estimate(0.4, 0.1), estimate(0.5, 0.1)], 0.02, 2.0).unwrap();
+        let clear =
+            carried(&[estimate(0.3, 0.01), estimate(0.4, 0.01), estimate(0.5, 0.01)], 0.02, 2.0).unwrap();
+        assert!((vague.mean - 0.4).abs() < 1e-9 && (clear.mean - 0.4).abs() < 1e-9);
+        // One more of the kind: the error of the mean, 0.1/√3, and next to no spread; or the spread that was seen, and no error.
+        assert!((vague.variance.sqrt() - 0.06).abs() < 0.005, "{vague:?}");
+        assert!((clear.variance.sqrt() - 0.083).abs() < 0.01, "{clear:?}");
+        // What is known well counts for more.
+        let mixed = carried(&[estimate(0.3, 0.1), estimate(0.4, 0.01)], 0.02, 2.0).unwrap();
+        assert!(mixed.mean > 0.38, "{mixed:?}");
+        assert!(carried(&[], 0.02, 2.0).is_none());
+    }
+}
