@@ -159,7 +159,7 @@ impl FittedForm {
         let first = solve_with(&prior, &vec![1.0; data.log_losses.len()], &starts)?;
         let kept = inliers(form, data, &first.theta);
         // The beliefs are worth their share beside the data only once the scatter of the data is known.
-        let n_free = (0..form.n_params()).filter(|i| !prior.is_fixed[*i]).count();
+        let n_free = prior.n_free(form);
         let scatter = |theta: &Theta| {
             let sizes: Vec<f64> = data
                 .features
@@ -198,6 +198,11 @@ impl FittedForm {
             shown_to: kinship.map(|kinship| kinship.shown_to),
             kept,
         })
+    }
+
+    /// How many coefficients the runs decide.
+    pub(crate) fn n_free(&self) -> usize {
+        self.prior.n_free(self.form)
     }
 
     /// ln L at shifted features.
@@ -241,6 +246,7 @@ impl FittedForm {
     pub(crate) fn is_determined(&self, idx: usize, data: &Data) -> bool {
         const HALF_CHI_SQUARED: f64 = 1.92;
         let mut prior = self.prior.clone();
+        prior.is_fixed = prior.is_known();
         prior.precision = [0.0; MAX_PARAMS];
         let least = |prior: &Prior, start: Theta| {
             let problem = data.problem(self.form, &self.kept, prior);
@@ -307,9 +313,15 @@ impl FittedForm {
             .map(|(c, kept)| kept * of_cluster[*c] * if sizes[*c] > 1 { stream.exponential() } else { 1.0 })
             .collect();
         let mut prior = self.prior.clone();
+        let least = data.least_log_loss();
         for i in 0..self.form.n_params() {
             if prior.precision[i] > 0.0 {
-                prior.mean[i] += stream.normal() / prior.precision[i].sqrt();
+                let mut draw = || self.prior.mean[i] + stream.normal() / self.prior.precision[i].sqrt();
+                prior.mean[i] = draw();
+                // Nothing pulls at a floor that is held, and none lies above a loss that was reached.
+                while prior.is_fixed[i] && self.prior.mean[i] < least && prior.mean[i] >= least {
+                    prior.mean[i] = draw();
+                }
             }
         }
         let problem = data.problem(self.form, &weights, &prior);
@@ -318,15 +330,26 @@ impl FittedForm {
 }
 
 impl Problem<'_> {
-    /// `strength·H⁻¹`: the objective over `strength` is the negative log posterior up to a constant.
+    /// `strength·H⁻¹`: the objective over `strength` is the negative log posterior up to a constant. A coefficient that is held
+    /// at a belief varies as that does, and takes the others along.
     fn covariance(&self, theta: &Theta, sigma: f64) -> [Theta; MAX_PARAMS] {
-        let prior = Prior { is_fixed: self.prior.is_known(), ..self.prior.clone() };
-        let (hessian, _) = Problem { prior: &prior, ..*self }.quadratic(theta);
+        let n = self.form.n_params();
+        let (hessian, _) = self.quadratic(theta);
         let mut covariance = [[0.0; MAX_PARAMS]; MAX_PARAMS];
-        for (i, column) in covariance.iter_mut().enumerate().take(self.form.n_params()) {
+        for (i, column) in covariance.iter_mut().enumerate().take(n) {
             let mut unit = [0.0; MAX_PARAMS];
-            unit[i] = if prior.is_fixed[i] { 0.0 } else { strength(sigma, self.delta) };
-            *column = solve(&hessian, &unit, self.form.n_params()).unwrap_or([0.0; MAX_PARAMS]);
+            unit[i] = if self.prior.is_fixed[i] { 0.0 } else { strength(sigma, self.delta) };
+            *column = solve(&hessian, &unit, n).unwrap_or([0.0; MAX_PARAMS]);
+        }
+        let loose = Prior { is_fixed: self.prior.is_known(), ..self.prior.clone() };
+        let (loose, _) = Problem { prior: &loose, ..*self }.quadratic(theta);
+        for held in (0..n).filter(|i| self.prior.is_fixed[*i] && self.prior.precision[*i] > 0.0) {
+            let pull = std::array::from_fn(|i| if self.prior.is_fixed[i] { 0.0 } else { -loose[i][held] });
+            let mut along = solve(&hessian, &pull, n).unwrap_or([0.0; MAX_PARAMS]);
+            along[held] = 1.0;
+            for (row, a) in covariance.iter_mut().zip(along) {
+                row.iter_mut().zip(along).for_each(|(c, b)| *c += a * b / self.prior.precision[held]);
+            }
         }
         covariance
     }

@@ -97,7 +97,7 @@ pub struct CurveBlock {
 impl CurveBlock {
     /// Last step, counted from 1.
     pub(crate) fn last_step(&self) -> u64 {
-        self.first_step + self.n_steps - 1
+        self.first_step.saturating_add(self.n_steps).saturating_sub(1)
     }
 
     /// Variance of the distance between the block's mean and `ln_value` that no other block shares.
@@ -164,9 +164,9 @@ impl CurveForecast {
     /// First step at which the learning rate falls, to a block's accuracy: there the coordinate runs ahead of ln(steps + 4).
     pub(crate) fn first_decaying_step(&self) -> u64 {
         const AHEAD: f64 = 0.02;
-        let falls = |block: &&CurveBlock| {
-            block.coordinate > (0.5 * (block.first_step + block.last_step()) as f64 + 4.0).ln() + AHEAD
-        };
+        // The coordinate is that of the steps done before the block's middle.
+        let done = |block: &CurveBlock| block.first_step as f64 + 0.5 * block.n_steps as f64 - 1.5;
+        let falls = |block: &&CurveBlock| block.coordinate > (done(block) + 4.0).ln() + AHEAD;
         self.blocks.iter().find(falls).map_or(self.steps, |block| block.first_step)
     }
 

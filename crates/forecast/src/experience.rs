@@ -39,9 +39,10 @@ pub struct Experience {
     pub kin_spread_degrees: f64,
     /// Weight of a law without a floor beside one with a floor before the rehearsal: text has entropy.
     pub no_floor_weight: f64,
-    /// Weight of a coupled law beside an additive one before the rehearsal: it has one coefficient more.
+    /// Weight of a coupled law that has no floor from kin beside an additive one before the rehearsal: it has one coefficient
+    /// more.
     pub coupled_weight: f64,
-    /// Weight of any other law beside kin that reach beyond the table before the rehearsal.
+    /// Weight of a law that takes nothing from kin beside kin that reach beyond the table before the rehearsal.
     pub lone_weight: f64,
     /// ln of the floor's share of the least loss seen.
     pub floor: Belief,

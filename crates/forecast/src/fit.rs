@@ -42,6 +42,11 @@ impl Prior {
         std::array::from_fn(|i| if self.is_fixed[i] { self.mean[i] } else { theta[i] })
     }
 
+    /// How many coefficients of `form` are not fixed.
+    pub(crate) fn n_free(&self, form: Form) -> usize {
+        (0..form.n_params()).filter(|i| !self.is_fixed[*i]).count()
+    }
+
     /// The fixed coefficients that are known exactly.
     pub(crate) fn is_known(&self) -> [bool; MAX_PARAMS] {
         std::array::from_fn(|i| self.is_fixed[i] && self.precision[i] == 0.0)

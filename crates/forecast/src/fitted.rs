@@ -8,7 +8,6 @@ use crate::{
     candidate::{Data, FittedForm},
     diagnose,
     interval::quantile,
-    kinship::tells_floor,
     law::{Features, Form, Theta},
     random::Stream,
     rehearsal::Rehearsal,
@@ -102,6 +101,18 @@ impl Fitted {
             );
             Warning::new(WarningKind::ShortKin, text)
         }));
+        let largest = table.points().last().map_or(0.0, |point| point.flops);
+        let strange = experience
+            .kin
+            .iter()
+            .filter(|kin| reaches_beyond(kin, table) && kin.breaks_with_its_ladder(largest));
+        warnings.extend(strange.map(|kin| {
+            let text = format!(
+                "No floor lets the small runs of kin `{}` foretell its large ones: what it says of a floor was left out.",
+                kin.name()
+            );
+            Warning::new(WarningKind::StrangeKin, text)
+        }));
         Ok(Self {
             table: table.clone(),
             settings: settings.clone(),
@@ -181,7 +192,7 @@ impl Fitted {
     /// Names of the kin from which a coupled law has its floor.
     fn kin_names(&self) -> String {
         let flops = self.table.points().last().map_or(0.0, |point| point.flops);
-        let telling = |kin: &&Kin| reaches_beyond(kin, &self.table) && tells_floor(kin, flops);
+        let telling = |kin: &&Kin| reaches_beyond(kin, &self.table) && kin.floor_share(flops).is_some();
         let names = self.kin.iter().filter(telling).map(Kin::name);
         names.collect::<Vec<_>>().join(", ")
     }
@@ -320,7 +331,7 @@ fn beyond_kin(members: &[Member]) -> Option<Vec<Member>> {
     let sigma = members.iter().map(|m| m.fitted.sigma).fold(f64::INFINITY, f64::min);
     for member in &mut members {
         let Member { fitted, data, .. } = &*member;
-        let criterion = fitted.misfit(data, &common, sigma) + fitted.form.n_params() as f64;
+        let criterion = fitted.misfit(data, &common, sigma) + fitted.n_free() as f64;
         member.rehearsal.log_evidence -= criterion;
     }
     normalise(&mut members);

@@ -1,11 +1,15 @@
 //! Finished runs of the same design on other data: they show the bend that a short ladder cannot.
 
-use std::sync::Arc;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use crate::{
     Experience, ForecastError, Point, Settings, Table,
     candidate::{Data, FittedForm},
     fitted::members,
+    kinship::{Estimate, Halves, floor_share},
     law::{Features, RawFeatures},
 };
 
@@ -32,6 +36,8 @@ struct Curve {
     law: FittedForm,
     /// Raw features of each run, and what the law leaves over of its ln L.
     leftovers: Vec<(RawFeatures, f64)>,
+    /// What was told of a floor, by where the runs were cut: every fit of a table asks, and most cut alike.
+    told: Mutex<BTreeMap<[usize; 3], Option<Estimate>>>,
 }
 
 impl Kin {
@@ -50,7 +56,7 @@ impl Kin {
             .zip(&data.log_losses)
             .map(|(x, y)| (data.frame.raw(x), y - best.fitted.log_loss(x)))
             .collect();
-        let curve = Curve { law: best.fitted, leftovers };
+        let curve = Curve { law: best.fitted, leftovers, told: Mutex::default() };
         Ok(Self { name: name.into(), table: table.clone(), curve: Arc::new(curve) })
     }
 
@@ -64,8 +70,16 @@ impl Kin {
         self.table.points()
     }
 
-    pub(crate) fn table(&self) -> &Table {
-        &self.table
+    /// The floor's share of the least loss of runs up to `flops`: see [`floor_share`].
+    pub(crate) fn floor_share(&self, flops: f64) -> Option<Estimate> {
+        let halves = Halves::new(&self.table, flops)?;
+        let mut told = self.curve.told.lock().unwrap_or_else(PoisonError::into_inner);
+        *told.entry(halves.cut()).or_insert_with(|| floor_share(&halves))
+    }
+
+    /// Whether it has the runs to tell a floor to runs of up to `flops`, and no floor foretells them.
+    pub(crate) fn breaks_with_its_ladder(&self, flops: f64) -> bool {
+        Halves::new(&self.table, flops).is_some() && self.floor_share(flops).is_none()
     }
 
     /// Compute of its largest run, in FLOPs.

@@ -1,9 +1,9 @@
 //! What kin say of the coupled law of another table: the floor that their own small runs need to foretell their large ones.
 
 use crate::{
-    Belief, Experience, Kin, Point, Table,
+    Belief, Experience, Point, Settings, Table,
     candidate::{Data, FittedForm},
-    diagnose::LEAST_COUPLED,
+    diagnose::{self, LEAST_COUPLED},
     fitted::LEAST_REACH,
     law::{Form, Theta},
 };
@@ -15,8 +15,8 @@ const LARGE: f64 = 0.5;
 /// Between which shares of the least loss a floor is sought.
 const LEAST_SHARE: f64 = 0.02;
 const LARGEST_SHARE: f64 = 0.95;
-/// Steps of the search, which halve the bracket at worst.
-const N_STEPS: usize = 14;
+/// Times that the bracket is halved.
+const N_STEPS: usize = 10;
 /// Half the distance over which the slope of a forecast in the share is taken.
 const SLOPE_STEP: f64 = 0.03;
 
@@ -35,7 +35,7 @@ impl Kinship {
         let told: Vec<(Estimate, f64)> = experience
             .kin
             .iter()
-            .filter_map(|kin| Some((floor_share(kin.table(), flops, experience)?, kin.largest_flops())))
+            .filter_map(|kin| Some((kin.floor_share(flops)?, kin.largest_flops())))
             .collect();
         let shares: Vec<Estimate> = told.iter().map(|(share, _)| *share).collect();
         let typical = shares.iter().map(|share| share.mean).sum::<f64>() / shares.len().max(1) as f64;
@@ -52,30 +52,26 @@ impl Kinship {
     }
 }
 
-/// Whether `kin` tells a floor to runs of up to `flops`.
-pub(crate) fn tells_floor(kin: &Kin, flops: f64) -> bool {
-    Halves::new(kin.table(), flops).is_some()
-}
-
 /// An estimate and its variance.
 #[derive(Clone, Copy, Debug)]
-struct Estimate {
-    mean: f64,
-    variance: f64,
+pub(crate) struct Estimate {
+    pub(crate) mean: f64,
+    pub(crate) variance: f64,
 }
 
 /// The runs of kin that are like those of a ladder, and those that are to be foretold from them.
-struct Halves {
+pub(crate) struct Halves {
     small: Table,
     large: Vec<Point>,
-    /// Least mean loss of a configuration up to the asked compute.
+    /// Least mean loss of a configuration up to the asked compute, and the runs there.
     least: f64,
+    n_below: usize,
 }
 
 impl Halves {
     /// Cuts `table` at `flops`, or further up where less than [`LEAST_COUPLED`] configurations lie below; `None` where nothing
-    /// lies below, or nothing [`LEAST_REACH`] times beyond.
-    fn new(table: &Table, flops: f64) -> Option<Self> {
+    /// lies below, where what does is too little for a coupled law, or where nothing lies [`LEAST_REACH`] times beyond.
+    pub(crate) fn new(table: &Table, flops: f64) -> Option<Self> {
         let below = table.filtered(|point| point.flops <= SAME_COMPUTE * flops);
         if !table.has_shapes() || below.points().is_empty() {
             return None;
@@ -83,41 +79,55 @@ impl Halves {
         let least = Data::new(&below, 0.0, None).least_log_loss().exp();
         let clusters = table.clusters();
         let enough = clusters.iter().position(|cluster| cluster + 1 >= LEAST_COUPLED)?;
-        let edge = (SAME_COMPUTE * flops).max(table.points()[enough].flops);
+        // Runs of one budget differ by rounding, and stay together.
+        let edge = SAME_COMPUTE * flops.max(table.points()[enough].flops);
         let small = table.filtered(|point| point.flops <= edge);
+        let forms = diagnose::admissible(&small, &Settings::default()).ok()?;
+        if !forms.contains(&Form::Coupled) {
+            return None;
+        }
         let largest = |table: &Table| table.points().last().map_or(f64::NAN, |point| point.flops);
         let from = (LARGE * largest(table)).max(LEAST_REACH * largest(&small));
         let large: Vec<Point> = table.points().iter().filter(|p| p.flops >= from).cloned().collect();
-        (!large.is_empty()).then_some(Self { small, large, least })
+        (!large.is_empty()).then_some(Self { small, large, least, n_below: below.points().len() })
+    }
+
+    /// How many runs lie below the asked compute and on each side, which is all that decides what a table tells.
+    pub(crate) fn cut(&self) -> [usize; 3] {
+        [self.n_below, self.small.points().len(), self.large.len()]
     }
 }
 
-/// The floor's share of the least loss of runs up to `flops`, by the runs of one kin.
+/// The floor's share of the least loss of runs up to a ladder's largest compute, by the runs of one kin cut there.
 ///
-/// Asks of the runs of kin what is asked of the table: fits the coupled law to those of up to `flops`, with the floor held at
-/// one share of the least loss after another, until it foretells the large ones.
+/// Asks of the runs of kin what is asked of the table: fits the coupled law to the small ones, with the floor held at one share
+/// of the least loss after another, until it foretells the large ones. `None` where no share does: such kin break with their own
+/// ladder, and what they say of a floor is nothing.
 ///
 /// The variance is that of the forecast, by the curvature of the fit and the scatter of the runs, over the square of its
 /// slope in the share. What the law gets wrong at this distance, its use for the table gets wrong alike, and the floor takes
 /// it up; a floor fitted to small and large runs together would not.
-fn floor_share(table: &Table, flops: f64, experience: &Experience) -> Option<Estimate> {
-    let Halves { small, large, least } = Halves::new(table, flops)?;
-    let lone = Experience { kin: Vec::new(), ..experience.clone() };
-    let data = Data::new(&small, lone.nearness, None);
+pub(crate) fn floor_share(Halves { small, large, least, .. }: &Halves) -> Option<Estimate> {
+    let experience = Experience::default();
+    let data = Data::new(small, experience.nearness, None);
     let fit = |share: f64, near: Option<&Theta>| {
-        FittedForm::new(Form::Coupled, &data, Some(share * least), &lone, near)
+        FittedForm::new(Form::Coupled, &data, Some(share * least), &experience, near)
     };
-    // Mean of ln L foretold less ln L observed; it rises with the floor.
     let features: Vec<_> = large
         .iter()
         .map(|p| data.frame.shifted(&[Some(p.flops), p.n_params, p.n_tokens].map(|x| x.map_or(0.0, f64::ln))))
         .collect();
+    // Mean of ln L foretold less ln L observed; it rises with the floor.
     let excess = |fitted: &FittedForm| {
-        let errors = features.iter().zip(&large).map(|(x, p)| fitted.log_loss(x) - p.loss.ln());
+        let errors = features.iter().zip(large).map(|(x, p)| fitted.log_loss(x) - p.loss.ln());
         errors.sum::<f64>() / large.len() as f64
     };
     let (mut low, mut high) = (LEAST_SHARE, LARGEST_SHARE);
     let mut fitted = fit(0.5 * (low + high), None)?;
+    let at = |share: f64, fitted: &FittedForm| Some(excess(&fit(share, Some(&fitted.theta))?));
+    if at(low, &fitted)? > 0.0 || at(high, &fitted)? < 0.0 {
+        return None;
+    }
     for _ in 0..N_STEPS {
         let middle = 0.5 * (low + high);
         fitted = fit(middle, Some(&fitted.theta))?;
@@ -125,30 +135,33 @@ fn floor_share(table: &Table, flops: f64, experience: &Experience) -> Option<Est
     }
     let share = 0.5 * (low + high);
     let (below, above) = ((share - SLOPE_STEP).max(0.5 * LEAST_SHARE), (share + SLOPE_STEP).min(1.0));
-    let at = |share: f64| Some(excess(&fit(share, Some(&fitted.theta))?));
-    let slope = (at(above)? - at(below)?) / (above - below);
+    let slope = (at(above, &fitted)? - at(below, &fitted)?) / (above - below);
     let of_fit = features.iter().map(|x| fitted.log_loss_sd(x)).sum::<f64>() / large.len() as f64;
-    let variance = of_fit.powi(2) + fitted.sigma.powi(2) / large.len() as f64;
-    Some(Estimate { mean: share, variance: variance / slope.max(f64::MIN_POSITIVE).powi(2) })
+    let variance = (of_fit.powi(2) + fitted.sigma.powi(2) / large.len() as f64) / slope.powi(2);
+    (slope > 0.0 && variance.is_finite()).then_some(Estimate { mean: share, variance })
 }
 
 /// What to expect of one more of a kind of which `values` were seen: their mean, each weighed by the inverse of `τ² + v`, with the
 /// variance `τ²` plus that of the mean. τ² is the mean square by which they deviate from their mean beyond what their own
-/// variances explain, with `degrees` of `spread²` beside it.
+/// variances explain, each counted by the square of its weight, with `degrees` of `spread²` beside it.
 fn carried(values: &[Estimate], spread: f64, degrees: f64) -> Option<Estimate> {
     const N_ROUNDS: usize = 20;
     if values.is_empty() {
         return None;
     }
+    let others = values.len() as f64 - 1.0;
     let mut tau_squared = spread * spread;
     let mut mean = 0.0;
     let mut precision = 0.0;
     for _ in 0..N_ROUNDS {
-        let weight = |value: &Estimate| 1.0 / (tau_squared + value.variance);
-        precision = values.iter().map(weight).sum::<f64>();
-        mean = values.iter().map(|v| weight(v) * v.mean).sum::<f64>() / precision;
-        let beyond: f64 = values.iter().map(|v| (v.mean - mean).powi(2) - v.variance).sum();
-        tau_squared = (degrees * spread * spread + beyond.max(0.0)) / (degrees + values.len() as f64 - 1.0);
+        let weights: Vec<f64> = values.iter().map(|v| 1.0 / (tau_squared + v.variance)).collect();
+        precision = weights.iter().sum();
+        mean = weights.iter().zip(values).map(|(w, v)| w * v.mean).sum::<f64>() / precision;
+        let squares: f64 = weights.iter().map(|w| w * w).sum();
+        let beyond = weights.iter().zip(values).map(|(w, v)| w * w * ((v.mean - mean).powi(2) - v.variance));
+        // One of n degrees went into the mean.
+        let seen = (beyond.sum::<f64>() / squares).max(0.0) * (others + 1.0);
+        tau_squared = (degrees * spread * spread + seen) / (degrees + others);
     }
     Some(Estimate { mean, variance: tau_squared + 1.0 / precision })
 }
@@ -192,8 +205,8 @@ mod tests {
     }
 
     fn share(table: &Table) -> (Estimate, f64) {
-        let least = Halves::new(table, 5e11).unwrap().least;
-        (floor_share(table, 5e11, &Experience::default()).unwrap(), least)
+        let halves = Halves::new(table, 5e11).unwrap();
+        (floor_share(&halves).unwrap(), halves.least)
     }
 
     #[test]
@@ -213,6 +226,21 @@ mod tests {
         let (there, _) = share(&kin(1e-5, 0.0));
         let (above, _) = share(&kin(1e-5, 0.02));
         assert!(above.mean > there.mean + 0.03, "{above:?}, {there:?}");
+    }
+
+    #[test]
+    fn kin_that_break_with_their_own_ladder_tell_no_floor() {
+        for excess in [-0.5, 0.8] {
+            assert!(floor_share(&Halves::new(&kin(1e-5, excess), 5e11).unwrap()).is_none(), "{excess}");
+        }
+    }
+
+    #[test]
+    fn a_cut_keeps_the_runs_of_one_budget_together() {
+        let table = kin(1e-5, 0.0);
+        let of = |flops: f64| Halves::new(&table, flops).unwrap().cut();
+        // Five budgets of four shapes with two seeds each, and the one large run; twelve configurations are needed.
+        assert_eq!((of(4.9e11), of(2.5e11), of(3.1e10)), ([40, 40, 1], [32, 32, 1], [8, 24, 1]));
     }
 
     #[test]

@@ -60,6 +60,10 @@ impl Rehearsal {
                 experience,
                 Some(&full.theta),
             )?;
+            // Kin that say nothing to so small a table leave another law than the one in question.
+            if fitted.shown_to.is_some() != full.shown_to.is_some() {
+                return None;
+            }
             let held_out = data.only(experience.nearness, |cluster| cluster >= n);
             let misses = held_out.features.iter().zip(&held_out.log_losses).map(|(x, y)| {
                 let drop = fitted.unsupported_drop(x);

@@ -43,6 +43,8 @@ pub enum WarningKind {
     FarExtrapolation,
     /// Kin that reach hardly further than the table and so say nothing about what lies beyond it.
     ShortKin,
+    /// Kin whose large runs no floor reconciles with their small ones.
+    StrangeKin,
     /// Runs of equal compute differ in shape, which a law in compute alone cannot see.
     MixedShapes,
 }
