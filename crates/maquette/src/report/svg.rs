@@ -8,8 +8,8 @@ const WIDTH: f64 = 960.0;
 const HEIGHT: f64 = 600.0;
 /// Left, right and lower edge of the frame; tick labels and the label of `x` lie outside of it.
 const FRAME: (f64, f64, f64) = (72.0, WIDTH - 28.0, HEIGHT - 62.0);
-/// Mean width of a letter at 13 pixels. An SVG cannot ask for it; a little too wide keeps entries apart.
-const LETTER: f64 = 6.9;
+/// Width of a letter at 13 pixels, by the widest labels, which are formulas. An SVG cannot ask for it.
+const LETTER: f64 = 7.5;
 
 impl Plot {
     /// The whole file.
