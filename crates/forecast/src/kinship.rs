@@ -169,7 +169,7 @@ fn carried(values: &[Estimate], spread: f64, degrees: f64) -> Option<Estimate> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::random::Stream;
+    use crate::{Kin, random::Stream};
 
     const FLOOR: f64 = 0.7;
 
@@ -250,6 +250,38 @@ mod tests {
         assert!(Halves::new(&table, 1e14).is_none(), "nothing lies beyond");
         let few = table.filtered(|point| point.flops < 1e11 || point.flops > 1e13);
         assert!(Halves::new(&few, 5e11).is_none(), "too few configurations for the law");
+    }
+
+    #[test]
+    fn draws_hold_the_floor_as_kin_say_it_and_the_curvature_agrees_with_them() {
+        let table = kin(0.005, 0.0);
+        let of_kin = vec![Kin::new("kin", &table).unwrap()];
+        let experience = Experience { kin: of_kin, ..Experience::default() };
+        let told = Kinship::new(&experience, 5e11).unwrap().floor_share;
+        let small = table.filtered(|point| point.flops < 1e12);
+        let data = Data::new(&small, experience.nearness, None);
+        let fitted = FittedForm::new(Form::Coupled, &data, None, &experience, None).unwrap();
+        let floor = Form::Coupled.floor().unwrap();
+        assert!(
+            (fitted.theta[floor] - data.least_log_loss() - told.mean).abs() < 1e-12,
+            "no run pulls at it"
+        );
+        assert_eq!(fitted.n_free(), 5);
+        let far = data.frame.shifted(&[5e13, 6e5, 1.4e7].map(f64::ln));
+        let draws: Vec<Theta> =
+            (0..400).map(|idx| fitted.resampled(&data, &mut Stream::new(3, idx))).collect();
+        let sd = |values: Vec<f64>| {
+            let mean = values.iter().sum::<f64>() / values.len() as f64;
+            (values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / values.len() as f64).sqrt()
+        };
+        let of_floor = sd(draws.iter().map(|theta| theta[floor]).collect());
+        assert!((of_floor / told.sd - 1.0).abs() < 0.15, "{of_floor} and {}", told.sd);
+        let at_far = sd(draws.iter().map(|theta| Form::Coupled.log_loss(theta, &far)).collect());
+        let ratio = at_far / fitted.log_loss_sd(&far);
+        assert!((0.6..1.7).contains(&ratio), "{at_far}, {ratio} times what the curvature says");
+        // Most of it is the floor: with that known, the forecast is sharper.
+        let known = FittedForm::new(Form::Coupled, &data, Some(FLOOR), &experience, None).unwrap();
+        assert!(known.log_loss_sd(&far) < 0.9 * fitted.log_loss_sd(&far));
     }
 
     #[test]
