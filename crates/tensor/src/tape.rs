@@ -307,7 +307,6 @@ impl Grads<'_> {
         self.take_partial(i).unwrap_or_else(|| Tensor::zeros(shape, *dtype))
     }
 
-    /// As [`Grads::take`], and `None` where nothing came.
     /// As [`Grads::take`], with whether something came already: where nothing did, the buffer is of unspecified value
     /// and to be overwritten.
     pub(crate) fn sum(&mut self, i: usize) -> (Tensor, bool) {
@@ -317,6 +316,7 @@ impl Grads<'_> {
         }
     }
 
+    /// As [`Grads::take`], and `None` where nothing came.
     fn take_partial(&mut self, i: usize) -> Option<Tensor> {
         self.partial[self.inputs[i].node?].take()
     }
