@@ -12,21 +12,14 @@ Output, in --out:
     prose.jsonl.gz    the same
     thousandfold_texts.json   the counts: bytes, documents, packages, drops, sha256
 
-Input
+Input, as fetch_thousandfold.py leaves it
     --python DIR        one folder a package, named NAME-VERSION: the unpacked wheel or
-                        sdist as PyPI has it. Used: ansible_core astropy bokeh dask django
-                        jax jedi matplotlib mypy networkx nltk numpy pandas plotly pylint
-                        salt(sdist) scikit_learn scipy sphinx sqlalchemy statsmodels sympy
-                        torchvision tornado transformers twisted
-                            pip download --no-deps NAME==VERSION
-                            unzip NAME-VERSION-*.whl '*.py' -d DIR/NAME-VERSION
-                            (sdist: tar xzf NAME-VERSION.tar.gz -C DIR/NAME-VERSION)
+                        sdist as PyPI has it
     --python-jsonl FILE jsonl.gz with "path" and "text" of CPython's standard library and
                         TheAlgorithms/Python
     --prose DIR         one folder a package, named NAME_VERSION: Debian 12 (bookworm)
-                        packages, those named in PROSE below
-                            apt-get download NAME
-                            dpkg-deb -x NAME_VERSION_ARCH.deb DIR/NAME_VERSION
+                        packages; rules for those named in PROSE below, others by a rule
+                        for all
 
 Steps, the same for both corpora
     1. Candidates: files by the path rules below, turned into text (HTML, POD and man
@@ -138,6 +131,10 @@ PROSE = {
     "vim-runtime": (r"/vim\d+/doc/.*\.txt$", None),
     "zsh-doc": (HTML, None),
 }
+# Of other packages: sources where there are any, else every kind of page; no references made of code, no other languages.
+ANY = HTML + r"|\.md$|\.pod$|/man/man\d/.*\.\d\w*$|/doc/[^/]+/.*\.(rst|txt)$"
+ANY_BUT = (r"/api/|/_modules/|\.(?!en\.)[a-z]{2}(_[A-Z]{2})?\.html$"
+           r"|/(de|fr|es|it|ja|ru|zh|pt|nl|pl|uk|cs|ko)(_[A-Z]+)?/")
 PROSE_DROP = re.compile(
     r"changelog|copyright|(^|/)(gen)?(index|idx|toc|search|modindex|py-modindex|doc-index)"
     r"(-[\w-]+)?(\.en)?\.html?$|license", re.I)
@@ -358,13 +355,16 @@ def python_candidates(root, jsonl, versions):
                     yield row["path"].split("/")[0], row["path"], row["text"]
 
 
+def any_rule(folder):
+    """The files taken and left out of a package that PROSE does not name."""
+    has_sources = any(re.search(RST, f"/{file.as_posix()}") for file in folder.rglob("*.txt"))
+    return RST if has_sources else ANY, ANY_BUT
+
+
 def prose_candidates(root, versions):
     for folder, name, version in packages(root, "_"):
-        if name not in PROSE:
-            print(f"not in the list, left out: {name}")
-            continue
         versions[name] = version
-        take, leave = (p and re.compile(p) for p in PROSE[name])
+        take, leave = (p and re.compile(p) for p in PROSE.get(name) or any_rule(folder))
         for file in folder.rglob("*"):
             relative = "/" + file.relative_to(folder).as_posix()
             plain = relative[:-3] if relative.endswith(".gz") else relative
