@@ -28,8 +28,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let path = arguments.next().ok_or("expected a text file and checkpoints, found no argument")?;
     let text = std::fs::read_to_string(&path).map_err(|error| format!("`{path}`: {error}"))?;
+    let checkpoints: Vec<String> = arguments.collect();
+    if checkpoints.is_empty() {
+        return Err("expected checkpoints after the text, found none".into());
+    }
     let kernels = Cpu::new(0);
-    for path in arguments {
+    for path in checkpoints {
         let gpt = model::checkpoint::read_model(Path::new(&path))?;
         let ids = Tokenizer::load(Path::new(&path))?.encode(&text);
         let window = gpt.config().max_seq_len;
