@@ -11,8 +11,10 @@ Only Python's standard library is needed (3.9 or later), for prose apt-get and d
 import argparse
 import io
 import json
+import shutil
 import subprocess
 import tarfile
+import tempfile
 import urllib.parse
 import urllib.request
 import zipfile
@@ -25,7 +27,7 @@ LARGEST_DEB = 90_000_000    # bytes; of larger ones most is no text
 
 
 def packages(name):
-    """The lines of one set."""
+    """The packages of one set."""
     lines, inside = [], False
     for line in map(str.strip, SETS.read_text().splitlines()):
         if line.startswith("["):
@@ -73,22 +75,30 @@ def fetch_python(package, out):
         with tarfile.open(fileobj=data) as archive:
             members = {m.name.split("/", 1)[-1]: archive.extractfile(m).read()
                        for m in archive if m.isfile() and m.name.endswith(".py")}
+    part = out / f".{folder.name}.part"     # what a stopped call leaves is not taken for the whole
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir()
     for member, text in members.items():
-        path = folder / member
+        path = part / member
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(text)
+    part.rename(folder)
     return f"{package}: {len(members)} files"
 
 
 def fetch_debian(package, out):
-    before = set(out.glob("*.deb"))
-    if subprocess.run(["apt-get", "download", "-qq", package], cwd=out, capture_output=True).returncode:
-        return f"{package}: not to be had"
-    for deb in set(out.glob("*.deb")) - before:
+    if any(out.glob(f"{package}_*")):
+        return f"{package}: there"
+    with tempfile.TemporaryDirectory(dir=out, prefix=".") as part:
+        subprocess.run(["apt-get", "download", "-qq", package], cwd=part, capture_output=True)
+        deb = next(Path(part).glob("*.deb"), None)
+        if deb is None:
+            return f"{package}: not to be had"
+        if deb.stat().st_size > LARGEST_DEB:
+            return f"{package}: left out, {deb.stat().st_size} bytes"
         name, version, _ = deb.name.rsplit("_", 2)
-        if deb.stat().st_size <= LARGEST_DEB:
-            subprocess.run(["dpkg-deb", "-x", deb, out / f"{name}_{version}"], check=True)
-        deb.unlink()
+        subprocess.run(["dpkg-deb", "-x", deb, f"{part}/unpacked"], check=True)
+        Path(part, "unpacked").rename(out / f"{name}_{version}")
     return f"{package}: unpacked"
 
 

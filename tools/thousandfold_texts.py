@@ -336,7 +336,7 @@ def read_text(path):
 
 def packages(root, separator):
     """(folder, name, version) of each package folder NAME<separator>VERSION."""
-    for folder in sorted(p for p in Path(root).iterdir() if p.is_dir()):
+    for folder in sorted(p for p in Path(root).iterdir() if p.is_dir() and not p.name.startswith(".")):
         name, _, version = urllib.parse.unquote(folder.name).partition(separator)
         yield folder, name, version
 
@@ -357,7 +357,8 @@ def python_candidates(root, jsonl, versions):
 
 def any_rule(folder):
     """The files taken and left out of a package that PROSE does not name."""
-    has_sources = any(re.search(RST, f"/{file.as_posix()}") for file in folder.rglob("*.txt"))
+    names = (file.as_posix().removesuffix(".gz") for file in folder.rglob("*.txt*"))
+    has_sources = any(re.search(RST, name) for name in names)
     return RST if has_sources else ANY, ANY_BUT
 
 

@@ -15,6 +15,8 @@ use tensor::{Cpu, IGNORE_TARGET, Kernels, Rng};
 
 /// Rows computed at a time.
 const BATCH_ROWS: usize = 32;
+/// Longest window looked at, of models that are made for more.
+const LONGEST: usize = 1024;
 /// Where the positions are cut; the last part ends with the window.
 const CUTS: [usize; 8] = [0, 8, 16, 32, 64, 128, 256, 512];
 /// Tokens of one snippet, snippets of one passage, and how many passages are read twice.
@@ -36,7 +38,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     for path in checkpoints {
         let gpt = model::checkpoint::read_model(Path::new(&path))?;
         let ids = Tokenizer::load(Path::new(&path))?.encode(&text);
-        let window = gpt.config().max_seq_len;
+        let window = window_of(&gpt);
         if ids.len() <= window.max(SNIPPET) {
             return Err(format!("expected more than {window} tokens of text, found {}", ids.len()).into());
         }
@@ -54,9 +56,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+fn window_of(gpt: &Gpt) -> usize {
+    gpt.config().max_seq_len.min(LONGEST)
+}
+
 /// Mean loss at each position of the window, over all windows of the text.
 fn by_position(gpt: &Gpt, kernels: &dyn Kernels, ids: &[u32]) -> Vec<f64> {
-    let window = gpt.config().max_seq_len;
+    let window = window_of(gpt);
     let rows: Vec<&[u32]> = ids.chunks_exact(window + 1).collect();
     let mut sums = vec![0.0; window];
     for batch in rows.chunks(BATCH_ROWS) {
@@ -74,7 +80,7 @@ fn by_position(gpt: &Gpt, kernels: &dyn Kernels, ids: &[u32]) -> Vec<f64> {
 /// has no room for both.
 fn twice(gpt: &Gpt, kernels: &dyn Kernels, ids: &[u32]) -> Option<[f64; 2]> {
     let len = SNIPPET * N_SNIPPETS;
-    if gpt.config().max_seq_len < 2 * len {
+    if window_of(gpt) < 2 * len {
         return None;
     }
     let mut rng = Rng::named(1, "passages");
