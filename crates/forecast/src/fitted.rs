@@ -285,7 +285,7 @@ pub(crate) fn members(
     if members.is_empty() {
         return Err(ForecastError::NoFit { n_points: table.points().len() });
     }
-    weigh(&mut members, experience);
+    weigh(&mut members, table.points().last().map_or(0.0, |point| point.flops), experience);
     Ok(members)
 }
 
@@ -300,8 +300,8 @@ fn features(target: &Target, member: &FittedForm, theta: &Theta) -> Features {
     member.frame.shifted(&[target.flops.ln(), n.ln(), d.ln()])
 }
 
-/// Weights by evidence; the largest comes first.
-fn weigh(members: &mut [Member], experience: &Experience) {
+/// Weights by evidence; the largest comes first. `flops` is the largest compute of the table.
+fn weigh(members: &mut [Member], flops: f64, experience: &Experience) {
     let has_kin = members.iter().any(|m| m.fitted.frame.kin.is_some());
     for member in members.iter_mut() {
         member.rehearsal.log_evidence += member.fitted.log_kinship(experience);
@@ -311,8 +311,11 @@ fn weigh(members: &mut [Member], experience: &Experience) {
             Form::Coupled if !is_informed => experience.coupled_weight,
             _ => 1.0,
         };
-        let is_lone = has_kin && member.fitted.frame.kin.is_none() && !is_informed;
-        member.rehearsal.log_evidence += (weight * if is_lone { experience.lone_weight } else { 1.0 }).ln();
+        member.rehearsal.log_evidence += weight.ln();
+        if has_kin && member.fitted.frame.kin.is_none() && !is_informed {
+            let trials = experience.kin.iter().map(|kin| kin.log_trial(member.fitted.form, flops));
+            member.rehearsal.log_evidence += experience.lone_weight.ln() + trials.sum::<f64>();
+        }
     }
     normalise(members);
 }

@@ -9,8 +9,8 @@ use crate::{
     Experience, ForecastError, Point, Settings, Table,
     candidate::{Data, FittedForm},
     fitted::members,
-    kinship::{Estimate, Halves, floor_share},
-    law::{Features, RawFeatures},
+    kinship::{Estimate, Halves, floor_share, log_trial},
+    law::{Features, Form, RawFeatures},
 };
 
 /// Distance in ln N and ln D over which runs leave a law together: runs of one rung do so, those of a rung at twice
@@ -80,6 +80,11 @@ impl Kin {
     /// Whether it has the runs to tell a floor to runs of up to `flops`, and no floor foretells them.
     pub(crate) fn breaks_with_its_ladder(&self, flops: f64) -> bool {
         Halves::new(&self.table, flops).is_some() && self.floor_share(flops).is_none()
+    }
+
+    /// How `form`, fitted to its runs of up to `flops`, foretells its large ones: see [`log_trial`]; 0 where nothing can be told.
+    pub(crate) fn log_trial(&self, form: Form, flops: f64) -> f64 {
+        Halves::new(&self.table, flops).and_then(|halves| log_trial(&halves, form)).unwrap_or(0.0)
     }
 
     /// Compute of its largest run, in FLOPs.

@@ -5,7 +5,8 @@ use crate::{
     candidate::{Data, FittedForm},
     diagnose::{self, LEAST_COUPLED},
     fitted::LEAST_REACH,
-    law::{Form, Theta},
+    law::{Features, Form, Theta},
+    rehearsal::{Miss, Rehearsal},
 };
 
 /// Runs of kin with up to this many times the compute of a table's largest count as its like.
@@ -92,6 +93,12 @@ impl Halves {
         (!large.is_empty()).then_some(Self { small, large, least, n_below: below.points().len() })
     }
 
+    /// Features of the large runs as a law of the small ones reads them.
+    fn large_features(&self, data: &Data) -> Vec<Features> {
+        let raw = |p: &Point| [Some(p.flops), p.n_params, p.n_tokens].map(|x| x.map_or(0.0, f64::ln));
+        self.large.iter().map(|p| data.frame.shifted(&raw(p))).collect()
+    }
+
     /// How many runs lie below the asked compute and on each side, which is all that decides what a table tells.
     pub(crate) fn cut(&self) -> [usize; 3] {
         [self.n_below, self.small.points().len(), self.large.len()]
@@ -107,16 +114,14 @@ impl Halves {
 /// The variance is that of the forecast, by the curvature of the fit and the scatter of the runs, over the square of its
 /// slope in the share. What the law gets wrong at this distance, its use for the table gets wrong alike, and the floor takes
 /// it up; a floor fitted to small and large runs together would not.
-pub(crate) fn floor_share(Halves { small, large, least, .. }: &Halves) -> Option<Estimate> {
+pub(crate) fn floor_share(halves: &Halves) -> Option<Estimate> {
+    let Halves { small, large, least, .. } = halves;
     let experience = Experience::default();
     let data = Data::new(small, experience.nearness, None);
     let fit = |share: f64, near: Option<&Theta>| {
         FittedForm::new(Form::Coupled, &data, Some(share * least), &experience, near)
     };
-    let features: Vec<_> = large
-        .iter()
-        .map(|p| data.frame.shifted(&[Some(p.flops), p.n_params, p.n_tokens].map(|x| x.map_or(0.0, f64::ln))))
-        .collect();
+    let features = halves.large_features(&data);
     // Mean of ln L foretold less ln L observed; it rises with the floor.
     let excess = |fitted: &FittedForm| {
         let errors = features.iter().zip(large).map(|(x, p)| fitted.log_loss(x) - p.loss.ln());
@@ -139,6 +144,25 @@ pub(crate) fn floor_share(Halves { small, large, least, .. }: &Halves) -> Option
     let of_fit = features.iter().map(|x| fitted.log_loss_sd(x)).sum::<f64>() / large.len() as f64;
     let variance = (of_fit.powi(2) + fitted.sigma.powi(2) / large.len() as f64) / slope.powi(2);
     (slope > 0.0 && variance.is_finite()).then_some(Estimate { mean: share, variance })
+}
+
+/// ln of the evidence that kin give about a law which takes nothing from them: how probable its misses of kin's large runs are by the
+/// width that it claims for itself, over what they would be if it missed none; 0 at most. `None` where it cannot be fitted.
+///
+/// The ladder's own rehearsal does not reach as far as the run that is forecast; that of kin does.
+pub(crate) fn log_trial(halves: &Halves, form: Form) -> Option<f64> {
+    let experience = Experience::default();
+    let data = Data::new(&halves.small, experience.nearness, None);
+    let fitted = FittedForm::new(form, &data, None, &experience, None)?;
+    let miss = |(x, p): (&Features, &Point)| Miss {
+        error: p.loss.ln() - fitted.log_loss(x),
+        variance: fitted.log_loss_sd(x).powi(2) + fitted.sigma.powi(2),
+        drop: fitted.unsupported_drop(x),
+    };
+    let misses: Vec<Miss> = halves.large_features(&data).iter().zip(&halves.large).map(miss).collect();
+    let none = misses.iter().map(|miss| Miss { error: 0.0, ..*miss }).collect();
+    let evidence = |cut| Rehearsal::from_cuts(vec![cut], experience.share, &experience).log_evidence;
+    Some(evidence(misses) - evidence(none))
 }
 
 /// What to expect of one more of a kind of which `values` were seen: their mean, each weighed by the inverse of `τ² + v`, with the
@@ -173,14 +197,15 @@ mod tests {
 
     const FLOOR: f64 = 0.7;
 
+    fn law(n: f64, d: f64) -> f64 {
+        let within = (20.0 / n.powf(0.25)).powf(1.0 / 0.6) + (25.0 / d.powf(0.24)).powf(1.0 / 0.6);
+        FLOOR + within.powf(0.6)
+    }
+
     /// Runs of a coupled law with the floor [`FLOOR`] in two dimensions, two seeds each, and one 100 times as large with `excess` in
     /// ln L.
     fn kin(noise: f64, excess: f64) -> Table {
         let mut stream = Stream::new(7, 0);
-        let law = |n: f64, d: f64| {
-            let within = (20.0 / n.powf(0.25)).powf(1.0 / 0.6) + (25.0 / d.powf(0.24)).powf(1.0 / 0.6);
-            FLOOR + within.powf(0.6)
-        };
         let mut points = Vec::new();
         let mut push = |n: f64, d: f64, seed: u64, error: f64| {
             points.push(Point {
@@ -233,6 +258,22 @@ mod tests {
         for excess in [-0.5, 0.8] {
             assert!(floor_share(&Halves::new(&kin(1e-5, excess), 5e11).unwrap()).is_none(), "{excess}");
         }
+    }
+
+    #[test]
+    fn a_law_that_misses_kin_s_large_runs_loses_its_weight() {
+        let table = kin(0.003, 0.0);
+        let coupled = Halves::new(&table, 5e11).unwrap();
+        let additive = |n: f64, d: f64| 0.7 + 20.0 / n.powf(0.3) + 25.0 / d.powf(0.28);
+        let points = table.points().iter().map(|p| Point {
+            loss: p.loss / law(p.n_params.unwrap(), p.n_tokens.unwrap())
+                * additive(p.n_params.unwrap(), p.n_tokens.unwrap()),
+            ..p.clone()
+        });
+        let additive = Halves::new(&Table::new(points.collect()).unwrap(), 5e11).unwrap();
+        let on = |halves: &Halves| log_trial(halves, Form::Chinchilla).unwrap();
+        assert!(on(&coupled) < -0.5, "{}", on(&coupled));
+        assert!((-0.2..1e-9).contains(&on(&additive)), "{}", on(&additive));
     }
 
     #[test]

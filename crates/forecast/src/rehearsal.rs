@@ -84,7 +84,8 @@ impl Rehearsal {
         Self::from_cuts(cuts.collect(), belief, experience)
     }
 
-    fn from_cuts(cuts: Vec<Vec<Miss>>, belief: Belief, experience: &Experience) -> Self {
+    /// The evidence and the posterior that these held-out runs give.
+    pub(crate) fn from_cuts(cuts: Vec<Vec<Miss>>, belief: Belief, experience: &Experience) -> Self {
         let grid: Vec<(f64, f64)> = (0..N_GRID)
             .map(|k| {
                 let z = GRID_SDS * (2.0 * k as f64 / (N_GRID - 1) as f64 - 1.0);
