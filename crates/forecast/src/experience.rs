@@ -42,7 +42,7 @@ pub struct Experience {
     /// Weight of a coupled law that has no floor from kin beside an additive one before the rehearsal: it has one coefficient
     /// more.
     pub coupled_weight: f64,
-    /// Weight of a law that takes nothing from kin beside kin that reach beyond the table before the rehearsal.
+    /// Weight of a law that takes nothing from kin beside kin that reach beyond the table, before the rehearsal and the trial on kin.
     pub lone_weight: f64,
     /// ln of the floor's share of the least loss seen.
     pub floor: Belief,

@@ -8,6 +8,7 @@ use crate::{
     candidate::{Data, FittedForm},
     diagnose,
     interval::quantile,
+    kinship,
     law::{Features, Form, Theta},
     random::Stream,
     rehearsal::Rehearsal,
@@ -313,8 +314,9 @@ fn weigh(members: &mut [Member], flops: f64, experience: &Experience) {
         };
         member.rehearsal.log_evidence += weight.ln();
         if has_kin && member.fitted.frame.kin.is_none() && !is_informed {
-            let trials = experience.kin.iter().map(|kin| kin.log_trial(member.fitted.form, flops));
-            member.rehearsal.log_evidence += experience.lone_weight.ln() + trials.sum::<f64>();
+            let trials = experience.kin.iter().filter_map(|kin| kin.trial(member.fitted.form, flops));
+            let log_trial = kinship::log_trial(trials.collect(), experience);
+            member.rehearsal.log_evidence += experience.lone_weight.ln() + log_trial;
         }
     }
     normalise(members);

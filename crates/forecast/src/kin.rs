@@ -9,8 +9,9 @@ use crate::{
     Experience, ForecastError, Point, Settings, Table,
     candidate::{Data, FittedForm},
     fitted::members,
-    kinship::{Estimate, Halves, floor_share, log_trial},
+    kinship::{Estimate, Halves, floor_share, trial},
     law::{Features, Form, RawFeatures},
+    rehearsal::Miss,
 };
 
 /// Distance in ln N and ln D over which runs leave a law together: runs of one rung do so, those of a rung at twice
@@ -82,9 +83,11 @@ impl Kin {
         Halves::new(&self.table, flops).is_some() && self.floor_share(flops).is_none()
     }
 
-    /// How `form`, fitted to its runs of up to `flops`, foretells its large ones: see [`log_trial`]; 0 where nothing can be told.
-    pub(crate) fn log_trial(&self, form: Form, flops: f64) -> f64 {
-        Halves::new(&self.table, flops).and_then(|halves| log_trial(&halves, form)).unwrap_or(0.0)
+    /// What `form`, fitted to its runs of up to `flops`, gets wrong of its large ones: see [`trial`]. `None` also for kin that break
+    /// with their ladder, as they would with any law.
+    pub(crate) fn trial(&self, form: Form, flops: f64) -> Option<Vec<Miss>> {
+        self.floor_share(flops)?;
+        trial(&Halves::new(&self.table, flops)?, form)
     }
 
     /// Compute of its largest run, in FLOPs.

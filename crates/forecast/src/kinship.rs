@@ -146,11 +146,10 @@ pub(crate) fn floor_share(halves: &Halves) -> Option<Estimate> {
     (slope > 0.0 && variance.is_finite()).then_some(Estimate { mean: share, variance })
 }
 
-/// ln of the evidence that kin give about a law which takes nothing from them: how probable its misses of kin's large runs are by the
-/// width that it claims for itself, over what they would be if it missed none; 0 at most. `None` where it cannot be fitted.
+/// What `form`, fitted to the small runs of kin alone, gets wrong of their large ones; `None` where it cannot be fitted.
 ///
-/// The ladder's own rehearsal does not reach as far as the run that is forecast; that of kin does.
-pub(crate) fn log_trial(halves: &Halves, form: Form) -> Option<f64> {
+/// The ladder's own rehearsal reaches some ten times, this as far as kin do.
+pub(crate) fn trial(halves: &Halves, form: Form) -> Option<Vec<Miss>> {
     let experience = Experience::default();
     let data = Data::new(&halves.small, experience.nearness, None);
     let fitted = FittedForm::new(form, &data, None, &experience, None)?;
@@ -159,10 +158,17 @@ pub(crate) fn log_trial(halves: &Halves, form: Form) -> Option<f64> {
         variance: fitted.log_loss_sd(x).powi(2) + fitted.sigma.powi(2),
         drop: fitted.unsupported_drop(x),
     };
-    let misses: Vec<Miss> = halves.large_features(&data).iter().zip(&halves.large).map(miss).collect();
-    let none = misses.iter().map(|miss| Miss { error: 0.0, ..*miss }).collect();
-    let evidence = |cut| Rehearsal::from_cuts(vec![cut], experience.share, &experience).log_evidence;
-    Some(evidence(misses) - evidence(none))
+    Some(halves.large_features(&data).iter().zip(&halves.large).map(miss).collect())
+}
+
+/// ln of the evidence of such trials, one for each kin: how probable the misses are by the width that the law claims for itself, over
+/// how probable they would be if each were as large as the law claims at the median share; 0 where they are no larger than that.
+pub(crate) fn log_trial(trials: Vec<Vec<Miss>>, experience: &Experience) -> f64 {
+    let share = experience.share.mean.exp();
+    let claimed = |miss: &Miss| Miss { error: miss.variance.sqrt().hypot(share * miss.drop), ..*miss };
+    let as_claimed = trials.iter().map(|trial| trial.iter().map(claimed).collect()).collect();
+    let evidence = |cuts| Rehearsal::from_cuts(cuts, experience.share, experience).log_evidence;
+    (evidence(trials) - evidence(as_claimed)).min(0.0)
 }
 
 /// What to expect of one more of a kind of which `values` were seen: their mean, each weighed by the inverse of `τ² + v`, with the
@@ -261,19 +267,22 @@ mod tests {
     }
 
     #[test]
-    fn a_law_that_misses_kin_s_large_runs_loses_its_weight() {
+    fn a_law_that_misses_the_large_runs_of_kin_loses_its_weight() {
         let table = kin(0.003, 0.0);
-        let coupled = Halves::new(&table, 5e11).unwrap();
-        let additive = |n: f64, d: f64| 0.7 + 20.0 / n.powf(0.3) + 25.0 / d.powf(0.28);
-        let points = table.points().iter().map(|p| Point {
-            loss: p.loss / law(p.n_params.unwrap(), p.n_tokens.unwrap())
-                * additive(p.n_params.unwrap(), p.n_tokens.unwrap()),
-            ..p.clone()
+        let additive = |n: f64, d: f64| FLOOR + 20.0 / n.powf(0.3) + 25.0 / d.powf(0.28);
+        let points = table.points().iter().map(|p| {
+            let (n, d) = (p.n_params.unwrap(), p.n_tokens.unwrap());
+            Point { loss: p.loss / law(n, d) * additive(n, d), ..p.clone() }
         });
-        let additive = Halves::new(&Table::new(points.collect()).unwrap(), 5e11).unwrap();
-        let on = |halves: &Halves| log_trial(halves, Form::Chinchilla).unwrap();
-        assert!(on(&coupled) < -0.5, "{}", on(&coupled));
-        assert!((-0.2..1e-9).contains(&on(&additive)), "{}", on(&additive));
+        let of_its_own = Table::new(points.collect()).unwrap();
+        let on = |tables: &[&Table]| {
+            let of = |table: &&Table| trial(&Halves::new(table, 5e11).unwrap(), Form::Chinchilla).unwrap();
+            log_trial(tables.iter().map(of).collect(), &Experience::default())
+        };
+        assert_eq!(on(&[&of_its_own; 5]), 0.0, "right on all five");
+        let (once, thrice) = (on(&[&table]), on(&[&table; 3]));
+        assert!(once < -0.2 && thrice < 1.5 * once, "{once}, {thrice}");
+        assert_eq!(on(&[]), 0.0);
     }
 
     #[test]
