@@ -283,9 +283,9 @@ impl FittedForm {
         reach * by_compute.max(by_shape).max(0.0)
     }
 
-    /// Standard deviation of the law's error, as a share of an unsupported drop, by how strange its kin are.
-    pub(crate) fn strangeness(&self, experience: &Experience) -> f64 {
-        if self.form == Form::Kin { experience.kin_strangeness * self.theta[KAPPA].abs() } else { 0.0 }
+    /// |ln κ| of a law of kin: how far their pace is from this table's; 0 for other laws.
+    pub(crate) fn strangeness(&self) -> f64 {
+        if self.form == Form::Kin { self.theta[KAPPA].abs() } else { 0.0 }
     }
 
     /// ln of the density of the exponent of kin under the belief about it, over that at its mean; 0 for other laws.

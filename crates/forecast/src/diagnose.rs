@@ -198,10 +198,8 @@ fn reversal(table: &Table, data: &Data, fitted: &FittedForm, rehearsal: &Rehears
         }
     }
     let cut = rehearsal.cuts.last()?;
-    let share = rehearsal.share_at(0.5);
-    let scores: Vec<f64> =
-        cut.iter().map(|m| m.error / (m.variance + (share * m.drop).powi(2)).sqrt()).collect();
-    let score = median(scores.iter().copied());
+    let share = rehearsal.shares.at(0.5);
+    let score = median(cut.iter().map(|miss| miss.error / miss.sd(share)));
     (score > 3.0).then(|| format!("The largest runs lie above the forecast from the smaller ones by {score:.1} standard deviations: they may have been cut short or trained with settings that do not scale."))
 }
 

@@ -8,7 +8,7 @@ use crate::{
     candidate::{Data, FittedForm},
     diagnose,
     interval::quantile,
-    kinship,
+    kinship::{self, AmongKin},
     law::{Features, Form, Theta},
     random::Stream,
     rehearsal::Rehearsal,
@@ -20,7 +20,7 @@ const LEAST_WEIGHT: f64 = 0.01;
 /// Kin must reach this many times beyond the table to show more of the bend than the table does.
 pub(crate) const LEAST_REACH: f64 = 3.0;
 /// A target with more than this many times the compute of the largest run of kin lies beyond what they show.
-const BEYOND: f64 = 2.0;
+pub(crate) const BEYOND: f64 = 2.0;
 
 /// Laws fitted to a table: the forms that compete, their weights, and the draws of their coefficients.
 #[derive(Clone, Debug)]
@@ -273,20 +273,23 @@ pub(crate) fn members(
         |kin: &&Kin| settings.irreducible.is_none() && table.has_shapes() && reaches_beyond(kin, table);
     let kin: Vec<Kin> = experience.kin.iter().filter(has_use).cloned().collect();
     let experience = &Experience { kin: kin.clone(), ..experience.clone() };
+    let largest = table.points().last().map_or(0.0, |point| point.flops);
+    let among_kin = AmongKin::new(experience, largest);
     let mut members: Vec<Member> = forms
         .into_iter()
         .map(|form| (form, lone.clone()))
         .chain(kin.iter().map(of_kin))
         .filter_map(|(form, data)| {
             let fitted = FittedForm::new(form, &data, settings.irreducible, experience, None)?;
-            let rehearsal = Rehearsal::new(form, &data, &fitted, settings.irreducible, experience);
+            let rehearsal =
+                Rehearsal::new(form, &data, &fitted, settings.irreducible, experience, &among_kin);
             Some(Member { fitted, rehearsal, weight: 0.0, data })
         })
         .collect();
     if members.is_empty() {
         return Err(ForecastError::NoFit { n_points: table.points().len() });
     }
-    weigh(&mut members, table.points().last().map_or(0.0, |point| point.flops), experience);
+    weigh(&mut members, largest, experience);
     Ok(members)
 }
 
@@ -314,8 +317,9 @@ fn weigh(members: &mut [Member], flops: f64, experience: &Experience) {
         };
         member.rehearsal.log_evidence += weight.ln();
         if has_kin && member.fitted.frame.kin.is_none() && !is_informed {
-            let trials = experience.kin.iter().filter_map(|kin| kin.trial(member.fitted.form, flops));
-            let log_trial = kinship::log_trial(trials.collect(), experience);
+            let trial = |kin: &Kin| kin.trial(member.fitted.form, flops);
+            let trials: Vec<_> = experience.kin.iter().filter_map(trial).collect();
+            let log_trial = kinship::log_trial(&trials, experience);
             member.rehearsal.log_evidence += experience.lone_weight.ln() + log_trial;
         }
     }
@@ -370,7 +374,7 @@ fn draw(members: &[Member], settings: &Settings, experience: &Experience) -> Vec
         };
         let member = members.iter().position(share).unwrap_or(0);
         let Member { fitted, rehearsal, data, .. } = &members[member];
-        let share = rehearsal.share_at(stream.uniform()).hypot(fitted.strangeness(experience));
+        let share = rehearsal.shares.at(stream.uniform()).of(fitted.strangeness());
         let law_error = share
             * (experience.share_tail / stream.chi_squared(experience.share_tail)).sqrt()
             * stream.normal();

@@ -11,7 +11,7 @@ use crate::{
     fitted::members,
     kinship::{Estimate, Halves, floor_share, trial},
     law::{Features, Form, RawFeatures},
-    rehearsal::Miss,
+    share::Miss,
 };
 
 /// Distance in ln N and ln D over which runs leave a law together: runs of one rung do so, those of a rung at twice
@@ -73,21 +73,26 @@ impl Kin {
 
     /// The floor's share of the least loss of runs up to `flops`: see [`floor_share`].
     pub(crate) fn floor_share(&self, flops: f64) -> Option<Estimate> {
-        let halves = Halves::new(&self.table, flops)?;
+        let halves = self.halves(flops)?;
         let mut told = self.curve.told.lock().unwrap_or_else(PoisonError::into_inner);
         *told.entry(halves.cut()).or_insert_with(|| floor_share(&halves))
     }
 
+    /// Its runs cut at `flops`.
+    pub(crate) fn halves(&self, flops: f64) -> Option<Halves> {
+        Halves::new(&self.table, flops)
+    }
+
     /// Whether it has the runs to tell a floor to runs of up to `flops`, and no floor foretells them.
     pub(crate) fn breaks_with_its_ladder(&self, flops: f64) -> bool {
-        Halves::new(&self.table, flops).is_some() && self.floor_share(flops).is_none()
+        self.halves(flops).is_some() && self.floor_share(flops).is_none()
     }
 
     /// What `form`, fitted to its runs of up to `flops`, gets wrong of its large ones: see [`trial`]. `None` also for kin that break
-    /// with their ladder, as they would with any law.
+    /// with their ladder, as they would with any law that takes nothing from kin.
     pub(crate) fn trial(&self, form: Form, flops: f64) -> Option<Vec<Miss>> {
         self.floor_share(flops)?;
-        trial(&Halves::new(&self.table, flops)?, form)
+        trial(&self.halves(flops)?, form)
     }
 
     /// Compute of its largest run, in FLOPs.

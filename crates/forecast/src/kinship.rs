@@ -1,12 +1,13 @@
-//! What kin say of the coupled law of another table: the floor that their own small runs need to foretell their large ones.
+//! What kin say of the laws of another table: the floor that their own small runs need to foretell their large ones, and what laws of
+//! the table, and of other kin, get wrong of these.
 
 use crate::{
     Belief, Experience, Point, Settings, Table,
     candidate::{Data, FittedForm},
     diagnose::{self, LEAST_COUPLED},
-    fitted::LEAST_REACH,
+    fitted::{BEYOND, LEAST_REACH},
     law::{Features, Form, Theta},
-    rehearsal::{Miss, Rehearsal},
+    share::{Miss, Share, Shares},
 };
 
 /// Runs of kin with up to this many times the compute of a table's largest count as its like.
@@ -153,22 +154,62 @@ pub(crate) fn trial(halves: &Halves, form: Form) -> Option<Vec<Miss>> {
     let experience = Experience::default();
     let data = Data::new(&halves.small, experience.nearness, None);
     let fitted = FittedForm::new(form, &data, None, &experience, None)?;
-    let miss = |(x, p): (&Features, &Point)| Miss {
-        error: p.loss.ln() - fitted.log_loss(x),
-        variance: fitted.log_loss_sd(x).powi(2) + fitted.sigma.powi(2),
-        drop: fitted.unsupported_drop(x),
-    };
-    Some(halves.large_features(&data).iter().zip(&halves.large).map(miss).collect())
+    Some(misses(halves, &data, &fitted))
+}
+
+/// What the laws of kin get wrong of one another.
+///
+/// Each kin's large runs are foretold from its runs of up to a table's largest compute by the law of each other kin that reaches as far,
+/// as those of the table are to be. Kin that break with their ladder are not foretold: they would break with any law.
+#[derive(Clone, Debug)]
+pub(crate) struct AmongKin {
+    /// A cut for each such pair.
+    pub(crate) cuts: Vec<Vec<Miss>>,
+    /// How many observations each is worth: k·(k − 1) pairs say no more than the k − 1 numbers by which k kin differ.
+    pub(crate) weight: f64,
+}
+
+impl AmongKin {
+    /// The kin of `experience` tried for a table whose largest run has `flops`.
+    pub(crate) fn new(experience: &Experience, flops: f64) -> Self {
+        let kin = &experience.kin;
+        let (mut cuts, mut takes_part) = (Vec::new(), vec![false; kin.len()]);
+        for (i, of) in kin.iter().enumerate() {
+            let Some(halves) = of.halves(flops).filter(|_| !of.breaks_with_its_ladder(flops)) else {
+                continue;
+            };
+            for (j, by) in kin.iter().enumerate() {
+                if i == j || of.largest_flops() > BEYOND * by.largest_flops() {
+                    continue;
+                }
+                let data = Data::new(&halves.small, experience.nearness, Some(by.clone()));
+                if let Some(fitted) = FittedForm::new(Form::Kin, &data, None, experience, None) {
+                    cuts.push(misses(&halves, &data, &fitted));
+                    (takes_part[i], takes_part[j]) = (true, true);
+                }
+            }
+        }
+        let n = takes_part.iter().filter(|takes| **takes).count() as f64;
+        let weight = experience.cut_weight * (n - 1.0).max(0.0) / cuts.len().max(1) as f64;
+        Self { cuts, weight }
+    }
+}
+
+/// What a law fitted to the small runs gets wrong of the large ones.
+fn misses(halves: &Halves, data: &Data, fitted: &FittedForm) -> Vec<Miss> {
+    let runs = halves.large_features(data).into_iter().zip(&halves.large);
+    runs.map(|(x, point)| Miss::new(fitted, &x, point.loss.ln())).collect()
 }
 
 /// ln of the evidence of such trials, one for each kin: how probable the misses are by the width that the law claims for itself, over
 /// how probable they would be if each were as large as the law claims at the median share; 0 where they are no larger than that.
-pub(crate) fn log_trial(trials: Vec<Vec<Miss>>, experience: &Experience) -> f64 {
-    let share = experience.share.mean.exp();
-    let claimed = |miss: &Miss| Miss { error: miss.variance.sqrt().hypot(share * miss.drop), ..*miss };
-    let as_claimed = trials.iter().map(|trial| trial.iter().map(claimed).collect()).collect();
-    let evidence = |cuts| Rehearsal::from_cuts(cuts, experience.share, experience).log_evidence;
-    (evidence(trials) - evidence(as_claimed)).min(0.0)
+pub(crate) fn log_trial(trials: &[Vec<Miss>], experience: &Experience) -> f64 {
+    let share = Share { plain: experience.share.mean.exp(), strange: 0.0 };
+    let claimed = |miss: &Miss| Miss { error: miss.sd(share), ..*miss };
+    let as_claimed: Vec<Vec<Miss>> = trials.iter().map(|trial| trial.iter().map(claimed).collect()).collect();
+    let evidence =
+        |cuts: &[Vec<Miss>]| Shares::new(experience.share, None).learn(cuts, experience.cut_weight);
+    (evidence(trials) - evidence(&as_claimed)).min(0.0)
 }
 
 /// What to expect of one more of a kind of which `values` were seen: their mean, each weighed by the inverse of `τ² + v`, with the
@@ -199,7 +240,7 @@ fn carried(values: &[Estimate], spread: f64, degrees: f64) -> Option<Estimate> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Kin, random::Stream};
+    use crate::{Fitted, Kin, Target, random::Stream};
 
     const FLOOR: f64 = 0.7;
 
@@ -277,12 +318,59 @@ mod tests {
         let of_its_own = Table::new(points.collect()).unwrap();
         let on = |tables: &[&Table]| {
             let of = |table: &&Table| trial(&Halves::new(table, 5e11).unwrap(), Form::Chinchilla).unwrap();
-            log_trial(tables.iter().map(of).collect(), &Experience::default())
+            log_trial(&tables.iter().map(of).collect::<Vec<_>>(), &Experience::default())
         };
         assert_eq!(on(&[&of_its_own; 5]), 0.0, "right on all five");
         let (once, thrice) = (on(&[&table]), on(&[&table; 3]));
         assert!(once < -0.2 && thrice < 1.5 * once, "{once}, {thrice}");
         assert_eq!(on(&[]), 0.0);
+    }
+
+    #[test]
+    fn each_kin_is_foretold_by_each_other_that_reaches_as_far() {
+        let far = kin(0.003, 0.0);
+        let runs = far.points().iter().filter(|point| point.flops < 1e13).cloned();
+        let near = runs.chain([Point {
+            run: "near".to_owned(),
+            n_params: Some(4e5),
+            n_tokens: Some(4e6),
+            flops: 9.6e12,
+            loss: law(4e5, 4e6) * 1.1,
+            seed: Some(0),
+        }]);
+        let near = Table::new(near.collect()).unwrap();
+        let among = |tables: &[&Table]| {
+            let kin = tables.iter().map(|table| Kin::new("kin", table).unwrap()).collect();
+            AmongKin::new(&Experience { kin, ..Experience::default() }, 5e11)
+        };
+        // The run of 5e13 FLOPs foretells that of 1e13, which is 10 % too high, and is not foretold by it.
+        let one = among(&[&far, &near]);
+        assert_eq!((one.cuts.len(), one.weight), (1, Experience::default().cut_weight));
+        assert!((one.cuts[0][0].error - 1.1f64.ln()).abs() < 0.02, "{one:?}");
+        let all = among(&[&far, &far, &far]);
+        assert_eq!((all.cuts.len(), all.weight), (6, Experience::default().cut_weight / 3.0));
+        assert!(among(&[&far]).cuts.is_empty() && among(&[]).cuts.is_empty());
+        let broken = kin(0.003, 0.8);
+        assert_eq!(among(&[&far, &broken]).cuts.len(), 1, "what breaks with its ladder is not foretold");
+    }
+
+    #[test]
+    fn kin_that_are_right_of_one_another_make_their_laws_surer() {
+        let table = kin(0.003, 0.0).filtered(|point| point.flops < 1e12);
+        let fit = |excesses: &[f64]| {
+            let of = |excess: &f64| Kin::new("kin", &kin(0.003, *excess)).unwrap();
+            let kin = excesses.iter().map(of).collect();
+            Fitted::fit_with(&table, &Settings::default(), &Experience { kin, ..Experience::default() })
+                .unwrap()
+        };
+        let target = Target { flops: 6.0 * 6e5 * 1.4e7, n_params: Some(6e5), n_tokens: Some(1.4e7) };
+        let width = |fitted: &Fitted| {
+            let prediction = fitted.forecast(&target).unwrap().prediction;
+            (prediction.hi95 / prediction.lo95).ln()
+        };
+        let (alone, agreed, at_odds) =
+            (width(&fit(&[0.0])), width(&fit(&[0.0; 3])), width(&fit(&[-0.04, 0.0, 0.04])));
+        assert!(agreed < 0.85 * alone && at_odds > 1.5 * alone, "{alone}, {agreed}, {at_odds}");
     }
 
     #[test]

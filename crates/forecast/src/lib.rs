@@ -25,6 +25,7 @@ mod quantile;
 mod random;
 mod rehearsal;
 mod seal;
+mod share;
 mod table;
 mod verdict;
 mod warning;
