@@ -80,7 +80,11 @@ impl<'a> Picture<'a> {
             title: "Forecast of the loss",
             caption: match self.forecast.extrapolation {
                 ratio if ratio > 1.0 => {
-                    format!("For {} FLOPs, from runs of at most 1/{} of that.", scientific(flops), si(ratio))
+                    format!(
+                        "For {} FLOPs, from runs of at most 1/{} of that.",
+                        scientific(flops),
+                        significant(ratio, 3)
+                    )
                 }
                 _ => format!("For {} FLOPs, from runs some of which took more.", scientific(flops)),
             },
