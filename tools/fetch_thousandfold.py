@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Fetch and unpack the packages from which thousandfold_texts.py makes its corpora.
 
-    fetch_thousandfold.py SET --out DIR        SET: python, python-2, prose or prose-2
+    fetch_thousandfold.py SET --out DIR        SET: a section of thousandfold_packages.txt, such as python-2 or prose
 
 The sets are in thousandfold_packages.txt: packages of PyPI with their versions, and names of packages of Debian 12,
 which wants `apt-get update` first. One folder a package, named as thousandfold_texts.py reads it. What is there already is kept.

@@ -33,7 +33,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             ("--leave-out", "families") => leaves_out = true,
             ("--kin", "siblings") => has_kin = true,
             ("--kin-share", mean) => experience.kin_share.mean = mean.parse()?,
-            ("--kin-strangeness", mean) => experience.kin_strangeness.mean = mean.parse()?,
+            ("--kin-pace-share", mean) => experience.kin_pace_share.mean = mean.parse()?,
             _ => return Err(format!("unknown option `{option} {value}`").into()),
         }
     }

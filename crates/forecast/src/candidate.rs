@@ -284,7 +284,7 @@ impl FittedForm {
     }
 
     /// |ln κ| of a law of kin: how far their pace is from this table's; 0 for other laws.
-    pub(crate) fn strangeness(&self) -> f64 {
+    pub(crate) fn pace_gap(&self) -> f64 {
         if self.form == Form::Kin { self.theta[KAPPA].abs() } else { 0.0 }
     }
 

@@ -6,6 +6,7 @@ use crate::{
     interval::median,
     law::Form,
     rehearsal::Rehearsal,
+    share::{Miss, Share},
     table::names,
 };
 
@@ -198,8 +199,8 @@ fn reversal(table: &Table, data: &Data, fitted: &FittedForm, rehearsal: &Rehears
         }
     }
     let cut = rehearsal.cuts.last()?;
-    let share = rehearsal.shares.at(0.5);
-    let score = median(cut.iter().map(|miss| miss.error / miss.sd(share)));
+    let typical = |miss: &Miss| Share { plain: rehearsal.shares.median(miss.pace_gap), per_pace: 0.0 };
+    let score = median(cut.iter().map(|miss| miss.error / miss.sd(typical(miss))));
     (score > 3.0).then(|| format!("The largest runs lie above the forecast from the smaller ones by {score:.1} standard deviations: they may have been cut short or trained with settings that do not scale."))
 }
 

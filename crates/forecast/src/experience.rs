@@ -31,7 +31,7 @@ pub struct Experience {
     pub kin_exponent: Belief,
     /// ln of the share of an unsupported drop that goes wrong for each unit of |ln κ|: kin whose losses fall at another pace are of
     /// another kind of data, and the pace need not stay.
-    pub kin_strangeness: Belief,
+    pub kin_pace_share: Belief,
     /// Standard deviation, over texts of one kind, of ln of the floor's share of the least loss that runs of given compute reach:
     /// with what spread a coupled law takes its floor from kin.
     pub kin_floor_spread: f64,
@@ -75,7 +75,7 @@ impl Default for Experience {
             compute_exponent: Belief { mean: -1.8, sd: 0.4 },
             no_floor_exponent: Belief { mean: -2.8, sd: 0.8 },
             kin_exponent: Belief { mean: 0.0, sd: 0.15 },
-            kin_strangeness: Belief { mean: -1.0, sd: 0.6 },
+            kin_pace_share: Belief { mean: -1.0, sd: 0.6 },
             kin_floor_spread: 0.1,
             kin_spread_degrees: 2.0,
             no_floor_weight: 0.05,

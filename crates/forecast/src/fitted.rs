@@ -374,7 +374,7 @@ fn draw(members: &[Member], settings: &Settings, experience: &Experience) -> Vec
         };
         let member = members.iter().position(share).unwrap_or(0);
         let Member { fitted, rehearsal, data, .. } = &members[member];
-        let share = rehearsal.shares.at(stream.uniform()).of(fitted.strangeness());
+        let share = rehearsal.shares.at(stream.uniform()).of(fitted.pace_gap());
         let law_error = share
             * (experience.share_tail / stream.chi_squared(experience.share_tail)).sqrt()
             * stream.normal();

@@ -58,7 +58,7 @@ impl Rehearsal {
         });
         let mut shares = match full.shown_to {
             Some(_) => Shares::new(experience.coupled_share, None),
-            None if form == Form::Kin => Shares::new(experience.kin_share, Some(experience.kin_strangeness)),
+            None if form == Form::Kin => Shares::new(experience.kin_share, Some(experience.kin_pace_share)),
             None => Shares::new(experience.share, None),
         };
         if form == Form::Kin {

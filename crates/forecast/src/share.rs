@@ -4,7 +4,7 @@ use crate::{candidate::FittedForm, experience::Belief, law::Features};
 
 /// Points of the grid in each direction.
 const N_PLAIN: usize = 41;
-const N_STRANGE: usize = 15;
+const N_PER_PACE: usize = 15;
 /// The grid reaches this many standard deviations of a belief to each side.
 const GRID_SDS: f64 = 3.5;
 
@@ -18,7 +18,7 @@ pub(crate) struct Miss {
     /// The drop in ln L between the edge of the fitted runs and this one.
     pub(crate) drop: f64,
     /// |ln κ| of a law of kin, else 0.
-    pub(crate) strangeness: f64,
+    pub(crate) pace_gap: f64,
 }
 
 impl Miss {
@@ -28,13 +28,13 @@ impl Miss {
             error: log_loss - fitted.log_loss(x),
             variance: fitted.log_loss_sd(x).powi(2) + fitted.sigma.powi(2),
             drop: fitted.unsupported_drop(x),
-            strangeness: fitted.strangeness(),
+            pace_gap: fitted.pace_gap(),
         }
     }
 
     /// Standard deviation of the error where `share` goes wrong.
     pub(crate) fn sd(&self, share: Share) -> f64 {
-        self.variance.sqrt().hypot(share.of(self.strangeness) * self.drop)
+        self.variance.sqrt().hypot(share.of(self.pace_gap) * self.drop)
     }
 }
 
@@ -44,13 +44,13 @@ pub(crate) struct Share {
     /// Of any law.
     pub(crate) plain: f64,
     /// Of a law of kin for each unit of |ln κ|, in quadrature beside it: kin that fall at another pace are another kind of data.
-    pub(crate) strange: f64,
+    pub(crate) per_pace: f64,
 }
 
 impl Share {
     /// That of a law with this |ln κ|.
-    pub(crate) fn of(self, strangeness: f64) -> f64 {
-        self.plain.hypot(self.strange * strangeness)
+    pub(crate) fn of(self, pace_gap: f64) -> f64 {
+        self.plain.hypot(self.per_pace * pace_gap)
     }
 }
 
@@ -62,13 +62,13 @@ pub(crate) struct Shares {
 }
 
 impl Shares {
-    /// As they are believed to be before a run is held out; `strange` for laws of kin.
-    pub(crate) fn new(plain: Belief, strange: Option<Belief>) -> Self {
-        let of_strange = strange.map_or(vec![(0.0, 0.0)], |belief| nodes(belief, N_STRANGE));
+    /// As they are believed to be before a run is held out; `per_pace` for laws of kin.
+    pub(crate) fn new(plain: Belief, per_pace: Option<Belief>) -> Self {
+        let of_pace = per_pace.map_or(vec![(0.0, 0.0)], |belief| nodes(belief, N_PER_PACE));
         let with = |(plain, log_plain): (f64, f64)| {
-            of_strange.iter().map(move |(strange, log_strange)| {
-                (Share { plain, strange: *strange }, log_plain + log_strange)
-            })
+            of_pace
+                .iter()
+                .map(move |(per_pace, log_pace)| (Share { plain, per_pace: *per_pace }, log_plain + log_pace))
         };
         let mut shares = Self { grid: nodes(plain, N_PLAIN).into_iter().flat_map(with).collect() };
         shares.normalise();
@@ -83,7 +83,7 @@ impl Shares {
         self.normalise()
     }
 
-    /// The share at quantile `u`, by the order of the grid.
+    /// One share for a uniform `u`: over all of them each comes as often as it is probable.
     pub(crate) fn at(&self, u: f64) -> Share {
         let mut below = 0.0;
         let holds = |(_, log_probability): &&(Share, f64)| {
@@ -91,7 +91,20 @@ impl Shares {
             u < below
         };
         let found = self.grid.iter().find(holds).or(self.grid.last());
-        found.map_or(Share { plain: 0.0, strange: 0.0 }, |(share, _)| *share)
+        found.map_or(Share { plain: 0.0, per_pace: 0.0 }, |(share, _)| *share)
+    }
+
+    /// The median of the share of a law with this |ln κ|.
+    pub(crate) fn median(&self, pace_gap: f64) -> f64 {
+        let mut shares: Vec<(f64, f64)> =
+            self.grid.iter().map(|(share, l)| (share.of(pace_gap), l.exp())).collect();
+        shares.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let mut below = 0.0;
+        let holds = |(_, probability): &&(f64, f64)| {
+            below += probability;
+            below > 0.5
+        };
+        shares.iter().find(holds).map_or(0.0, |(share, _)| *share)
     }
 
     /// Makes the probabilities sum to 1, and returns ln of what they summed to.
@@ -130,16 +143,16 @@ mod tests {
 
     fn shares() -> Shares {
         let experience = Experience::default();
-        Shares::new(experience.kin_share, Some(experience.kin_strangeness))
+        Shares::new(experience.kin_share, Some(experience.kin_pace_share))
     }
 
     /// A cut of one run, `error` off after a drop of 0.3.
-    fn cut(error: f64, strangeness: f64) -> Vec<Miss> {
-        vec![Miss { error, variance: OF_LADDER * OF_LADDER, drop: 0.3, strangeness }]
+    fn cut(error: f64, pace_gap: f64) -> Vec<Miss> {
+        vec![Miss { error, variance: OF_LADDER * OF_LADDER, drop: 0.3, pace_gap }]
     }
 
-    fn mean(shares: &Shares, strangeness: f64) -> f64 {
-        shares.grid.iter().map(|(share, l)| share.of(strangeness) * l.exp()).sum()
+    fn mean(shares: &Shares, pace_gap: f64) -> f64 {
+        shares.grid.iter().map(|(share, l)| share.of(pace_gap) * l.exp()).sum()
     }
 
     #[test]
@@ -150,26 +163,35 @@ mod tests {
         let of_each: f64 = cuts.iter().map(|cut| in_turn.learn(std::slice::from_ref(cut), 0.6)).sum();
         assert!((evidence - of_each).abs() < 1e-9);
         assert!((mean(&at_once, 0.1) - mean(&in_turn, 0.1)).abs() < 1e-12);
-        assert_eq!(shares().learn(&[], 0.6).abs(), 0.0);
+        assert!(shares().learn(&[], 0.6).abs() < 1e-12);
     }
 
     #[test]
-    fn kin_alike_say_little_of_a_table_that_is_strange_to_them() {
+    fn kin_of_one_pace_say_little_of_a_table_of_another() {
         let mut alike = shares();
         alike.learn(&vec![cut(0.0, 0.0); 6], 0.5);
         assert!(mean(&alike, 0.0) < 0.6 * mean(&shares(), 0.0));
         assert!(mean(&alike, 0.2) > 0.85 * mean(&shares(), 0.2));
-        let mut strange = shares();
-        strange.learn(&vec![cut(0.0, 0.2); 6], 0.5);
-        assert!(mean(&strange, 0.2) < 0.7 * mean(&shares(), 0.2));
+        let mut apart = shares();
+        apart.learn(&vec![cut(0.0, 0.2); 6], 0.5);
+        assert!(mean(&apart, 0.2) < 0.7 * mean(&shares(), 0.2));
     }
 
     #[test]
-    fn quantiles_run_through_the_grid() {
-        let shares = Shares::new(Belief { mean: -2.0, sd: 0.5 }, None);
-        assert!((shares.at(0.5).plain - (-2f64).exp()).abs() < 1e-12);
-        assert!(shares.at(0.1).plain < shares.at(0.9).plain);
-        assert_eq!(shares.at(0.3).strange, 0.0);
-        assert!(shares.at(1.0).plain > shares.at(0.99).plain);
+    fn each_share_is_drawn_as_often_as_it_is_probable() {
+        let mut shares = shares();
+        shares.learn(&[cut(0.02, 0.15), cut(0.001, 0.0)], 0.6);
+        const N: usize = 20_000;
+        let drawn = |pace_gap| {
+            let of = |k| shares.at((k as f64 + 0.5) / N as f64).of(pace_gap);
+            (0..N).map(of).sum::<f64>() / N as f64
+        };
+        for pace_gap in [0.0, 0.2] {
+            assert!((drawn(pace_gap) / mean(&shares, pace_gap) - 1.0).abs() < 1e-3, "{pace_gap}");
+        }
+        let plain = Shares::new(Belief { mean: -2.0, sd: 0.5 }, None);
+        assert_eq!(plain.at(0.5), Share { plain: plain.median(0.3), per_pace: 0.0 });
+        assert!((plain.median(0.0) - (-2f64).exp()).abs() < 1e-12);
+        assert!(shares.median(0.2) > shares.median(0.0) && plain.at(1.0).plain > plain.at(0.99).plain);
     }
 }
