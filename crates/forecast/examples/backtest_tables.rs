@@ -5,6 +5,8 @@
 //! With `--kin siblings` every table has as kin those of the same family (name up to the first hyphen) and the same loss
 //! (name from the last hyphen): the same runs on other data.
 //!
+//! `--kin-share MEAN` and `--kin-pace-share MEAN` change the beliefs about the error of a law of kin.
+//!
 //! With `--leave-out families` the belief about the law's error is chosen again for each family of tables (the name up
 //! to its first hyphen) from all the others, and the family is back-tested with that.
 
