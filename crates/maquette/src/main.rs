@@ -6,6 +6,7 @@
 
 mod commands;
 mod machine;
+mod open_model;
 mod output;
 mod pipeline;
 mod progress;

@@ -3,6 +3,7 @@
 use std::{
     fmt::Display,
     io::{ErrorKind, Write as _},
+    path::Path,
 };
 
 use anyhow::Context as _;
@@ -23,4 +24,42 @@ pub(crate) fn line(text: impl Display) -> anyhow::Result<()> {
 /// Writes a line of talk to stderr, if anyone listens.
 pub(crate) fn talk(text: impl Display) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+/// A path as a shell takes it: quoted where it has to be.
+pub(crate) fn shell_word(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    // A leading dash would be an option.
+    if text.starts_with('-') { shell_text(&format!("./{text}")) } else { shell_text(&text) }
+}
+
+/// A text as a shell takes it, as one word.
+pub(crate) fn shell_text(text: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-+=:@%,".contains(c);
+    match !text.is_empty() && text.chars().all(is_plain) {
+        true => text.to_owned(),
+        false => format!("'{}'", text.replace('\'', r"'\''")),
+    }
+}
+
+/// The program as it was called, as a shell takes it.
+pub(crate) fn program() -> String {
+    let called = std::env::args_os().next().unwrap_or_else(|| "maquette".into());
+    shell_word(Path::new(&called))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_quoted_where_a_shell_needs_it() {
+        let word = |text: &str| shell_word(Path::new(text));
+        assert_eq!(word("runs/a-1/step_2"), "runs/a-1/step_2");
+        assert_eq!(word("größe"), "größe");
+        assert_eq!(word("my runs/größe"), "'my runs/größe'");
+        assert_eq!(word("it's"), r"'it'\''s'");
+        assert_eq!(word("-x"), "./-x");
+        assert_eq!(word("$HOME;ls"), "'$HOME;ls'");
+    }
 }

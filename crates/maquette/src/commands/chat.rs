@@ -11,11 +11,11 @@ use model::{Finish, Gpt, Request, Sampler, Sampling};
 use rustyline::{DefaultEditor, error::ReadlineError};
 use tensor::Cpu;
 
-use super::{
-    Dtype,
-    generate::{SamplingOptions, open},
+use super::{Dtype, generate::SamplingOptions};
+use crate::{
+    open_model::{self, Opened},
+    output, stop,
 };
-use crate::{output, stop};
 
 /// Talk with a checkpoint in the terminal
 ///
@@ -23,7 +23,7 @@ use crate::{output, stop};
 /// lists what else there is. Without a terminal every line of stdin is a message.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// A checkpoint folder of a model that was trained to chat
+    /// Folder of a checkpoint, or of a run, whose model was trained to chat
     checkpoint: PathBuf,
     /// What the model is told first
     #[arg(long, value_name = "TEXT")]
@@ -51,8 +51,9 @@ A line that ends in \\ goes on in the next; lines between two of \"\"\" are one 
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let kernels = Cpu::new(args.threads);
-    let (gpt, tokenizer) = open(&args.checkpoint, &kernels, args.dtype)?;
-    let template = ChatTemplate::load(&args.checkpoint, &tokenizer)?;
+    let Opened { dir, gpt, tokenizer } =
+        open_model::open(&args.checkpoint, &kernels, args.dtype.precision().into())?;
+    let template = ChatTemplate::load(&dir, &tokenizer)?;
     let mut chat = Chat {
         gpt,
         tokenizer,

@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 
-use data::{Tokenizer, tasks};
+use data::tasks;
 use eval::{CapabilitySettings, summarise};
 use tensor::Cpu;
 
 use super::Dtype;
 use crate::{
+    open_model::{self, Opened},
     output,
     pipeline::{SUITE_SEED, capability},
 };
@@ -18,7 +19,7 @@ use crate::{
 /// answers are sampled.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Folder of a checkpoint, such as runs/quickstart/pretrain/checkpoints/step-600
+    /// A run's folder, such as runs/quickstart, whose newest checkpoint is taken; or the folder of a checkpoint
     checkpoint: PathBuf,
     /// Tasks, by name; all if not given
     #[arg(long, value_name = "TASK", value_delimiter = ',')]
@@ -54,8 +55,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         );
     }
     let kernels = Cpu::new(args.threads);
-    let tokenizer = Tokenizer::load(&args.checkpoint)?;
-    let gpt = model::checkpoint::read_model(&args.checkpoint)?.with_dtype(args.dtype.precision().into());
+    let Opened { gpt, tokenizer, .. } =
+        open_model::open(&args.checkpoint, &kernels, args.dtype.precision().into())?;
     let mut problems = tasks::suite(SUITE_SEED, args.limit);
     problems.retain(|p| args.tasks.is_empty() || args.tasks.iter().any(|task| task == p.task.name()));
     let scores = eval::capability(&gpt, &kernels, &tokenizer, &problems, &CapabilitySettings::default())?;

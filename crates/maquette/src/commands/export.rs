@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::ValueEnum;
-use data::{ChatTemplate, Tokenizer, TokenizerParts};
+use data::{ChatTemplate, TokenizerParts};
 use model::{
     checkpoint,
     gguf::{self, Kind, Value},
 };
 
-use crate::output;
+use crate::{open_model, output};
 
 /// Make a GGUF file for llama.cpp of a checkpoint
 ///
@@ -18,7 +18,7 @@ use crate::output;
 /// one file with the weights, the tokenizer and the chat template in it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Folder of a checkpoint, such as runs/quickstart/pretrain/checkpoints/step-600
+    /// A run's folder, such as runs/quickstart, whose newest checkpoint is taken; or the folder of a checkpoint
     checkpoint: PathBuf,
     /// The format
     #[arg(long, value_enum, default_value_t)]
@@ -66,21 +66,16 @@ impl Quant {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let Format::Gguf = args.format;
-    let (dir, out) = (&args.checkpoint, &args.out);
+    let out = &args.out;
     anyhow::ensure!(
         !out.is_dir(),
         "expected a file as --out, `{}` is a folder\nhint: add a name, such as {}",
         out.display(),
         out.join("model.gguf").display()
     );
+    let dir = &open_model::locate(&args.checkpoint)?;
     let config = checkpoint::read_config(dir)?;
-    let tokenizer = Tokenizer::load(dir)?;
-    anyhow::ensure!(
-        tokenizer.vocab_size() <= config.vocab_size,
-        "the tokenizer has {} tokens, the model {}\nhint: put back the tokenizer.json that belongs to these weights",
-        tokenizer.vocab_size(),
-        config.vocab_size
-    );
+    let tokenizer = open_model::tokenizer_of(dir, config.vocab_size)?;
     let mut metadata = vec![("general.name".to_owned(), Value::String(name(dir)))];
     metadata.extend(tokenizer_metadata(tokenizer.parts(), config.vocab_size));
     if let Some(template) = ChatTemplate::read(dir)? {

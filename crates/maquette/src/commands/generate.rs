@@ -7,18 +7,23 @@ use std::{
 
 use anyhow::Context as _;
 use data::{StreamDecoder, Tokenizer};
-use model::{Completion, Finish, Gpt, Request, Sampler, Sampling, checkpoint};
+use model::{Completion, Finish, Gpt, Request, Sampler, Sampling};
 use serde::Serialize;
 use tensor::Cpu;
 
-use crate::{commands::Dtype, pipeline::prompt_ids, stop};
+use crate::{
+    commands::Dtype,
+    open_model::{self, Opened},
+    pipeline::prompt_ids,
+    stop,
+};
 
 /// Let a checkpoint continue a text
 ///
 /// The continuation alone goes to stdout. The same seed gives the same text.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// A checkpoint folder, such as runs/quickstart/pretrain/checkpoints/step-600
+    /// A run's folder, such as runs/quickstart, whose newest checkpoint is taken; or the folder of a checkpoint
     checkpoint: PathBuf,
     /// Text to continue; empty begins a new one
     #[arg(long, default_value = "")]
@@ -95,7 +100,8 @@ struct Output<'a> {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let kernels = Cpu::new(args.threads);
-    let (gpt, tokenizer) = open(&args.checkpoint, &kernels, args.dtype)?;
+    let Opened { gpt, tokenizer, .. } =
+        open_model::open(&args.checkpoint, &kernels, args.dtype.precision().into())?;
     if let Some(path) = &args.prompts {
         return continue_file(args, path, &gpt, &tokenizer, &kernels);
     }
@@ -208,26 +214,4 @@ fn show(text: &str) -> std::io::Result<()> {
     let mut stdout = std::io::stdout().lock();
     stdout.write_all(text.as_bytes())?;
     stdout.flush()
-}
-
-/// Opens a checkpoint with its tokenizer, ready to decode.
-pub(super) fn open(dir: &Path, kernels: &Cpu, dtype: Dtype) -> anyhow::Result<(Gpt, Tokenizer)> {
-    let mut gpt = checkpoint::read_model(dir)?.with_dtype(dtype.precision().into());
-    let tokenizer = Tokenizer::load(dir)?;
-    if let Some(about) = checkpoint::read_about(dir)? {
-        anyhow::ensure!(
-            about.tokenizer_fingerprint == tokenizer.fingerprint(),
-            "`{}` was trained with tokenizer {}, found {} beside it\nhint: put back the tokenizer.json that the run wrote",
-            dir.display(),
-            about.tokenizer_fingerprint,
-            tokenizer.fingerprint()
-        );
-    }
-    let (rows, tokens) = (gpt.config().vocab_size, tokenizer.vocab_size());
-    anyhow::ensure!(
-        tokens <= rows,
-        "the tokenizer has {tokens} tokens, the model {rows}\nhint: put back the tokenizer.json that the run wrote"
-    );
-    gpt.pack(kernels);
-    Ok((gpt, tokenizer))
 }

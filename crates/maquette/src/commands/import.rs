@@ -10,7 +10,7 @@ use model::{
     gguf::{GgufFile, Value},
 };
 
-use crate::output;
+use crate::{open_model, output};
 
 /// Make a checkpoint of a Hugging Face folder or a GGUF file
 ///
@@ -37,7 +37,9 @@ struct Description {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    let (source, out) = (&args.source, &args.out);
+    let newest =
+        if open_model::is_run(&args.source) { Some(open_model::locate(&args.source)?) } else { None };
+    let (source, out) = (newest.as_ref().unwrap_or(&args.source), &args.out);
     let is_ours = out.join("config.json").is_file();
     let is_empty = !out.exists() || std::fs::read_dir(out).is_ok_and(|mut files| files.next().is_none());
     anyhow::ensure!(
@@ -80,7 +82,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         config.max_seq_len,
         if chat_template.is_some() { "with a chat template" } else { "no chat template" },
     ))?;
-    output::line(format_args!("checkpoint: {}", out.display()))
+    output::line(format_args!("checkpoint: {}", out.display()))?;
+    super::next::after_import(out);
+    Ok(())
 }
 
 fn publish(

@@ -6,12 +6,12 @@ use model::{Tokens, checkpoint};
 use tensor::Cpu;
 
 use super::Dtype;
-use crate::output;
+use crate::{open_model, output};
 
 /// Show a checkpoint's shape, or write the logits that it gives to tokens
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// A checkpoint folder
+    /// A run's folder, whose newest checkpoint is taken, or the folder of a checkpoint
     checkpoint: PathBuf,
     /// Token ids between commas
     #[arg(long, value_name = "ID,ID,..", value_delimiter = ',', requires = "logits")]
@@ -25,15 +25,16 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    let mut gpt = checkpoint::read_model(&args.checkpoint)?;
+    let (dir, mut gpt) = open_model::read(&args.checkpoint)?;
     let config = gpt.config();
     let Some(path) = &args.logits else {
         let shown = serde_json::json!({
+            "checkpoint": dir,
             "config": config,
             "n_params": config.n_params(),
             "n_matrix_params": config.n_matrix_params(),
             "train_flops_per_token": config.train_flops_per_token(config.max_seq_len),
-            "about": checkpoint::read_about(&args.checkpoint)?,
+            "about": checkpoint::read_about(&dir)?,
         });
         return output::line(serde_json::to_string_pretty(&shown)?);
     };

@@ -11,6 +11,7 @@ mod generate;
 mod import;
 mod inspect;
 mod ladder;
+mod next;
 mod pretrain;
 mod quickstart;
 mod report;
@@ -156,6 +157,10 @@ impl RunOptions {
             let title = if sample.prompt.is_empty() { "(from nothing)" } else { &sample.prompt };
             output::line(format_args!("\n--- {title}\n{}{}", sample.prompt, sample.text))?;
         }
-        output::line(format_args!("\ncheckpoint: {}", finished.checkpoint.display()))
+        output::line(format_args!("\ncheckpoint: {}", finished.checkpoint.display()))?;
+        let prompt =
+            finished.samples.iter().map(|sample| sample.prompt.as_str()).find(|text| !text.is_empty());
+        next::after_training(run.dir(), &finished.checkpoint, prompt.unwrap_or("Once upon a time"));
+        Ok(())
     }
 }

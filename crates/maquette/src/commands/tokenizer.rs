@@ -1,6 +1,6 @@
 //! `maquette tokenizer`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Subcommand;
@@ -27,7 +27,7 @@ enum Action {
     },
     /// Turn each line of a file into token ids; special tokens are not recognised in it
     Encode {
-        /// A folder with a tokenizer.json, such as a checkpoint
+        /// A folder with a tokenizer.json, such as a checkpoint; or the folder of a run
         tokenizer: PathBuf,
         /// A text file, UTF-8
         file: PathBuf,
@@ -41,7 +41,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     match &args.action {
         Action::Train { recipe, options } => options.run(recipe, &[Stage::Tokenizer]),
         Action::Encode { tokenizer, file, json } => {
-            let tokenizer = Tokenizer::load(tokenizer)?;
+            let tokenizer = Tokenizer::load(&folder_of(tokenizer))?;
             let text = std::fs::read_to_string(file).with_context(|| {
                 format!("cannot read `{}` as UTF-8 text\nhint: check the path", file.display())
             })?;
@@ -57,4 +57,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             Ok(())
         }
     }
+}
+
+/// Of a run its tokenizer's folder; else what was given.
+fn folder_of(path: &Path) -> PathBuf {
+    let of_run = path.join("tokenizer");
+    let is_run = !path.join("tokenizer.json").is_file() && of_run.join("tokenizer.json").is_file();
+    if is_run { of_run } else { path.to_owned() }
 }

@@ -16,7 +16,7 @@ pub(crate) mod watch;
 use std::{
     fs,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use anyhow::Context as _;
@@ -28,7 +28,7 @@ use tensor::{Cpu, Isa, Kernels};
 use train::{Precision, Summary};
 
 use crate::{
-    progress,
+    open_model, progress,
     recipe::{Hashes, Recipe},
     report,
 };
@@ -70,6 +70,8 @@ pub(crate) struct Run {
     recipe: Recipe,
     dir: PathBuf,
     kernels: Arc<Cpu>,
+    /// The checkpoint that the run begins with, once it is looked for.
+    start: OnceLock<PathBuf>,
     /// Held while the run is open: two programs in one folder would cut each other's files.
     _lock: fs::File,
 }
@@ -90,7 +92,7 @@ impl Run {
             )
         })?;
         let lock = lock(&dir)?;
-        Ok(Self { recipe, dir, kernels: Arc::new(Cpu::new(n_threads)), _lock: lock })
+        Ok(Self { recipe, dir, kernels: Arc::new(Cpu::new(n_threads)), start: OnceLock::new(), _lock: lock })
     }
 
     pub(crate) fn dir(&self) -> &Path {
@@ -140,6 +142,30 @@ impl Run {
 
     fn kernels(&self) -> Arc<dyn Kernels> {
         Arc::clone(&self.kernels) as Arc<dyn Kernels>
+    }
+
+    /// The checkpoint that `model.from` names, or of a run that it names the newest. A run that goes on keeps the one that
+    /// it began with, whatever the other run has saved since.
+    fn start(&self) -> anyhow::Result<Option<&Path>> {
+        let Some(from) = &self.recipe.model.from else { return Ok(None) };
+        if let Some(start) = self.start.get() {
+            return Ok(Some(start));
+        }
+        let start = match open_model::is_run(from) {
+            false => from.clone(),
+            true => match self.earlier_start() {
+                Some(start) => start,
+                None => open_model::locate(from).context("looking for `model.from`")?,
+            },
+        };
+        Ok(Some(self.start.get_or_init(|| start)))
+    }
+
+    fn earlier_start(&self) -> Option<PathBuf> {
+        let text = fs::read_to_string(self.dir.join("recipe.toml")).ok()?;
+        let earlier: Recipe = toml::from_str(&text).ok()?;
+        let is_same = earlier.hashes.is_some_and(|hashes| hashes.recipe == self.recipe.fingerprint());
+        earlier.model.from.filter(|start| is_same && start.is_dir())
     }
 
     /// Writes the run's own recipe: nothing left open, with the hashes of what it was made from.

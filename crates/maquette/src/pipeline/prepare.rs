@@ -15,7 +15,7 @@ use crate::{
 impl Run {
     /// Learns the vocabulary, or keeps the one that is there.
     pub(super) fn tokenizer(&self) -> anyhow::Result<Tokenizer> {
-        if let Some(from) = &self.recipe.model.from {
+        if let Some(from) = self.start()? {
             return self.tokenizer_of(from);
         }
         let config = self.recipe.tokenizer.as_ref().context("a recipe has a tokenizer or `model.from`")?;

@@ -99,7 +99,8 @@ impl Run {
             tokenizer: tokenizer.fingerprint().into(),
             data: prepared.fingerprint().into(),
         };
-        let start = self.recipe.model.from.as_deref().map(checkpoint::read_config).transpose()?;
+        let from = self.start()?.map(Path::to_owned);
+        let start = from.as_deref().map(checkpoint::read_config).transpose()?;
         let vocab_size = start.as_ref().map_or(tokenizer.vocab_size(), |config| config.vocab_size);
         if let Some(earlier) = self.earlier_recipe(&hashes) {
             let (name, samples) = (self.recipe.name.clone(), self.recipe.samples.clone());
@@ -109,6 +110,7 @@ impl Run {
             return Ok((earlier, config, settings));
         }
         let mut recipe = self.recipe.clone();
+        recipe.model.from = from;
         recipe.train.dtype.get_or_insert_with(|| super::default_precision(tensor::Isa::current()));
         if let Some(config) = &start {
             let fixed = ModelOverrides { from: recipe.model.from.clone(), ..ModelOverrides::fixed(config) };
@@ -155,7 +157,7 @@ impl Run {
             data: Arc::clone(prepared),
             tokenizer: tokenizer.clone(),
             chat_template: ChatTemplate::read(&self.dir.join("tokenizer"))?,
-            start: self.recipe.model.from.clone(),
+            start: self.start()?.map(Path::to_owned),
         };
         // Before anything of the run is there: a forecast that was changed, or sealed late, stops it.
         let (is_new, metrics) = (!dir.join("checkpoints").exists(), dir.join("metrics.jsonl"));

@@ -419,8 +419,8 @@ fn checkpoints_that_are_damaged_or_foreign() {
     let scene = Scene::trained();
     scene.refuses(
         &["generate", "nowhere"],
-        "error: expected a checkpoint at `nowhere`, found no `config.json` there\n\
-         hint: name a folder such as `runs/NAME/pretrain/checkpoints/step-N`",
+        "error: expected a checkpoint or the folder of a run at `nowhere`, found nothing there\n\
+         hint: give such as runs/NAME, which `maquette run` or `maquette quickstart` makes",
     );
     let weights = scene.path(CHECKPOINT).join("model.safetensors");
     let whole = fs::read(&weights).unwrap();

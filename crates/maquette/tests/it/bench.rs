@@ -183,8 +183,8 @@ fn decodings_that_cannot_be_measured() {
     let scene = Scene::trained();
     scene.refuses(
         &["bench", "decode", "nowhere"],
-        "error: expected a checkpoint at `nowhere`, found no `config.json` there\n\
-         hint: name a folder such as `runs/NAME/pretrain/checkpoints/step-N`",
+        "error: expected a checkpoint or the folder of a run at `nowhere`, found nothing there\n\
+         hint: give such as runs/NAME, which `maquette run` or `maquette quickstart` makes",
     );
     scene.refuses(
         &["bench", "decode", CHECKPOINT, "--prompt-tokens", "30", "--new-tokens", "3"],

@@ -12,5 +12,6 @@ mod foretell;
 mod full_disk;
 mod real_models;
 mod recipes;
+mod run_folder_as_checkpoint;
 mod scene;
 mod tidy;

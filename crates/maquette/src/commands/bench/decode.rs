@@ -14,7 +14,7 @@ use super::{
 use crate::{
     commands::Dtype,
     machine::{self, Machine},
-    output, stop,
+    open_model, output, stop,
 };
 
 /// Reading prompts and continuing them, of a checkpoint or of a model of any shape
@@ -24,7 +24,7 @@ use crate::{
 #[derive(Debug, clap::Args)]
 #[command(mut_args(shape::as_gpt2_small))]
 pub(crate) struct Args {
-    /// A checkpoint folder; without one, a model of random weights and a tied head
+    /// Folder of a checkpoint, or of a run; without one, a model of random weights and a tied head
     #[arg(conflicts_with = "Shape")]
     checkpoint: Option<PathBuf>,
     #[command(flatten)]
@@ -103,7 +103,8 @@ fn open(args: &Args, kernels: &Cpu) -> anyhow::Result<Gpt> {
     at_least_one("--new-tokens", args.new_tokens)?;
     at_least_one("--batch", args.batch)?;
     let seq_len = args.prompt_tokens.saturating_add(args.new_tokens);
-    let config = match &args.checkpoint {
+    let checkpoint = args.checkpoint.as_deref().map(open_model::locate).transpose()?;
+    let config = match &checkpoint {
         Some(dir) => checkpoint::read_config(dir)?,
         None => random(&args.shape, seq_len).context("this shape cannot be measured")?,
     };
@@ -117,7 +118,7 @@ fn open(args: &Args, kernels: &Cpu) -> anyhow::Result<Gpt> {
     );
     let dtype = args.dtype.precision().into();
     check_memory(&config, dtype, args.batch as f64, [args.prompt_tokens as f64, seq_len as f64])?;
-    let gpt = match &args.checkpoint {
+    let gpt = match &checkpoint {
         Some(dir) => checkpoint::read_model(dir)?,
         None => Gpt::new(config, 0),
     };
