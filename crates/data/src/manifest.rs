@@ -1,4 +1,6 @@
 //! `manifest.jsonl`: what prepared data consists of and where it came from.
+//!
+//! Paths in it are relative to the folder that it stands in.
 
 use std::path::Path;
 

@@ -9,9 +9,10 @@ use rayon::prelude::*;
 
 use crate::{
     CorpusFile, DataConfig, DataError, Document, Documents, FileEntry, Manifest, Prepared, Progress,
-    ShardEntry, SourceEntry, Split, Tokenizer, ValidationConfig,
+    ShardEntry, SourceConfig, SourceEntry, Split, Tokenizer, ValidationConfig,
     corpus::{Origin, origin_of},
     file::sha256,
+    place::relative_to,
     shard::ShardWriter,
     tasks::TasksConfig,
 };
@@ -153,8 +154,8 @@ impl<'a> Output<'a> {
         });
         let sources = (self.config.sources.iter())
             .map(|source| SourceEntry {
-                name: source.label().to_owned(),
-                path: source.path.clone(),
+                name: self.label(source),
+                path: self.place(source.path.as_ref()),
                 weight: source.weight,
                 licence: source.licence.clone(),
             })
@@ -169,18 +170,33 @@ impl<'a> Output<'a> {
         Ok(Manifest { sources, files, shards })
     }
 
+    /// How the manifest names a path.
+    fn place(&self, path: &Path) -> String {
+        relative_to(path, &self.train.out_dir).display().to_string()
+    }
+
+    /// How the manifest names a source.
+    fn label(&self, source: &SourceConfig) -> String {
+        source.name.clone().unwrap_or_else(|| self.place(source.path.as_ref()))
+    }
+
     fn file_entry(&self, file: &CorpusFile, tokens: [u64; 2]) -> Result<FileEntry, DataError> {
-        let (source, licence, sha256) = match origin_of(self.config, file) {
-            Origin::Files(source) => (source.label(), source.licence.clone(), sha256(&file.path)?),
-            Origin::Tasks(tasks) => {
-                (TasksConfig::NAME, Some(TasksConfig::LICENCE.to_owned()), tasks.sha256())
+        let (source, path, licence, sha256) = match origin_of(self.config, file) {
+            Origin::Files(source) => {
+                (self.label(source), self.place(&file.path), source.licence.clone(), sha256(&file.path)?)
             }
+            Origin::Tasks(tasks) => (
+                TasksConfig::NAME.to_owned(),
+                tasks.origin(),
+                Some(TasksConfig::LICENCE.to_owned()),
+                tasks.sha256(),
+            ),
         };
         let [train_tokens, validation_tokens] = tokens;
         let split = [(Split::Train, train_tokens), (Split::Validation, validation_tokens)];
         Ok(FileEntry {
-            path: file.path.display().to_string(),
-            source: source.to_owned(),
+            path,
+            source,
             split: split.iter().filter(|(_, n)| *n > 0).map(|(split, _)| *split).collect(),
             bytes: file.n_bytes,
             sha256,

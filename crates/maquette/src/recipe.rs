@@ -1,9 +1,9 @@
 //! Recipes: the whole life of a model in one TOML file.
 
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use data::{DataConfig, SourceConfig, TokenizerConfig, ValidationConfig};
+use data::{DataConfig, SourceConfig, TokenizerConfig, ValidationConfig, relative_to, without_detours};
 use model::{Sampling, scaling::ModelOverrides};
 use serde::{Deserialize, Serialize};
 use train::TrainOverrides;
@@ -191,25 +191,38 @@ impl Recipe {
         let text = if changes.is_empty() { text.to_owned() } else { toml::to_string(&table)? };
         let mut recipe: Self = toml::from_str(&text).map_err(|error| explain(&error))?;
         recipe.check()?;
-        // Absolute, so that the run's own recipe means the same files from any folder.
-        let absolute = |path: &Path| {
+        recipe.place(&|path| {
             let path = folder.join(path);
             without_detours(&std::path::absolute(&path).unwrap_or(path))
-        };
-        let resolve = |source: &mut SourceConfig| {
-            source.path = absolute(Path::new(&source.path)).to_string_lossy().into_owned();
-        };
-        recipe.data.sources.iter_mut().for_each(resolve);
-        if let ValidationConfig::Source { sources } = &mut recipe.data.validation {
-            sources.iter_mut().for_each(resolve);
-        }
-        for path in recipe.ladder.iter_mut().flat_map(|ladder| &mut ladder.kin) {
-            *path = absolute(path);
-        }
-        if let Some(from) = &mut recipe.model.from {
-            *from = absolute(from);
-        }
+        });
         Ok(recipe)
+    }
+
+    /// Puts another path in the place of every one.
+    fn place(&mut self, to: &dyn Fn(&Path) -> PathBuf) {
+        place(&mut self.data, to);
+        let kin = self.ladder.iter_mut().flat_map(|ladder| &mut ladder.kin);
+        for path in kin.chain(&mut self.model.from) {
+            *path = to(path);
+        }
+    }
+
+    /// The same with its paths as they are named from `folder`: a recipe in that folder means the same files, and still does
+    /// when both are moved.
+    pub(crate) fn seen_from(&self, folder: &Path) -> Self {
+        let mut recipe = self.clone();
+        recipe.place(&|path| relative_to(path, folder));
+        recipe
+    }
+
+    /// Whether both say the same but for where files lie.
+    pub(crate) fn is_same_elsewhere(&self, other: &Self) -> bool {
+        let nowhere = |recipe: &Self| {
+            let mut recipe = recipe.clone();
+            recipe.place(&|_| PathBuf::new());
+            recipe
+        };
+        nowhere(self) == nowhere(other)
     }
 
     fn check(&self) -> anyhow::Result<()> {
@@ -261,27 +274,33 @@ impl Recipe {
         Some(self.ladder.clone().unwrap_or_default().problems)
     }
 
-    /// Hash of everything that decides the training: not of its name, its ladder, nor of what it writes afterwards.
+    /// Hash of everything that decides the training: not of its name, its ladder, nor of what it writes afterwards, nor of
+    /// where files lie (what they hold is in the hashes of tokenizer and data).
     pub(crate) fn fingerprint(&self) -> String {
         let (name, samples) = (String::new(), Samples::default());
-        let recipe = Self { name, samples, ladder: None, hashes: None, ..self.clone() };
+        let mut recipe = Self { name, samples, ladder: None, hashes: None, ..self.clone() };
+        recipe.place(&|_| PathBuf::new());
         let json = serde_json::to_vec(&recipe).expect("plain data is valid JSON");
         format!("{:032x}", xxhash_rust::xxh3::xxh3_128(&json))
     }
 }
 
-/// The same path without `name/..`, which makes paths of a recipe's neighbours hard to read.
-fn without_detours(path: &Path) -> PathBuf {
-    path.components().fold(PathBuf::new(), |mut short, part| {
-        if part == Component::ParentDir
-            && matches!(short.components().next_back(), Some(Component::Normal(_)))
-        {
-            short.pop();
-        } else {
-            short.push(part);
-        }
-        short
-    })
+/// The same data without where they lie.
+pub(crate) fn without_places(data: &DataConfig) -> DataConfig {
+    let mut data = data.clone();
+    place(&mut data, &|_| PathBuf::new());
+    data
+}
+
+/// Puts another path in the place of every source's.
+fn place(data: &mut DataConfig, to: &dyn Fn(&Path) -> PathBuf) {
+    let set = |source: &mut SourceConfig| {
+        source.path = to(Path::new(&source.path)).to_string_lossy().into_owned();
+    };
+    data.sources.iter_mut().for_each(set);
+    if let ValidationConfig::Source { sources } = &mut data.validation {
+        sources.iter_mut().for_each(set);
+    }
 }
 
 /// Applies `a.b=value`: a TOML value, or else a string.

@@ -11,6 +11,7 @@ mod prepare;
 mod pretrain;
 pub(crate) mod record;
 mod samples;
+mod sources;
 pub(crate) mod watch;
 
 use std::{
@@ -21,7 +22,7 @@ use std::{
 
 use anyhow::Context as _;
 use clap::ValueEnum;
-use data::{DataConfig, Prepared, Tokenizer, ValidationConfig};
+use data::{Prepared, Tokenizer};
 use model::checkpoint;
 use serde::{Deserialize, Serialize};
 use tensor::{Cpu, Isa, Kernels};
@@ -162,15 +163,19 @@ impl Run {
     }
 
     fn earlier_start(&self) -> Option<PathBuf> {
-        let text = fs::read_to_string(self.dir.join("recipe.toml")).ok()?;
-        let earlier: Recipe = toml::from_str(&text).ok()?;
+        let earlier = self.own_recipe()?;
         let is_same = earlier.hashes.is_some_and(|hashes| hashes.recipe == self.recipe.fingerprint());
-        earlier.model.from.filter(|start| is_same && start.is_dir())
+        let start = self.dir.join(earlier.model.from?);
+        let start = data::without_detours(&std::path::absolute(start).ok()?);
+        let is_of_run = self.recipe.model.from.as_ref().is_some_and(|run| start.starts_with(run));
+        (is_same && is_of_run && start.is_dir()).then_some(start)
     }
 
-    /// Writes the run's own recipe: nothing left open, with the hashes of what it was made from.
+    /// Writes the run's own recipe: nothing left open, with the hashes of what it was made from. Its paths are relative to the
+    /// run's folder, as those of every recipe are to its own.
     fn write_recipe(&self, resolved: &Recipe) -> anyhow::Result<()> {
-        let text = toml::to_string(resolved).context("writing the resolved recipe")?;
+        let resolved = resolved.seen_from(&self.dir);
+        let text = toml::to_string(&resolved).context("writing the resolved recipe")?;
         let path = self.dir.join("recipe.toml");
         if fs::read_to_string(&path).is_ok_and(|there| there == text) {
             return Ok(());
@@ -178,11 +183,18 @@ impl Run {
         write_whole(&path, text.as_bytes())
     }
 
-    /// The recipe of an earlier start in this folder, if it was made from the same inputs.
+    /// The recipe of an earlier start in this folder.
+    fn own_recipe(&self) -> Option<Recipe> {
+        toml::from_str(&fs::read_to_string(self.dir.join("recipe.toml")).ok()?).ok()
+    }
+
+    /// The recipe of an earlier start in this folder, if it was made from the same inputs, or is the very recipe that is run.
     fn earlier_recipe(&self, hashes: &Hashes) -> Option<Recipe> {
-        let text = fs::read_to_string(self.dir.join("recipe.toml")).ok()?;
-        let earlier: Recipe = toml::from_str(&text).ok()?;
-        (earlier.hashes.as_ref() == Some(hashes)).then_some(earlier)
+        let earlier = self.own_recipe()?;
+        let made_from = earlier.hashes.as_ref()?;
+        let is_same_text = made_from.tokenizer == hashes.tokenizer && made_from.data == hashes.data;
+        let is_own = is_same_text && self.recipe.is_same_elsewhere(&earlier);
+        (made_from == hashes || is_own).then_some(earlier)
     }
 }
 
@@ -260,25 +272,6 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
 fn hash(parts: &[&str]) -> String {
     let json = serde_json::to_vec(parts).expect("strings are valid JSON");
     format!("{:032x}", xxhash_rust::xxh3::xxh3_128(&json))
-}
-
-/// What the sources are at this moment: configuration, and path, size and time of change of every file.
-fn state_of_sources(config: &DataConfig) -> anyhow::Result<String> {
-    let held_out = match &config.validation {
-        ValidationConfig::Source { sources } => sources.as_slice(),
-        _ => &[],
-    };
-    let mut state = serde_json::to_string(config)?;
-    for source in config.sources.iter().chain(held_out) {
-        for path in source.files()? {
-            let meta = fs::metadata(&path).with_context(|| {
-                format!("cannot read `{}`\nhint: check the recipe's [data] table", path.display())
-            })?;
-            let changed = meta.modified().ok().and_then(|t| t.duration_since(std::time::UNIX_EPOCH).ok());
-            state.push_str(&format!("\n{} {} {:?}", path.display(), meta.len(), changed));
-        }
-    }
-    Ok(state)
 }
 
 impl Run {

@@ -6,9 +6,10 @@ use anyhow::Context as _;
 use data::{ChatTemplate, DataError, Prepared, Tokenizer};
 use model::checkpoint;
 
-use super::{Run, hash, is_kept, set_aside, stamp, state_of_sources, write_whole};
+use super::{Run, hash, is_kept, set_aside, stamp, write_whole};
 use crate::{
     progress::{self, Progress, count},
+    recipe::{Hashes, without_places},
     stop::{self, Interrupted},
 };
 
@@ -19,8 +20,12 @@ impl Run {
             return self.tokenizer_of(from);
         }
         let config = self.recipe.tokenizer.as_ref().context("a recipe has a tokenizer or `model.from`")?;
-        let inputs = hash(&[&serde_json::to_string(config)?, &state_of_sources(&self.recipe.data)?]);
         let dir = self.dir.join("tokenizer");
+        let sources = match self.sources() {
+            Ok(sources) => sources,
+            Err(error) => return self.tokenizer_without_sources(&dir).ok_or(error),
+        };
+        let inputs = hash(&[&serde_json::to_string(config)?, &sources]);
         if is_kept(&dir, &inputs) {
             match Tokenizer::load(&dir) {
                 Ok(tokenizer) => {
@@ -69,8 +74,12 @@ impl Run {
 
     /// Turns the text into token shards, or keeps those that are there.
     pub(super) fn data(&self, tokenizer: &Tokenizer) -> anyhow::Result<Prepared> {
-        let inputs = hash(&[tokenizer.fingerprint(), &state_of_sources(&self.recipe.data)?]);
         let dir = self.dir.join("data");
+        let sources = match self.sources() {
+            Ok(sources) => sources,
+            Err(error) => return self.data_without_sources(&dir, tokenizer).ok_or(error),
+        };
+        let inputs = hash(&[tokenizer.fingerprint(), &sources]);
         if is_kept(&dir, &inputs) {
             match Prepared::open(&dir, tokenizer) {
                 Ok(prepared) => {
@@ -91,6 +100,36 @@ impl Run {
         stamp(&dir, &inputs).context("marking the data as prepared")?;
         bar.finish(&format!("{} dropped: {}", totals(&prepared), prepared.manifest().dropped()));
         Ok(prepared)
+    }
+}
+
+/// What a run keeps by its own recipe where its text is not at hand, as when its folder alone was moved: the recipe's hashes say
+/// what the text gave.
+impl Run {
+    fn own_hashes(&self) -> Option<Hashes> {
+        let own = self.own_recipe()?;
+        let is_same = own.tokenizer == self.recipe.tokenizer
+            && without_places(&own.data) == without_places(&self.recipe.data);
+        self.recipe.hashes.clone().filter(|hashes| is_same && own.hashes.as_ref() == Some(hashes))
+    }
+
+    fn tokenizer_without_sources(&self, dir: &Path) -> Option<Tokenizer> {
+        let hashes = self.own_hashes()?;
+        let tokenizer = Tokenizer::load(dir).ok().filter(|found| found.fingerprint() == hashes.tokenizer)?;
+        let n = tokenizer.vocab_size();
+        progress::say("tokenizer", &format!("{n} tokens, kept; the recipe's text is not there to compare"));
+        Some(tokenizer)
+    }
+
+    fn data_without_sources(&self, dir: &Path, tokenizer: &Tokenizer) -> Option<Prepared> {
+        let hashes = self.own_hashes()?;
+        let prepared =
+            Prepared::open(dir, tokenizer).ok().filter(|found| found.fingerprint() == hashes.data)?;
+        progress::say(
+            "data",
+            &format!("{} kept; the recipe's text is not there to compare", totals(&prepared)),
+        );
+        Some(prepared)
     }
 }
 

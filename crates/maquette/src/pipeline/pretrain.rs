@@ -103,8 +103,9 @@ impl Run {
         let start = from.as_deref().map(checkpoint::read_config).transpose()?;
         let vocab_size = start.as_ref().map_or(tokenizer.vocab_size(), |config| config.vocab_size);
         if let Some(earlier) = self.earlier_recipe(&hashes) {
-            let (name, samples) = (self.recipe.name.clone(), self.recipe.samples.clone());
-            let earlier = Recipe { name, samples, ..earlier };
+            let Recipe { name, samples, data, ladder, .. } = self.recipe.clone();
+            let model = ModelOverrides { from: from.clone(), ..earlier.model };
+            let earlier = Recipe { name, samples, data, ladder, model, ..earlier };
             let (model, train) = (&earlier.model, &earlier.train);
             let (config, settings) = train::plan(None, vocab_size, model, train, earlier.seed)?;
             return Ok((earlier, config, settings));

@@ -1,0 +1,138 @@
+//! What a recipe's text is made of, wherever it lies: a run that was moved or copied with its text finds it unchanged.
+
+use std::{
+    fs::{self, File, Metadata},
+    io::Read as _,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context as _;
+use data::{SourceConfig, ValidationConfig};
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::Xxh3;
+
+use super::{Run, write_whole};
+use crate::{
+    progress::{self, count},
+    recipe::without_places,
+    stop::{self, Interrupted},
+};
+
+/// What the files were when they were last read: those that have not changed since need not be read again.
+const KNOWN: &str = "sources.json";
+/// Bytes to read from which on it is said.
+const LONG_READ_BYTES: u64 = 1 << 30;
+
+/// A file and its content.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Known {
+    /// Index of its source; held-out sources come last.
+    source: usize,
+    /// Its name below the source's folder, escaped where it is no UTF-8.
+    name: String,
+    bytes: u64,
+    /// When the system says that it changed.
+    changed: String,
+    /// XXH3, 128 bits, of the content.
+    xxh3: String,
+}
+
+impl Run {
+    /// Settings of the data, and name, size and hash of every file: nothing of where they lie or when they were copied.
+    pub(super) fn sources(&self) -> anyhow::Result<String> {
+        let config = &self.recipe.data;
+        let held_out = match &config.validation {
+            ValidationConfig::Source { sources } => sources.as_slice(),
+            _ => &[],
+        };
+        let mut now = Vec::new();
+        for (i, source) in config.sources.iter().chain(held_out).enumerate() {
+            let root = root(source);
+            for path in source.files()? {
+                let meta = fs::metadata(&path).with_context(|| cannot_read(&path))?;
+                let known = Known {
+                    source: i,
+                    name: format!("{:?}", path.strip_prefix(&root).unwrap_or(&path)),
+                    bytes: meta.len(),
+                    changed: changed(&meta),
+                    xxh3: String::new(),
+                };
+                now.push((path, known));
+            }
+        }
+        let place = self.dir.join(KNOWN);
+        let before: Vec<Known> =
+            fs::read(&place).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
+        for (_, known) in &mut now {
+            let same = |b: &&Known| Known { xxh3: String::new(), ..(*b).clone() } == *known;
+            known.xxh3 = before.iter().find(same).map_or_else(String::new, |before| before.xxh3.clone());
+        }
+        let to_read = |known: &Known| known.xxh3.is_empty();
+        let n_bytes: u64 = now.iter().filter(|(_, known)| to_read(known)).map(|(_, known)| known.bytes).sum();
+        if n_bytes > LONG_READ_BYTES {
+            progress::say(
+                "sources",
+                &format!("{} bytes of text are read to know them again", count(n_bytes as f64)),
+            );
+        }
+        for (path, known) in &mut now {
+            if to_read(known) {
+                known.xxh3 = hash(path)?;
+            }
+        }
+        let now: Vec<Known> = now.into_iter().map(|(_, known)| known).collect();
+        if now != before {
+            write_whole(&place, &serde_json::to_vec_pretty(&now)?)?;
+        }
+        let mut state = serde_json::to_string(&without_places(config))?;
+        for Known { source, name, bytes, xxh3, .. } in &now {
+            state.push_str(&format!("\n{source} {name} {bytes} {xxh3}"));
+        }
+        Ok(state)
+    }
+}
+
+/// The folder that a source's files are named from: their names in it are the same wherever it lies.
+fn root(source: &SourceConfig) -> PathBuf {
+    let path = Path::new(&source.path);
+    if path.is_dir() {
+        return path.to_owned();
+    }
+    if path.exists() {
+        return path.parent().unwrap_or(path).to_owned();
+    }
+    let is_plain =
+        |part: &std::path::Component| !part.as_os_str().to_string_lossy().contains(['*', '?', '[']);
+    path.components().take_while(is_plain).collect()
+}
+
+/// When a file changed, as far as the system tells: on Unix also when its name, owner or times did.
+fn changed(meta: &Metadata) -> String {
+    let modified = meta.modified().ok().and_then(|t| t.duration_since(std::time::UNIX_EPOCH).ok());
+    #[cfg(unix)]
+    let inode = {
+        use std::os::unix::fs::MetadataExt as _;
+        format!(" {}.{:09}", meta.ctime(), meta.ctime_nsec())
+    };
+    #[cfg(not(unix))]
+    let inode = "";
+    format!("{}{inode}", modified.map_or_else(|| "?".to_owned(), |t| format!("{:?}", t.as_nanos())))
+}
+
+fn cannot_read(path: &Path) -> String {
+    format!("cannot read `{}`\nhint: check the recipe's [data] table", path.display())
+}
+
+fn hash(path: &Path) -> anyhow::Result<String> {
+    let mut file = File::open(path).with_context(|| cannot_read(path))?;
+    let (mut hash, mut buffer) = (Xxh3::new(), vec![0; 1 << 18]);
+    loop {
+        if stop::check().is_break() {
+            return Err(Interrupted(String::new()).into());
+        }
+        match file.read(&mut buffer).with_context(|| cannot_read(path))? {
+            0 => return Ok(format!("{:032x}", hash.digest128())),
+            n => hash.update(&buffer[..n]),
+        }
+    }
+}
