@@ -1,12 +1,19 @@
 //! Lines on stdout and stderr. A reader that went away or a full disk there is no reason to panic, nor to lose a run.
+//!
+//! What a terminal would obey is shown, not sent (see [`terminal`]): always on stderr and in words for people; in data on
+//! stdout where stdout is a terminal. Into a pipe or a file data go as they are.
 
 use std::{
+    borrow::Cow,
     fmt::Display,
-    io::{ErrorKind, Write as _},
+    io::{self, ErrorKind, IsTerminal as _, Write as _},
     path::Path,
 };
 
 use anyhow::Context as _;
+use serde::Serialize;
+
+use crate::terminal;
 
 /// The reader of stdout closed it: it has seen enough.
 #[derive(Debug, thiserror::Error)]
@@ -15,7 +22,38 @@ pub(crate) struct Closed;
 
 /// Writes a line of data to stdout.
 pub(crate) fn line(text: impl Display) -> anyhow::Result<()> {
-    match writeln!(std::io::stdout().lock(), "{text}") {
+    written(part(&format!("{text}\n")))
+}
+
+/// Writes a line for people to stdout.
+pub(crate) fn words(text: impl Display) -> anyhow::Result<()> {
+    written(write(&terminal::shown(&format!("{text}\n"))))
+}
+
+/// Writes a value as JSON to stdout, over several lines.
+pub(crate) fn json(value: &impl Serialize) -> anyhow::Result<()> {
+    json_line(&serde_json::to_string_pretty(value)?)
+}
+
+/// Writes JSON to stdout that is text already.
+pub(crate) fn json_line(json: &str) -> anyhow::Result<()> {
+    written(write(&format!("{}\n", terminal::shown_json(json))))
+}
+
+/// Writes data to stdout that more is to follow.
+pub(crate) fn part(text: &str) -> io::Result<()> {
+    let text = if io::stdout().is_terminal() { terminal::shown(text) } else { Cow::Borrowed(text) };
+    write(&text)
+}
+
+fn write(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes())?;
+    stdout.flush()
+}
+
+fn written(result: io::Result<()>) -> anyhow::Result<()> {
+    match result {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(Closed.into()),
         written => written.context("cannot write to stdout\nhint: free some space where it leads"),
     }
@@ -23,7 +61,7 @@ pub(crate) fn line(text: impl Display) -> anyhow::Result<()> {
 
 /// Writes a line of talk to stderr, if anyone listens.
 pub(crate) fn talk(text: impl Display) {
-    let _ = writeln!(std::io::stderr().lock(), "{text}");
+    let _ = writeln!(io::stderr().lock(), "{}", terminal::shown(&text.to_string()));
 }
 
 /// A path as a shell takes it: quoted where it has to be.

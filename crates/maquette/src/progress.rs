@@ -7,7 +7,7 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::output::talk;
+use crate::{output::talk, terminal::shown};
 
 /// Pause between lines where stderr is not a terminal.
 const LINE_EVERY: Duration = Duration::from_secs(5);
@@ -47,7 +47,7 @@ impl Progress {
         if let Some(bar) = &self.bar {
             bar.set_length(total);
             bar.set_position(done);
-            bar.set_message(message);
+            bar.set_message(shown(&message).into_owned());
         } else if self.last_line.elapsed() >= LINE_EVERY {
             self.last_line = Instant::now();
             let percent = 100.0 * done as f64 / total.max(1) as f64;
@@ -58,7 +58,7 @@ impl Progress {
     /// Writes a line that stays, above the bar.
     pub(crate) fn say(&self, line: &str) {
         match &self.bar {
-            Some(bar) => bar.println(format!("{:>12} {line}", "")),
+            Some(bar) => bar.println(format!("{:>12} {}", "", shown(line))),
             None => talk(format_args!("{:>12} {line}", "")),
         }
     }

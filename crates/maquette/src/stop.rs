@@ -1,4 +1,4 @@
-//! Ctrl-C: the first asks for an orderly stop, the second ends at once.
+//! Ctrl-C and other requests to end: the first asks for an orderly stop, the second Ctrl-C ends at once.
 
 use std::{
     ops::ControlFlow,
@@ -13,20 +13,76 @@ static ONLY_INTERRUPTS: AtomicBool = AtomicBool::new(false);
 #[error("stopped{0}\nhint: give the same command again to go on")]
 pub(crate) struct Interrupted(pub(crate) String);
 
-/// Listens for Ctrl-C and SIGTERM from now on.
+/// Who asks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Request {
+    Interrupt,
+    #[cfg(unix)]
+    Terminate,
+    /// The terminal is gone.
+    #[cfg(unix)]
+    HangUp,
+}
+
+/// Listens for Ctrl-C and, where there are such, SIGTERM and SIGHUP from now on.
+///
+/// A SIGHUP that whoever started the program had ignored stays ignored: that is what `nohup` asks for.
+#[cfg(unix)]
 pub(crate) fn listen() {
-    let heard = ctrlc::set_handler(|| {
-        if ONLY_INTERRUPTS.load(Ordering::Relaxed) {
-            REQUESTED.store(true, Ordering::Relaxed);
-            return;
+    use signal_hook::{
+        consts::{SIGHUP, SIGINT, SIGTERM},
+        iterator::Signals,
+    };
+    let mut listened = vec![SIGINT, SIGTERM];
+    if ignored_signals().is_some_and(|mask| mask & (1 << (SIGHUP - 1)) == 0) {
+        listened.push(SIGHUP);
+    }
+    // Without a handler a signal ends the program as it always does, and without a thread as well.
+    let Ok(mut signals) = Signals::new(listened) else { return };
+    let _ = std::thread::Builder::new().name("signals".into()).spawn(move || {
+        for signal in signals.forever() {
+            take(match signal {
+                SIGTERM => Request::Terminate,
+                SIGHUP => Request::HangUp,
+                _ => Request::Interrupt,
+            });
         }
-        if REQUESTED.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
-        }
-        crate::output::talk("\nstopping after the work at hand; Ctrl-C again ends at once");
     });
+}
+
+/// Listens for Ctrl-C from now on.
+#[cfg(not(unix))]
+pub(crate) fn listen() {
     // Without a handler Ctrl-C ends the program as it always does.
-    drop(heard);
+    let _ = ctrlc::set_handler(|| take(Request::Interrupt));
+}
+
+/// The signals that this program ignores, signal 1 in the lowest bit; `None` where the system does not say. There SIGHUP is
+/// left alone: to ignore it or to end by it was decided before.
+#[cfg(unix)]
+fn ignored_signals() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"))?;
+    u64::from_str_radix(mask.trim(), 16).ok()
+}
+
+fn take(request: Request) {
+    if ONLY_INTERRUPTS.load(Ordering::Relaxed) && request == Request::Interrupt {
+        REQUESTED.store(true, Ordering::Relaxed);
+        return;
+    }
+    let is_repeated = REQUESTED.swap(true, Ordering::Relaxed);
+    // A terminal that closes may say so twice, which is no haste.
+    #[cfg(unix)]
+    let is_haste = request != Request::HangUp;
+    #[cfg(not(unix))]
+    let is_haste = true;
+    if (is_repeated && is_haste) || ONLY_INTERRUPTS.load(Ordering::Relaxed) {
+        std::process::exit(130);
+    }
+    if !is_repeated {
+        crate::output::talk("\nstopping after the work at hand; Ctrl-C again ends at once");
+    }
 }
 
 /// From now on Ctrl-C never ends the program: whoever works calls [`forget`] before each piece of work.

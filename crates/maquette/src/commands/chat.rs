@@ -1,7 +1,7 @@
 //! `maquette chat`
 
 use std::{
-    io::{BufRead as _, IsTerminal as _, Write as _},
+    io::{BufRead as _, IsTerminal as _},
     path::{Path, PathBuf},
 };
 
@@ -159,13 +159,13 @@ impl Chat {
         let (mut text, mut shown) = (String::new(), Ok(()));
         let done = model::generate(&self.gpt, &self.kernels, vec![request], &mut |_, id| {
             let part = decoder.push(id);
-            shown = show(&part);
+            shown = output::part(&part);
             text.push_str(&part);
             shown.is_ok() && stop::check().is_continue()
         });
         let rest = decoder.finish();
         text.push_str(&rest);
-        shown.and_then(|()| show(&rest)).map_err(|_| output::Closed)?;
+        shown.and_then(|()| output::part(&rest)).map_err(|_| output::Closed)?;
         output::line("")?;
         self.messages.push(Message::new("assistant", text));
         match done[0].finish {
@@ -190,12 +190,6 @@ impl Chat {
         output::talk(format_args!("{} messages in {}", lines.len(), path.display()));
         Ok(())
     }
-}
-
-fn show(text: &str) -> std::io::Result<()> {
-    let mut stdout = std::io::stdout().lock();
-    stdout.write_all(text.as_bytes())?;
-    stdout.flush()
 }
 
 /// Messages as they are typed, or lines where nobody types.

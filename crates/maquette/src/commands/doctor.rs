@@ -39,10 +39,10 @@ struct Findings {
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let findings = examine(args);
     if args.json {
-        return output::line(serde_json::to_string_pretty(&findings)?);
+        return output::json(&findings);
     }
     let Findings { machine, warnings, .. } = &findings;
-    let line = |name: &str, value: String| output::line(format_args!("{name:>18}  {value}"));
+    let line = |name: &str, value: String| output::words(format_args!("{name:>18}  {value}"));
     line("processor", machine.cpu.clone())?;
     line("cores", machine.n_cores.to_string())?;
     line(
@@ -63,10 +63,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     line("disk", format!("{disk} at `{}`", args.out.display()))?;
     line("quickstart's data", if findings.data_found { "found".into() } else { "not found".into() })?;
     if warnings.is_empty() {
-        output::line("\nnothing to complain about")?;
+        output::words("\nnothing to complain about")?;
     }
     for warning in warnings {
-        output::line(format_args!("\n! {warning}"))?;
+        output::words(format_args!("\n! {warning}"))?;
     }
     Ok(())
 }

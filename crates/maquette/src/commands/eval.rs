@@ -65,9 +65,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     }
     let levels = summarise(&scores);
     if args.json {
-        return output::line(serde_json::to_string_pretty(&serde_json::json!({ "levels": levels }))?);
+        return output::json(&serde_json::json!({ "levels": levels }));
     }
-    output::line(format_args!(
+    output::words(format_args!(
         "{:>10} {:>5} {:>5} {:>20} {:>10}",
         "task", "level", "n", "pass rate", "−ln p"
     ))?;
@@ -75,7 +75,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         let noise =
             level.pass_rate_stderr.map_or_else(String::new, |stderr| format!(" ± {:.3}", 1.96 * stderr));
         let neg_log = level.neg_log_pass_nats.map_or_else(|| "—".into(), |nats| format!("{nats:.2}"));
-        output::line(format_args!(
+        output::words(format_args!(
             "{:>10} {:>5} {:>5} {:>20} {neg_log:>10}",
             level.task.name(),
             level.difficulty,

@@ -1,9 +1,6 @@
 //! `maquette generate`
 
-use std::{
-    io::Write as _,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use data::{StreamDecoder, Tokenizer};
@@ -20,7 +17,8 @@ use crate::{
 
 /// Let a checkpoint continue a text
 ///
-/// The continuation alone goes to stdout. The same seed gives the same text.
+/// The continuation alone goes to stdout. The same seed gives the same text. On a terminal control characters are shown,
+/// such as \x1b; into a pipe or a file they go as they are.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// A run's folder, such as runs/quickstart, whose newest checkpoint is taken; or the folder of a checkpoint
@@ -112,7 +110,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let mut written = Ok(());
     let mut completions = model::generate(&gpt, &kernels, vec![request], &mut |_, id| {
         if !args.json {
-            written = show(&decoder.push(id));
+            written = crate::output::part(&decoder.push(id));
         }
         written.is_ok() && stop::check().is_continue()
     });
@@ -123,7 +121,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     }
     let done = completions.remove(0);
     if args.json {
-        crate::output::line(json(&args.prompt, &prompt, &done, &tokenizer)?)?;
+        crate::output::json_line(&json(&args.prompt, &prompt, &done, &tokenizer)?)?;
     } else {
         crate::output::line(decoder.finish())?;
     }
@@ -201,17 +199,11 @@ fn continue_file(
         let requests = batch.iter().map(|(_, request)| request.clone()).collect();
         let completions = model::generate(gpt, kernels, requests, &mut |_, _| stop::check().is_continue());
         for ((prompt, request), done) in batch.iter().zip(&completions) {
-            crate::output::line(json(prompt, &request.prompt, done, tokenizer)?)?;
+            crate::output::json_line(&json(prompt, &request.prompt, done, tokenizer)?)?;
         }
         if stop::check().is_break() {
             break;
         }
     }
     Ok(())
-}
-
-fn show(text: &str) -> std::io::Result<()> {
-    let mut stdout = std::io::stdout().lock();
-    stdout.write_all(text.as_bytes())?;
-    stdout.flush()
 }

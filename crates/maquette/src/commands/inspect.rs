@@ -36,7 +36,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             "train_flops_per_token": config.train_flops_per_token(config.max_seq_len),
             "about": checkpoint::read_about(&dir)?,
         });
-        return output::line(serde_json::to_string_pretty(&shown)?);
+        return output::json(&shown);
     };
     let len = args.ids.len();
     anyhow::ensure!(

@@ -143,10 +143,10 @@ impl RunOptions {
                 "summary": finished.summary,
                 "samples": finished.samples,
             });
-            return output::line(serde_json::to_string_pretty(&result)?);
+            return output::json(&result);
         }
         let v = &finished.summary.validation;
-        output::line(format_args!(
+        output::words(format_args!(
             "validation: {:.4} bits per byte, {:.4} ± {:.4} nats per token (95 %, n = {} tokens)",
             v.bits_per_byte,
             v.loss_nats,
@@ -155,9 +155,9 @@ impl RunOptions {
         ))?;
         for sample in &finished.samples {
             let title = if sample.prompt.is_empty() { "(from nothing)" } else { &sample.prompt };
-            output::line(format_args!("\n--- {title}\n{}{}", sample.prompt, sample.text))?;
+            output::words(format_args!("\n--- {title}\n{}{}", sample.prompt, sample.text))?;
         }
-        output::line(format_args!("\ncheckpoint: {}", finished.checkpoint.display()))?;
+        output::words(format_args!("\ncheckpoint: {}", finished.checkpoint.display()))?;
         let prompt =
             finished.samples.iter().map(|sample| sample.prompt.as_str()).find(|text| !text.is_empty());
         next::after_training(run.dir(), &finished.checkpoint, prompt.unwrap_or("Once upon a time"));

@@ -6,12 +6,16 @@ mod bench;
 #[cfg(unix)]
 mod crash;
 mod end_to_end;
+mod escapes;
 mod forecast;
 mod foretell;
 #[cfg(target_os = "linux")]
 mod full_disk;
+mod moved_run;
 mod real_models;
 mod recipes;
 mod run_folder_as_checkpoint;
 mod scene;
+#[cfg(unix)]
+mod signals;
 mod tidy;

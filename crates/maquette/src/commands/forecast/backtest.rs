@@ -40,9 +40,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         backtest_with(&table, args.fit_max_flops, &args.fit.settings(&table)?, &args.fit.experience()?)
             .with_context(|| format!("in `{}`", args.points.display()))?;
     if args.json {
-        return output::line(serde_json::to_string_pretty(&found)?);
+        return output::json(&found);
     }
-    output::line(described(&found))
+    output::words(described(&found))
 }
 
 fn described(found: &Backtest) -> String {

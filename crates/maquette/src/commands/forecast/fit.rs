@@ -35,12 +35,12 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         args.plot.draw(&Picture { runs, band, forecast: &forecast, is_sealed: false, actual: None })?;
     }
     if !args.json {
-        return output::line(described(&forecast));
+        return output::words(described(&forecast));
     }
     let mut shown = serde_json::to_value(&forecast)?;
     if let Some(entries) = shown.as_object_mut() {
         // A thousand lines that the seed gives again; a sealed forecast keeps them.
         entries.remove("draws");
     }
-    output::line(serde_json::to_string_pretty(&shown)?)
+    output::json(&shown)
 }

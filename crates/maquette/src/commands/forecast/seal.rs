@@ -54,10 +54,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
             "target": seal.forecast.target,
             "prediction": seal.forecast.prediction,
         });
-        return output::line(serde_json::to_string_pretty(&shown)?);
+        return output::json(&shown);
     }
-    output::line(described(&seal.forecast))?;
-    output::line(format_args!(
+    output::words(described(&seal.forecast))?;
+    output::words(format_args!(
         "sealed at {}\nseal      {}\nwrote     {}",
         seal.sealed_at,
         seal.seal,

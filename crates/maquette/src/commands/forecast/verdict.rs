@@ -53,7 +53,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         write(path, &format!("{json}\n"), "--out")?;
     }
     args.plot.draw(&Picture::sealed(&seal, Some(&verdict)))?;
-    output::line(if args.json { json } else { described(&verdict) })
+    if args.json { output::json_line(&json) } else { output::words(described(&verdict)) }
 }
 
 fn described(verdict: &Verdict) -> String {

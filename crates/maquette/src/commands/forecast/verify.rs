@@ -55,9 +55,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
             "refit_error_pct": refit_error_pct,
             "first_step_at": begun.as_ref().and_then(Begun::at),
         });
-        return output::line(serde_json::to_string_pretty(&shown)?);
+        return output::json(&shown);
     }
-    output::line(format_args!(
+    output::words(format_args!(
         "seal      {}, unchanged\nsealed at {} by maquette {}\npoints    {}, fingerprint {}\n{}",
         seal.seal,
         seal.sealed_at,
@@ -66,7 +66,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         seal.forecast.fingerprint,
         described_prediction(&seal.forecast.prediction)
     ))?;
-    output::line(match refit_error_pct {
+    output::words(match refit_error_pct {
         Some(error) if error <= MAX_REFIT_ERROR_PCT => "refit     gives the same forecast".to_owned(),
         Some(error) => format!(
             "refit     differs by {error:.3} %: maquette {} fits in another way than {} did",
@@ -77,10 +77,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     })?;
     match begun {
         None => Ok(()),
-        Some(Begun::At(at)) => output::line(format_args!("in time   first step at {at}")),
-        Some(Begun::NotYet) => output::line("in time   the run has not taken its first step"),
+        Some(Begun::At(at)) => output::words(format_args!("in time   first step at {at}")),
+        Some(Begun::NotYet) => output::words("in time   the run has not taken its first step"),
         Some(Begun::Unknown) => {
-            output::line("in time   not known: the run's metrics do not say when it took its first step")
+            output::words("in time   not known: the run's metrics do not say when it took its first step")
         }
     }
 }

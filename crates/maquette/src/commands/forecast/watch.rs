@@ -112,9 +112,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let state = watch.state(&recorded);
     bar.finish(&line(&state));
     if args.json {
-        return output::line(serde_json::to_string_pretty(&state)?);
+        return output::json(&state);
     }
-    output::line(described_state(&state))
+    output::words(described_state(&state))
 }
 
 /// A watch and how far it has come.
