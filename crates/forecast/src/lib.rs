@@ -50,7 +50,7 @@ pub use pass_rate::{
     BucketForecast, FormScore, Outcome, PassRateError, PassRateForecast, PassRateForm, PassRateRow,
     PassRateSettings, PassRateTable,
 };
-pub use seal::{KinPoints, SEAL_FORMAT, Seal, SealError};
+pub use seal::{KinPoints, SEAL_FORMAT, Seal, SealError, content_hash};
 pub use table::{Point, Table};
 pub use verdict::{Actual, Inside, Timing, Verdict, VerdictError};
 pub use warning::{Warning, WarningKind};

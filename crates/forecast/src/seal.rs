@@ -180,12 +180,17 @@ fn check_hash(value: &Value) -> Result<(), SealError> {
     if expected == found { Ok(()) } else { Err(SealError::Changed { expected, found }) }
 }
 
-/// SHA-256 of an object without its own entry `seal`.
 fn hash(value: &Value) -> String {
+    content_hash(value, "seal")
+}
+
+/// SHA-256, in hexadecimal, of a value without its own entry `but`: of its JSON without spaces, keys in ascending order and
+/// numbers as short as they stay exact.
+pub fn content_hash(value: &Value, but: &str) -> String {
     let mut text = String::new();
     match value {
         Value::Object(entries) => {
-            let rest = entries.iter().filter(|(key, _)| *key != "seal");
+            let rest = entries.iter().filter(|(key, _)| *key != but);
             write_object(rest.collect(), &mut text);
         }
         other => write_canonical(other, &mut text),

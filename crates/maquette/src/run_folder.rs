@@ -45,9 +45,33 @@ pub(crate) enum Begun {
 enum FirstLine {
     Begun {
         unix_s: f64,
+        seal: Option<String>,
+        sealed_at: Option<String>,
     },
     #[serde(other)]
     Other,
+}
+
+/// A forecast, as the record of a run names it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct SealedAtStart {
+    /// Empty where there was none.
+    pub(crate) seal: String,
+    pub(crate) sealed_at: Option<String>,
+}
+
+/// The forecast that was sealed when the run took its first step; `None` where its metrics do not say.
+pub(crate) fn sealed_at_start(dir: &Path) -> Option<SealedAtStart> {
+    match serde_json::from_str(&first_line(&dir.join("pretrain/metrics.jsonl")).ok()?) {
+        Ok(FirstLine::Begun { seal, sealed_at, .. }) => Some(SealedAtStart { seal: seal?, sealed_at }),
+        _ => None,
+    }
+}
+
+fn first_line(path: &Path) -> std::io::Result<String> {
+    let mut line = String::new();
+    BufReader::new(File::open(path)?.take(MAX_LINE_BYTES)).read_line(&mut line)?;
+    Ok(line)
 }
 
 impl Begun {
@@ -58,12 +82,7 @@ impl Begun {
             dir.display()
         );
         let path = dir.join("pretrain/metrics.jsonl");
-        let read = || -> std::io::Result<String> {
-            let mut line = String::new();
-            BufReader::new(File::open(&path)?.take(MAX_LINE_BYTES)).read_line(&mut line)?;
-            Ok(line)
-        };
-        let line = match read() {
+        let line = match first_line(&path) {
             Ok(line) => line,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Self::NotYet),
             Err(error) => {
@@ -79,7 +98,9 @@ impl Begun {
             return Ok(Self::NotYet);
         }
         Ok(match serde_json::from_str(&line) {
-            Ok(FirstLine::Begun { unix_s }) => Moment::from_unix_s(unix_s).map_or(Self::Unknown, Self::At),
+            Ok(FirstLine::Begun { unix_s, .. }) => {
+                Moment::from_unix_s(unix_s).map_or(Self::Unknown, Self::At)
+            }
             _ => Self::Unknown,
         })
     }

@@ -30,4 +30,4 @@ pub use settings::{OptimizerKind, Precision, TrainSettings};
 pub use spike::{Spike, SpikeDetector};
 pub use state::{TrainerState, latest_checkpoint};
 pub use stillness::StillnessDetector;
-pub use trainer::{Event, Inputs, Outcome, Summary, Trainer};
+pub use trainer::{Event, Inputs, Outcome, Sealed, Summary, Trainer};

@@ -19,6 +19,12 @@ pub enum Metric {
     Begun {
         /// Seconds since 1970, UTC.
         unix_s: f64,
+        /// Hash of the forecast that was sealed before; empty where there was none, absent in records of earlier versions.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        seal: Option<String>,
+        /// When that forecast was sealed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        sealed_at: Option<String>,
     },
     /// One optimizer step.
     Train {

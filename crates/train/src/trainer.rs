@@ -37,6 +37,17 @@ pub struct Inputs {
     pub chat_template: Option<String>,
     /// A checkpoint whose weights the run begins with, of the same shape; random ones where there is none.
     pub start: Option<PathBuf>,
+    /// The forecast of this run, for its record.
+    pub forecast: Option<Sealed>,
+}
+
+/// A forecast that was sealed before the run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sealed {
+    /// Its hash.
+    pub seal: String,
+    /// When it was sealed.
+    pub sealed_at: String,
 }
 
 /// What a run tells while it goes.
@@ -196,7 +207,10 @@ impl Trainer {
             None => {
                 let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
                 let unix_s = since_1970.map_or(0.0, |elapsed| elapsed.as_secs_f64());
-                metrics.write(&Metric::Begun { unix_s })?;
+                let forecast = inputs.forecast.clone();
+                let sealed_at = forecast.as_ref().map(|forecast| forecast.sealed_at.clone());
+                let seal = Some(forecast.map_or_else(String::new, |forecast| forecast.seal));
+                metrics.write(&Metric::Begun { unix_s, seal, sealed_at })?;
             }
         }
         let gpt = gpt.with_dtype(settings.dtype.into()).with_recomputation(settings.recompute_activations);

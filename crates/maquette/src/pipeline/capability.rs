@@ -27,6 +27,9 @@ pub(crate) const CAPABILITY: &str = "capability";
 /// What came of it, in the run's folder.
 pub(crate) const OUTCOME: &str = "capability.json";
 
+/// The scores of its problems, in the run's folder.
+pub(crate) const SCORES: &str = "eval";
+
 /// Pass rates foretold for the run, easiest bucket first.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Foretold {
@@ -111,7 +114,7 @@ pub(super) fn examine(
     gpt.pack(kernels);
     let problems = problems(n_problems, tokenizer, gpt.config().max_seq_len);
     let scores = eval::capability(&gpt, kernels, tokenizer, &problems, &CapabilitySettings::default())?;
-    write_scores(&run_dir.join("eval"), &scores)?;
+    write_scores(&run_dir.join(SCORES), &scores)?;
     let Some(foretold) = foretold else { return Ok(()) };
     let outcomes: Vec<BucketOutcome> = foretold.buckets.iter().map(|bucket| judge(bucket, &scores)).collect();
     write_whole(&run_dir.join(OUTCOME), &serde_json::to_vec_pretty(&outcomes)?)?;

@@ -1,11 +1,16 @@
 //! The stages `ladder` and `forecast`: from the recipe to a sealed forecast of its run.
 
-use std::{fs, path::PathBuf, sync::Arc, time::SystemTime};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::SystemTime,
+};
 
 use anyhow::Context as _;
 use data::{Prepared, Tokenizer};
 use forecast::{
-    Channel, CurveForecast, CurveSchedule, Experience, FinalLoss, Fitted, Forecast, Moment, Point, RunPlan,
+    Channel, CurveForecast, CurveSchedule, Experience, FinalLoss, Fitted, Forecast, Moment, RunPlan,
     RungCurve, Seal, Settings, Table, Target, band,
 };
 use model::ModelConfig;
@@ -13,8 +18,9 @@ use train::TrainSettings;
 
 use super::{
     Run, capability,
+    identity::{self, Identity},
     ladder::{self, Ladder, RungResult},
-    pretrain, set_aside, write_whole,
+    pretrain, set_aside, watch, write_whole,
 };
 use crate::{
     machine, output,
@@ -45,62 +51,116 @@ impl Run {
         let pretrain_dir = self.dir.join("pretrain");
         let has_begun = pretrain::is_begun_from(&pretrain_dir, &inputs);
         let path = self.dir.join(FORECAST);
-        if has_begun && seal && !path.exists() {
-            // A forecast made now could know the run.
+        let big = (config, settings);
+        let (target, identity) = (target(&big)?, identity(inputs, tokenizer, prepared));
+        let there = read_seal(&path)?;
+        if has_begun && seal {
+            self.write_recipe(&resolved)?;
+            let Some(there) = there else {
+                return self.without_forecast(&path, tokenizer, prepared, &big, &identity);
+            };
+            identity::check_plan(&path, &there, &identity, &target)?;
+            identity::check(&self.dir, &path, &there)?;
+            describe(&there.forecast, "kept: the run has begun");
+            return Ok(());
+        }
+        // What the minutes came to is fixed here: ladder and run are derived from the same budget.
+        self.write_recipe(&resolved)?;
+        // Before the minutes that the ladder takes.
+        let experience = self.experience()?;
+        let ladder = match self.ladder(tokenizer, prepared, &big) {
+            // The run will have no forecast: that of an earlier one is not its own.
+            Err(error) if seal && error.is::<ladder::TooSmall>() => {
+                if there.is_some_and(|there| identity::check_plan(&path, &there, &identity, &target).is_err())
+                {
+                    set_aside(&path)?;
+                }
+                return Err(error);
+            }
+            ladder => ladder?,
+        };
+        if !seal {
+            return Ok(());
+        }
+        let table = table(ladder.points())?;
+        let seal_at = |at| sealed(&ladder, &table, &big, &experience, &identity, at);
+        if let Some(there) = there {
+            let is_same = there.forecast.fingerprint == table.fingerprint()
+                && there.forecast.target == target
+                && there.is_with_kin(&experience.kin);
+            if is_same {
+                check_refit(&path, &there, &seal_at(there.sealed_at)?)?;
+                describe(&there.forecast, "kept");
+                return Ok(());
+            }
+            set_aside(&path)?;
+        }
+        let seal = seal_at(Moment::from(SystemTime::now()))?;
+        for warning in &seal.forecast.warnings {
+            output::talk(format_args!("{:>12} {}", "warning", warning.text));
+        }
+        describe(&seal.forecast, "sealed");
+        if let Some(foretold) = seal.extra.get(capability::CAPABILITY) {
+            describe_capability(&serde_json::from_value(foretold.clone())?);
+        }
+        write_whole(&path, seal.to_json().as_bytes())?;
+        progress::say("seal", &seal.seal);
+        Ok(())
+    }
+
+    /// A run has begun and has no forecast: it had none, or lost it. A forecast made now could know the run, unless it is the
+    /// very one that the run's files name.
+    fn without_forecast(
+        &self,
+        path: &Path,
+        tokenizer: &Tokenizer,
+        prepared: &Prepared,
+        big: &(ModelConfig, TrainSettings),
+        identity: &Identity,
+    ) -> anyhow::Result<()> {
+        let recorded = identity::recorded_seals(&self.dir).into_iter().find(|(_, seal)| !seal.is_empty());
+        let Some((file, seal)) = recorded else {
             progress::say(
                 "forecast",
                 "none: the run has begun, and a forecast is sealed before or not at all",
             );
             return Ok(());
-        }
-        // What the minutes came to is fixed here: ladder and run are derived from the same budget.
-        self.write_recipe(&resolved)?;
-        let big = (config, settings);
-        // Before the minutes that the ladder takes.
-        let experience = self.experience()?;
-        let ladder = self.ladder(tokenizer, prepared, &big)?;
-        if !seal {
-            return Ok(());
-        }
-        let table = table(ladder.points())?;
-        let target = target(&big)?;
-        if let Some(there) = read_seal(&path)? {
-            let is_same = there.forecast.fingerprint == table.fingerprint()
-                && there.forecast.target == target
-                && there.is_with_kin(&experience.kin);
-            if has_begun || is_same {
-                let note =
-                    if is_same { "kept" } else { "kept: the run has begun, another cannot be sealed now" };
-                describe(&there.forecast, note);
+        };
+        if let (Some(at), Some(ladder)) = (self.sealed_at(), self.kept_ladder(tokenizer, prepared, big)) {
+            let again = table(ladder.points())
+                .and_then(|table| sealed(&ladder, &table, big, &self.experience()?, identity, at));
+            if let Ok(again) = again.map(|again| (again.seal == seal).then_some(again))
+                && let Some(again) = again
+            {
+                write_whole(path, again.to_json().as_bytes())?;
+                describe(
+                    &again.forecast,
+                    "was lost, and made again from the ladder: its seal is the recorded one",
+                );
                 return Ok(());
             }
-            set_aside(&path)?;
         }
-        let fitted = Fitted::fit_with(&table, &Settings::default(), &experience)?;
-        let forecast = fitted.forecast(&target)?;
-        for warning in &forecast.warnings {
-            output::talk(format_args!("{:>12} {}", "warning", warning.text));
-        }
-        let curves = curves(&ladder, &big, &forecast);
-        describe(&forecast, "sealed");
-        let now = Moment::from(SystemTime::now());
-        let seal = Seal::new(&table, forecast, now, env!("CARGO_PKG_VERSION"))?
-            .with_kin(fitted.kin())
-            .with_band(band(&fitted, &table, &target)?)
-            .with_extra(CURVES, serde_json::to_value(&curves)?)
-            .with_extra(COST, serde_json::to_value(ladder.cost)?)
-            .with_extra(SWEEP, serde_json::to_value(&ladder.sweep)?)
-            .with_extra(RATIOS, serde_json::to_value(&ladder.ratios)?);
-        let seal = match capability::foretell(ladder.points(), &seal.forecast)? {
-            Some(foretold) => {
-                describe_capability(&foretold);
-                seal.with_extra(capability::CAPABILITY, serde_json::to_value(&foretold)?)
-            }
-            None => seal,
-        };
-        write_whole(&path, seal.to_json().as_bytes())?;
-        progress::say("seal", &seal.seal);
+        progress::say(
+            "forecast",
+            &format!(
+                "LOST: `{}` is not there; `{}` names its seal, {seal}. The run goes on without: nothing is watched or judged \
+                 unless that file is put back. A forecast made now could know the run",
+                path.display(),
+                self.dir.join(file).display()
+            ),
+        );
         Ok(())
+    }
+
+    /// When the forecast of the run was sealed, as the run's files say.
+    fn sealed_at(&self) -> Option<Moment> {
+        let begun = run_folder::sealed_at_start(&self.dir).and_then(|sealed| sealed.sealed_at);
+        let judged = || {
+            let verdict: serde_json::Value =
+                serde_json::from_slice(&fs::read(self.dir.join(watch::VERDICT)).ok()?).ok()?;
+            Some(verdict.get("sealed_at")?.as_str()?.to_owned())
+        };
+        begun.or_else(judged)?.parse().ok()
     }
 
     /// What earlier runs taught: kin that the recipe names.
@@ -109,6 +169,57 @@ impl Run {
         let kin = paths.map(|path| run_folder::kin(path)).collect::<Result<_, _>>()?;
         Ok(Experience { kin, ..Experience::default() })
     }
+}
+
+/// The run that a seal is to name.
+pub(super) fn identity(inputs: String, tokenizer: &Tokenizer, prepared: &Prepared) -> Identity {
+    Identity { inputs, tokenizer: tokenizer.fingerprint().into(), data: prepared.fingerprint().into() }
+}
+
+/// What the ladder foretells of the run, sealed `at` that time: the same ladder and time give the same seal.
+fn sealed(
+    ladder: &Ladder,
+    table: &Table,
+    big: &(ModelConfig, TrainSettings),
+    experience: &Experience,
+    identity: &Identity,
+    at: Moment,
+) -> anyhow::Result<Seal> {
+    let target = target(big)?;
+    let fitted = Fitted::fit_with(table, &Settings::default(), experience)?;
+    let forecast = fitted.forecast(&target)?;
+    let curves = curves(ladder, big, &forecast);
+    let seal = Seal::new(table, forecast, at, env!("CARGO_PKG_VERSION"))?
+        .with_kin(fitted.kin())
+        .with_band(band(&fitted, table, &target)?)
+        .with_extra(identity::RUN, serde_json::to_value(identity)?)
+        .with_extra(CURVES, serde_json::to_value(&curves)?)
+        .with_extra(COST, serde_json::to_value(ladder.cost)?)
+        .with_extra(SWEEP, serde_json::to_value(&ladder.sweep)?)
+        .with_extra(RATIOS, serde_json::to_value(&ladder.ratios)?);
+    Ok(match capability::foretell(ladder.points(), &seal.forecast)? {
+        Some(foretold) => seal.with_extra(capability::CAPABILITY, serde_json::to_value(&foretold)?),
+        None => seal,
+    })
+}
+
+/// Refuses a forecast that its own points do not give, where this version made it.
+fn check_refit(path: &Path, there: &Seal, again: &Seal) -> anyhow::Result<()> {
+    let (found, expected) = (&there.forecast.prediction, &again.forecast.prediction);
+    let is_same = there.maquette_version != again.maquette_version || found == expected;
+    anyhow::ensure!(
+        is_same,
+        "`{}` forecasts {:.4}, from {:.4} to {:.4} with 95 %, but its own points give {:.4}, from {:.4} to {:.4}: it was changed \
+         and sealed anew\nhint: put the forecast back as it was sealed, or move it away to seal another before the run begins",
+        path.display(),
+        found.median,
+        found.lo95,
+        found.hi95,
+        expected.median,
+        expected.lo95,
+        expected.hi95
+    );
+    Ok(())
 }
 
 /// The sealed forecast at `path`, if there is one.
@@ -125,18 +236,10 @@ pub(crate) fn read_seal(path: &PathBuf) -> anyhow::Result<Option<Seal>> {
 
 /// What the law is fitted to.
 fn table<'a>(results: impl Iterator<Item = &'a RungResult>) -> anyhow::Result<Table> {
-    let points = results.map(|result| Point {
-        run: result.run.clone(),
-        n_params: Some(result.n_params),
-        n_tokens: Some(result.n_tokens),
-        flops: result.flops,
-        loss: result.loss_nats,
-        seed: Some(result.seed),
-    });
-    Ok(Table::new(points.collect())?)
+    Ok(Table::new(results.map(RungResult::point).collect())?)
 }
 
-fn target(big: &(ModelConfig, TrainSettings)) -> anyhow::Result<Target> {
+pub(super) fn target(big: &(ModelConfig, TrainSettings)) -> anyhow::Result<Target> {
     let plan = plan(&big.0, &big.1);
     let shape = Target::at_shape(plan.n_params, plan.n_tokens)?;
     // With the model's own FLOPs: attention's are in them, which 6·N·D leaves out.

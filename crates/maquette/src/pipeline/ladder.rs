@@ -4,11 +4,12 @@
 //! `ladder/.work/NAME/` like any run, so that a stopped ladder goes on where it was.
 
 mod design;
+mod rung_file;
 mod sweep;
 
 use std::{
     fs,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -21,7 +22,7 @@ use data::{Prepared, Tokenizer};
 use model::ModelConfig;
 use serde::{Deserialize, Serialize};
 use tensor::Cpu;
-use train::{Event, Inputs, Outcome, TrainSettings, Trainer, Validation};
+use train::{Event, Inputs, Outcome, TrainSettings, Trainer};
 
 use super::{Run, budget, capability, hash, record::Recorded, write_whole};
 use crate::{
@@ -31,38 +32,9 @@ use crate::{
 };
 
 pub(crate) use design::{Role, Rung, TooSmall};
+pub(crate) use rung_file::{RungResult, file, on_disk};
+use rung_file::{aside, read, set_aside_changed};
 pub(crate) use sweep::{RatioTest, Sweep};
-
-/// One finished run of the ladder, as its file holds it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct RungResult {
-    pub(crate) run: String,
-    pub(crate) role: Role,
-    /// N: matrix parameters, head included, embedding not.
-    pub(crate) n_params: f64,
-    /// D.
-    pub(crate) n_tokens: f64,
-    pub(crate) flops: f64,
-    /// Validation loss at the end.
-    pub(crate) loss_nats: f64,
-    pub(crate) validation: Validation,
-    pub(crate) seed: u64,
-    /// What the rule's learning rates were multiplied with.
-    pub(crate) lr_factor: f64,
-    pub(crate) config: ModelConfig,
-    pub(crate) settings: TrainSettings,
-    /// Seconds of training on one thread.
-    pub(crate) elapsed_s: f64,
-    /// Loss of each step's batch, in nats.
-    pub(crate) train_loss: Vec<f64>,
-    /// Norm of each step's gradient.
-    pub(crate) grad_norm: Vec<f64>,
-    /// Log-probabilities of the capability suite's answers, if the recipe mixes its tasks in.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(crate) scores: Vec<eval::Score>,
-    /// Hash of what it was made from.
-    pub(crate) inputs: String,
-}
 
 /// What a ladder cost.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -104,32 +76,22 @@ impl Run {
         prepared: &Arc<Prepared>,
         big: &(ModelConfig, TrainSettings),
     ) -> anyhow::Result<Ladder> {
-        let config = self.recipe.ladder.clone().unwrap_or_default();
-        let rungs = design::rungs(&self.recipe, &config, tokenizer.vocab_size(), big)?;
         let dir = self.dir.join("ladder");
+        let jobs = self.jobs(tokenizer, prepared, big)?;
         fs::create_dir_all(&dir).with_context(|| {
             format!(
                 "cannot create `{}`\nhint: choose a folder that you may write to, with --out",
                 dir.display()
             )
         })?;
-        let jobs = rungs
-            .into_iter()
-            .map(|rung| {
-                let inputs = hash(&[
-                    &serde_json::to_string(&(&rung.config, &rung.settings))?,
-                    tokenizer.fingerprint(),
-                    prepared.fingerprint(),
-                    self.recipe.suite_problems().map(|n| n.to_string()).as_deref().unwrap_or_default(),
-                ]);
-                Ok(Job { rung, inputs })
-            })
-            .collect::<anyhow::Result<Vec<Job>>>()?;
         for job in &jobs {
             machine::check_memory(&job.rung.config, &job.rung.settings)?;
         }
         let (kept, missing): (Vec<&Job>, Vec<&Job>) =
             jobs.iter().partition(|job| read(&dir, &job.rung.name, &job.inputs).is_some());
+        for job in &missing {
+            set_aside_changed(&dir, &job.rung.name, &job.inputs)?;
+        }
         let big_flops = flops(&big.0, &big.1);
         self.announce(&jobs, &missing, kept.len(), big_flops);
         self.train_rungs(&missing, &dir, tokenizer, prepared)?;
@@ -144,6 +106,54 @@ impl Run {
                 })
             })
             .collect::<anyhow::Result<Vec<RungResult>>>()?;
+        let ladder = self.judged(results, big_flops);
+        for sweep in &ladder.sweep {
+            progress::say("ladder", &sweep.to_string());
+        }
+        // Of those that can be judged, the one at the largest compute is nearest to the run.
+        let ratios = &ladder.ratios;
+        if let Some(test) = ratios.iter().rev().find(|test| test.is_judged()).or(ratios.last()) {
+            progress::say("ladder", &test.to_string());
+        }
+        Ok(ladder)
+    }
+
+    /// The ladder as it stands there, if every rung is as it was trained; nothing is trained.
+    pub(super) fn kept_ladder(
+        &self,
+        tokenizer: &Tokenizer,
+        prepared: &Prepared,
+        big: &(ModelConfig, TrainSettings),
+    ) -> Option<Ladder> {
+        let dir = self.dir.join("ladder");
+        let jobs = self.jobs(tokenizer, prepared, big).ok()?;
+        let results =
+            jobs.iter().map(|job| read(&dir, &job.rung.name, &job.inputs)).collect::<Option<_>>()?;
+        Some(self.judged(results, flops(&big.0, &big.1)))
+    }
+
+    /// Every rung with what it is kept by.
+    fn jobs(
+        &self,
+        tokenizer: &Tokenizer,
+        prepared: &Prepared,
+        big: &(ModelConfig, TrainSettings),
+    ) -> anyhow::Result<Vec<Job>> {
+        let config = self.recipe.ladder.clone().unwrap_or_default();
+        let rungs = design::rungs(&self.recipe, &config, tokenizer.vocab_size(), big)?;
+        let job = |rung: Rung| {
+            let inputs = hash(&[
+                &serde_json::to_string(&(&rung.config, &rung.settings))?,
+                tokenizer.fingerprint(),
+                prepared.fingerprint(),
+                self.recipe.suite_problems().map(|n| n.to_string()).as_deref().unwrap_or_default(),
+            ]);
+            Ok(Job { rung, inputs })
+        };
+        rungs.into_iter().map(job).collect()
+    }
+
+    fn judged(&self, results: Vec<RungResult>, big_flops: f64) -> Ladder {
         let spent: f64 = results.iter().map(|result| result.flops).sum();
         let cost = Cost {
             n_runs: results.len(),
@@ -152,16 +162,9 @@ impl Run {
             thread_seconds: results.iter().map(|result| result.elapsed_s).sum(),
         };
         let sweep = sweep::judge(&results);
-        for sweep in &sweep {
-            progress::say("ladder", &sweep.to_string());
-        }
         let rule = self.recipe.train.tokens_per_param.unwrap_or(model::scaling::TOKENS_PER_PARAM);
         let ratios = sweep::judge_ratios(&results, rule);
-        // Of those that can be judged, the one at the largest compute is nearest to the run.
-        if let Some(test) = ratios.iter().rev().find(|test| test.is_judged()).or(ratios.last()) {
-            progress::say("ladder", &test.to_string());
-        }
-        Ok(Ladder { results, sweep, ratios, cost })
+        Ladder { results, sweep, ratios, cost }
     }
 
     /// What the ladder will cost, before it starts.
@@ -264,17 +267,6 @@ pub(crate) fn flops(config: &ModelConfig, settings: &TrainSettings) -> f64 {
     tokens as f64 * config.train_flops_per_token(settings.seq_len)
 }
 
-fn file(dir: &Path, name: &str) -> PathBuf {
-    dir.join(format!("{name}.json"))
-}
-
-/// The rung's result, if it is there and was made from these inputs.
-fn read(dir: &Path, name: &str, inputs: &str) -> Option<RungResult> {
-    let bytes = fs::read(file(dir, name)).ok()?;
-    let result: RungResult = serde_json::from_slice(&bytes).ok()?;
-    (result.inputs == inputs).then_some(result)
-}
-
 /// Removes results of rungs that belong to another design: a law must not be fitted to them.
 fn forget_others(dir: &Path, jobs: &[Job]) {
     let Ok(entries) = fs::read_dir(dir) else { return };
@@ -282,11 +274,8 @@ fn forget_others(dir: &Path, jobs: &[Job]) {
         let is_result = path.extension().is_some_and(|ending| ending == "json");
         let is_ours = jobs.iter().any(|job| file(dir, &job.rung.name) == path);
         if is_result && !is_ours {
-            let aside = dir.join(".replaced");
-            let name = path.file_name().map(|name| aside.join(name));
-            if let (Ok(()), Some(name)) = (fs::create_dir_all(&aside), name) {
-                let _ = fs::rename(&path, name);
-            }
+            // A result that cannot be moved is no reason to stop: the fit reads its own rungs by name.
+            let _ = aside(dir, &path);
         }
     }
 }
@@ -317,6 +306,7 @@ fn train_rung(
         tokenizer: tokenizer.clone(),
         chat_template: None,
         start: None,
+        forecast: None,
     };
     let mut trainer = Trainer::open(inputs, &work)?;
     let outcome = trainer.run(stop::flag(), &mut |_: Event| {})?;
@@ -352,7 +342,9 @@ fn train_rung(
         grad_norm,
         scores,
         inputs: job.inputs.clone(),
-    };
+        checksum: String::new(),
+    }
+    .sealed()?;
     write_whole(&file(dir, &rung.name), &serde_json::to_vec(&result)?)?;
     fs::remove_dir_all(&work).with_context(|| format!("cannot remove `{}`", work.display()))
 }

@@ -6,6 +6,7 @@
 mod budget;
 pub(crate) mod capability;
 pub(crate) mod foretell;
+pub(crate) mod identity;
 pub(crate) mod ladder;
 mod prepare;
 mod pretrain;

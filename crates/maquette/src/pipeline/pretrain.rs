@@ -11,7 +11,7 @@ use train::{
 };
 
 use super::{
-    Finished, Run, STAMP, budget, capability, hash, is_kept, samples, set_aside, stamp,
+    Finished, Run, STAMP, budget, capability, foretell, hash, identity, is_kept, samples, set_aside, stamp,
     watch::{self, Watcher},
     write_whole,
 };
@@ -45,17 +45,35 @@ impl Run {
             inputs = hash(&[&inputs, &weights]);
         }
         let dir = self.dir.join("pretrain");
+        let forecast = self.dir.join(foretell::FORECAST);
+        let seal = foretell::read_seal(&forecast)?;
+        if let Some(seal) = &seal {
+            let target = foretell::target(&(config.clone(), settings.clone()))?;
+            let run = foretell::identity(inputs.clone(), tokenizer, prepared);
+            identity::check_plan(&forecast, seal, &run, &target)?;
+        }
         let checkpoint = dir.join(format!("checkpoints/step-{}", settings.steps));
         // A training whose checkpoint is gone or damaged is not one to keep.
         if is_kept(&dir, &inputs) && checkpoint.is_dir() && checkpoint::verify(&checkpoint).is_ok() {
+            if let Some(seal) = &seal {
+                identity::check(&self.dir, &forecast, seal)?;
+            }
             self.write_recipe(&resolved)?;
             progress::say("pretrain", "kept");
         } else {
             // Checked before anything is written: a refused variant leaves the run as it was.
             machine::check_memory(&config, &settings)?;
             self.check_prompts(tokenizer, &config)?;
-            if is_begun(&dir) && !is_begun_from(&dir, &inputs) {
+            let is_other = is_begun(&dir) && !is_begun_from(&dir, &inputs);
+            if is_other {
                 set_aside(&dir)?;
+            }
+            // What an earlier training came to is no outcome of this one.
+            for outcome in [watch::VERDICT, capability::OUTCOME, capability::SCORES] {
+                let path = self.dir.join(outcome);
+                if (is_other || !is_begun(&dir)) && path.exists() {
+                    set_aside(&path)?;
+                }
             }
             fs::create_dir_all(&dir).with_context(|| {
                 format!(
@@ -158,6 +176,7 @@ impl Run {
             data: Arc::clone(prepared),
             tokenizer: tokenizer.clone(),
             chat_template: ChatTemplate::read(&self.dir.join("tokenizer"))?,
+            forecast: foretell::read_seal(&self.dir.join(foretell::FORECAST))?.as_ref().map(watch::recorded),
             start: self.start()?.map(Path::to_owned),
         };
         // Before anything of the run is there: a forecast that was changed, or sealed late, stops it.

@@ -5,9 +5,9 @@ use std::{path::Path, time::SystemTime};
 use anyhow::Context as _;
 use forecast::{Actual, Alarm, Channel, CurveForecast, Moment, Prediction, Seal, Verdict, Watch};
 use serde::{Deserialize, Serialize};
-use train::Summary;
+use train::{Sealed, Summary};
 
-use super::{capability, foretell, record::Recorded, write_whole};
+use super::{capability, foretell, identity, record::Recorded, write_whole};
 use crate::progress;
 
 /// Part of healthy runs in which any of the curves raises an alarm.
@@ -70,6 +70,7 @@ impl Watcher {
     fn sealed_before(run_dir: &Path, began: Option<Moment>) -> anyhow::Result<Option<Self>> {
         let path = run_dir.join(foretell::FORECAST);
         let Some(seal) = foretell::read_seal(&path)? else { return Ok(None) };
+        identity::check(run_dir, &path, &seal)?;
         if let Some(began) = began {
             seal.check_before(began).with_context(|| format!("in `{}`", path.display()))?;
         }
@@ -175,6 +176,11 @@ impl Watcher {
     }
 }
 
+/// What the record of a run says of its forecast.
+pub(super) fn recorded(seal: &Seal) -> Sealed {
+    Sealed { seal: seal.seal.clone(), sealed_at: seal.sealed_at.to_string() }
+}
+
 /// An alarm in a line.
 pub(crate) fn described(alarm: &Alarm) -> String {
     let what = match alarm.channel {
@@ -197,7 +203,7 @@ fn first_step_at(metrics: &Path) -> anyhow::Result<Option<Moment>> {
         std::fs::read_to_string(metrics).with_context(|| format!("cannot read `{}`", metrics.display()))?;
     let first = text.lines().next().and_then(|line| serde_json::from_str(line).ok());
     Ok(match first {
-        Some(train::Metric::Begun { unix_s }) => Moment::from_unix_s(unix_s),
+        Some(train::Metric::Begun { unix_s, .. }) => Moment::from_unix_s(unix_s),
         _ => None,
     })
 }

@@ -15,7 +15,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::pipeline::{
     Sample,
     capability::{self, BucketOutcome},
-    foretell,
+    foretell, identity,
     ladder::{Cost, RatioTest, Sweep},
     watch::{self, Watched},
 };
@@ -191,6 +191,7 @@ impl Run {
 fn foretold(run_dir: &Path, sources: &mut Vec<Source>) -> anyhow::Result<Foretold> {
     let seal = Seal::read(&read(run_dir, FORECAST, sources)?)
         .map_err(|error| malformed(FORECAST, &error.to_string()))?;
+    identity::check(run_dir, &run_dir.join(FORECAST), &seal)?;
     let verdict = serde_json::from_slice(&read(run_dir, VERDICT, sources)?)
         .map_err(|error| malformed(VERDICT, &error.to_string()))?;
     let watched = serde_json::from_slice(&read(run_dir, WATCH, sources)?)

@@ -29,7 +29,7 @@ sweep = false
 max_tokens = 8
 "#;
 
-fn scene(extra: &str) -> Scene {
+pub(crate) fn scene(extra: &str) -> Scene {
     let scene = Scene::new();
     let text = repository().join("data/tinyshakespeare/input.txt.gz");
     let recipe = format!("{RECIPE}{extra}").replace("TEXT", text.to_str().unwrap());

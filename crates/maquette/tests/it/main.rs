@@ -16,6 +16,7 @@ mod real_models;
 mod recipes;
 mod run_folder_as_checkpoint;
 mod scene;
+mod seals;
 #[cfg(unix)]
 mod signals;
 mod tidy;

@@ -129,6 +129,7 @@ impl Run<'_> {
             tokenizer: Tokenizer::bytes(),
             chat_template: None,
             start: None,
+            forecast: None,
         };
         change(&mut inputs);
         Trainer::open(inputs, &self.folder)

@@ -7,7 +7,7 @@ use forecast::{Actual, Verdict};
 
 use super::{PlotOption, read_seal, write};
 use crate::run_folder::{self, Begun};
-use crate::{output, report::Picture};
+use crate::{output, pipeline::identity, report::Picture};
 
 /// Hold a sealed forecast against what came of the run
 #[derive(Debug, clap::Args)]
@@ -36,6 +36,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         (Some(loss), None) => Actual { loss, flops: None, first_step_at: None },
         (None, Some(dir)) => {
             let summary = run_folder::summary(dir)?;
+            identity::check(dir, &args.forecast, &seal)?;
             Actual {
                 loss: summary.validation.loss_nats,
                 flops: Some(summary.flops),

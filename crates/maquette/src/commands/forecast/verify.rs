@@ -6,6 +6,7 @@ use forecast::{Fitted, Prediction, Seal, Table};
 
 use super::{described_prediction, read_seal};
 use crate::output;
+use crate::pipeline::identity;
 use crate::run_folder::Begun;
 
 /// Above this the forecast cannot be made again from its points, in % of the loss.
@@ -16,7 +17,7 @@ const MAX_REFIT_ERROR_PCT: f64 = 0.01;
 pub(super) struct Args {
     /// A sealed forecast
     forecast: PathBuf,
-    /// The run that it forecasts, to check that it was sealed before the first step
+    /// The run that it forecasts, to check that it was sealed before the first step and is the forecast that the run names
     #[arg(long, value_name = "DIR")]
     run: Option<PathBuf>,
     /// The hash that was published
@@ -43,6 +44,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     if let Some(Begun::At(first_step_at)) = begun {
         seal.check_before(first_step_at)?;
     }
+    let compared = args.run.as_deref().map(|run| identity::check(run, &args.forecast, &seal)).transpose()?;
     let refit_error_pct = refit_error_pct(&seal);
     if args.json {
         let shown = serde_json::json!({
@@ -53,6 +55,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
             "n_points": seal.points.len(),
             "prediction": seal.forecast.prediction,
             "refit_error_pct": refit_error_pct,
+            "run": compared,
             "first_step_at": begun.as_ref().and_then(Begun::at),
         });
         return output::json(&shown);
@@ -75,6 +78,12 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         ),
         None => "refit     not possible with this version".to_owned(),
     })?;
+    match &compared {
+        Some(agreed) => output::words(format_args!("run       {agreed}"))?,
+        None => {
+            output::words("run       not compared: --run DIR names the run that it is to be the forecast of")?
+        }
+    }
     match begun {
         None => Ok(()),
         Some(Begun::At(at)) => output::words(format_args!("in time   first step at {at}")),
