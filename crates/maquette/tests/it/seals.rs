@@ -8,7 +8,7 @@ use crate::{foretell::scene, scene::Scene};
 
 const RUN: [&str; 4] = ["run", "small.toml", "--out", "out"];
 
-fn only<'a>(stages: &'a str) -> Vec<&'a str> {
+fn only(stages: &str) -> Vec<&str> {
     [&RUN[..], &["--only", stages]].concat()
 }
 
