@@ -20,7 +20,7 @@ pub(crate) struct Recipe {
     #[serde(default)]
     pub(crate) budget: Budget,
     pub(crate) data: DataConfig,
-    /// What to learn; absent where a model is continued, which brings its own.
+    /// What to learn; a BPE of open size if absent. A model that is continued brings its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) tokenizer: Option<TokenizerConfig>,
     #[serde(default)]
@@ -57,8 +57,9 @@ pub(crate) struct Budget {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct LadderConfig {
-    /// FLOPs of the largest rung, as a part of the big run's.
-    pub(crate) max_fraction: f64,
+    /// FLOPs of the largest rung, as a part of the big run's; if absent, the least that gives the ladder rungs enough.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) max_fraction: Option<f64>,
     /// How many budgets, each half the one before.
     pub(crate) n_budgets: usize,
     /// Seeds of each rung of at most 1/100 of the big run; larger ones are trained once.
@@ -67,8 +68,10 @@ pub(crate) struct LadderConfig {
     pub(crate) n_neighbours: usize,
     /// By which factor, either way, their tokens for each parameter may differ from the recipe's.
     pub(crate) ratio_span: f64,
-    /// Whether the learning-rate rule is tested on the smallest rungs.
-    pub(crate) sweep: bool,
+    /// Whether the learning-rate rule is tested on the smallest rungs; if absent, where the largest has at most a hundredth
+    /// of the run's FLOPs, so that the test is cheap beside it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) sweep: Option<bool>,
     /// Problems of each task and level that every rung is examined with, where `[data.tasks]` mixes tasks in.
     pub(crate) problems: usize,
     /// Finished runs of the same design on other data, folders of runs or tables of points: the bend of their curve is
@@ -80,12 +83,12 @@ pub(crate) struct LadderConfig {
 impl Default for LadderConfig {
     fn default() -> Self {
         Self {
-            max_fraction: 1e-3,
+            max_fraction: None,
             n_budgets: 6,
             seeds: 4,
             n_neighbours: 1,
             ratio_span: 8.0,
-            sweep: true,
+            sweep: None,
             problems: 16,
             kin: Vec::new(),
         }
@@ -102,7 +105,7 @@ impl LadderConfig {
             );
             Ok(())
         };
-        let fraction = self.max_fraction;
+        let fraction = self.max_fraction.unwrap_or(0.1);
         check(
             "max_fraction",
             fraction > 0.0 && fraction <= 0.5,
@@ -191,6 +194,9 @@ impl Recipe {
         let text = if changes.is_empty() { text.to_owned() } else { toml::to_string(&table)? };
         let mut recipe: Self = toml::from_str(&text).map_err(|error| explain(&error))?;
         recipe.check()?;
+        if recipe.model.from.is_none() {
+            recipe.tokenizer.get_or_insert_with(TokenizerConfig::open);
+        }
         recipe.place(&|path| {
             let path = folder.join(path);
             without_detours(&std::path::absolute(&path).unwrap_or(path))
@@ -253,15 +259,11 @@ impl Recipe {
                  hint: small runs foretell a model that is trained from its beginning; remove the table"
             );
         }
-        match (&self.tokenizer, &self.model.from) {
-            (None, None) => anyhow::bail!(
-                "expected a [tokenizer] table, found none\nhint: add kind = \"bpe\" and vocab_size = 8192"
-            ),
-            (Some(_), Some(from)) => anyhow::bail!(
+        if let (Some(_), Some(from)) = (&self.tokenizer, &self.model.from) {
+            anyhow::bail!(
                 "expected no [tokenizer] beside `model.from`, found one\nhint: remove it: `{}` brings its own",
                 from.display()
-            ),
-            _ => {}
+            );
         }
         self.samples.sampling.validate().context("in [samples.sampling]")?;
         self.data.validate()?;

@@ -202,6 +202,20 @@ pub fn batch_rows(n_matrix_params: usize, tokens: f64, seq_len: usize) -> usize 
     rows.max(1.0).round() as usize
 }
 
+/// Tokens of vocabulary for a run of `train_flops` on `text_bytes` of training text: a power of two from 512 to
+/// 131,072, the lower of two bounds.
+///
+/// Where all text is new, larger vocabularies are better even for narrow models: 4,096 at 1e13 FLOPs, growing slowly
+/// (Tao et al. 2024 find about 64,000 at 1e21, <https://arxiv.org/abs/2407.13623>). A text that is read again and again
+/// is learned by heart, the sooner the rarer its tokens are: `2048·text_bytes²/FLOPs`; a run reads about as many bytes
+/// as the root of its FLOPs. Measured at 3e11 to 1e13 FLOPs on texts of 1, 5 and 28 MB: docs/log.md.
+pub fn vocab_size(train_flops: f64, text_bytes: f64) -> usize {
+    let by_compute = 4096.0 * (train_flops / 3e12).powf(0.14);
+    let by_text = 2048.0 * text_bytes * text_bytes / train_flops;
+    let doublings = by_compute.min(by_text).max(1.0).log2().round().clamp(9.0, 17.0);
+    1 << doublings as u32
+}
+
 /// Sequence length for a budget: 256 for runs of minutes, growing with the fourth root of compute to 2,048; a
 /// power of two. Longer contexts cost attention without helping a small model.
 pub fn seq_len(train_flops: f64) -> usize {
@@ -295,6 +309,26 @@ mod tests {
                 let (config, _) = compute_optimal(budget, TOKENS_PER_PARAM, 4096, 256, overrides);
                 assert_eq!(config.validate(), Ok(()), "{budget:e} {config:?}");
             }
+        }
+    }
+
+    /// The best of the vocabularies that were tried, or one whose loss lies within the noise of it (docs/log.md).
+    #[test]
+    fn vocabularies_are_those_that_were_best() {
+        let (shakespeare, code, books) = (1e6, 5e6, 27e6);
+        for (flops, text_bytes, expected) in [
+            (1e12, shakespeare, 2048),
+            (3e12, shakespeare, 512),
+            (1e13, shakespeare, 512),
+            (1e12, code, 4096),
+            (1e13, code, 4096),
+            (1e12, books, 4096),
+            (1e13, books, 4096),
+            (1e21, 1e13, 65_536),
+            (1e30, 1e30, 131_072),
+            (1e15, 0.0, 512),
+        ] {
+            assert_eq!(vocab_size(flops, text_bytes), expected, "{flops:e} FLOPs, {text_bytes:e} bytes");
         }
     }
 

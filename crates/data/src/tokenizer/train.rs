@@ -22,8 +22,10 @@ use crate::{DataConfig, DataError, Documents, Progress, Split};
 #[serde(deny_unknown_fields)]
 pub struct TokenizerConfig {
     /// Merged bytes, or bytes alone.
+    #[serde(default)]
     pub kind: TokenizerKind,
-    /// All ids together: 16 special tokens, 256 bytes and the merges. For `bytes` it must be 272 or absent.
+    /// All ids together: 16 special tokens, 256 bytes and the merges. For `bytes` it must be 272 or absent; for `bpe`
+    /// absent leaves the size to the budget and to [`Tokenizer::train_open`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vocab_size: Option<usize>,
     /// Digits that a token holds at most: 1 as in Qwen, 2, or 3 as in GPT-4 and Llama 3. llama.cpp knows patterns for 1
@@ -50,10 +52,11 @@ fn is_default_digits(digits: &u8) -> bool {
 }
 
 /// Merged bytes, or bytes alone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TokenizerKind {
     /// Byte pairs merged by frequency. Paper: Sennrich et al. 2016, <https://arxiv.org/abs/1508.07909>.
+    #[default]
     Bpe,
     /// 256 bytes, no merges.
     Bytes,
@@ -73,6 +76,16 @@ impl TokenizerConfig {
     pub fn bpe(vocab_size: usize) -> Self {
         let (kind, vocab_size) = (TokenizerKind::Bpe, Some(vocab_size));
         Self { kind, vocab_size, digits: default_digits(), sample_bytes: default_sample_bytes() }
+    }
+
+    /// A BPE whose size is left open.
+    pub fn open() -> Self {
+        Self { vocab_size: None, ..Self::bpe(0) }
+    }
+
+    /// Whether budget and text decide the size.
+    pub fn is_open(&self) -> bool {
+        self.kind == TokenizerKind::Bpe && self.vocab_size.is_none()
     }
 
     /// Bytes alone.
@@ -112,41 +125,33 @@ impl Tokenizer {
             {
                 return Err(setting(
                     "between 272 (16 special tokens, 256 bytes) and 16777216",
-                    "a small model does well with 4096 to 16384",
+                    "leave it out: budget and text decide then",
                 ));
             }
             TokenizerKind::Bpe => {}
         }
-        if !(1..=1 << 40).contains(&config.sample_bytes) {
-            return Err(DataError::Setting {
-                name: "sample_bytes",
-                expected: "between 1 and 2^40",
-                found: config.sample_bytes.to_string(),
-                hint: "leave it out for 100 MB",
-            });
+        let text = CountedText::read(config, data, progress)?;
+        let tokenizer = Self::from_merges(text.splitter, &Merger::new(text.words).learn(vocab_size));
+        match tokenizer.vocab_size() {
+            found if found < vocab_size => Err(DataError::VocabTooLarge { wanted: vocab_size, found }),
+            _ => Ok(tokenizer),
         }
-        let Some(splitter) = Splitter::new(config.digits) else {
-            return Err(DataError::Setting {
-                name: "digits",
-                expected: "1, 2 or 3",
-                found: config.digits.to_string(),
-                hint: "leave it out for 2, or take 3 for models that llama.cpp shall run",
-            });
-        };
-        let mut sample = Sample::new(config.sample_bytes);
-        let mut documents = Documents::open(data)?;
-        let mut now = Progress { n_bytes_total: documents.n_bytes_total(), ..Progress::default() };
-        while let Some(document) = documents.next_document()? {
-            now.n_bytes_read = documents.n_bytes_read();
-            if progress(now).is_break() {
-                return Err(DataError::Interrupted);
-            }
-            now.n_documents += 1;
-            if document.split == Split::Train {
-                sample.add(&document.text);
-            }
-        }
-        Self::from_word_counts(splitter, count_words(splitter, &sample.into_chunks()), vocab_size)
+    }
+
+    /// As [`Tokenizer::train`], for a configuration that leaves the size of its BPE open: `size_for` the bytes of the
+    /// training text, or fewer ids where no further pair occurs twice.
+    ///
+    /// # Errors
+    /// If the corpus cannot be read.
+    pub fn train_open(
+        config: &TokenizerConfig,
+        size_for: impl FnOnce(u64) -> usize,
+        data: &DataConfig,
+        progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<Self, DataError> {
+        let text = CountedText::read(config, data, progress)?;
+        let vocab_size = size_for(text.n_bytes);
+        Ok(Self::from_merges(text.splitter, &Merger::new(text.words).learn(vocab_size)))
     }
 
     /// Learns from texts that are in memory already.
@@ -170,12 +175,62 @@ impl Tokenizer {
         counts: FxHashMap<Box<[u8]>, u64>,
         vocab_size: usize,
     ) -> Result<Self, DataError> {
-        let merges = Merger::new(counts).learn(vocab_size);
-        let tokenizer = Self::from_merges(splitter, &merges);
+        let tokenizer = Self::from_merges(splitter, &Merger::new(counts).learn(vocab_size));
         match tokenizer.vocab_size() {
             found if found < vocab_size => Err(DataError::VocabTooLarge { wanted: vocab_size, found }),
             _ => Ok(tokenizer),
         }
+    }
+}
+
+/// The training documents as a vocabulary is learned from them.
+struct CountedText {
+    splitter: Splitter,
+    /// How often each word occurs in the sample.
+    words: FxHashMap<Box<[u8]>, u64>,
+    /// Of all training documents, sampled or not.
+    n_bytes: u64,
+}
+
+impl CountedText {
+    fn read(
+        config: &TokenizerConfig,
+        data: &DataConfig,
+        progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<Self, DataError> {
+        if !(1..=1 << 40).contains(&config.sample_bytes) {
+            return Err(DataError::Setting {
+                name: "sample_bytes",
+                expected: "between 1 and 2^40",
+                found: config.sample_bytes.to_string(),
+                hint: "leave it out for 100 MB",
+            });
+        }
+        let Some(splitter) = Splitter::new(config.digits) else {
+            return Err(DataError::Setting {
+                name: "digits",
+                expected: "1, 2 or 3",
+                found: config.digits.to_string(),
+                hint: "leave it out for 2, or take 3 for models that llama.cpp shall run",
+            });
+        };
+        let mut n_bytes = 0;
+        let mut sample = Sample::new(config.sample_bytes);
+        let mut documents = Documents::open(data)?;
+        let mut now = Progress { n_bytes_total: documents.n_bytes_total(), ..Progress::default() };
+        while let Some(document) = documents.next_document()? {
+            now.n_bytes_read = documents.n_bytes_read();
+            if progress(now).is_break() {
+                return Err(DataError::Interrupted);
+            }
+            now.n_documents += 1;
+            if document.split == Split::Train {
+                n_bytes += document.text.len() as u64;
+                sample.add(&document.text);
+            }
+        }
+        let words = count_words(splitter, &sample.into_chunks());
+        Ok(Self { splitter, words, n_bytes })
     }
 }
 

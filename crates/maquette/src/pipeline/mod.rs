@@ -13,6 +13,7 @@ mod pretrain;
 pub(crate) mod record;
 mod samples;
 mod sources;
+mod vocabulary;
 pub(crate) mod watch;
 
 use std::{

@@ -25,7 +25,11 @@ impl Run {
             Ok(sources) => sources,
             Err(error) => return self.tokenizer_without_sources(&dir).ok_or(error),
         };
-        let inputs = hash(&[&serde_json::to_string(config)?, &sources]);
+        let mut inputs = hash(&[&serde_json::to_string(config)?, &sources]);
+        if config.is_open() {
+            // A vocabulary that is there stays, however fast this machine is found to be today.
+            inputs = hash(&[&inputs, &self.vocabulary_inputs()?]);
+        }
         if is_kept(&dir, &inputs) {
             match Tokenizer::load(&dir) {
                 Ok(tokenizer) => {
@@ -37,11 +41,16 @@ impl Run {
         } else if dir.join(super::STAMP).exists() {
             set_aside(&dir)?;
         }
+        let open_size = if config.is_open() { Some(self.open_vocab_size()?) } else { None };
         let mut bar = Progress::new("tokenizer");
-        let trained = Tokenizer::train(config, &self.recipe.data, &mut |p| {
+        let mut report = |p: data::Progress| {
             bar.update(p.n_bytes_read, p.n_bytes_total, &format!("{} documents", p.n_documents));
             stop::check()
-        });
+        };
+        let trained = match open_size {
+            Some(size_for) => Tokenizer::train_open(config, size_for, &self.recipe.data, &mut report),
+            None => Tokenizer::train(config, &self.recipe.data, &mut report),
+        };
         let tokenizer = trained.map_err(interrupted)?;
         tokenizer.save(&dir)?;
         stamp(&dir, &inputs)?;

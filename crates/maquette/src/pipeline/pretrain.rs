@@ -12,6 +12,7 @@ use train::{
 
 use super::{
     Finished, Run, STAMP, budget, capability, foretell, hash, identity, is_kept, samples, set_aside, stamp,
+    vocabulary,
     watch::{self, Watcher},
     write_whole,
 };
@@ -84,6 +85,9 @@ impl Run {
             self.write_recipe(&resolved)?;
             write_whole(&dir.join(BEGUN), inputs.as_bytes())?;
             describe(&config, &settings);
+            for imbalance in vocabulary::imbalances(&config, &settings, prepared) {
+                progress::say("warning", &imbalance);
+            }
             self.train(tokenizer, prepared, config, settings, &dir)?;
             stamp(&dir, &inputs)?;
         }
@@ -155,6 +159,9 @@ impl Run {
             hashes: Some(hashes),
             ..recipe.clone()
         };
+        if let Some(open) = resolved.tokenizer.as_mut().filter(|config| config.is_open()) {
+            open.vocab_size = Some(tokenizer.vocab_size());
+        }
         // What the minutes came to on this machine: the resolved recipe gives the same run on any other.
         resolved.budget = Budget { minutes: None, train_flops };
         Ok((resolved, config, settings))

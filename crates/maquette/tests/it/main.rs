@@ -12,6 +12,7 @@ mod foretell;
 #[cfg(target_os = "linux")]
 mod full_disk;
 mod moved_run;
+mod open_vocabulary;
 mod real_models;
 mod recipes;
 mod run_folder_as_checkpoint;

@@ -43,6 +43,11 @@ const MIN_CONFIGS: usize = 4;
 const CHEAP: f64 = 0.01;
 /// Above this part only the best width is trained.
 const DEAR: f64 = 0.02;
+/// Parts of the big run's FLOPs that the largest rung may have, where a recipe leaves it open: a thousandth, or more
+/// where the run is too short for rungs that small.
+const FRACTIONS: [f64; 7] = [1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1];
+/// Budgets of a ladder whose fraction is open: sixteen times from the smallest rung to the largest.
+const MIN_BUDGETS: usize = 5;
 /// What the sweep multiplies the rule's learning rates with.
 pub(crate) const SWEEP_FACTORS: [f64; 2] = [0.5, 2.0];
 
@@ -50,7 +55,7 @@ pub(crate) const SWEEP_FACTORS: [f64; 2] = [0.5, 2.0];
 #[derive(Debug, thiserror::Error)]
 #[error(
     "the ladder needs at least {MIN_CONFIGS} different runs below {below:.2e} FLOPs, found {n_configs} that are long enough\n\
-     hint: give the run a larger budget, or the ladder a larger `max_fraction` (now {max_fraction})"
+     hint: give the run a larger budget or a smaller vocabulary, or the ladder a larger `max_fraction` (now {max_fraction})"
 )]
 pub(crate) struct TooSmall {
     below: f64,
@@ -87,9 +92,13 @@ pub(super) fn rungs(
     let big_flops = flops(&big.0, &big.1);
     let ratio = recipe.train.tokens_per_param.unwrap_or(scaling::TOKENS_PER_PARAM);
     let design = Design { recipe, vocab_size, big, ratio };
+    let max_fraction = match ladder.max_fraction {
+        Some(fraction) => fraction,
+        None => design.open_fraction(ladder, big_flops)?,
+    };
     let mut rungs = Vec::new();
     for i in 0..ladder.n_budgets {
-        let budget = ladder.max_fraction * big_flops / f64::from(1 << i);
+        let budget = max_fraction * big_flops / f64::from(1 << i);
         let n_neighbours = if budget <= DEAR * big_flops { ladder.n_neighbours } else { 0 };
         let n_seeds = if budget <= CHEAP * big_flops { ladder.seeds } else { 1 };
         for width in design.widths_at(budget, n_neighbours, ladder.ratio_span) {
@@ -104,10 +113,9 @@ pub(super) fn rungs(
         .collect();
     let n_configs = configs.len();
     if n_configs < MIN_CONFIGS {
-        let (below, max_fraction) = (ladder.max_fraction * big_flops, ladder.max_fraction);
-        return Err(TooSmall { below, n_configs, max_fraction }.into());
+        return Err(TooSmall { below: max_fraction * big_flops, n_configs, max_fraction }.into());
     }
-    if ladder.sweep {
+    if ladder.sweep.unwrap_or(max_fraction <= CHEAP) {
         let swept = sweep_bases(&rungs, ratio);
         for (budget, width) in swept {
             for seed in 0..ladder.seeds {
@@ -151,6 +159,25 @@ struct Design<'a> {
 }
 
 impl Design<'_> {
+    /// The smallest of [`FRACTIONS`] at which every one of [`MIN_BUDGETS`] budgets has a rung; the largest if none has.
+    fn open_fraction(&self, ladder: &LadderConfig, big_flops: f64) -> anyhow::Result<f64> {
+        for fraction in FRACTIONS {
+            let mut is_whole = true;
+            for i in 0..MIN_BUDGETS.min(ladder.n_budgets) {
+                let budget = fraction * big_flops / f64::from(1 << i);
+                let best = self.widths_at(budget, 0, ladder.ratio_span);
+                is_whole &= match best.first() {
+                    Some(&width) => self.rung(budget, width, 0, None)?.is_some(),
+                    None => false,
+                };
+            }
+            if is_whole {
+                return Ok(fraction);
+            }
+        }
+        Ok(FRACTIONS[FRACTIONS.len() - 1])
+    }
+
     /// The width nearest to the recipe's tokens for each parameter at this budget, and its neighbours.
     fn widths_at(&self, budget: f64, n_neighbours: usize, ratio_span: f64) -> Vec<usize> {
         let seq_len = self.big.1.seq_len;
@@ -224,7 +251,7 @@ mod tests {
 
     fn design(recipe: &Recipe) -> anyhow::Result<Vec<Rung>> {
         let big = train::plan(recipe.budget.train_flops, 258, &recipe.model, &recipe.train, 1)?;
-        rungs(recipe, &LadderConfig::default(), 258, &big)
+        rungs(recipe, &LadderConfig { max_fraction: Some(1e-3), ..LadderConfig::default() }, 258, &big)
     }
 
     #[test]
@@ -247,7 +274,13 @@ mod tests {
         let recipe = recipe("[budget]\ntrain_flops = 4e14");
         let big = train::plan(recipe.budget.train_flops, 258, &recipe.model, &recipe.train, 1).unwrap();
         let widths = |n_neighbours, ratio_span| {
-            let config = LadderConfig { n_neighbours, ratio_span, seeds: 1, ..LadderConfig::default() };
+            let config = LadderConfig {
+                max_fraction: Some(1e-3),
+                n_neighbours,
+                ratio_span,
+                seeds: 1,
+                ..LadderConfig::default()
+            };
             let rungs = rungs(&recipe, &config, 258, &big).unwrap();
             let most = rungs.iter().map(Rung::flops).fold(0.0, f64::max);
             let top = rungs.iter().filter(|r| r.role == Role::Rung && r.flops() > 0.9 * most);
@@ -262,6 +295,26 @@ mod tests {
         steps.sort_unstable();
         let ratio = steps[steps.len() - 1] as f64 / steps[0] as f64;
         assert!((2.0..8.0).contains(&ratio), "{steps:?}");
+    }
+
+    /// Vocabulary and largest rung by the rules, over budgets from a minute to years on two cores.
+    #[test]
+    fn an_open_ladder_has_rungs_enough_at_every_budget() {
+        let ladder = LadderConfig::default();
+        let mut fractions = Vec::new();
+        for exponent in 0..14 {
+            let flops = 1e13 * 10f64.powf(f64::from(exponent) / 2.0);
+            let recipe = recipe(&format!("[budget]\ntrain_flops = {flops:e}"));
+            let vocab_size = scaling::vocab_size(flops, 1e9);
+            let big = train::plan(Some(flops), vocab_size, &recipe.model, &recipe.train, 1).unwrap();
+            let rungs = rungs(&recipe, &ladder, vocab_size, &big).unwrap();
+            let largest = rungs.iter().map(Rung::flops).fold(0.0, f64::max);
+            let smallest = rungs.iter().map(Rung::flops).fold(f64::INFINITY, f64::min);
+            assert!(largest / smallest > 12.0, "{flops:e}: {smallest:e} to {largest:e}");
+            assert!(largest <= 0.11 * flops, "{flops:e}: {largest:e}");
+            fractions.push(largest / flops);
+        }
+        assert!(fractions[0] > 0.02 && fractions[13] < 1.1e-3, "{fractions:?}");
     }
 
     #[test]
