@@ -10,14 +10,15 @@ use std::{
 use crate::scene::{Said, maquette, repository};
 
 /// Which crates of ours a crate may use.
-const ARROWS: [(&str, &[&str]); 7] = [
+const ARROWS: [(&str, &[&str]); 8] = [
+    ("base", &[]),
     ("tensor", &[]),
-    ("data", &["tensor"]),
-    ("model", &["tensor"]),
-    ("train", &["tensor", "data", "model"]),
+    ("data", &["base", "tensor"]),
+    ("model", &["base", "tensor"]),
+    ("train", &["base", "tensor", "data", "model"]),
     ("eval", &["tensor", "data", "model"]),
     ("forecast", &[]),
-    ("maquette", &["tensor", "data", "model", "train", "eval", "forecast"]),
+    ("maquette", &["base", "tensor", "data", "model", "train", "eval", "forecast"]),
 ];
 
 /// Larger files belong under `data/` or nowhere.

@@ -1,0 +1,26 @@
+//! What every other crate stands on: files that appear whole or not at all.
+//!
+//! [`AtomicFile`] is the one way in which this program replaces a file. It writes under a temporary name beside the
+//! target ([`temporary`]), flushes, and renames:
+//!
+//! ```
+//! use std::io::Write as _;
+//! # let folder = tempfile::tempdir().unwrap();
+//! let path = folder.path().join("answer.txt");
+//! let mut file = base::AtomicFile::create(&path)?;
+//! file.write_all(b"42\n").unwrap();
+//! assert!(!path.exists());
+//! file.finish()?;
+//! assert_eq!(std::fs::read(&path).unwrap(), b"42\n");
+//! # Ok::<(), base::FileError>(())
+//! ```
+#![forbid(unsafe_code)]
+
+mod atomic_file;
+mod error;
+mod sha256;
+pub mod temporary;
+
+pub use atomic_file::{AtomicFile, is_stream, sync_folder, write, write_new};
+pub use error::FileError;
+pub use sha256::sha256;
