@@ -69,7 +69,7 @@ pub fn prepare(
     Prepared::open(out_dir, tokenizer)
 }
 
-/// Makes `out_dir`, or removes an older manifest (first) and shards from it; other files stay.
+/// Makes `out_dir`, or removes an older manifest (first), shards and what a kill left from it; other files stay.
 fn clear(out_dir: &Path) -> Result<(), DataError> {
     std::fs::create_dir_all(out_dir).map_err(DataError::io("create", out_dir))?;
     let manifest = out_dir.join("manifest.jsonl");
@@ -78,13 +78,18 @@ fn clear(out_dir: &Path) -> Result<(), DataError> {
     }
     for entry in std::fs::read_dir(out_dir).map_err(DataError::io("read", out_dir))? {
         let path = entry.map_err(DataError::io("read", out_dir))?.path();
-        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let is_shard = name.ends_with(".tokens") || name.ends_with(".tokens.partial");
-        if is_shard && (name.starts_with("train-") || name.starts_with("validation-")) {
+        if path.file_name().and_then(|name| name.to_str()).is_some_and(is_shard) {
             std::fs::remove_file(&path).map_err(DataError::io("remove", &path))?;
         }
     }
-    Ok(())
+    Ok(base::temporary::remove_leftovers(out_dir)?)
+}
+
+/// Whether [`Side::name`] made this name.
+fn is_shard(name: &str) -> bool {
+    let number = name.strip_prefix("train-").or(name.strip_prefix("validation-"));
+    let number = number.and_then(|rest| rest.strip_suffix(".tokens"));
+    number.is_some_and(|number| number.len() >= 5 && number.bytes().all(|digit| digit.is_ascii_digit()))
 }
 
 /// The two sides of the split as they are written.

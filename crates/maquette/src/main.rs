@@ -5,9 +5,11 @@
 #![forbid(unsafe_code)]
 
 mod commands;
+mod edits;
 mod machine;
 mod open_model;
 mod output;
+mod output_file;
 mod pipeline;
 mod progress;
 mod recipe;

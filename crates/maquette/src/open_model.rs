@@ -17,7 +17,7 @@ use model::{
 };
 use tensor::{DType, Kernels};
 
-use crate::output;
+use crate::{edits, output};
 
 /// A checkpoint that was opened.
 pub(crate) struct Opened {
@@ -93,7 +93,9 @@ pub(crate) fn tokenizer_of(dir: &Path, n_rows: usize) -> anyhow::Result<Tokenize
 /// Reads the checkpoint that `path` means, or of a run the newest that can be read.
 fn newest<T>(path: &Path, read: impl Fn(&Path) -> anyhow::Result<T>) -> anyhow::Result<(PathBuf, T)> {
     if is_checkpoint(path) {
-        return Ok((path.to_owned(), read(path)?));
+        let found = read(path)?;
+        edits::say(path)?;
+        return Ok((path.to_owned(), found));
     }
     let folder = checkpoints_of(path).with_context(|| NoModel::at(path).to_string())?;
     let mut first_error = None;
@@ -110,6 +112,7 @@ fn newest<T>(path: &Path, read: impl Fn(&Path) -> anyhow::Result<T>) -> anyhow::
                         Some(error) => format!("the newest that is whole: {}", first_line(error)),
                     };
                     output::talk(format_args!("checkpoint: {} ({note})", dir.display()));
+                    edits::say(&dir)?;
                     return Ok((dir, found));
                 }
                 Err(_) if !dir.exists() => vanished = true,

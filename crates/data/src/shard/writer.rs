@@ -1,21 +1,20 @@
 //! Writes one shard as a stream.
 
 use std::{
-    fs::File,
     io::{BufWriter, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
 };
 
+use base::AtomicFile;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::{HEADER_BYTES, Header};
-use crate::{DataError, file::partial_path};
+use crate::DataError;
 
-/// A shard under its temporary name; [`ShardWriter::finish`] gives it its own. Keeps 8 bytes a document in memory.
+/// A shard that appears at [`ShardWriter::finish`]. Keeps 8 bytes a document in memory.
 pub(crate) struct ShardWriter {
     path: PathBuf,
-    partial: PathBuf,
-    file: BufWriter<File>,
+    file: BufWriter<AtomicFile>,
     hash: Xxh3,
     header: Header,
     end_of_text: u32,
@@ -41,10 +40,8 @@ impl ShardWriter {
         end_of_text: u32,
         tokenizer: u128,
     ) -> Result<Self, DataError> {
-        let partial = partial_path(path);
-        let file = File::create(&partial).map_err(DataError::io("create", &partial))?;
-        let mut file = BufWriter::with_capacity(1 << 20, file);
-        file.write_all(&[0; HEADER_BYTES]).map_err(DataError::io("write", &partial))?;
+        let mut file = BufWriter::with_capacity(1 << 20, AtomicFile::create(path)?);
+        file.write_all(&[0; HEADER_BYTES]).map_err(DataError::io("write", path))?;
         let token_bytes = if vocab_size <= 1 << 16 { 2 } else { 4 };
         let header = Header {
             token_bytes,
@@ -56,7 +53,7 @@ impl ShardWriter {
             checksum: 0,
         };
         let (path, hash) = (path.to_path_buf(), Xxh3::new());
-        Ok(Self { path, partial, file, hash, header, end_of_text, offsets: vec![0], buffer: Vec::new() })
+        Ok(Self { path, file, hash, header, end_of_text, offsets: vec![0], buffer: Vec::new() })
     }
 
     /// Tokens so far, with both ends of every document.
@@ -83,7 +80,7 @@ impl ShardWriter {
 
     fn write_buffer(&mut self) -> Result<(), DataError> {
         self.hash.update(&self.buffer);
-        self.file.write_all(&self.buffer).map_err(DataError::io("write", &self.partial))
+        self.file.write_all(&self.buffer).map_err(DataError::io("write", &self.path))
     }
 
     /// Writes what is only known now and renames.
@@ -95,13 +92,12 @@ impl ShardWriter {
         self.buffer.extend(self.offsets.iter().flat_map(|offset| offset.to_le_bytes()));
         self.write_buffer()?;
         self.header.checksum = self.hash.digest128();
-        let Self { path, partial, mut file, header, .. } = self;
+        let Self { path, mut file, header, .. } = self;
         file.seek(SeekFrom::Start(0))
             .and_then(|_| file.write_all(&header.to_bytes()))
-            .and_then(|()| file.flush())
-            .and_then(|()| file.get_ref().sync_all())
-            .map_err(DataError::io("write", &partial))?;
-        std::fs::rename(&partial, &path).map_err(DataError::io("rename", &partial))?;
+            .map_err(DataError::io("write", &path))?;
+        let file = file.into_inner().map_err(|error| DataError::io("write", &path)(error.into_error()))?;
+        file.finish()?;
         Ok(ShardSummary {
             n_documents: header.n_documents,
             n_tokens: header.n_tokens - header.n_documents,

@@ -14,7 +14,9 @@ use tensor::Cpu;
 use super::{Dtype, generate::SamplingOptions};
 use crate::{
     open_model::{self, Opened},
-    output, stop,
+    output,
+    output_file::{Kind, OutputFile},
+    stop,
 };
 
 /// Talk with a checkpoint in the terminal
@@ -183,10 +185,9 @@ impl Chat {
         anyhow::ensure!(!path.as_os_str().is_empty(), "expected a file's name\nhint: /save talk.jsonl");
         let lines: Vec<String> =
             self.conversation().iter().map(serde_json::to_string).collect::<Result<_, _>>()?;
-        let partial = path.with_extension("tmp");
-        std::fs::write(&partial, lines.join("\n") + "\n")
-            .and_then(|()| std::fs::rename(&partial, path))
-            .with_context(|| format!("cannot write `{}`\nhint: choose another file", path.display()))?;
+        anyhow::ensure!(!lines.is_empty(), "there is nothing to save yet\nhint: write a message first");
+        let file = OutputFile { path, option: "/save", kind: Kind::Conversation };
+        file.write((lines.join("\n") + "\n").as_bytes())?;
         output::talk(format_args!("{} messages in {}", lines.len(), path.display()));
         Ok(())
     }

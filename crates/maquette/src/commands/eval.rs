@@ -10,6 +10,7 @@ use super::Dtype;
 use crate::{
     open_model::{self, Opened},
     output,
+    output_file::{Kind, OutputFile},
     pipeline::{SUITE_SEED, capability},
 };
 
@@ -53,6 +54,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             "expected tasks among {}, found `{unknown}`\nhint: leave --tasks out for all",
             known.join(", ")
         );
+    }
+    let names =
+        known.iter().filter(|name| args.tasks.is_empty() || args.tasks.iter().any(|task| task == *name));
+    for path in names.zip(&args.out).map(|(name, out)| out.join(format!("{name}.jsonl"))) {
+        OutputFile { path: &path, option: "--out", kind: Kind::Scores }.check()?;
     }
     let kernels = Cpu::new(args.threads);
     let Opened { gpt, tokenizer, .. } =

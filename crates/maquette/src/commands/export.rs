@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
 use clap::ValueEnum;
 use data::{ChatTemplate, TokenizerParts};
 use model::{
@@ -10,7 +9,10 @@ use model::{
     gguf::{self, Kind, Value},
 };
 
-use crate::{open_model, output};
+use crate::{
+    open_model, output,
+    output_file::{self, OutputFile},
+};
 
 /// Make a GGUF file for llama.cpp of a checkpoint
 ///
@@ -67,12 +69,7 @@ impl Quant {
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let Format::Gguf = args.format;
     let out = &args.out;
-    anyhow::ensure!(
-        !out.is_dir(),
-        "expected a file as --out, `{}` is a folder\nhint: add a name, such as {}",
-        out.display(),
-        out.join("model.gguf").display()
-    );
+    OutputFile { path: out, option: "--out", kind: output_file::Kind::Gguf }.check()?;
     let dir = &open_model::locate(&args.checkpoint)?;
     let config = checkpoint::read_config(dir)?;
     let tokenizer = open_model::tokenizer_of(dir, config.vocab_size)?;
@@ -81,9 +78,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if let Some(template) = ChatTemplate::read(dir)? {
         metadata.push(("tokenizer.chat_template".into(), Value::String(template)));
     }
-    let unfit = gguf::export(dir, out, args.quant.kind(), metadata)?;
-
-    let bytes = std::fs::metadata(out).with_context(|| format!("cannot read `{}`", out.display()))?.len();
+    let gguf::Exported { n_bytes: bytes, stored_as_f16: unfit } =
+        gguf::export(dir, out, args.quant.kind(), metadata)?;
     if args.json {
         return output::line(serde_json::json!({
             "file": out,

@@ -10,7 +10,7 @@ use model::{
     gguf::{GgufFile, Value},
 };
 
-use crate::{open_model, output};
+use crate::{edits, open_model, output};
 
 /// Make a checkpoint of a Hugging Face folder or a GGUF file
 ///
@@ -40,13 +40,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let newest =
         if open_model::is_run(&args.source) { Some(open_model::locate(&args.source)?) } else { None };
     let (source, out) = (newest.as_ref().unwrap_or(&args.source), &args.out);
-    let is_ours = out.join("config.json").is_file();
-    let is_empty = !out.exists() || std::fs::read_dir(out).is_ok_and(|mut files| files.next().is_none());
-    anyhow::ensure!(
-        is_ours || is_empty,
-        "expected a checkpoint or nothing at `{}`, found other files\nhint: choose another folder with --out",
-        out.display()
-    );
+    checkpoint::check_target(out, source)?;
+    checkpoint::verify_source(source)?;
+    if newest.is_none() {
+        edits::say(source)?;
+    }
     let about = if source.is_dir() {
         let about = describe_folder(source)?;
         publish(out, &about, |tmp, ids| {
@@ -102,10 +100,6 @@ fn publish(
         tokens <= rows,
         "the tokenizer has {tokens} tokens, the model {rows}\nhint: tokenizer and weights belong to different models"
     );
-    if let Some(parent) = out.parent() {
-        std::fs::create_dir_all(parent)
-            .with_context(|| format!("cannot create `{}`\nhint: choose another --out", parent.display()))?;
-    }
     checkpoint::publish(out, |tmp| -> anyhow::Result<()> {
         write_weights(tmp, &ids)?;
         about.tokenizer.save(tmp)?;

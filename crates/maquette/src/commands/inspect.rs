@@ -6,7 +6,10 @@ use model::{Tokens, checkpoint};
 use tensor::Cpu;
 
 use super::Dtype;
-use crate::{open_model, output};
+use crate::{
+    open_model, output,
+    output_file::{Kind, OutputFile},
+};
 
 /// Show a checkpoint's shape, or write the logits that it gives to tokens
 #[derive(Debug, clap::Args)]
@@ -25,9 +28,13 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    let file = args.logits.as_deref().map(|path| OutputFile { path, option: "--logits", kind: Kind::Logits });
+    if let Some(file) = &file {
+        file.check()?;
+    }
     let (dir, mut gpt) = open_model::read(&args.checkpoint)?;
     let config = gpt.config();
-    let Some(path) = &args.logits else {
+    let Some(file) = file else {
         let shown = serde_json::json!({
             "checkpoint": dir,
             "config": config,
@@ -54,6 +61,6 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let kernels = Cpu::new(0);
     gpt = gpt.with_dtype(args.dtype.precision().into());
     let logits = gpt.logits(&kernels, &Tokens::packed(args.ids.clone(), [len]), &rows, None);
-    checkpoint::write_tensors(path, [("logits".to_owned(), &logits)].into_iter())?;
+    checkpoint::write_logits(file.path, &logits)?;
     Ok(())
 }

@@ -5,6 +5,7 @@
 
 mod budget;
 pub(crate) mod capability;
+mod claim;
 pub(crate) mod foretell;
 pub(crate) mod identity;
 pub(crate) mod ladder;
@@ -25,7 +26,6 @@ use std::{
 use anyhow::Context as _;
 use clap::ValueEnum;
 use data::{Prepared, Tokenizer};
-use model::checkpoint;
 use serde::{Deserialize, Serialize};
 use tensor::{Cpu, Isa, Kernels};
 use train::{Precision, Summary};
@@ -88,13 +88,7 @@ impl Run {
     /// Makes the folder, if it is not there.
     pub(crate) fn open(recipe: Recipe, out: Option<&Path>, n_threads: usize) -> anyhow::Result<Self> {
         let dir = out.map_or_else(|| Path::new("runs").join(&recipe.name), Path::to_owned);
-        fs::create_dir_all(&dir).with_context(|| {
-            format!(
-                "cannot create `{}`\nhint: choose a folder that you may write to, with --out",
-                dir.display()
-            )
-        })?;
-        let lock = lock(&dir)?;
+        let lock = claim::claim(&dir)?;
         Ok(Self { recipe, dir, kernels: Arc::new(Cpu::new(n_threads)), start: OnceLock::new(), _lock: lock })
     }
 
@@ -182,6 +176,7 @@ impl Run {
         if fs::read_to_string(&path).is_ok_and(|there| there == text) {
             return Ok(());
         }
+        claim::keep_written_by_hand(&path)?;
         write_whole(&path, text.as_bytes())
     }
 
@@ -197,22 +192,6 @@ impl Run {
         let is_same_text = made_from.tokenizer == hashes.tokenizer && made_from.data == hashes.data;
         let is_own = is_same_text && self.recipe.is_same_elsewhere(&earlier);
         (made_from == hashes || is_own).then_some(earlier)
-    }
-}
-
-/// Takes the folder for this program alone, until it ends in whatever way.
-fn lock(dir: &Path) -> anyhow::Result<fs::File> {
-    let path = dir.join(".lock");
-    let file = fs::File::create(&path).with_context(|| {
-        format!("cannot write `{}`\nhint: choose a folder that you may write to, with --out", path.display())
-    })?;
-    match file.try_lock() {
-        Err(fs::TryLockError::WouldBlock) => anyhow::bail!(
-            "expected `{}` to be free, found another maquette at work in it\nhint: wait for it, or give another --out",
-            dir.display()
-        ),
-        // Some network disks know no locks: better to run than to refuse.
-        _ => Ok(file),
     }
 }
 
@@ -237,37 +216,34 @@ fn stamp(dir: &Path, inputs: &str) -> anyhow::Result<()> {
     write_whole(&dir.join(STAMP), &stamp)
 }
 
-/// Moves what stands at `dir` out of the way, under a name that tells so. Nothing is deleted.
+/// Moves what was made from other inputs out of the way, under a name that tells so. Nothing is deleted.
 fn set_aside(dir: &Path) -> anyhow::Result<()> {
+    move_aside(dir, "was made from other inputs")
+}
+
+fn move_aside(dir: &Path, why: &str) -> anyhow::Result<()> {
     let name = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let free = (1..).map(|i| dir.with_file_name(format!("{name}-replaced-{i}"))).find(|path| !path.exists());
+    let free = (1..)
+        .map(|i| dir.with_file_name(format!("{name}-replaced-{i}")))
+        .find(|path| path.symlink_metadata().is_err());
     let aside = free.expect("some number is free");
     fs::rename(dir, &aside).with_context(|| {
         format!("cannot rename `{}`\nhint: move it away, or choose another --out", dir.display())
     })?;
-    progress::say(
-        "set aside",
-        &format!("{} was made from other inputs, now {}", dir.display(), aside.display()),
-    );
+    progress::say("set aside", &format!("{} {why}, now {}", dir.display(), aside.display()));
     Ok(())
 }
 
-/// Writes a file under a temporary name, then renames it.
+/// Writes a file of the run; it appears whole or not at all.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    // Always the same name: what a crash left is overwritten when the same command is given again.
-    let unfinished = path.with_extension("tmp");
-    let result = checkpoint::write_file(&unfinished, bytes).map_err(anyhow::Error::from).and_then(|()| {
-        fs::rename(&unfinished, path).with_context(|| {
-            format!(
-                "cannot write `{}`\nhint: move away what stands there, or choose another --out",
-                path.display()
-            )
-        })
-    });
-    if result.is_err() {
-        let _ = fs::remove_file(&unfinished);
-    }
-    result
+    base::write(path, bytes).map_err(|error| {
+        use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+        let hint = match error.source.kind() {
+            StorageFull | QuotaExceeded | FileTooLarge => "free some space, then give the same command again",
+            _ => "move away what stands there, or choose another --out",
+        };
+        anyhow::anyhow!("cannot write `{}`: {}\nhint: {hint}", path.display(), error.source)
+    })
 }
 
 /// Hash of parts that must all stay the same.

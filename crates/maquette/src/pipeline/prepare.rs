@@ -8,6 +8,7 @@ use model::checkpoint;
 
 use super::{Run, hash, is_kept, set_aside, stamp, write_whole};
 use crate::{
+    edits,
     progress::{self, Progress, count},
     recipe::{Hashes, without_places},
     stop::{self, Interrupted},
@@ -61,6 +62,7 @@ impl Run {
     /// Takes over tokenizer and chat template of the checkpoint that is continued.
     fn tokenizer_of(&self, from: &Path) -> anyhow::Result<Tokenizer> {
         checkpoint::read_config(from).with_context(|| format!("`model.from` is `{}`", from.display()))?;
+        edits::say(from)?;
         let tokenizer = Tokenizer::load(from)?;
         let template = ChatTemplate::read(from)?;
         let inputs = hash(&[tokenizer.fingerprint(), template.as_deref().unwrap_or_default()]);

@@ -346,7 +346,7 @@ pub(super) fn inputs(
 }
 
 /// Holds the hash of what a training was begun from.
-const BEGUN: &str = "inputs";
+pub(super) const BEGUN: &str = "inputs";
 
 /// Whether a training stands there; a crash right at its beginning leaves a folder with none.
 fn is_begun(dir: &Path) -> bool {

@@ -19,13 +19,11 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
-use std::fs::File;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
-pub(crate) use self::forecast::Picture;
+pub(crate) use self::{forecast::Picture, svg::WRITER};
 
 /// The page of the run in `run_dir`. Same files, same page: it holds no clock and no randomness.
 ///
@@ -36,22 +34,14 @@ pub(crate) fn render(run_dir: &Path) -> anyhow::Result<String> {
     Ok(page::page(&read::Run::open(run_dir)?).into_string())
 }
 
-/// Writes the page to `report.html` in `run_dir`, first under a temporary name, and returns its path.
+/// Writes the page to `report.html` in `run_dir` and returns its path.
 ///
 /// # Errors
 /// As [`render`], or if the page cannot be written; an older report is then still whole.
 pub(crate) fn write(run_dir: &Path) -> anyhow::Result<PathBuf> {
     let page = render(run_dir)?;
     let path = run_dir.join("report.html");
-    let unfinished = run_dir.join(".report.html.tmp");
-    let written = File::create(&unfinished)
-        .and_then(|mut file| file.write_all(page.as_bytes()).and_then(|()| file.sync_all()))
-        .and_then(|()| std::fs::rename(&unfinished, &path));
-    if written.is_err() {
-        // The first error is the one to report; what is left behind is a dot file.
-        let _ = std::fs::remove_file(&unfinished);
-    }
-    written.with_context(|| {
+    base::write(&path, page.as_bytes()).with_context(|| {
         format!("cannot write `{}`\nhint: is the disk full, or the folder read-only?", path.display())
     })?;
     Ok(path)

@@ -4,6 +4,9 @@ use maud::{PreEscaped, html};
 
 use super::plot::{Plot, Series};
 
+/// The attribute by which a file of this program is known.
+pub(crate) const WRITER: &str = "data-writer=\"maquette\"";
+
 const WIDTH: f64 = 960.0;
 const HEIGHT: f64 = 600.0;
 /// Left, right and lower edge of the frame; tick labels and the label of `x` lie outside of it.
@@ -21,7 +24,7 @@ impl Plot {
         let top = below_legend + 50.0;
         let svg = html! {
             svg xmlns="http://www.w3.org/2000/svg" viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) role="img"
-                aria-label=(self.described()) {
+                data-writer="maquette" aria-label=(self.described()) {
                 style { (PreEscaped(style())) }
                 rect.paper width="100%" height="100%" {}
                 text.title x="24" y="36" { (self.title) }

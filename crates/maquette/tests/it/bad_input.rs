@@ -436,7 +436,13 @@ fn checkpoints_that_are_damaged_or_foreign() {
             )),
             "{error}"
         );
-        assert!(error.ends_with("hint: take an earlier checkpoint, or copy this one again"), "{error}");
+        assert!(
+            error.ends_with(&format!(
+                "hint: take an earlier checkpoint, or copy this one again; if you changed it on purpose, delete its line \
+                 in `{CHECKPOINT}/SHA256SUMS`"
+            )),
+            "{error}"
+        );
     }
     // A run that has to go on from it is refused too.
     fs::remove_file(scene.path("run/pretrain/stage.json")).unwrap();
@@ -574,7 +580,7 @@ fn folders_that_cannot_be_written() {
     scene.write("run/pretrain/samples.jsonl/in the way", b"");
     scene.refuses(
         &["run", "tiny.toml", "--out", "run"],
-        "error: cannot write `run/pretrain/samples.jsonl`: Is a directory (os error 21)\n\
+        "error: cannot write `run/pretrain/samples.jsonl`: is a directory\n\
          hint: move away what stands there, or choose another --out",
     );
     fs::remove_dir_all(scene.path("run/pretrain/samples.jsonl")).unwrap();

@@ -80,7 +80,7 @@ fn a_run_survives_twenty_kills_to_the_bit() {
         resumed_at.extend(at.map(|step| step.parse::<u64>().unwrap()));
         let checkpoints = fs::read_dir(scene.path("killed/pretrain/checkpoints"));
         let mut names = checkpoints.into_iter().flatten().map(|entry| entry.unwrap().file_name());
-        n_torn += usize::from(names.any(|name| name.to_string_lossy().contains(".tmp-")));
+        n_torn += usize::from(names.any(|name| name.to_str().is_some_and(base::temporary::is_temporary)));
     }
     let seen = format!("{n_killed} killed, {n_torn} while saving, resumed at {resumed_at:?}");
     assert!(n_killed >= 10 && n_torn >= 2, "{seen}");

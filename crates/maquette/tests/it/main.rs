@@ -11,6 +11,8 @@ mod forecast;
 mod foretell;
 #[cfg(target_os = "linux")]
 mod full_disk;
+#[cfg(unix)]
+mod hostile_targets;
 mod moved_run;
 mod open_vocabulary;
 mod real_models;
@@ -21,3 +23,5 @@ mod seals;
 #[cfg(unix)]
 mod signals;
 mod tidy;
+#[cfg(unix)]
+mod user_files;

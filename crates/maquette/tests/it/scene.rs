@@ -108,7 +108,7 @@ impl Scene {
         assert_eq!(self.fails(args), message, "{args:?}");
     }
 
-    /// Every file below a folder with its content; symbolic links are not followed.
+    /// Every file below a folder with its content; that of a symbolic link is where it leads.
     pub(crate) fn files(&self, folder: &str) -> BTreeMap<PathBuf, Vec<u8>> {
         let root = self.path(folder);
         let mut found = BTreeMap::new();
@@ -116,11 +116,14 @@ impl Scene {
         while let Some(folder) = folders.pop() {
             for entry in fs::read_dir(&folder).unwrap() {
                 let entry = entry.unwrap();
-                if entry.file_type().unwrap().is_dir() {
-                    folders.push(entry.path());
+                let (path, kind) = (entry.path(), entry.file_type().unwrap());
+                let name = path.strip_prefix(&root).unwrap().to_owned();
+                if kind.is_dir() {
+                    folders.push(path);
+                } else if kind.is_symlink() {
+                    found.insert(name, fs::read_link(path).unwrap().into_os_string().into_encoded_bytes());
                 } else {
-                    let name = entry.path().strip_prefix(&root).unwrap().to_owned();
-                    found.insert(name, fs::read(entry.path()).unwrap());
+                    found.insert(name, fs::read(path).unwrap());
                 }
             }
         }

@@ -2,12 +2,14 @@
 //!
 //! A folder holds `config.json`, `generation_config.json`, `model.safetensors` (f32), `maquette.json` (our format's
 //! version), the tokenizer's files, `SHA256SUMS` over all of them (`sha256sum -c` reads it) and, where
-//! training goes on, a folder `state/`. It is written under a temporary name and renamed when it is whole, so
-//! a folder without `.tmp` in its name was finished.
+//! training goes on, a folder `state/`. It is written under a temporary, hidden name and renamed when it is whole, so
+//! a folder that is seen was finished.
 
 mod config;
 mod import;
 mod publish;
+mod sums;
+mod target;
 mod weights;
 
 use std::path::{Path, PathBuf};
@@ -17,9 +19,11 @@ use serde::{Deserialize, Serialize};
 use crate::{ConfigError, Gpt, ModelConfig};
 
 pub use import::{import_folder, import_gguf, read_foreign_config};
-pub use publish::{publish, remove, remove_unfinished, sha256_of, sync_dir, verify, write_file};
+pub use publish::{publish, remove, remove_unfinished, sync_dir, write_file};
+pub use sums::{edited, sha256_of, verify, verify_source};
+pub use target::check_target;
 pub(crate) use weights::WeightFile;
-pub use weights::{read_tensors, write_tensors};
+pub use weights::{LOGITS, read_tensors, write_logits, write_tensors};
 
 /// Version of our part of the format; a checkpoint of another version is refused.
 pub const FORMAT: u32 = 1;
@@ -29,7 +33,7 @@ pub const FORMAT: u32 = 1;
 #[non_exhaustive]
 pub enum CheckpointError {
     /// The operating system refused.
-    #[error("cannot {action} `{path}`: {source}\nhint: {}", io_hint(source))]
+    #[error("cannot {action} `{}`: {source}\nhint: {}", path.display(), io_hint(source))]
     Io {
         /// What was tried.
         action: &'static str,
@@ -71,6 +75,30 @@ pub enum CheckpointError {
         expected: String,
         /// What is.
         found: String,
+    },
+    /// A file is not the one that was written.
+    #[error(
+        "`{path}` is damaged: expected SHA-256 {expected}, found {found}\nhint: take an earlier checkpoint, or copy this one again; if you changed it on purpose, delete its line in `{sums}`"
+    )]
+    Changed {
+        /// The file.
+        path: PathBuf,
+        /// Its hash when it was written.
+        expected: String,
+        /// Its hash now.
+        found: String,
+        /// The list that says so.
+        sums: PathBuf,
+    },
+    /// Something that a checkpoint must not replace.
+    #[error("expected nothing, or a checkpoint of maquette alone, at `{path}`, found {found}\nhint: {hint}")]
+    Target {
+        /// The folder.
+        path: PathBuf,
+        /// What stands there.
+        found: String,
+        /// What to do.
+        hint: &'static str,
     },
     /// A model that this build does not compute.
     #[error(

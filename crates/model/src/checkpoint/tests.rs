@@ -194,7 +194,7 @@ fn a_failed_write_leaves_the_old_checkpoint() {
     assert_eq!(read_model(&dir).unwrap().params()[0].f32(), gpt.params()[0].f32());
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing half written is left");
     // What a crash leaves is cleared away.
-    fs::create_dir(folder.path().join("step-8.tmp-123")).unwrap();
+    fs::create_dir(base::temporary::beside(&folder.path().join("step-8"))).unwrap();
     remove_unfinished(folder.path()).unwrap();
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
 }

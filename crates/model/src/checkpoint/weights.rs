@@ -2,15 +2,20 @@
 
 use std::{
     borrow::Cow,
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
+    io::Write as _,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use safetensors::{Dtype, SafeTensorError, SafeTensors, View, tensor::Metadata};
+use base::AtomicFile;
+use safetensors::{
+    Dtype, SafeTensorError, SafeTensors, View,
+    tensor::{Metadata, TensorInfo},
+};
 use tensor::{MappedFile, Tensor, bf16};
 
-use super::{CheckpointError, publish::sync_file};
+use super::CheckpointError;
 use crate::ParamSpec;
 
 /// A safetensors file begins with the length of its header, in a u64.
@@ -48,20 +53,56 @@ pub fn write_tensors<'a>(
     write_views(path, tensors.map(|(name, tensor)| (name, Bytes(tensor))))
 }
 
+/// Says in a file of logits what it is, for those that will replace it.
+pub const LOGITS: (&str, &str) = ("maquette", "logits");
+
+/// Writes a tensor `logits`, marked by [`LOGITS`].
+///
+/// # Errors
+/// If the file cannot be written.
+pub fn write_logits(path: &Path, logits: &Tensor) -> Result<(), CheckpointError> {
+    let metadata = [(LOGITS.0.to_owned(), LOGITS.1.to_owned())].into();
+    write_views_with(path, [("logits".to_owned(), Bytes(logits))].into_iter(), metadata)
+}
+
 /// Writes tensors whose bytes are made when their turn comes.
 pub(crate) fn write_views<V: View>(
     path: &Path,
     views: impl Iterator<Item = (String, V)>,
 ) -> Result<(), CheckpointError> {
-    let metadata = [("format".to_owned(), "pt".to_owned())].into();
-    safetensors::serialize_to_file(views, Some(metadata), path).map_err(|error| {
-        let source = match error {
-            safetensors::SafeTensorError::IoError(source) => source,
-            other => std::io::Error::other(other),
-        };
-        CheckpointError::Io { action: "write", path: path.to_owned(), source }
-    })?;
-    sync_file(path)
+    write_views_with(path, views, [("format".to_owned(), "pt".to_owned())].into())
+}
+
+/// The bytes that `safetensors::serialize_to_file` writes. That makes the file through a temporary one of its own, which
+/// none but its owner may read.
+fn write_views_with<V: View>(
+    path: &Path,
+    views: impl Iterator<Item = (String, V)>,
+    metadata: HashMap<String, String>,
+) -> Result<(), CheckpointError> {
+    let mut views: Vec<(String, V)> = views.collect();
+    views.sort_by(|(name, view), (other_name, other)| {
+        other.dtype().cmp(&view.dtype()).then(name.cmp(other_name))
+    });
+    let mut end = 0;
+    let infos = views.iter().map(|(name, view)| {
+        let start = end;
+        end += view.data_len();
+        let (dtype, shape) = (view.dtype(), view.shape().to_vec());
+        (name.clone(), TensorInfo { dtype, shape, data_offsets: (start, end) })
+    });
+    let error = || CheckpointError::io("write", path);
+    let header =
+        Metadata::new(Some(metadata), infos.collect()).map_err(std::io::Error::other).map_err(error())?;
+    let mut header = serde_json::to_vec(&header).expect("names and numbers are valid JSON");
+    header.resize(header.len().next_multiple_of(LENGTH_BYTES), b' ');
+    let mut file = AtomicFile::create(path)?;
+    file.write_all(&(header.len() as u64).to_le_bytes()).map_err(error())?;
+    file.write_all(&header).map_err(error())?;
+    for (_, view) in views {
+        file.write_all(&view.data()).map_err(error())?;
+    }
+    Ok(file.finish()?)
 }
 
 /// The list of tensors in the mapped bytes of a safetensors file. The library checks that they cover the file without

@@ -7,9 +7,11 @@ use tensor::Tensor;
 use super::{GgufError, Kind, Value, layout, writer};
 use crate::{ParamSpec, Role, checkpoint};
 
+/// Metadata that every file of this program begins with: the version that wrote it.
+pub const WRITER_KEY: &str = "maquette.version";
+
 /// Writes the checkpoint at `dir` to `path`, its matrices as `kind`; `more` is metadata beside what describes the model,
-/// such as the tokenizer. One tensor is in memory at a time. Returns the names of matrices that are stored as f16 since
-/// their rows are no whole number of blocks.
+/// such as the tokenizer. One tensor is in memory at a time.
 ///
 /// Gains and biases stay f32, as llama.cpp's own converter has it. In a `Q4_0` file the matrix that makes the logits is
 /// `Q8_0`: it decides every token, and its errors cannot be corrected further up.
@@ -24,14 +26,17 @@ pub fn export(
     path: &Path,
     kind: Kind,
     more: Vec<(String, Value)>,
-) -> Result<Vec<String>, GgufError> {
+) -> Result<Exported, GgufError> {
     let config = checkpoint::read_config(dir)?;
     checkpoint::verify(dir)?;
     let file = checkpoint::WeightFile::open(&dir.join("model.safetensors"))?;
     let specs = config.params();
     file.check_names(&specs)?;
 
-    let mut metadata = layout::metadata(&config);
+    // First, so that a file is known by its first bytes.
+    let version = Value::String(env!("CARGO_PKG_VERSION").into());
+    let mut metadata = vec![(WRITER_KEY.to_owned(), version)];
+    metadata.extend(layout::metadata(&config));
     metadata.push(("general.file_type".into(), Value::U32(file_type(kind))));
     if kind.block_len() > 1 {
         metadata.push(("general.quantization_version".into(), Value::U32(2)));
@@ -71,8 +76,17 @@ pub fn export(
             values: Box::new(move || Ok(layout::ordered(config, spec, file.param(spec)?))),
         });
     }
-    writer::write(path, &metadata, tensors)?;
-    Ok(unfit)
+    let n_bytes = writer::write(path, &metadata, tensors)?;
+    Ok(Exported { n_bytes, stored_as_f16: unfit })
+}
+
+/// What [`export`] wrote.
+#[derive(Debug)]
+pub struct Exported {
+    /// Length of the file.
+    pub n_bytes: u64,
+    /// Matrices that are stored as f16, since their rows are no whole number of blocks.
+    pub stored_as_f16: Vec<String>,
 }
 
 /// Makes a tensor's numbers.

@@ -16,7 +16,7 @@ mod writer;
 
 use std::path::PathBuf;
 
-pub use export::export;
+pub use export::{Exported, WRITER_KEY, export};
 pub use kind::Kind;
 pub use reader::{GgufFile, TensorInfo};
 pub use value::Value;
@@ -37,7 +37,9 @@ pub enum GgufError {
         source: std::io::Error,
     },
     /// The operating system refused.
-    #[error("cannot write `{path}`: {source}\nhint: check the path and the space on that disk")]
+    #[error(
+        "cannot write `{path}`: {source}\nhint: check the path and the space on that disk, or choose another file"
+    )]
     Write {
         /// The file.
         path: PathBuf,

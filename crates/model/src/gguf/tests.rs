@@ -223,8 +223,9 @@ fn exported_files_come_back_bit_for_bit() {
             ("none".into(), Value::Array(Vec::new())),
             ("list".into(), Value::Array(vec![Value::I32(-1), Value::I32(7)])),
         ];
-        let unfit = export(&saved(folder.path(), &gpt), &first, Kind::F32, more.clone()).unwrap();
-        assert!(unfit.is_empty());
+        let written = export(&saved(folder.path(), &gpt), &first, Kind::F32, more.clone()).unwrap();
+        assert!(written.stored_as_f16.is_empty());
+        assert_eq!(written.n_bytes, fs::metadata(&first).unwrap().len());
         let file = GgufFile::open(&first).unwrap();
         let config = file.config().unwrap();
         assert_eq!(config, *gpt.config());
@@ -256,7 +257,7 @@ fn every_written_kind_is_read_back_close() {
     ] {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("m.gguf");
-        let unfit = export(&saved(folder.path(), &gpt), &path, kind, Vec::new()).unwrap();
+        let unfit = export(&saved(folder.path(), &gpt), &path, kind, Vec::new()).unwrap().stored_as_f16;
         let expected = config
             .params()
             .into_iter()
@@ -312,8 +313,7 @@ fn what_a_kind_cannot_hold_is_refused_and_leaves_nothing() {
     );
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     export(&dir, &path, Kind::BF16, Vec::new()).unwrap();
-    let message =
-        export(&dir, &folder.path().join("no/m.gguf"), Kind::F32, Vec::new()).unwrap_err().to_string();
+    let message = export(&dir, &path.join("m.gguf"), Kind::F32, Vec::new()).unwrap_err().to_string();
     assert!(message.contains("cannot write"), "{message}");
 }
 

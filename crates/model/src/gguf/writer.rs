@@ -1,11 +1,11 @@
 //! Writes files of version 3, one tensor in memory at a time.
 
 use std::{
-    fs::{self, File},
     io::{BufWriter, Write},
     path::Path,
 };
 
+use base::{AtomicFile, FileError};
 use tensor::Tensor;
 
 use super::{GgufError, Kind, Value};
@@ -27,49 +27,46 @@ pub(super) struct Planned<F> {
     pub(super) values: F,
 }
 
-/// Writes a file under a temporary name and renames it when it is whole and on disk.
+/// Writes a file that appears when it is whole and on disk; returns its length in bytes.
 pub(super) fn write<F>(
     path: &Path,
     metadata: &[(String, Value)],
     tensors: Vec<Planned<F>>,
-) -> Result<(), GgufError>
+) -> Result<u64, GgufError>
 where
     F: FnOnce() -> Result<Tensor, GgufError>,
 {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".tmp-{}", std::process::id()));
-    let unfinished = path.with_file_name(name);
     let io = |source| GgufError::Write { path: path.to_owned(), source };
-    let make = || -> Result<(), GgufError> {
-        let mut out = BufWriter::with_capacity(1 << 20, File::create(&unfinished).map_err(io)?);
-        let head = head(metadata, &tensors);
-        out.write_all(&head).map_err(io)?;
-        let mut stored = Vec::new();
-        for tensor in tensors {
-            let values = (tensor.values)()?;
-            for part in values.f32().chunks(PART_LEN) {
-                stored.clear();
-                tensor.kind.quantize(part, &mut stored).map_err(|found| GgufError::Unsupported {
-                    path: path.to_owned(),
-                    what: format!("a weight of `{}`", tensor.name),
-                    found: found.to_string(),
-                    expected: format!("numbers that {:?} holds; bf16 and f32 hold all", tensor.kind),
-                })?;
-                out.write_all(&stored).map_err(io)?;
-            }
-            let n_bytes = tensor.kind.n_bytes(values.len());
-            out.write_all(&[0; ALIGNMENT][..n_bytes.next_multiple_of(ALIGNMENT) - n_bytes]).map_err(io)?;
+    let mut out = BufWriter::with_capacity(1 << 20, AtomicFile::create(path)?);
+    let head = head(metadata, &tensors);
+    out.write_all(&head).map_err(io)?;
+    let mut len = head.len();
+    let mut stored = Vec::new();
+    for tensor in tensors {
+        let values = (tensor.values)()?;
+        for part in values.f32().chunks(PART_LEN) {
+            stored.clear();
+            tensor.kind.quantize(part, &mut stored).map_err(|found| GgufError::Unsupported {
+                path: path.to_owned(),
+                what: format!("a weight of `{}`", tensor.name),
+                found: found.to_string(),
+                expected: format!("numbers that {:?} holds; bf16 and f32 hold all", tensor.kind),
+            })?;
+            out.write_all(&stored).map_err(io)?;
         }
-        let file = out.into_inner().map_err(|error| io(error.into_error()))?;
-        file.sync_all().map_err(io)?;
-        fs::rename(&unfinished, path).map_err(io)
-    };
-    let result = make();
-    if result.is_err() {
-        // The first error is the one to report.
-        let _ = fs::remove_file(&unfinished);
+        let n_bytes = tensor.kind.n_bytes(values.len());
+        let n_aligned = n_bytes.next_multiple_of(ALIGNMENT);
+        out.write_all(&[0; ALIGNMENT][..n_aligned - n_bytes]).map_err(io)?;
+        len += n_aligned;
     }
-    result
+    out.into_inner().map_err(|error| io(error.into_error()))?.finish()?;
+    Ok(len as u64)
+}
+
+impl From<FileError> for GgufError {
+    fn from(FileError { path, source, .. }: FileError) -> Self {
+        Self::Write { path, source }
+    }
 }
 
 /// All that stands before the tensors' data.

@@ -76,7 +76,7 @@ fn what_a_crash_lost_is_computed_again() {
         let mut metrics = fs::read(run.metrics_path()).unwrap();
         metrics.extend(br#"{"kind":"train","step":"#);
         fs::write(run.metrics_path(), metrics).unwrap();
-        let half = run.folder.join("checkpoints/step-9.tmp-123");
+        let half = base::temporary::beside(&run.folder.join("checkpoints/step-9"));
         fs::create_dir_all(half.join("state")).unwrap();
         fs::write(half.join("model.safetensors"), b"half").unwrap();
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use forecast::band;
 
-use super::{FitOptions, PlotOption, TargetOptions, described, fit, read_table, warn};
+use super::{FitOptions, PlotOption, TargetOptions, check, described, fit, read_table, warn};
 use crate::{output, report::Picture};
 
 /// Fit a scaling law to finished runs and forecast a larger one
@@ -25,6 +25,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let target = args.target.target()?;
+    check([args.plot.file()])?;
     let table = read_table(&args.points)?;
     let fitted = fit(&table, &args.fit, &args.points)?;
     let forecast = fitted.forecast(&target)?;

@@ -5,8 +5,12 @@ use std::path::PathBuf;
 use clap::Subcommand;
 use forecast::{Point, Table};
 
-use super::{wandb, warn, write};
-use crate::{output, run_folder};
+use super::{wandb, warn};
+use crate::{
+    output,
+    output_file::{Kind, OutputFile},
+    run_folder,
+};
 
 /// Make a table of points from what other tools and earlier runs left
 #[derive(Debug, clap::Args)]
@@ -34,7 +38,7 @@ struct Runs {
 /// Where the points go.
 #[derive(Debug, clap::Args)]
 pub(super) struct Out {
-    /// Where to write the table; on stdout if not given
+    /// Where to write the table; on stdout if not given. A file that is there is not replaced
     #[arg(long, value_name = "POINTS.csv")]
     out: Option<PathBuf>,
 }
@@ -55,13 +59,21 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
 impl Out {
     /// Checks the points as a fit would, and writes them in ascending order of compute.
     pub(super) fn write(&self, points: Vec<Point>) -> anyhow::Result<()> {
+        let file = self.file();
+        if let Some(file) = &file {
+            file.check()?;
+        }
         let table = Table::new(points)?;
         warn(table.warnings());
         let text = csv(table.points())?;
-        let Some(path) = &self.out else { return output::line(text.trim_end()) };
-        write(path, &text, "--out")?;
-        output::talk(format_args!("wrote {} runs to {}", table.points().len(), path.display()));
+        let Some(file) = file else { return output::line(text.trim_end()) };
+        file.write(text.as_bytes())?;
+        output::talk(format_args!("wrote {} runs to {}", table.points().len(), file.path.display()));
         Ok(())
+    }
+
+    fn file(&self) -> Option<OutputFile<'_>> {
+        self.out.as_deref().map(|path| OutputFile { path, option: "--out", kind: Kind::Table })
     }
 }
 

@@ -10,7 +10,7 @@ mod wandb;
 mod watch;
 
 use std::{
-    fs::{self, File},
+    fs::File,
     io::{self, Read as _},
     path::{Path, PathBuf},
 };
@@ -18,9 +18,13 @@ use std::{
 use anyhow::Context as _;
 use clap::{Subcommand, ValueEnum};
 use forecast::{Experience, Fitted, Forecast, LawChoice, Prediction, Seal, Settings, Table, Target, Warning};
-use model::checkpoint;
 
-use crate::{output, report::Picture, run_folder};
+use crate::{
+    output,
+    output_file::{self, Kind, OutputFile},
+    report::Picture,
+    run_folder,
+};
 
 /// Forecast the loss of a large run from small ones, seal it, and judge it afterwards
 ///
@@ -201,25 +205,6 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Writes a file under a temporary name, then renames it; `option` is the one that named the file.
-fn write(path: &Path, text: &str, option: &str) -> anyhow::Result<()> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let unfinished = path.with_file_name(format!(".{name}.tmp"));
-    let written = checkpoint::write_file(&unfinished, text.as_bytes())
-        .map_err(anyhow::Error::from)
-        .and_then(|()| Ok(fs::rename(&unfinished, path)?));
-    if written.is_err() {
-        // The first error is the one to report; what is left behind is a dot file.
-        let _ = fs::remove_file(&unfinished);
-    }
-    written.with_context(|| {
-        format!(
-            "cannot write `{}`\nhint: choose a file in a folder that you may write to, with {option}",
-            path.display()
-        )
-    })
-}
-
 /// Where to draw.
 #[derive(Debug, clap::Args)]
 struct PlotOption {
@@ -229,12 +214,23 @@ struct PlotOption {
 }
 
 impl PlotOption {
+    fn file(&self) -> Option<OutputFile<'_>> {
+        self.plot.as_deref().map(|path| OutputFile { path, option: "--plot", kind: Kind::Plot })
+    }
+
     fn draw(&self, picture: &Picture) -> anyhow::Result<()> {
-        let Some(path) = &self.plot else { return Ok(()) };
-        write(path, &picture.file(), "--plot")?;
-        output::talk(format_args!("wrote {}", path.display()));
+        let Some(file) = self.file() else { return Ok(()) };
+        file.write(picture.file().as_bytes())?;
+        output::talk(format_args!("wrote {}", file.path.display()));
         Ok(())
     }
+}
+
+/// Refuses outputs that cannot be written, before anything is computed.
+fn check<'a>(files: impl IntoIterator<Item = Option<OutputFile<'a>>>) -> anyhow::Result<()> {
+    let files: Vec<OutputFile> = files.into_iter().flatten().collect();
+    output_file::check_distinct(&files)?;
+    files.iter().try_for_each(OutputFile::check)
 }
 
 fn warn(warnings: &[Warning]) {

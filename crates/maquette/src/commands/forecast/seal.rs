@@ -4,8 +4,12 @@ use std::{path::PathBuf, time::SystemTime};
 
 use forecast::{Moment, Seal, band};
 
-use super::{FitOptions, PlotOption, TargetOptions, described, fit, read_table, warn, write};
-use crate::{output, report::Picture};
+use super::{FitOptions, PlotOption, TargetOptions, check, described, fit, read_table, warn};
+use crate::{
+    output,
+    output_file::{Kind, OutputFile},
+    report::Picture,
+};
 
 /// Write a forecast down under a hash, before the run begins
 ///
@@ -31,12 +35,8 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let target = args.target.target()?;
-    anyhow::ensure!(
-        args.out.symlink_metadata().is_err(),
-        "expected no file at `{0}`, found one: a sealed forecast is not replaced\n\
-         hint: choose another --out, or move `{0}` away",
-        args.out.display()
-    );
+    let out = OutputFile { path: &args.out, option: "--out", kind: Kind::Seal };
+    check([Some(out), args.plot.file()])?;
     let table = read_table(&args.points)?;
     let fitted = fit(&table, &args.fit, &args.points)?;
     let forecast = fitted.forecast(&target)?;
@@ -44,7 +44,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let now = Moment::from(SystemTime::now());
     let seal = Seal::new(&table, forecast, now, env!("CARGO_PKG_VERSION"))?;
     let seal = seal.with_kin(fitted.kin()).with_band(band(&fitted, &table, &target)?);
-    write(&args.out, &seal.to_json(), "--out")?;
+    out.write(seal.to_json().as_bytes())?;
     args.plot.draw(&Picture::sealed(&seal, None))?;
     if args.json {
         let shown = serde_json::json!({

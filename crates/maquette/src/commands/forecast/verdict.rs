@@ -5,9 +5,14 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use forecast::{Actual, Verdict};
 
-use super::{PlotOption, read_seal, write};
-use crate::run_folder::{self, Begun};
-use crate::{output, pipeline::identity, report::Picture};
+use super::{PlotOption, check, read_seal};
+use crate::{
+    output,
+    output_file::{Kind, OutputFile},
+    pipeline::identity,
+    report::Picture,
+    run_folder::{self, Begun},
+};
 
 /// Hold a sealed forecast against what came of the run
 #[derive(Debug, clap::Args)]
@@ -31,6 +36,8 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
+    let out = args.out.as_deref().map(|path| OutputFile { path, option: "--out", kind: Kind::Verdict });
+    check([out, args.plot.file()])?;
     let seal = read_seal(&args.forecast)?;
     let actual = match (args.actual, &args.run) {
         (Some(loss), None) => Actual { loss, flops: None, first_step_at: None },
@@ -50,8 +57,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     };
     let verdict = Verdict::new(&seal, actual)?;
     let json = serde_json::to_string_pretty(&verdict).context("writing the verdict")?;
-    if let Some(path) = &args.out {
-        write(path, &format!("{json}\n"), "--out")?;
+    if let Some(out) = out {
+        out.write(format!("{json}\n").as_bytes())?;
     }
     args.plot.draw(&Picture::sealed(&seal, Some(&verdict)))?;
     if args.json { output::json_line(&json) } else { output::words(described(&verdict)) }

@@ -1,0 +1,98 @@
+//! Whose a folder is: a run writes into its own, and beside other files only where none has a name that it needs.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::Write as _,
+    path::Path,
+};
+
+use anyhow::Context as _;
+
+use super::{STAMP, capability, foretell, move_aside, pretrain, watch};
+use crate::recipe::Recipe;
+
+/// Held while a run is open; says whose the folder is.
+const LOCK: &str = ".lock";
+const LOCK_TEXT: &str = "maquette: the folder of a run\n";
+
+/// What a run writes at the top of its folder. The last is no part of a run, but of a checkpoint.
+const NAMES: [&str; 11] = [
+    "recipe.toml",
+    "tokenizer",
+    "data",
+    "ladder",
+    foretell::FORECAST,
+    "pretrain",
+    "eval",
+    capability::OUTCOME,
+    watch::VERDICT,
+    "report.html",
+    "maquette.json",
+];
+
+/// Names of foreign files that a message lists.
+const MAX_NAMED: usize = 3;
+
+/// Makes the folder, if it is not there, and takes it for this program alone, until it ends in whatever way. What a kill
+/// left half written in it is removed.
+pub(super) fn claim(dir: &Path) -> anyhow::Result<File> {
+    if !is_ours(dir) {
+        let taken: Vec<&str> =
+            NAMES.into_iter().filter(|name| dir.join(name).symlink_metadata().is_ok()).collect();
+        anyhow::ensure!(
+            taken.is_empty(),
+            "expected a new folder, or that of a run, at `{}`, found files there that no run wrote: {}{}\n\
+             hint: choose another folder with --out, such as {}",
+            dir.display(),
+            taken.iter().take(MAX_NAMED).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "),
+            if taken.len() > MAX_NAMED { " and more" } else { "" },
+            dir.join("run").display(),
+        );
+    }
+    let advice = || {
+        format!("cannot create `{}`\nhint: choose a folder that you may write to, with --out", dir.display())
+    };
+    fs::create_dir_all(dir).with_context(advice)?;
+    let path = dir.join(LOCK);
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+    let mut file = file.with_context(|| {
+        format!("cannot write `{}`\nhint: choose a folder that you may write to, with --out", path.display())
+    })?;
+    if let Err(fs::TryLockError::WouldBlock) = file.try_lock() {
+        anyhow::bail!(
+            "expected `{}` to be free, found another maquette at work in it\nhint: wait for it, or give another --out",
+            dir.display()
+        );
+    }
+    // Some network disks know no locks: better to run than to refuse.
+    if file.metadata().is_ok_and(|meta| meta.is_file() && meta.len() == 0) {
+        let written = file.write_all(LOCK_TEXT.as_bytes());
+        written.with_context(|| format!("cannot write `{}`\nhint: free some space", path.display()))?;
+    }
+    for folder in ["", "tokenizer", "data", "ladder", "pretrain", "eval"] {
+        base::temporary::remove_leftovers(&dir.join(folder))?;
+    }
+    Ok(file)
+}
+
+/// Whether a run was begun there: by its lock, or, where that was not copied with it, by what its first stages leave.
+fn is_ours(dir: &Path) -> bool {
+    let is_marked = |text: String| text.is_empty() || text == LOCK_TEXT;
+    let has_hashes = |text: String| {
+        toml::from_str::<toml::Table>(&text)
+            .is_ok_and(|recipe| recipe.get("hashes").is_some_and(toml::Value::is_table))
+    };
+    fs::read_to_string(dir.join(LOCK)).is_ok_and(is_marked)
+        || fs::read_to_string(dir.join("recipe.toml")).is_ok_and(has_hashes)
+        || ["tokenizer", "data"].iter().any(|stage| dir.join(stage).join(STAMP).is_file())
+        || dir.join("pretrain").join(pretrain::BEGUN).is_file()
+}
+
+/// Moves a recipe away that is to be replaced and that somebody wrote or changed by hand.
+pub(super) fn keep_written_by_hand(path: &Path) -> anyhow::Result<()> {
+    let Ok(bytes) = fs::read(path) else { return Ok(()) };
+    let text = String::from_utf8(bytes).unwrap_or_default();
+    let recipe: Option<Recipe> = toml::from_str(&text).ok();
+    let is_ours = recipe.is_some_and(|recipe| toml::to_string(&recipe).is_ok_and(|again| again == text));
+    if is_ours { Ok(()) } else { move_aside(path, "was written by hand") }
+}
