@@ -129,13 +129,11 @@ impl Tokenizer {
         std::iter::once(self.end_of_text()).chain(self.end_of_turn()).collect()
     }
 
-    /// The names of all special tokens.
-    pub(crate) fn special_names(&self) -> Vec<&str> {
-        let special = self.0.tokens.iter().zip(&self.0.is_special).filter(|(_, special)| **special);
-        special
-            .filter_map(|(name, _)| std::str::from_utf8(name).ok())
-            .filter(|name| !name.is_empty())
-            .collect()
+    /// The names of all special tokens, with their ids.
+    pub fn special_tokens(&self) -> impl Iterator<Item = (&str, u32)> {
+        let special = (0..).zip(&self.0.tokens).zip(&self.0.is_special).filter(|(_, special)| **special);
+        let named = special.filter_map(|((id, name), _)| Some((std::str::from_utf8(name).ok()?, id)));
+        named.filter(|(name, _)| !name.is_empty())
     }
 
     /// The id of the special token of this name.

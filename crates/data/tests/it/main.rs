@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may stop at once")]
 
 mod batches;
+mod chat_templates;
 mod corpus;
 mod hostile;
 mod imported;

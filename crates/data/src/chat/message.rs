@@ -1,0 +1,25 @@
+//! Messages of a conversation.
+
+use serde::{Deserialize, Serialize};
+
+/// Who speaks, and what.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Message {
+    /// `system`, `user` or `assistant`; templates may know others.
+    pub role: String,
+    /// The text.
+    pub content: String,
+}
+
+impl Message {
+    /// A message of `role`.
+    pub fn new(role: &str, content: impl Into<String>) -> Self {
+        Self { role: role.to_owned(), content: content.into() }
+    }
+
+    /// Whether the role is a plain name, which templates may spell a special token with.
+    pub(super) fn has_plain_role(&self) -> bool {
+        !self.role.is_empty() && self.role.chars().all(|c| c.is_alphanumeric() || "_- .".contains(c))
+    }
+}
