@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::{
-    DataConfig, DataError, SourceConfig, ValidationConfig,
+    DataConfig, DataError, SourceConfig, SpecialTokens, ValidationConfig,
     reader::{Item, Reader},
     tasks::TasksConfig,
 };
@@ -234,6 +234,16 @@ impl<'a> Documents<'a> {
 pub(crate) enum Origin<'a> {
     Files(&'a SourceConfig),
     Tasks(&'a TasksConfig),
+}
+
+impl Origin<'_> {
+    /// What the names of special tokens in its texts are taken for.
+    pub(crate) fn special_tokens(&self) -> SpecialTokens {
+        match self {
+            Self::Files(source) => source.special_tokens,
+            Self::Tasks(_) => SpecialTokens::Text,
+        }
+    }
 }
 
 /// What the file belongs to: a source, a validation source, or the tasks.

@@ -58,5 +58,8 @@ pub use progress::Progress;
 pub use shard::TokenShard;
 pub use source::SourceConfig;
 pub use stream::{BatchStream, Cursor};
-pub use tokenizer::{Special, StreamDecoder, Tokenizer, TokenizerConfig, TokenizerKind, TokenizerParts};
+pub use tokenizer::{
+    Special, SpecialNames, SpecialTokens, StreamDecoder, Tokenizer, TokenizerConfig, TokenizerKind,
+    TokenizerParts,
+};
 pub use validation::ValidationSet;

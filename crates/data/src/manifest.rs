@@ -67,6 +67,9 @@ pub struct FileEntry {
     pub validation_tokens: u64,
     /// Documents that were not kept, and why.
     pub dropped: Dropped,
+    /// Names of special tokens in its texts that were taken for letters.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub special_names: u64,
 }
 
 /// A shard that was written.
@@ -86,6 +89,10 @@ pub struct ShardEntry {
     pub text_bytes: u64,
     /// xxh3-128 of the payload, in hex digits.
     pub xxh3: String,
+}
+
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 impl Manifest {

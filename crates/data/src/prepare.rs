@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use crate::{
     CorpusFile, DataConfig, DataError, Document, Documents, FileEntry, Manifest, Prepared, Progress,
-    ShardEntry, SourceConfig, SourceEntry, Split, Tokenizer, ValidationConfig,
+    ShardEntry, SourceConfig, SourceEntry, SpecialNames, SpecialTokens, Split, Tokenizer, ValidationConfig,
     corpus::{Origin, origin_of},
     file::sha256,
     place::relative_to,
@@ -100,32 +100,64 @@ struct Output<'a> {
     validation: Side,
     /// Targets by file: training, validation.
     file_tokens: Vec<[u64; 2]>,
+    names: SpecialNames,
+    /// Names of special tokens that were taken for letters, by file.
+    file_names: Vec<u64>,
 }
 
 impl<'a> Output<'a> {
     fn new(out_dir: &Path, config: &'a DataConfig, tokenizer: &'a Tokenizer, n_files: usize) -> Self {
         let side = |split| Side { split, out_dir: out_dir.to_path_buf(), writer: None, shards: Vec::new() };
         let (train, validation) = (side(Split::Train), side(Split::Validation));
-        Self { config, tokenizer, train, validation, file_tokens: vec![[0; 2]; n_files] }
+        Self {
+            config,
+            tokenizer,
+            train,
+            validation,
+            file_tokens: vec![[0; 2]; n_files],
+            names: SpecialNames::of(tokenizer),
+            file_names: vec![0; n_files],
+        }
     }
 
     /// Encodes a group on every core and writes it in order; returns its number of targets.
     fn write(&mut self, group: &[Document], files: &[CorpusFile]) -> Result<u64, DataError> {
-        let texts: Vec<&str> = group.iter().map(|document| document.text.as_str()).collect();
+        // Names of special tokens in each, and their bytes.
+        let names: Vec<(u64, usize)> = group
+            .par_iter()
+            .map(|document| {
+                self.names.find(&document.text).fold((0, 0), |(n, bytes), name| (n + 1, bytes + name.len()))
+            })
+            .collect();
+        let is_parsed: Vec<bool> = (group.iter().zip(&names))
+            .map(|(document, (n_names, _))| {
+                let special = origin_of(self.config, &files[document.file_idx]).special_tokens();
+                *n_names > 0 && special == SpecialTokens::Parse
+            })
+            .collect();
+        let plain =
+            |(document, parsed): (&'_ Document, &bool)| if *parsed { "" } else { document.text.as_str() };
+        let texts: Vec<&str> = group.iter().zip(&is_parsed).map(plain).collect();
+        let mut encoded = self.tokenizer.encode_batch(&texts);
+        encoded
+            .par_iter_mut()
+            .zip(group)
+            .zip(&is_parsed)
+            .filter(|(_, parsed)| **parsed)
+            .for_each(|((ids, document), _)| *ids = self.tokenizer.encode_with_specials(&document.text));
         let mut n_tokens = 0;
-        for (document, ids) in group.iter().zip(self.tokenizer.encode_batch(&texts)) {
+        for (((document, ids), (n_names, name_bytes)), is_parsed) in
+            group.iter().zip(encoded).zip(names).zip(is_parsed)
+        {
+            // What became a token is no text any more: bits are counted by the bytes that are left.
+            let text_bytes = document.text.len() - if is_parsed { name_bytes } else { 0 };
+            self.file_names[document.file_idx] += if is_parsed { 0 } else { n_names };
             let side = match document.split {
                 Split::Train => &mut self.train,
                 Split::Validation => &mut self.validation,
             };
             let source_idx = files[document.file_idx].source_idx;
-            side.push(
-                &ids,
-                document.text.len() as u64,
-                source_idx,
-                self.tokenizer,
-                self.config.shard_tokens,
-            )?;
+            side.push(&ids, text_bytes as u64, source_idx, self.tokenizer, self.config.shard_tokens)?;
             n_tokens += ids.len() as u64 + 1;
             self.file_tokens[document.file_idx][document.split as usize] += ids.len() as u64 + 1;
         }
@@ -168,8 +200,8 @@ impl<'a> Output<'a> {
             .collect();
         let files = files
             .par_iter()
-            .zip(&self.file_tokens)
-            .map(|(file, tokens)| self.file_entry(file, *tokens))
+            .zip(self.file_tokens.par_iter().zip(&self.file_names))
+            .map(|(file, (tokens, names))| self.file_entry(file, *tokens, *names))
             .collect::<Result<_, _>>()?;
         let shards = [self.train.shards, self.validation.shards].concat();
         Ok(Manifest { sources, files, shards })
@@ -185,7 +217,12 @@ impl<'a> Output<'a> {
         source.name.clone().unwrap_or_else(|| self.place(source.path.as_ref()))
     }
 
-    fn file_entry(&self, file: &CorpusFile, tokens: [u64; 2]) -> Result<FileEntry, DataError> {
+    fn file_entry(
+        &self,
+        file: &CorpusFile,
+        tokens: [u64; 2],
+        special_names: u64,
+    ) -> Result<FileEntry, DataError> {
         let (source, path, licence, sha256) = match origin_of(self.config, file) {
             Origin::Files(source) => {
                 (self.label(source), self.place(&file.path), source.licence.clone(), sha256(&file.path)?)
@@ -210,6 +247,7 @@ impl<'a> Output<'a> {
             train_tokens,
             validation_tokens,
             dropped: file.dropped,
+            special_names,
         })
     }
 }

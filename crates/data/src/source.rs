@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::DataError;
+use crate::{DataError, SpecialTokens};
 
 /// One source of documents; a mixture is a list of them.
 ///
@@ -22,6 +22,10 @@ pub struct SourceConfig {
     /// Share of the training tokens, relative to the weights of the other sources.
     #[serde(default = "default_weight")]
     pub weight: f64,
+    /// What the names of special tokens in its texts are taken for: `"text"`, letters, or `"parse"`, the tokens, for
+    /// conversations that a chat template wrote.
+    #[serde(default, skip_serializing_if = "SpecialTokens::is_text")]
+    pub special_tokens: SpecialTokens,
     /// Licence, kept in the manifest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub licence: Option<String>,
@@ -41,7 +45,14 @@ fn default_weight() -> f64 {
 impl SourceConfig {
     /// A source with every other setting at its default.
     pub fn new(path: impl Into<String>) -> Self {
-        Self { path: path.into(), text: default_text(), weight: default_weight(), licence: None, name: None }
+        Self {
+            path: path.into(),
+            text: default_text(),
+            weight: default_weight(),
+            special_tokens: SpecialTokens::default(),
+            licence: None,
+            name: None,
+        }
     }
 
     /// The name in reports.

@@ -3,6 +3,7 @@
 mod encode;
 mod file;
 mod imported;
+mod names;
 mod parts;
 mod special;
 mod split;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use xxhash_rust::xxh3::Xxh3;
 
+pub use names::{SpecialNames, SpecialTokens};
 pub use parts::TokenizerParts;
 pub use special::Special;
 pub use stream::StreamDecoder;
@@ -153,30 +155,6 @@ impl Tokenizer {
         match &self.0.text {
             Text::Native(encoder) => encoder.encode(text),
             Text::Imported(imported) => imported.encode(text),
-        }
-    }
-
-    /// As [`Tokenizer::encode`], with the names of special tokens taken for those tokens: for text that a program wrote.
-    pub fn encode_with_specials(&self, text: &str) -> Vec<u32> {
-        match &self.0.text {
-            Text::Imported(imported) => imported.encode_with_specials(text),
-            Text::Native(encoder) => {
-                let mut ids = Vec::new();
-                let mut rest = text;
-                // The names of our special tokens all begin so, and none begins with another.
-                while let Some((start, id, len)) = rest.match_indices("<|").find_map(|(start, _)| {
-                    let is_here =
-                        |id: &u32| rest.as_bytes()[start..].starts_with(&self.0.tokens[*id as usize]);
-                    let id = (0..Special::COUNT).find(is_here)?;
-                    Some((start, id, self.0.tokens[id as usize].len()))
-                }) {
-                    ids.extend(encoder.encode(&rest[..start]));
-                    ids.push(id);
-                    rest = &rest[start + len..];
-                }
-                ids.extend(encoder.encode(rest));
-                ids
-            }
         }
     }
 

@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use data::{DataConfig, SourceConfig, TokenizerConfig, ValidationConfig, relative_to, without_detours};
+use data::{
+    DataConfig, SourceConfig, SpecialTokens, TokenizerConfig, ValidationConfig, relative_to, without_detours,
+};
 use model::{Sampling, scaling::ModelOverrides};
 use serde::{Deserialize, Serialize};
 use train::TrainOverrides;
@@ -132,6 +134,8 @@ impl LadderConfig {
 pub(crate) struct Samples {
     /// What to continue.
     pub(crate) prompts: Vec<String>,
+    /// What the names of special tokens in the prompts are taken for.
+    pub(crate) special_tokens: SpecialTokens,
     /// Most tokens of each.
     pub(crate) max_tokens: usize,
     /// How tokens are chosen.
@@ -141,7 +145,8 @@ pub(crate) struct Samples {
 impl Default for Samples {
     fn default() -> Self {
         let sampling = Sampling { temperature: 0.8, top_p: 0.95, ..Sampling::default() };
-        Self { prompts: vec![String::new()], max_tokens: 100, sampling }
+        let special_tokens = SpecialTokens::Parse;
+        Self { prompts: vec![String::new()], special_tokens, max_tokens: 100, sampling }
     }
 }
 

@@ -12,10 +12,10 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
-    Special, Tokenizer,
+    Special, SpecialNames, SpecialTokens, Tokenizer,
     split::{self, Splitter},
 };
-use crate::{DataConfig, DataError, Documents, Progress, Split};
+use crate::{DataConfig, DataError, Documents, Progress, Split, corpus::origin_of};
 
 /// What kind of tokenizer to make; the `[tokenizer]` table of a recipe.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -216,6 +216,7 @@ impl CountedText {
         };
         let mut n_bytes = 0;
         let mut sample = Sample::new(config.sample_bytes);
+        let names = SpecialNames::of(&Tokenizer::bytes());
         let mut documents = Documents::open(data)?;
         let mut now = Progress { n_bytes_total: documents.n_bytes_total(), ..Progress::default() };
         while let Some(document) = documents.next_document()? {
@@ -224,10 +225,20 @@ impl CountedText {
                 return Err(DataError::Interrupted);
             }
             now.n_documents += 1;
-            if document.split == Split::Train {
-                n_bytes += document.text.len() as u64;
-                sample.add(&document.text);
+            if document.split != Split::Train {
+                continue;
             }
+            n_bytes += document.text.len() as u64;
+            // Where names become tokens, no merge is spent on their letters.
+            let mut start = 0;
+            let file = &documents.files()[document.file_idx];
+            if origin_of(data, file).special_tokens() == SpecialTokens::Parse {
+                for name in names.find(&document.text) {
+                    sample.add(&document.text[start..name.start]);
+                    start = name.end;
+                }
+            }
+            sample.add(&document.text[start..]);
         }
         let words = count_words(splitter, &sample.into_chunks());
         Ok(Self { splitter, words, n_bytes })

@@ -8,4 +8,5 @@ mod hostile;
 mod imported;
 mod prepare;
 mod scene;
+mod special_tokens;
 mod tokenizer;

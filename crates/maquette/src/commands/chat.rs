@@ -71,15 +71,25 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     Sampler::new(chat.sampling.clone(), chat.seed)?; // refuse a wrong option before the first message
     stop::only_interrupts();
     let mut input = Input::open()?;
+    let mut n_unanswered = 0;
     while let Some(message) = input.message()? {
         match chat.take(&message) {
             Ok(true) => {}
             Ok(false) => break,
             Err(error) if error.is::<output::Closed>() => return Err(error),
             // One message that cannot be answered does not end the talk.
-            Err(error) => output::talk(format_args!("{error:#}")),
+            Err(error) => {
+                output::talk(format_args!("{error:#}"));
+                n_unanswered += 1;
+            }
         }
     }
+    // A program that pipes messages in learns of them by the status.
+    let by_program = matches!(input, Input::Lines(_));
+    anyhow::ensure!(
+        n_unanswered == 0 || !by_program,
+        "{n_unanswered} of the lines of stdin got no answer\nhint: the reasons stand above"
+    );
     Ok(())
 }
 

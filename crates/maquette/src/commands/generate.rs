@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use data::{StreamDecoder, Tokenizer};
+use data::{SpecialNames, SpecialTokens, StreamDecoder, Tokenizer};
 use model::{Completion, Finish, Gpt, Request, Sampler, Sampling};
 use serde::Serialize;
 use tensor::Cpu;
@@ -30,6 +30,10 @@ pub(crate) struct Args {
     /// prompt goes to stdout
     #[arg(long, value_name = "FILE", conflicts_with = "prompt")]
     prompts: Option<PathBuf>,
+    /// What the names of special tokens in a prompt, such as <|im_start|>, are taken for: the tokens, as transformers and
+    /// llama.cpp take them, or letters, as texts that others wrote should be
+    #[arg(long, value_enum, value_name = "AS", default_value_t)]
+    special_tokens: Special,
     /// Prompts of a file that are continued together
     #[arg(long, value_name = "N", default_value_t = 16, requires = "prompts")]
     batch: usize,
@@ -47,6 +51,25 @@ pub(crate) struct Args {
     /// Print text, ids, log-probabilities and why it ended as JSON
     #[arg(long)]
     json: bool,
+}
+
+/// What the names of special tokens in a prompt are taken for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+enum Special {
+    /// For the tokens
+    #[default]
+    Parse,
+    /// For letters
+    Text,
+}
+
+impl From<Special> for SpecialTokens {
+    fn from(special: Special) -> Self {
+        match special {
+            Special::Parse => Self::Parse,
+            Special::Text => Self::Text,
+        }
+    }
 }
 
 /// How the next token is chosen.
@@ -104,6 +127,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         return continue_file(args, path, &gpt, &tokenizer, &kernels);
     }
     let max_seq_len = gpt.config().max_seq_len;
+    tell_names(args, &[&args.prompt], &tokenizer);
     let request = request(args, &args.prompt, args.sampling.seed, &gpt, &tokenizer)?;
     let prompt = request.prompt.clone();
     let mut decoder = StreamDecoder::new(tokenizer.clone());
@@ -140,7 +164,7 @@ fn request(
     gpt: &Gpt,
     tokenizer: &Tokenizer,
 ) -> anyhow::Result<Request> {
-    let prompt = prompt_ids(tokenizer, prompt);
+    let prompt = prompt_ids(tokenizer, prompt, args.special_tokens.into());
     let max_seq_len = gpt.config().max_seq_len;
     anyhow::ensure!(
         prompt.len() < max_seq_len,
@@ -149,6 +173,23 @@ fn request(
     );
     let sampler = Sampler::new(args.sampling.sampling(), seed)?;
     Ok(Request { prompt, max_new_tokens: args.max_tokens, sampler, stop: tokenizer.stops() })
+}
+
+/// Says what became of names of special tokens in the prompts.
+fn tell_names(args: &Args, prompts: &[&str], tokenizer: &Tokenizer) {
+    let names = SpecialNames::of(tokenizer);
+    let found = || prompts.iter().flat_map(|prompt| names.find(prompt).map(|place| &prompt[place]));
+    let Some(first) = found().next() else { return };
+    let what = match found().count() {
+        1 => format!("`{first}` in the prompt was"),
+        n => format!("{n} names of special tokens in the prompts, such as `{first}`, were"),
+    };
+    crate::output::talk(match args.special_tokens {
+        Special::Parse => {
+            format!("{what} taken for the token; --special-tokens text takes names for letters")
+        }
+        Special::Text => format!("{what} taken for letters; --special-tokens parse takes names for tokens"),
+    });
 }
 
 fn json(
@@ -179,6 +220,8 @@ fn continue_file(
     anyhow::ensure!(args.batch > 0, "--batch must be at least 1, found 0\nhint: 16 is fast on most machines");
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("cannot read `{}`\nhint: check the path", path.display()))?;
+    // A byte-order mark is no part of the text.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     // All of them first: a bad line is told before hours of work.
     let mut prompts = Vec::new();
     for (i, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
@@ -195,6 +238,8 @@ fn continue_file(
             .with_context(|| format!("in line {} of `{}`", i + 1, path.display()))?;
         prompts.push((prompt.to_owned(), request));
     }
+    let texts: Vec<&str> = prompts.iter().map(|(prompt, _)| prompt.as_str()).collect();
+    tell_names(args, &texts, tokenizer);
     for batch in prompts.chunks(args.batch) {
         let requests = batch.iter().map(|(_, request)| request.clone()).collect();
         let completions = model::generate(gpt, kernels, requests, &mut |_, _| stop::check().is_continue());

@@ -110,6 +110,7 @@ impl Run {
         let prepared = prepared.map_err(interrupted)?;
         stamp(&dir, &inputs).context("marking the data as prepared")?;
         bar.finish(&format!("{} dropped: {}", totals(&prepared), prepared.manifest().dropped()));
+        warn_of_names(&prepared);
         Ok(prepared)
     }
 }
@@ -148,6 +149,23 @@ impl Run {
 fn made_anew(stage: &str, damage: &DataError) {
     let text = damage.to_string();
     progress::say(stage, &format!("made anew: {}", text.lines().next().unwrap_or_default()));
+}
+
+/// Says where texts hold names of special tokens that were taken for letters.
+fn warn_of_names(prepared: &Prepared) {
+    let files = &prepared.manifest().files;
+    let n_names: u64 = files.iter().map(|file| file.special_names).sum();
+    let Some(first) = files.iter().find(|file| file.special_names > 0) else { return };
+    let n_files = files.iter().filter(|file| file.special_names > 0).count();
+    let others = if n_files > 1 { format!(" and {} more files", n_files - 1) } else { String::new() };
+    progress::say(
+        "data",
+        &format!(
+            "warning: {n_names} names of special tokens, such as <|im_start|>, were taken for letters, in {}{others}\n\
+             hint: where a program wrote them, set `special_tokens = \"parse\"` at the source",
+            first.path
+        ),
+    );
 }
 
 fn totals(prepared: &Prepared) -> String {

@@ -104,7 +104,12 @@ impl Run {
     /// Refuses prompts that the model could not read, before it is trained.
     fn check_prompts(&self, tokenizer: &Tokenizer, config: &ModelConfig) -> anyhow::Result<()> {
         for prompt in &self.recipe.samples.prompts {
-            samples::prompt_within(tokenizer, prompt, config.max_seq_len)?;
+            samples::prompt_within(
+                tokenizer,
+                prompt,
+                self.recipe.samples.special_tokens,
+                config.max_seq_len,
+            )?;
         }
         Ok(())
     }

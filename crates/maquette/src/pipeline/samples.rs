@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use data::Tokenizer;
+use data::{SpecialTokens, Tokenizer};
 use model::{Request, Sampler, checkpoint};
 use serde::{Deserialize, Serialize};
 use tensor::{DType, Kernels};
@@ -42,7 +42,7 @@ pub(super) fn write(
         .iter()
         .zip(seeds)
         .map(|(prompt, seed)| {
-            let prompt = prompt_within(tokenizer, prompt, max_seq_len)?;
+            let prompt = prompt_within(tokenizer, prompt, settings.special_tokens, max_seq_len)?;
             let max_new_tokens = settings.max_tokens.min(max_seq_len - prompt.len());
             Ok(Request {
                 prompt,
@@ -70,9 +70,10 @@ pub(super) fn write(
 pub(super) fn prompt_within(
     tokenizer: &Tokenizer,
     prompt: &str,
+    special_tokens: SpecialTokens,
     max_seq_len: usize,
 ) -> anyhow::Result<Vec<u32>> {
-    let ids = prompt_ids(tokenizer, prompt);
+    let ids = prompt_ids(tokenizer, prompt, special_tokens);
     anyhow::ensure!(
         ids.len() < max_seq_len,
         "a prompt of [samples] is {} tokens, the model reads {max_seq_len}\nhint: shorten it",
@@ -81,11 +82,12 @@ pub(super) fn prompt_within(
     Ok(ids)
 }
 
-/// A prompt's ids, behind a BOS where the model wants one. An empty prompt begins a new text, as every document of the
+/// A prompt's ids, behind a BOS where the model wants one and the prompt does not begin with it. An empty prompt begins a new text, as every document of the
 /// training began.
-pub(crate) fn prompt_ids(tokenizer: &Tokenizer, prompt: &str) -> Vec<u32> {
-    match tokenizer.bos() {
-        None if prompt.is_empty() => vec![tokenizer.end_of_text()],
-        bos => bos.into_iter().chain(tokenizer.encode(prompt)).collect(),
+pub(crate) fn prompt_ids(tokenizer: &Tokenizer, prompt: &str, special_tokens: SpecialTokens) -> Vec<u32> {
+    let ids = tokenizer.encode_as(prompt, special_tokens);
+    match tokenizer.bos().filter(|bos| ids.first() != Some(bos)) {
+        None if ids.is_empty() => vec![tokenizer.end_of_text()],
+        bos => bos.into_iter().chain(ids).collect(),
     }
 }

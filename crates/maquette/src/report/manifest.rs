@@ -215,6 +215,7 @@ mod tests {
             train_tokens: 5,
             validation_tokens: 0,
             dropped: Dropped::default(),
+            special_names: 0,
         };
         let manifest = Manifest { files: (0..1000).map(file).collect(), ..Manifest::default() };
         let page = data(&manifest, 15_000).into_string();

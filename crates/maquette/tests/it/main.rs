@@ -4,6 +4,7 @@
 mod bad_input;
 mod bench;
 #[cfg(unix)]
+mod chat_templates;
 mod crash;
 mod end_to_end;
 mod escapes;
