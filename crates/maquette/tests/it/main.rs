@@ -5,6 +5,7 @@ mod bad_input;
 mod bench;
 #[cfg(unix)]
 mod chat_templates;
+#[cfg(unix)]
 mod crash;
 mod end_to_end;
 mod escapes;
