@@ -20,6 +20,9 @@ const CHATML: &str = "{% for message in messages %}{{ '<|im_start|>' + message['
 /// Largest file that is read as a template.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
+/// Longest message of a template that is passed on.
+const MAX_MESSAGE_CHARS: usize = 1000;
+
 /// A chat template in Jinja, as Hugging Face's `apply_chat_template` runs it.
 ///
 /// The language is that of Jinja2 3.1 in the immutable sandbox, with `trim_blocks` and `lstrip_blocks`, `{% break %}`,
@@ -158,7 +161,7 @@ impl ChatTemplate {
 
     /// The conversation as ids. The template's special tokens become their ids; the same letters in a message stay text,
     /// wherever they stand and whatever the template does with them: every character of a message carries a mark through
-    /// all that the template computes, and a name with a marked character in it is text. Roles that are plain words carry
+    /// all that the template computes, and a name with a marked character in it is text. The template alone decides whether a BOS begins it. Roles that are plain words carry
     /// none, so that a template may write `<|` and a role and `|>`.
     ///
     /// # Errors
@@ -170,12 +173,7 @@ impl ChatTemplate {
         add_generation_prompt: bool,
     ) -> Result<Vec<u32>, DataError> {
         let written = self.write(messages, add_generation_prompt)?;
-        let mut ids = encode::ids(tokenizer, written.chars());
-        // A template that writes the BOS itself and a tokenizer that adds one must not make two.
-        if let Some(bos) = tokenizer.bos().filter(|bos| ids.first() != Some(bos)) {
-            ids.insert(0, bos);
-        }
-        Ok(ids)
+        Ok(encode::ids(tokenizer, written.chars()))
     }
 
     fn write(&self, messages: &[Message], add_generation_prompt: bool) -> Result<Text, DataError> {
@@ -222,7 +220,13 @@ fn refuse(failure: Failure) -> DataError {
         Kind::Unsupported => "a chat template of what this program knows of Jinja2",
         Kind::Limit => "a chat template that ends within its limits",
     };
-    DataError::ChatTemplate { expected: expected.into(), found: failure.to_string() }
+    // A template may raise what it likes, however long.
+    let mut found: String = failure.to_string().chars().take(MAX_MESSAGE_CHARS + 1).collect();
+    if found.chars().count() > MAX_MESSAGE_CHARS {
+        found.pop();
+        found.push('…');
+    }
+    DataError::ChatTemplate { expected: expected.into(), found }
 }
 
 #[cfg(test)]

@@ -135,9 +135,9 @@ impl<'a> Output<'a> {
                 *n_names > 0 && special == SpecialTokens::Parse
             })
             .collect();
-        let plain =
-            |(document, parsed): (&'_ Document, &bool)| if *parsed { "" } else { document.text.as_str() };
-        let texts: Vec<&str> = group.iter().zip(&is_parsed).map(plain).collect();
+        let texts: Vec<&str> = (group.iter().zip(&is_parsed))
+            .map(|(document, parsed)| if *parsed { "" } else { &document.text[..] })
+            .collect();
         let mut encoded = self.tokenizer.encode_batch(&texts);
         encoded
             .par_iter_mut()

@@ -361,6 +361,7 @@ fn lookup(name: &str, called: &Called, automatic: &mut Option<usize>, meter: &Me
     } else {
         None
     };
+    meter.work(called.named.len())?;
     let found = match place {
         Some(at) => called.positional.get(at),
         None => called.named.iter().find(|(known, _)| **known == *first).map(|(_, value)| value),

@@ -209,10 +209,11 @@ impl Interpreter<'_> {
 
     fn assign(&mut self, target: &Target, value: Value) -> Result<()> {
         self.meter.make_values(1)?;
+        self.meter.work(self.scope.variables.borrow().len())?;
         match target {
             Target::Name(name) => self.scope.set(name, value),
             Target::Attribute(name, attribute) => {
-                let Some(Value::Namespace(namespace)) = self.scope.get(name) else {
+                let Some(Value::Namespace(namespace)) = self.scope.get(name, self.meter)? else {
                     return fail("cannot assign attribute on non-namespace object");
                 };
                 if attribute.starts_with('_') {

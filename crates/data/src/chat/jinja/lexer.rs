@@ -3,6 +3,7 @@
 use super::{
     ast::Name,
     failure::{Result, fail, unsupported},
+    operator::MAX_INT,
     text::{Char, Text, is_space, trim},
 };
 
@@ -292,8 +293,8 @@ impl Lexer {
             if is(self.at, "0") && is(self.at + 1, prefix) && digit(start, radix) {
                 let end = digits(start, radix);
                 return match i128::from_str_radix(&text(start, end), radix) {
-                    Ok(n) => Ok((Token::Int(n), end)),
-                    Err(_) => unsupported("the template uses an integer of more than 127 bits"),
+                    Ok(n) if n.unsigned_abs() <= MAX_INT => Ok((Token::Int(n), end)),
+                    _ => unsupported("the template uses an integer of more than 126 bits"),
                 };
             }
         }
@@ -307,8 +308,8 @@ impl Lexer {
             integer_end
         };
         match text(self.at, end).parse() {
-            Ok(n) => Ok((Token::Int(n), end)),
-            Err(_) => unsupported("the template uses an integer of more than 127 bits"),
+            Ok(n) if n.unsigned_abs() <= MAX_INT => Ok((Token::Int(n), end)),
+            _ => unsupported("the template uses an integer of more than 126 bits"),
         }
     }
 

@@ -55,6 +55,9 @@ pub(crate) fn parse_int(text: &str, base: u32) -> Result<Option<i128>, ()> {
         return Ok(None);
     }
     let value = i128::from_str_radix(&digits, base).map_err(|_| ())?;
+    if value.unsigned_abs() > super::operator::MAX_INT {
+        return Err(());
+    }
     Ok(Some(if negative { -value } else { value }))
 }
 
@@ -72,5 +75,5 @@ fn is_python_space(c: char) -> bool {
 
 /// `int(x)`: the part before the point.
 pub(crate) fn truncate(x: f64) -> Option<i128> {
-    (x.is_finite() && x.abs() < 1e38).then_some(x as i128)
+    (x.is_finite() && x.abs() < 8e37).then_some(x as i128)
 }

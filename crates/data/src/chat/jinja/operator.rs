@@ -12,6 +12,9 @@ use super::{
 /// Integers beyond this lose digits as floats.
 const EXACT: i128 = 1 << 53;
 
+/// Largest integer: sums and differences of two fit an `i128`.
+pub(crate) const MAX_INT: u128 = 1 << 126;
+
 /// `a operator b`
 pub(crate) fn binary(operator: Operator, a: &Value, b: &Value, meter: &Meter) -> Result<Value> {
     if let Value::Undefined(message) = a {
@@ -109,8 +112,8 @@ fn integers(operator: Operator, x: i128, y: i128) -> Result<Value> {
         Operator::Power => u32::try_from(y).ok().and_then(|y| x.checked_pow(y)),
     };
     match result {
-        Some(n) => Ok(Value::Int(n)),
-        None => unsupported("the template uses an integer of more than 127 bits"),
+        Some(n) if n.unsigned_abs() <= MAX_INT => Ok(Value::Int(n)),
+        _ => unsupported("the template uses an integer of more than 126 bits"),
     }
 }
 

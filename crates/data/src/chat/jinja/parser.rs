@@ -17,6 +17,8 @@ const MAX_SOURCE: usize = 1 << 20;
 const MAX_BLOCKS: u32 = 50;
 /// Brackets, conditions and signs within one another; Jinja2 itself gives up before 100.
 const MAX_NESTING: u32 = 100;
+/// Parameters of a macro, and keyword arguments of a call.
+const MAX_NAMES: usize = 500;
 /// Height of an expression: chains of operators and filters count too. Jinja2 itself gives up before 500.
 const MAX_HEIGHT: u32 = 500;
 
@@ -303,6 +305,9 @@ impl Parser {
                 self.expect_sign(",")?;
             }
             params.push(self.assignable()?);
+            if params.len() > MAX_NAMES {
+                return fail(format!("more than {MAX_NAMES} parameters"));
+            }
             if self.skip_sign("=") {
                 defaults.push(self.expression()?);
             } else if !defaults.is_empty() {

@@ -3,7 +3,9 @@
 //! A scope that sets a name before it reads it, and does so whatever happens, has that name undefined from its start:
 //! loops and macros within it that run earlier do not see what the conversation calls so.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
 
 use super::ast::{Arguments, Body, Expr, Filter, For, Macro, Name, Node, Statement, Target};
 
@@ -11,9 +13,8 @@ use super::ast::{Arguments, Body, Expr, Filter, For, Macro, Name, Node, Statemen
 pub(crate) fn resolve(nodes: &mut [Node]) -> Vec<Name> {
     let mut symbols = Symbols::default();
     symbols.nodes(nodes);
-    let unset = symbols.unset(&[]);
-    let known: Vec<Name> = symbols.seen.into_keys().collect();
-    inner(nodes, &known);
+    let unset = symbols.unset(None);
+    inner(nodes, &Known { names: &symbols.seen, outer: None });
     unset
 }
 
@@ -27,25 +28,53 @@ enum First {
     MaybeSet,
 }
 
-#[derive(Clone, Default)]
+#[derive(Default)]
 struct Symbols {
-    seen: HashMap<Name, First>,
+    seen: FxHashMap<Name, First>,
+    /// The same names in the order in which they came.
+    order: Vec<Name>,
+}
+
+/// The names of a scope and of those around it.
+struct Known<'a> {
+    names: &'a FxHashMap<Name, First>,
+    outer: Option<&'a Self>,
+}
+
+impl Known<'_> {
+    fn contains(&self, name: &Name) -> bool {
+        let mut scope = Some(self);
+        while let Some(here) = scope {
+            if here.names.contains_key(name) {
+                return true;
+            }
+            scope = here.outer;
+        }
+        false
+    }
 }
 
 impl Symbols {
-    fn unset(&self, outer: &[Name]) -> Vec<Name> {
-        let of_this_scope = |(name, first): (&Name, &First)| {
-            (*first == First::Set && !outer.contains(name)).then(|| name.clone())
+    fn unset(&self, outer: Option<&Known<'_>>) -> Vec<Name> {
+        let of_this_scope = |name: &&Name| {
+            self.seen.get(*name) == Some(&First::Set) && !outer.is_some_and(|outer| outer.contains(name))
         };
-        self.seen.iter().filter_map(of_this_scope).collect()
+        self.order.iter().filter(of_this_scope).cloned().collect()
+    }
+
+    fn note(&mut self, name: &Name, first: First) {
+        if !self.seen.contains_key(name) {
+            self.seen.insert(name.clone(), first);
+            self.order.push(name.clone());
+        }
     }
 
     fn read(&mut self, name: &Name) {
-        self.seen.entry(name.clone()).or_insert(First::Read);
+        self.note(name, First::Read);
     }
 
     fn set(&mut self, name: &Name) {
-        self.seen.entry(name.clone()).or_insert(First::Set);
+        self.note(name, First::Set);
     }
 
     fn target(&mut self, target: &Target) {
@@ -59,7 +88,7 @@ impl Symbols {
     fn parameter(&mut self, target: &Target) {
         match target {
             Target::Name(name) | Target::Attribute(name, _) => {
-                self.seen.insert(name.clone(), First::Parameter);
+                self.note(name, First::Parameter);
             }
             Target::Tuple(targets) => targets.iter().for_each(|target| self.parameter(target)),
         }
@@ -89,23 +118,30 @@ impl Symbols {
         if let Some((test, _)) = branches.first() {
             self.expr(test);
         }
-        let before = self.clone();
-        let mut after = Vec::new();
+        let mut all = Vec::new();
         for (i, (test, body)) in branches.iter().enumerate() {
-            let mut branch = before.clone();
+            let before = self.order.len();
             if i > 0 {
-                branch.expr(test);
+                self.expr(test);
             }
-            branch.nodes(body);
-            after.push(branch);
+            self.nodes(body);
+            self.forget(before, &mut all);
         }
-        let mut rest = before.clone();
-        rest.nodes(otherwise);
-        after.push(rest);
+        let before = self.order.len();
+        self.nodes(otherwise);
+        self.forget(before, &mut all);
         // What a branch sets is looked up outside when the branch was not taken.
-        for (name, first) in after.iter().flat_map(|branch| &branch.seen) {
-            let first = if *first == First::Set { First::MaybeSet } else { *first };
-            self.seen.entry(name.clone()).or_insert(first);
+        for (name, first) in all {
+            self.note(&name, if first == First::Set { First::MaybeSet } else { first });
+        }
+    }
+
+    /// Moves what came after the first `before` names into `branch`.
+    fn forget(&mut self, before: usize, branch: &mut Vec<(Name, First)>) {
+        for name in self.order.split_off(before) {
+            if let Some(first) = self.seen.remove(&name) {
+                branch.push((name, first));
+            }
         }
     }
 
@@ -123,7 +159,7 @@ impl Symbols {
 }
 
 /// Resolves the scopes within a body whose surroundings know the names `known`.
-fn inner(nodes: &mut [Node], known: &[Name]) {
+fn inner(nodes: &mut [Node], known: &Known<'_>) {
     for node in nodes {
         match &mut node.statement {
             Statement::If(branches, otherwise) => {
@@ -141,7 +177,7 @@ fn inner(nodes: &mut [Node], known: &[Name]) {
                     let implicit = ["caller", "kwargs", "varargs"].map(Name::from);
                     scope(body, known, |symbols| {
                         for param in params.iter().chain(&implicit) {
-                            symbols.seen.insert(param.clone(), First::Parameter);
+                            symbols.note(param, First::Parameter);
                         }
                         defaults.iter().for_each(|default| symbols.expr(default));
                     });
@@ -164,13 +200,12 @@ fn inner(nodes: &mut [Node], known: &[Name]) {
     }
 }
 
-fn scope(body: &mut Body, outer: &[Name], begin: impl FnOnce(&mut Symbols)) {
+fn scope(body: &mut Body, outer: &Known<'_>, begin: impl FnOnce(&mut Symbols)) {
     let mut symbols = Symbols::default();
     begin(&mut symbols);
     symbols.nodes(&body.nodes);
-    body.unset = symbols.unset(outer);
-    let known: Vec<Name> = symbols.seen.into_keys().chain(outer.iter().cloned()).collect();
-    inner(&mut body.nodes, &known);
+    body.unset = symbols.unset(Some(outer));
+    inner(&mut body.nodes, &Known { names: &symbols.seen, outer: Some(outer) });
 }
 
 /// Whether a name is read anywhere in a body, scopes within it included.

@@ -1,5 +1,7 @@
 //! The methods of strings.
 
+use rustc_hash::FxHashSet;
+
 use super::{
     call::{Called, integer, string},
     case,
@@ -14,7 +16,8 @@ use super::{
 /// `text.name(…)`
 pub(crate) fn call(text: &Text, name: &str, called: Called, meter: &Meter) -> Result<Value> {
     let chars = text.chars();
-    meter.work(chars.len())?;
+    // Asking what kind of character it is costs more outside of ASCII.
+    meter.work(if name.starts_with("is") || name == "title" { 50 * chars.len() } else { chars.len() })?;
     let part = |part: &[Char]| -> Result<Value> {
         meter.make(part.len())?;
         Ok(Value::Text(part.to_vec().into()))
@@ -63,6 +66,7 @@ pub(crate) fn call(text: &Text, name: &str, called: Called, meter: &Meter) -> Re
             };
             for affix in affixes {
                 let affix = string(Some(affix), name)?;
+                meter.work(affix.len())?;
                 let at = if name == "startswith" { Some(0) } else { chars.len().checked_sub(affix.len()) };
                 let here = at.and_then(|at| chars.get(at..at + affix.len()));
                 if here.is_some_and(|here| same(here, affix.chars())) {
@@ -227,7 +231,8 @@ pub(crate) fn strip(chars: &[Char], set: Option<Value>, left: bool, right: bool)
         None | Some(Value::None) => trim(chars, left, right, is_space),
         Some(set) => {
             let set = string(Some(set), "strip arg")?;
-            trim(chars, left, right, |c| set.chars().iter().any(|s| plain(*s) == plain(c)))
+            let set: FxHashSet<u32> = set.chars().iter().map(|c| plain(*c)).collect();
+            trim(chars, left, right, |c| set.contains(&plain(c)))
         }
     }
     .to_vec())

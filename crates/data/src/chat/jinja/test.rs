@@ -111,8 +111,11 @@ pub(crate) fn apply(name: &str, value: &Value, called: Called, meter: &Meter) ->
         "true" => matches!(value, Value::Bool(true)),
         "integer" => matches!(value, Value::Int(_)),
         "float" => matches!(value, Value::Float(_)),
-        "lower" => case::is_all(show::text(value, meter)?.chars(), false),
-        "upper" => case::is_all(show::text(value, meter)?.chars(), true),
+        "lower" | "upper" => {
+            let text = show::text(value, meter)?;
+            meter.work(50 * text.len())?;
+            case::is_all(text.chars(), name == "upper")
+        }
         "string" => matches!(value, Value::Text(_) | Value::Markup(_)),
         "mapping" => matches!(value, Value::Dict(_)),
         "number" => matches!(value, Value::Int(_) | Value::Float(_) | Value::Bool(_)),

@@ -85,28 +85,35 @@ pub(crate) fn same(a: &[Char], b: &[Char]) -> bool {
 /// Where `needle` first begins in `text`.
 pub(crate) fn find(text: &[Char], needle: &[Char], meter: &Meter) -> Result<Option<usize>> {
     let Some(last) = text.len().checked_sub(needle.len()) else { return Ok(None) };
+    search(0..=last, text, needle, meter)
+}
+
+/// The first of these places where `needle` stands; every comparison is counted.
+fn search(
+    mut starts: impl Iterator<Item = usize>,
+    text: &[Char],
+    needle: &[Char],
+    meter: &Meter,
+) -> Result<Option<usize>> {
     let mut looked = 0;
-    for start in 0..=last {
+    let mut stands = |start: usize| -> Result<bool> {
         let matched = needle.iter().zip(&text[start..]).take_while(|(a, b)| plain(**a) == plain(**b)).count();
         looked += matched + 1;
         if looked > 1 << 16 {
             meter.work(std::mem::take(&mut looked))?;
         }
-        if matched == needle.len() {
-            meter.work(looked)?;
-            return Ok(Some(start));
-        }
-    }
+        Ok(matched == needle.len())
+    };
+    let found = starts.by_ref().map(|start| stands(start).map(|here| here.then_some(start)));
+    let found = found.filter_map(Result::transpose).next().transpose()?;
     meter.work(looked)?;
-    Ok(None)
+    Ok(found)
 }
 
 /// Where `needle` last begins in `text`.
 pub(crate) fn find_last(text: &[Char], needle: &[Char], meter: &Meter) -> Result<Option<usize>> {
-    let backwards = |chars: &[Char]| chars.iter().rev().copied().collect::<Vec<_>>();
-    meter.make(text.len() + needle.len())?;
-    let found = find(&backwards(text), &backwards(needle), meter)?;
-    Ok(found.map(|at| text.len() - at - needle.len()))
+    let Some(last) = text.len().checked_sub(needle.len()) else { return Ok(None) };
+    search((0..=last).rev(), text, needle, meter)
 }
 
 /// Python's `str.isspace` for one character, which is `\s` of its regular expressions.

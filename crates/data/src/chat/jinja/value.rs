@@ -345,14 +345,15 @@ impl Frame {
         }
     }
 
-    pub(crate) fn get(&self, name: &str) -> Option<Value> {
+    pub(crate) fn get(&self, name: &str, meter: &Meter) -> Result<Option<Value>> {
         let mut frame = Some(self);
         while let Some(here) = frame {
+            meter.work(here.variables.borrow().len())?;
             if let Some((_, value)) = here.variables.borrow().iter().find(|(known, _)| **known == *name) {
-                return Some(value.clone());
+                return Ok(Some(value.clone()));
             }
             frame = here.outer.as_deref();
         }
-        None
+        Ok(None)
     }
 }

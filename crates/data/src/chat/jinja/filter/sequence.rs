@@ -231,6 +231,7 @@ impl Getter {
     fn get(&self, item: &Value, meter: &Meter) -> Result<Value> {
         let mut value = item.clone();
         for part in &self.path {
+            meter.work(20)?;
             value = attribute::item(&value, part, meter)?;
             if let Some(default) = self.default.as_ref().filter(|_| value.is_undefined()) {
                 value = default.clone();

@@ -129,6 +129,7 @@ pub(super) fn apply(name: &str, value: &Value, called: Called, meter: &Meter) ->
         "escape" | "e" | "forceescape" => Value::Markup(escape(&text()?, meter)?),
         "wordcount" => {
             let text = text()?;
+            meter.work(50 * text.len())?;
             let mut in_word = false;
             let mut n = 0;
             for &c in text.chars() {
@@ -229,7 +230,7 @@ fn truncate(value: &Value, called: Called, meter: &Meter) -> Result<Value> {
 fn int(value: &Value, default: Value, base: u32) -> Result<Value> {
     let of_float = |x: f64| match number::truncate(x) {
         Some(n) => Ok(Value::Int(n)),
-        None if x.is_finite() => unsupported("the template uses an integer of more than 127 bits"),
+        None if x.is_finite() => unsupported("the template uses an integer of more than 126 bits"),
         None => Ok(default.clone()),
     };
     match value {
@@ -239,7 +240,7 @@ fn int(value: &Value, default: Value, base: u32) -> Result<Value> {
             match number::parse_int(&text, base) {
                 Ok(Some(n)) => Ok(Value::Int(n)),
                 Ok(None) => number::parse_float(&text).map_or(Ok(default.clone()), of_float),
-                Err(()) => unsupported("the template uses an integer of more than 127 bits"),
+                Err(()) => unsupported("the template uses an integer of more than 126 bits"),
             }
         }
         Value::Float(x) if x.is_infinite() => fail("cannot convert float infinity to integer"),

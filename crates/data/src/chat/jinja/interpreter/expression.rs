@@ -28,7 +28,7 @@ impl Interpreter<'_> {
             Expr::Int(n) => Ok(Value::Int(*n)),
             Expr::Float(x) => Ok(Value::Float(*x)),
             Expr::Text(text) => Ok(Value::Text(text.clone())),
-            Expr::Name(name) => match self.scope.get(name) {
+            Expr::Name(name) => match self.scope.get(name, self.meter)? {
                 Some(value) => Ok(value),
                 None if matches!(&**name, "self" | "super" | "lipsum") => {
                     super::super::failure::unsupported(format!("the template uses `{name}`"))
@@ -179,6 +179,7 @@ impl Interpreter<'_> {
             for (key, value) in &more.entries {
                 let Value::Text(key) = key else { return fail("keywords must be strings") };
                 self.meter.make_values(1)?;
+                self.meter.work(called.named.len())?;
                 let name = key.to_string().into();
                 if called.named.iter().any(|(known, _)| *known == name) {
                     return fail(format!("got multiple values for keyword argument '{name}'"));

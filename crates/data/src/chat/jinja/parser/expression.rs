@@ -10,6 +10,8 @@ use super::{
 };
 use crate::chat::jinja::lexer::Token;
 
+use super::MAX_NAMES;
+
 impl Parser {
     pub(super) fn expression(&mut self) -> Result<Expr> {
         self.nest()?;
@@ -389,6 +391,9 @@ impl Parser {
                 arguments.positional.push(self.expression()?);
             }
             height = height.max(self.height);
+            if arguments.named.len() > MAX_NAMES {
+                return fail(format!("more than {MAX_NAMES} keyword arguments"));
+            }
         }
         self.expect_sign(")")?;
         self.height = height;
