@@ -178,7 +178,7 @@ fn request(
 /// Says what became of names of special tokens in the prompts.
 fn tell_names(args: &Args, prompts: &[&str], tokenizer: &Tokenizer) {
     let names = SpecialNames::of(tokenizer);
-    let found = || prompts.iter().flat_map(|prompt| names.find(prompt).map(|place| &prompt[place]));
+    let found = || prompts.iter().flat_map(|prompt| names.find(prompt).map(move |place| &prompt[place]));
     let Some(first) = found().next() else { return };
     let what = match found().count() {
         1 => format!("`{first}` in the prompt was"),

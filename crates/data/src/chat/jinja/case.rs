@@ -159,7 +159,7 @@ pub(crate) fn is_title_cased(chars: &[Char]) -> bool {
     for &c in chars {
         let letter = to_char(c);
         if is_cased(c) {
-            if in_word == !letter.is_lowercase() {
+            if in_word != letter.is_lowercase() {
                 return false;
             }
             (any, in_word) = (true, true);

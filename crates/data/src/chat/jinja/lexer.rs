@@ -307,7 +307,7 @@ impl Lexer {
         } else {
             integer_end
         };
-        match text(self.at, end).parse() {
+        match text(self.at, end).parse::<i128>() {
             Ok(n) if n.unsigned_abs() <= MAX_INT => Ok((Token::Int(n), end)),
             _ => unsupported("the template uses an integer of more than 126 bits"),
         }

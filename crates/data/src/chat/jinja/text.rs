@@ -104,8 +104,8 @@ fn search(
         }
         Ok(matched == needle.len())
     };
-    let found = starts.by_ref().map(|start| stands(start).map(|here| here.then_some(start)));
-    let found = found.filter_map(Result::transpose).next().transpose()?;
+    let found =
+        starts.find_map(|start| stands(start).map(|here| here.then_some(start)).transpose()).transpose()?;
     meter.work(looked)?;
     Ok(found)
 }
