@@ -161,8 +161,10 @@ impl ChatTemplate {
 
     /// The conversation as ids. The template's special tokens become their ids; the same letters in a message stay text,
     /// wherever they stand and whatever the template does with them: every character of a message carries a mark through
-    /// all that the template computes, and a name with a marked character in it is text. The template alone decides whether a BOS begins it. Roles that are plain words carry
+    /// all that the template computes, and a name with a marked character in it is text. Roles that are plain words carry
     /// none, so that a template may write `<|` and a role and `|>`.
+    ///
+    /// The template alone decides whether a BOS begins the conversation, as in transformers.
     ///
     /// # Errors
     /// As [`ChatTemplate::render`].

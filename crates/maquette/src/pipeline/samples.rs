@@ -82,8 +82,8 @@ pub(super) fn prompt_within(
     Ok(ids)
 }
 
-/// A prompt's ids, behind a BOS where the model wants one and the prompt does not begin with it. An empty prompt begins a new text, as every document of the
-/// training began.
+/// A prompt's ids, behind a BOS where the model wants one and the prompt does not begin with it. An empty prompt begins a
+/// new text, as every document of the training began.
 pub(crate) fn prompt_ids(tokenizer: &Tokenizer, prompt: &str, special_tokens: SpecialTokens) -> Vec<u32> {
     let ids = tokenizer.encode_as(prompt, special_tokens);
     match tokenizer.bos().filter(|bos| ids.first() != Some(bos)) {

@@ -78,8 +78,8 @@ fn hostile_templates_end_the_talk_and_nothing_else() {
         with_template(&scene, template);
         let mut command = Command::new("sh");
         let program = maquette().get_program().to_owned();
-        // One gigabyte for everything, the program's own memory and 64 MB of stack among it.
-        command.args(["-c", "ulimit -v 1000000; exec \"$@\"", "sh"]).arg(program);
+        // Of addresses, for everything: the program, its threads and the model among it.
+        command.args(["-c", "ulimit -v 1500000; exec \"$@\"", "sh"]).arg(program);
         command.args(["chat", "m", "--max-tokens", "1", "--threads", "1"]).current_dir(scene.path(""));
         let started = Instant::now();
         let said = pipe(command, "hi\n");
