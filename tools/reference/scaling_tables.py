@@ -85,10 +85,10 @@ def steplaw(folder):
 
 
 def supercollapse(folder):
-    """Compute-optimal models with several seeds: D = C/6N with C = `opt_C` times 10^15.
+    """Compute-optimal models with several seeds: C is `opt_C` times 10^15, D = C/6N.
 
-    `flops` is `opt_C` times 10^12, a thousandth of C, as in the recorded back-tests; a factor shared by all runs of a
-    table changes no forecast. Rows that repeat another to the last digit are dropped.
+    Rows that repeat another to the last digit are dropped. The recorded back-tests have a thousandth of C, which changes no
+    forecast: a factor that all runs of a table share moves target and threshold alike.
     """
     runs = read(folder / "runs.csv")
     for name in SUPERCOLLAPSE_FILES:
@@ -96,7 +96,7 @@ def supercollapse(folder):
         for run in runs:
             if run["file"] == name:
                 n, c, seed = int(run["P"]), float(run["opt_C"]), int(float(run["seed"]))
-                row = f"{name}-d{run['D']}-p{n}", n, c * 1e15 / (6 * n), c * 1e12, float(run["opt_L"]), seed
+                row = f"{name}-d{run['D']}-p{n}", n, c * 1e15 / (6 * n), c * 1e15, float(run["opt_L"]), seed
                 rows[row] = None
         yield f"supercollapse-{name}", list(rows)
 

@@ -1,5 +1,7 @@
 //! The crate's error type for tables, fits and forecasts.
 
+use crate::UnitFault;
+
 /// Why a table or a fit was refused: what was expected, what was found, what to do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -11,8 +13,9 @@ pub enum ForecastError {
     Csv(#[from] csv::Error),
     /// A column that the fit needs is not there.
     #[error(
-        "expected a column `{wanted}`, found {}\nhint: the columns are run,n_params,n_tokens,flops,loss[,seed]; `flops` may be left out where n_params and n_tokens are given",
-        list(found)
+        "expected a column `{wanted}`, found {}\nhint: the columns are run,n_params,n_tokens,flops,loss[,seed]; `flops` may be left out where n_params and n_tokens are given; a column of another name is chosen with {}",
+        list(found),
+        option(wanted)
     )]
     MissingColumn {
         /// The column.
@@ -20,20 +23,59 @@ pub enum ForecastError {
         /// The columns that are there.
         found: Vec<String>,
     },
-    /// A cell holds something else than its column.
+    /// A column that was asked for is not there.
     #[error(
-        "line {line}, column `{column}`: expected {expected}, found `{found}`\nhint: correct the cell, or leave the line out"
+        "expected a column `{wanted}`, found {}\nhint: write the name as it stands in the first line",
+        list(found)
     )]
-    BadCell {
-        /// Line of the file, counted from 1, the header included.
-        line: u64,
+    NoSuchColumn {
         /// The column.
-        column: &'static str,
-        /// What may stand there.
-        expected: &'static str,
-        /// What stands there.
+        wanted: String,
+        /// The columns that are there.
+        found: Vec<String>,
+    },
+    /// Several columns may hold the loss.
+    #[error("expected one column with the loss, found {}\nhint: choose one with --loss-column", list(found))]
+    SeveralLosses {
+        /// The columns that may.
+        found: Vec<String>,
+    },
+    /// The export of a chart, which holds curves.
+    #[error(
+        "expected a table with one run a line, found the export of a chart: one step a line, and a column for each run\nhint: export the table of runs instead, with parameters, tokens and the final loss as columns: in the list of runs choose Export, then CSV"
+    )]
+    Chart,
+    /// The file is no text.
+    #[error("expected a table as text, found {what}\nhint: {hint}")]
+    NoText {
+        /// What it is.
+        what: String,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// The text begins like JSON and is none, or holds no table.
+    #[error(
+        "expected JSON with one object for each run, found a fault: {found}\nhint: write a list of objects, or one object a line; a number that is none is `null` in JSON"
+    )]
+    BadJson {
+        /// What is wrong.
         found: String,
     },
+    /// Most rows hold no run.
+    #[error("expected one run a row, found {n_bad} of {n_rows} rows unusable: {first}\nhint: {hint}")]
+    BadRows {
+        /// Rows that hold none.
+        n_bad: usize,
+        /// Rows in the table, runs that had not ended left out.
+        n_rows: usize,
+        /// The first of them, with reasons.
+        first: String,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// A column stands in another unit than it is taken for.
+    #[error("{0}")]
+    WrongUnits(Box<UnitFault>),
     /// A number that no finished run can have.
     #[error(
         "run `{run}`: expected {expected} in `{column}`, found {found}\nhint: a run that diverged is no point of a scaling law; leave it out"
@@ -156,4 +198,14 @@ fn list(names: &[String]) -> String {
         return "no header".to_owned();
     }
     names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// The option that names the column with `wanted`.
+fn option(wanted: &str) -> &'static str {
+    match wanted {
+        "n_params" => "--params-column",
+        "n_tokens" => "--tokens-column",
+        "loss" => "--loss-column",
+        _ => "--flops-column",
+    }
 }

@@ -7,6 +7,7 @@ mod backtest;
 mod band;
 mod candidate;
 mod chain;
+mod column;
 mod curve;
 mod diagnose;
 mod error;
@@ -20,13 +21,16 @@ mod kin;
 mod kinship;
 mod law;
 mod moment;
+mod number;
 mod pass_rate;
 mod quantile;
 mod random;
 mod rehearsal;
 mod seal;
 mod share;
+mod sheet;
 mod table;
+mod units;
 mod verdict;
 mod warning;
 
@@ -34,6 +38,7 @@ pub use alarm::{Alarm, AlarmError, AlarmKind, Watch};
 pub use backtest::{Backtest, BacktestPoint, Coverage, backtest, backtest_with};
 pub use band::{BandPoint, band};
 pub use chain::{Sigmoid, chained};
+pub use column::ColumnChoice;
 pub use curve::{
     Alignment, Channel, CurveBlock, CurveError, CurveForecast, CurveForm, CurveMethod, CurvePoint,
     CurveSchedule, FinalLoss, RunPlan, RungCurve,
@@ -51,6 +56,8 @@ pub use pass_rate::{
     PassRateSettings, PassRateTable,
 };
 pub use seal::{KinPoints, SEAL_FORMAT, Seal, SealError, content_hash};
+pub use sheet::Sheet;
 pub use table::{Point, Table};
+pub use units::{Quantity, UnitFault, WrongUnit};
 pub use verdict::{Actual, Inside, Timing, Verdict, VerdictError};
 pub use warning::{Warning, WarningKind};

@@ -1,11 +1,13 @@
 //! A checked table of finished runs.
 
-use std::{cmp::Ordering, collections::BTreeMap, io::Read};
+mod read;
+
+use std::{cmp::Ordering, collections::BTreeMap};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::{ForecastError, Warning, WarningKind};
+use crate::{ForecastError, UnitFault, Warning, WarningKind};
 
 /// One finished run: what it cost and how well it came out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -41,6 +43,12 @@ impl Point {
 pub struct Table {
     points: Vec<Point>,
     warnings: Vec<Warning>,
+    /// Why the columns that the points were read from cannot stand in the units they were taken for.
+    unit_fault: Option<Box<UnitFault>>,
+    /// Runs that were read with N, D and C.
+    n_checked: usize,
+    /// What 1 in the columns with N, D and C was taken for.
+    column_units: [f64; 3],
 }
 
 impl Table {
@@ -52,54 +60,10 @@ impl Table {
         for point in &points {
             check(point)?;
         }
-        let mut table = Self { points, warnings: Vec::new() };
+        let mut table =
+            Self { points, warnings: Vec::new(), unit_fault: None, n_checked: 0, column_units: [1.0; 3] };
         table.points.sort_by(order);
         table.drop_duplicates()?;
-        Ok(table)
-    }
-
-    /// Reads `run,n_params,n_tokens,flops,loss[,seed]` in any order; other columns are ignored.
-    ///
-    /// `flops` is taken as 6·N·D where it is empty or missing. A column `decayed` (`true`/`false`, `1`/`0`) leaves
-    /// out runs whose learning rate had not decayed, since their loss lies above the law of finished runs.
-    ///
-    /// ```
-    /// let text = "loss,run,flops\n3.0,small,1e15\n2.5,large,1e17\n";
-    /// let table = forecast::Table::read_csv(text.as_bytes())?;
-    /// assert_eq!(table.points()[1].run, "large");
-    /// # Ok::<(), forecast::ForecastError>(())
-    /// ```
-    ///
-    /// # Errors
-    /// If a column is missing, a cell is no number, or [`Table::new`] refuses the points.
-    pub fn read_csv(reader: impl Read) -> Result<Self, ForecastError> {
-        let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(reader);
-        let columns = Columns::find(reader.headers()?)?;
-        let (mut points, mut n_derived, mut undecayed) = (Vec::new(), 0, Vec::new());
-        for record in reader.records() {
-            let row = Row { record: &record?, columns: &columns };
-            let (point, is_derived) = row.point()?;
-            if row.is_decayed()? {
-                n_derived += usize::from(is_derived);
-                points.push(point);
-            } else {
-                undecayed.push(point.run);
-            }
-        }
-        let mut table = Self::new(points)?;
-        if n_derived > 0 {
-            let text =
-                format!("`flops` was not given for {n_derived} runs and was taken as 6·n_params·n_tokens.");
-            table.warnings.push(Warning::new(WarningKind::DerivedFlops, text));
-        }
-        if !undecayed.is_empty() {
-            let text = format!(
-                "{} runs had not decayed their learning rate and were left out: {}.",
-                undecayed.len(),
-                names(&undecayed)
-            );
-            table.warnings.push(Warning::new(WarningKind::UndecayedRun, text));
-        }
         Ok(table)
     }
 
@@ -132,6 +96,9 @@ impl Table {
         Self {
             points: self.points.iter().filter(|point| keep(point)).cloned().collect(),
             warnings: Vec::new(),
+            unit_fault: None,
+            n_checked: 0,
+            column_units: [1.0; 3],
         }
     }
 
@@ -216,95 +183,4 @@ pub(crate) fn names<S: AsRef<str>>(all: &[S]) -> String {
     let shown =
         all.iter().take(SHOWN).map(|name| format!("`{}`", name.as_ref())).collect::<Vec<_>>().join(", ");
     if all.len() > SHOWN { format!("{shown} and {} more", all.len() - SHOWN) } else { shown }
-}
-
-/// Where each column stands in a line.
-struct Columns {
-    run: usize,
-    loss: usize,
-    flops: Option<usize>,
-    n_params: Option<usize>,
-    n_tokens: Option<usize>,
-    seed: Option<usize>,
-    decayed: Option<usize>,
-}
-
-impl Columns {
-    fn find(header: &csv::StringRecord) -> Result<Self, ForecastError> {
-        // A spreadsheet may put a byte order mark before the first name.
-        let find = |name: &str| header.iter().position(|cell| cell.trim_start_matches('\u{feff}') == name);
-        let missing = |wanted| {
-            let found = header.iter().filter(|cell| !cell.is_empty()).map(str::to_owned).collect();
-            ForecastError::MissingColumn { wanted, found }
-        };
-        let columns = Self {
-            run: find("run").ok_or_else(|| missing("run"))?,
-            loss: find("loss").ok_or_else(|| missing("loss"))?,
-            flops: find("flops"),
-            n_params: find("n_params"),
-            n_tokens: find("n_tokens"),
-            seed: find("seed"),
-            decayed: find("decayed"),
-        };
-        if columns.flops.is_none() && (columns.n_params.is_none() || columns.n_tokens.is_none()) {
-            return Err(missing("flops"));
-        }
-        Ok(columns)
-    }
-}
-
-/// One line of the file.
-struct Row<'a> {
-    record: &'a csv::StringRecord,
-    columns: &'a Columns,
-}
-
-impl Row<'_> {
-    /// The run, and whether its compute was derived.
-    fn point(&self) -> Result<(Point, bool), ForecastError> {
-        let n_params = self.number("n_params", self.columns.n_params)?;
-        let n_tokens = self.number("n_tokens", self.columns.n_tokens)?;
-        let given = self.number("flops", self.columns.flops)?;
-        let derived = n_params.zip(n_tokens).map(|(n, d)| 6.0 * n * d);
-        let flops = given
-            .or(derived)
-            .ok_or_else(|| self.bad("flops", "compute in FLOPs, or both n_params and n_tokens", ""))?;
-        let loss =
-            self.number("loss", Some(self.columns.loss))?.ok_or_else(|| self.bad("loss", "a number", ""))?;
-        let run = self.record.get(self.columns.run).filter(|name| !name.is_empty());
-        let run = run.ok_or_else(|| self.bad("run", "a name", ""))?.to_owned();
-        let seed = match self.cell(self.columns.seed) {
-            Some(cell) => Some(cell.parse().map_err(|_| self.bad("seed", "a whole number from 0 up", cell))?),
-            None => None,
-        };
-        Ok((Point { run, n_params, n_tokens, flops, loss, seed }, given.is_none()))
-    }
-
-    fn is_decayed(&self) -> Result<bool, ForecastError> {
-        match self.cell(self.columns.decayed) {
-            None => Ok(true),
-            Some("1" | "true" | "True" | "yes") => Ok(true),
-            Some("0" | "false" | "False" | "no") => Ok(false),
-            Some(cell) => Err(self.bad("decayed", "true or false", cell)),
-        }
-    }
-
-    fn number(&self, column: &'static str, idx: Option<usize>) -> Result<Option<f64>, ForecastError> {
-        let Some(cell) = self.cell(idx) else { return Ok(None) };
-        let number: f64 = cell.parse().map_err(|_| self.bad(column, "a number", cell))?;
-        if !(number.is_finite() && number > 0.0) {
-            return Err(self.bad(column, "a finite number above 0", cell));
-        }
-        Ok(Some(number))
-    }
-
-    /// The text of a cell; `None` where it is empty or its column is missing.
-    fn cell(&self, idx: Option<usize>) -> Option<&str> {
-        self.record.get(idx?).filter(|cell| !cell.is_empty())
-    }
-
-    fn bad(&self, column: &'static str, expected: &'static str, found: &str) -> ForecastError {
-        let line = self.record.position().map_or(0, csv::Position::line);
-        ForecastError::BadCell { line, column, expected, found: found.to_owned() }
-    }
 }

@@ -29,6 +29,26 @@ pub enum WarningKind {
     DerivedFlops,
     /// Runs whose learning rate had not decayed were left out.
     UndecayedRun,
+    /// Runs that had crashed or were still running were left out.
+    UnfinishedRun,
+    /// Rows that hold no usable run were left out.
+    BadRow,
+    /// What was taken for what, where columns have other names or units than the documented ones.
+    Columns,
+    /// Which of several losses was taken, or that there is only one of the training.
+    LossColumn,
+    /// Cells are separated by something else than commas.
+    Delimiter,
+    /// Numbers have a comma before their decimals.
+    DecimalComma,
+    /// Lines were skipped as comments.
+    Comment,
+    /// The text is not in the encoding that it should be in.
+    Encoding,
+    /// Units that cannot be checked, or that look wrong and were kept.
+    Units,
+    /// Losses that look like something else.
+    OddLoss,
     /// Runs that lie far off the law.
     Outliers,
     /// So few configurations that the interval rests on experience with other tables.

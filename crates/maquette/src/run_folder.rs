@@ -11,6 +11,8 @@ use forecast::{Kin, Moment, Point, Table};
 use serde::Deserialize;
 use train::Summary;
 
+use crate::output;
+
 /// Longest first line of `metrics.jsonl` that is looked at.
 const MAX_LINE_BYTES: u64 = 1 << 16;
 /// Longest table that is read.
@@ -168,7 +170,13 @@ pub(crate) fn kin(path: &Path) -> anyhow::Result<Kin> {
     let table = if path.is_dir() {
         Table::new(points(path).with_context(what)?)?
     } else {
-        Table::read_csv(File::open(path).with_context(what)?.take(MAX_TABLE_BYTES)).with_context(what)?
+        let table = Table::read_csv(File::open(path).with_context(what)?.take(MAX_TABLE_BYTES));
+        let table = table.with_context(what)?;
+        for warning in table.warnings() {
+            output::talk(format_args!("warning: in `{}`: {}", path.display(), warning.text));
+        }
+        table.check_units().with_context(|| format!("in `{}`", path.display()))?;
+        table
     };
     let name = if path.is_dir() { name(path) } else { stem(path) };
     Kin::new(name, &table).with_context(what)

@@ -24,6 +24,7 @@ mod scene;
 mod seals;
 #[cfg(unix)]
 mod signals;
+mod tables;
 mod tidy;
 #[cfg(unix)]
 mod user_files;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use forecast::{Backtest, backtest_with};
 
-use super::{FitOptions, read_table, warn};
+use super::{ColumnOptions, FitOptions, read_table, warn};
 use crate::output;
 
 /// Forecast runs that are already finished from smaller ones, and count how often the intervals hold them
@@ -21,6 +21,8 @@ pub(super) struct Args {
     fit_max_flops: Option<f64>,
     #[command(flatten)]
     fit: FitOptions,
+    #[command(flatten)]
+    columns: Box<ColumnOptions>,
     /// Print every forecast and the coverage as JSON on stdout
     #[arg(long)]
     json: bool,
@@ -34,13 +36,17 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
              hint: leave it out to try several thresholds in turn"
         );
     }
-    let table = read_table(&args.points)?;
+    let table = read_table(&args.points, &args.columns)?;
     warn(table.warnings());
     let found =
         backtest_with(&table, args.fit_max_flops, &args.fit.settings(&table)?, &args.fit.experience()?)
             .with_context(|| format!("in `{}`", args.points.display()))?;
     if args.json {
-        return output::json(&found);
+        let mut shown = serde_json::to_value(&found)?;
+        if let Some(entries) = shown.as_object_mut() {
+            entries.insert("warnings".to_owned(), serde_json::to_value(table.warnings())?);
+        }
+        return output::json(&shown);
     }
     output::words(described(&found))
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use forecast::band;
 
-use super::{FitOptions, PlotOption, TargetOptions, check, described, fit, read_table, warn};
+use super::{ColumnOptions, FitOptions, PlotOption, TargetOptions, check, described, fit, read_table, warn};
 use crate::{output, report::Picture};
 
 /// Fit a scaling law to finished runs and forecast a larger one
@@ -17,6 +17,8 @@ pub(super) struct Args {
     #[command(flatten)]
     fit: FitOptions,
     #[command(flatten)]
+    columns: Box<ColumnOptions>,
+    #[command(flatten)]
     plot: PlotOption,
     /// Print law, coefficients and intervals as JSON on stdout
     #[arg(long)]
@@ -26,7 +28,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let target = args.target.target()?;
     check([args.plot.file()])?;
-    let table = read_table(&args.points)?;
+    let table = read_table(&args.points, &args.columns)?;
     let fitted = fit(&table, &args.fit, &args.points)?;
     let forecast = fitted.forecast(&target)?;
     warn(&forecast.warnings);

@@ -1,6 +1,7 @@
 //! `maquette forecast`
 
 mod backtest;
+mod columns;
 mod fit;
 mod import;
 mod seal;
@@ -17,8 +18,11 @@ use std::{
 
 use anyhow::Context as _;
 use clap::{Subcommand, ValueEnum};
-use forecast::{Experience, Fitted, Forecast, LawChoice, Prediction, Seal, Settings, Table, Target, Warning};
+use forecast::{
+    Experience, Fitted, Forecast, LawChoice, Prediction, Seal, Settings, Table, Target, Warning, WarningKind,
+};
 
+use self::columns::ColumnOptions;
 use crate::{
     output,
     output_file::{self, Kind, OutputFile},
@@ -28,7 +32,8 @@ use crate::{
 
 /// Forecast the loss of a large run from small ones, seal it, and judge it afterwards
 ///
-/// Points come as CSV with the columns run,n_params,n_tokens,flops,loss[,seed], from this program or any other trainer.
+/// Points come as CSV with the columns run,n_params,n_tokens,flops,loss[,seed], from this program or any other trainer;
+/// other usual names, delimiters, encodings and JSON are recognised, and what was taken for what is told.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -164,8 +169,8 @@ impl TargetOptions {
     }
 }
 
-/// Reads a table of points.
-fn read_table(path: &Path) -> anyhow::Result<Table> {
+/// Reads a table of points whose units can be right.
+fn read_table(path: &Path, columns: &ColumnOptions) -> anyhow::Result<Table> {
     let bytes = read(path).with_context(|| {
         format!(
             "expected a table of runs at `{}`\nhint: give a CSV file with the columns \
@@ -173,9 +178,7 @@ fn read_table(path: &Path) -> anyhow::Result<Table> {
             path.display()
         )
     })?;
-    // Spreadsheets begin their files with it.
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
-    Table::read_csv(bytes).with_context(|| format!("in `{}`", path.display()))
+    columns.table(&bytes).with_context(|| format!("in `{}`", path.display()))
 }
 
 /// Reads a sealed forecast and checks that it is as it was sealed.
@@ -191,8 +194,12 @@ fn read_seal(path: &Path) -> anyhow::Result<Seal> {
 
 /// Fits what `options` allow to a table read from `path`.
 fn fit(table: &Table, options: &FitOptions, path: &Path) -> anyhow::Result<Fitted> {
-    Fitted::fit_with(table, &options.settings(table)?, &options.experience()?)
-        .with_context(|| format!("in `{}`", path.display()))
+    let fitted = Fitted::fit_with(table, &options.settings(table)?, &options.experience()?);
+    if fitted.is_err() {
+        // What was left out may be what is missing.
+        warn(table.warnings());
+    }
+    fitted.with_context(|| format!("in `{}`", path.display()))
 }
 
 /// A whole file, which may be a pipe; a device that never ends is not read to its end.
@@ -234,8 +241,11 @@ fn check<'a>(files: impl IntoIterator<Item = Option<OutputFile<'a>>>) -> anyhow:
 }
 
 fn warn(warnings: &[Warning]) {
-    for warning in warnings {
-        output::talk(format_args!("warning: {}", warning.text));
+    for Warning { kind, text } in warnings {
+        match kind {
+            WarningKind::Columns => output::talk(text),
+            _ => output::talk(format_args!("warning: {text}")),
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::SystemTime};
 
 use forecast::{Moment, Seal, band};
 
-use super::{FitOptions, PlotOption, TargetOptions, check, described, fit, read_table, warn};
+use super::{ColumnOptions, FitOptions, PlotOption, TargetOptions, check, described, fit, read_table, warn};
 use crate::{
     output,
     output_file::{Kind, OutputFile},
@@ -27,6 +27,8 @@ pub(super) struct Args {
     #[command(flatten)]
     fit: FitOptions,
     #[command(flatten)]
+    columns: Box<ColumnOptions>,
+    #[command(flatten)]
     plot: PlotOption,
     /// Print the hash, the time and the intervals as JSON on stdout
     #[arg(long)]
@@ -37,7 +39,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let target = args.target.target()?;
     let out = OutputFile { path: &args.out, option: "--out", kind: Kind::Seal };
     check([Some(out), args.plot.file()])?;
-    let table = read_table(&args.points)?;
+    let table = read_table(&args.points, &args.columns)?;
     let fitted = fit(&table, &args.fit, &args.points)?;
     let forecast = fitted.forecast(&target)?;
     warn(&forecast.warnings);
@@ -53,6 +55,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
             "sealed_at": seal.sealed_at,
             "target": seal.forecast.target,
             "prediction": seal.forecast.prediction,
+            "warnings": seal.forecast.warnings,
         });
         return output::json(&shown);
     }
