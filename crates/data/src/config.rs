@@ -68,9 +68,12 @@ pub enum InvalidUtf8 {
 }
 
 /// Which documents are held out for validation.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "by", rename_all = "lowercase", deny_unknown_fields)]
 pub enum ValidationConfig {
+    /// What the corpus asks for, as [`crate::settle`] finds out; until it has, a hundredth by hash.
+    #[default]
+    Auto,
     /// A document is held out when its hash falls in the lowest `fraction` of all hashes: whatever else is in
     /// the corpus and in whatever order.
     Hash {
@@ -90,9 +93,17 @@ pub enum ValidationConfig {
     },
 }
 
-impl Default for ValidationConfig {
-    fn default() -> Self {
-        Self::Hash { fraction: 0.01 }
+impl ValidationConfig {
+    /// Share of the documents that is held out where nobody says.
+    pub const HASH_FRACTION: f64 = 0.01;
+
+    /// The share that is held out by hash, if the split is by hash.
+    pub(crate) fn hash_fraction(&self) -> Option<f64> {
+        match self {
+            Self::Auto => Some(Self::HASH_FRACTION),
+            Self::Hash { fraction } => Some(*fraction),
+            _ => None,
+        }
     }
 }
 
@@ -130,6 +141,7 @@ impl DataConfig {
             tasks.validate()?;
         }
         match &self.validation {
+            ValidationConfig::Auto => {}
             ValidationConfig::Hash { fraction } | ValidationConfig::Tail { fraction } => {
                 if !(*fraction > 0.0 && *fraction < 1.0) {
                     return Err(setting("validation.fraction", "between 0 and 1", fraction.to_string()));

@@ -211,10 +211,11 @@ impl<'a> Documents<'a> {
             ValidationConfig::Source { .. } if is_held_out => document(text, Split::Validation),
             ValidationConfig::Source { .. } => document(text, Split::Train),
             // The upper half of the hash is uniform over 64 bits; f64 keeps 53 of them.
-            ValidationConfig::Hash { fraction } if ((hash >> 64) as f64) < fraction * 2f64.powi(64) => {
-                document(text, Split::Validation)
+            ValidationConfig::Auto | ValidationConfig::Hash { .. } => {
+                let fraction = self.config.validation.hash_fraction().unwrap_or(0.0);
+                let is_held_out = ((hash >> 64) as f64) < fraction * 2f64.powi(64);
+                document(text, if is_held_out { Split::Validation } else { Split::Train })
             }
-            ValidationConfig::Hash { .. } => document(text, Split::Train),
             ValidationConfig::Tail { fraction } => {
                 let mut text = text;
                 let cut = text.floor_char_boundary((text.len() as f64 * (1.0 - fraction)) as usize);

@@ -90,7 +90,7 @@ pub enum DataError {
     },
     /// Nothing, or too little, was left to validate on.
     #[error(
-        "expected at least {wanted} validation tokens, found {found} ({split})\nhint: raise the validation fraction, or split `by = \"tail\"` when there are few documents"
+        "expected at least {wanted} validation tokens, found {found} ({split})\nhint: add text, hold out more of it (data.validation), or set a smaller train.seq_len"
     )]
     EmptyValidation {
         /// Tokens that are needed.

@@ -177,6 +177,9 @@ impl<'a> Output<'a> {
         }
         if self.validation.shards.is_empty() {
             let split = match &self.config.validation {
+                ValidationConfig::Auto => {
+                    format!("a fraction of {} by hash", ValidationConfig::HASH_FRACTION)
+                }
                 ValidationConfig::Hash { fraction } => format!("a fraction of {fraction} by hash"),
                 ValidationConfig::Tail { fraction } => format!("a fraction of {fraction} by tail"),
                 ValidationConfig::Source { .. } => dropped.to_string(),
