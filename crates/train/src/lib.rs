@@ -4,6 +4,7 @@
 //! the validation loss. What a run writes: `metrics.jsonl`, `checkpoints/step-N/` and `summary.json`.
 #![forbid(unsafe_code)]
 
+mod cadence;
 mod error;
 mod evaluate;
 mod learner;
@@ -18,6 +19,7 @@ mod state;
 mod stillness;
 mod trainer;
 
+pub use cadence::Cadence;
 pub use error::TrainError;
 pub use evaluate::{Validation, evaluate};
 pub use learner::{Learner, Update, clip_coefficient};
@@ -28,6 +30,6 @@ pub use repetition::RepetitionDetector;
 pub use schedule::Schedule;
 pub use settings::{OptimizerKind, Precision, TrainSettings};
 pub use spike::{Spike, SpikeDetector};
-pub use state::{TrainerState, latest_checkpoint};
+pub use state::{TrainerState, checkpoint_bytes, latest_checkpoint};
 pub use stillness::StillnessDetector;
 pub use trainer::{Event, Inputs, Outcome, Sealed, Summary, Trainer};

@@ -34,6 +34,8 @@ pub struct TrainOverrides {
     pub eval_tokens: Option<u64>,
     pub final_eval_tokens: Option<u64>,
     pub checkpoint_every_steps: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checkpoint_every_minutes: Option<f64>,
     pub keep_checkpoints: Option<usize>,
     pub learning_rates: LearningRateOverrides,
     /// Tokens for each matrix parameter; decides the width that a budget is given.
@@ -54,6 +56,9 @@ pub struct LearningRateOverrides {
 
 /// Tokens computed at a time where a recipe leaves it open: activations of more do not fit the caches anyway.
 const MICRO_BATCH_TOKENS: usize = 8192;
+
+/// Most minutes of work that a crash may cost, where a recipe leaves it open and saving is fast.
+const CHECKPOINT_MINUTES: f64 = 10.0;
 
 /// Larger budgets are a slipped digit: GPT-4's is said to be about 2e25.
 const MAX_FLOPS: f64 = 1e30;
@@ -150,6 +155,10 @@ pub fn plan(
             .unwrap_or_else(|| (tokens / 100).clamp(1 << 14, 1 << 20).max(seq_len as u64)),
         final_eval_tokens: train.final_eval_tokens.unwrap_or_else(|| (tokens / 10).clamp(1 << 18, 10 << 20)),
         checkpoint_every_steps: train.checkpoint_every_steps.unwrap_or(steps.div_ceil(10).max(1)),
+        // A tenth of a long run is hours. Whoever fixes the steps alone gets exactly those.
+        checkpoint_every_minutes: train
+            .checkpoint_every_minutes
+            .or(train.checkpoint_every_steps.is_none().then_some(CHECKPOINT_MINUTES)),
         keep_checkpoints: train.keep_checkpoints.unwrap_or(2),
     };
     config.validate()?;
@@ -184,6 +193,7 @@ impl TrainOverrides {
             eval_tokens: Some(s.eval_tokens),
             final_eval_tokens: Some(s.final_eval_tokens),
             checkpoint_every_steps: Some(s.checkpoint_every_steps),
+            checkpoint_every_minutes: s.checkpoint_every_minutes,
             keep_checkpoints: Some(s.keep_checkpoints),
             learning_rates: LearningRateOverrides {
                 matrix: Some(matrix),

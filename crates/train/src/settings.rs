@@ -89,6 +89,10 @@ pub struct TrainSettings {
     pub final_eval_tokens: u64,
     /// Steps from one checkpoint to the next; the last step is always saved.
     pub checkpoint_every_steps: u64,
+    /// Most minutes from one checkpoint to the next. Where it is set, checkpoints go by the clock as well as by steps, and
+    /// further apart where saving is slow ([`crate::Cadence`]); else by steps alone. Saving changes no bit of the weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint_every_minutes: Option<f64>,
     /// How many checkpoints stay; older ones are removed.
     pub keep_checkpoints: usize,
 }
@@ -175,6 +179,8 @@ impl TrainSettings {
         }
         let fraction = self.final_lr_fraction;
         check("final_lr_fraction", (0.0..=1.0).contains(&fraction), "from 0 to 1", &fraction)?;
+        let minutes = self.checkpoint_every_minutes.unwrap_or(1.0);
+        check("checkpoint_every_minutes", minutes > 0.0 && minutes.is_finite(), "positive", &minutes)?;
         let ramps = self.warmup_steps.saturating_add(self.decay_steps);
         check("warmup_steps", ramps <= self.steps, "at most `steps`, together with `decay_steps`", &ramps)
     }

@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 
 use data::Cursor;
 use model::{
-    Gpt, ModelConfig,
+    Gpt, ModelConfig, Role,
     checkpoint::{self, CheckpointError, SpecialIds},
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{Optimizer, SpikeDetector, TrainError, TrainSettings};
+use crate::{Optimizer, OptimizerKind, SpikeDetector, TrainError, TrainSettings};
 
 /// Everything besides weights and moments. Random numbers need no place here: they are counted from the seed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -43,6 +43,16 @@ pub(crate) struct Parts<'a> {
     pub(crate) tokenizer: &'a data::Tokenizer,
     pub(crate) chat_template: Option<&'a str>,
     pub(crate) state: &'a TrainerState,
+}
+
+/// Bytes of a checkpoint's weights and moments; the rest is small beside them.
+pub fn checkpoint_bytes(config: &ModelConfig, optimizer: OptimizerKind) -> u64 {
+    let numbers = config.params().into_iter().map(|spec| {
+        let n: u64 = spec.shape.iter().map(|size| *size as u64).product();
+        let n_moments = if optimizer == OptimizerKind::Muon && spec.role == Role::Matrix { 1 } else { 2 };
+        n * (1 + n_moments)
+    });
+    4 * numbers.sum::<u64>()
 }
 
 /// Writes the checkpoint of a step; it appears whole or not at all.

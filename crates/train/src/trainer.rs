@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 use tensor::Kernels;
 
 use crate::{
-    Learner, Metric, Optimizer, RepetitionDetector, Spike, SpikeDetector, StillnessDetector, TrainError,
-    TrainSettings, TrainerState, Update, Validation, evaluate, latest_checkpoint,
+    Cadence, Learner, Metric, Optimizer, RepetitionDetector, Spike, SpikeDetector, StillnessDetector,
+    TrainError, TrainSettings, TrainerState, Update, Validation, evaluate, latest_checkpoint,
     metrics::MetricsFile,
     state::{self, Parts},
 };
@@ -153,6 +153,7 @@ pub struct Trainer {
     grad_spikes: SpikeDetector,
     stillness: StillnessDetector,
     repetition: RepetitionDetector,
+    cadence: Cadence,
     /// Found while the gradients of the step at hand were added up.
     repeated_share: Option<f64>,
 }
@@ -221,6 +222,7 @@ impl Trainer {
             (loss_spikes, grad_spikes) = (state.loss_spikes, state.grad_spikes);
             (step, tokens, elapsed_s) = (state.step, state.tokens, state.elapsed_s);
         }
+        let cadence = Cadence::new(settings, step, Instant::now());
         Ok(Self {
             inputs,
             learner: Learner::resumed(gpt, optimizer),
@@ -238,6 +240,7 @@ impl Trainer {
             grad_spikes,
             stillness: StillnessDetector::default(),
             repetition: RepetitionDetector::default(),
+            cadence,
             repeated_share: None,
         })
     }
@@ -265,8 +268,10 @@ impl Trainer {
             let is_last = self.step == settings.steps;
             let is_stopped = stop.load(Ordering::Relaxed) && !is_last;
             // Save before evaluating: a failure there must not cost the run.
-            if is_last || is_stopped || self.step.is_multiple_of(settings.checkpoint_every_steps) {
+            if is_last || is_stopped || self.cadence.is_due(self.step, Instant::now()) {
+                let began = Instant::now();
                 let dir = self.save()?;
+                self.cadence.saved(self.step, began, Instant::now());
                 on_event(Event::Saved { dir });
             }
             if is_stopped {

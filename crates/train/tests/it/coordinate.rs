@@ -67,6 +67,7 @@ fn settings(optimizer: OptimizerKind, learning_rates: LearningRates) -> TrainSet
         eval_tokens: 1,
         final_eval_tokens: 1,
         checkpoint_every_steps: 1,
+        checkpoint_every_minutes: None,
         keep_checkpoints: 1,
     }
 }

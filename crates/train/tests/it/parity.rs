@@ -53,6 +53,7 @@ fn settings(fixture: &Fixture, kind: OptimizerKind, steps: u64, seq_len: usize) 
         eval_tokens: 1,
         final_eval_tokens: 1,
         checkpoint_every_steps: 1,
+        checkpoint_every_minutes: None,
         keep_checkpoints: 1,
     }
 }

@@ -100,6 +100,7 @@ fn settings() -> TrainSettings {
         eval_tokens: 100,
         final_eval_tokens: 170,
         checkpoint_every_steps: 4,
+        checkpoint_every_minutes: None,
         keep_checkpoints: 3,
     }
 }

@@ -216,6 +216,8 @@ impl Design<'_> {
             final_eval_tokens: Some(big.final_eval_tokens),
             eval_every_steps: Some(u64::MAX),
             checkpoint_every_steps: Some(u64::MAX),
+            // A large rung takes hours too.
+            checkpoint_every_minutes: recipe.train.checkpoint_every_minutes.or(Some(10.0)),
             ..recipe.train.clone()
         };
         // Seeds of their own: the big run's data order is not the rungs'.
