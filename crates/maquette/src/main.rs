@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod commands;
+mod disk;
 mod edits;
 mod machine;
 mod open_model;
@@ -20,19 +21,8 @@ mod terminal;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 fn main() -> ExitCode {
-    let cli = match commands::Cli::try_parse() {
-        // The command line may quote names of files; its own colours are not worth theirs.
-        Err(error) if std::env::args_os().any(|arg| is_hostile(&arg.to_string_lossy())) => {
-            output::talk(error.render().to_string().trim_end());
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
-        }
-        Err(error) => error.exit(),
-        Ok(cli) => cli,
-    };
-    match cli.run() {
+    match commands::Cli::read().run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.is::<output::Closed>() => ExitCode::SUCCESS,
         Err(error) if error.is::<stop::Interrupted>() => {
@@ -44,11 +34,6 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// Whether a terminal would obey something in it.
-fn is_hostile(text: &str) -> bool {
-    terminal::shown(text) != text
 }
 
 /// The causes in one sentence, outermost first, and then the outermost hint: what to do stands last and once.

@@ -287,7 +287,7 @@ impl std::fmt::Display for NoModel {
 }
 
 /// What can be given instead: the runs in `runs/`, or how one is made.
-fn known_runs() -> String {
+pub(crate) fn known_runs() -> String {
     let runs = fs::read_dir("runs").into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
     let mut runs: Vec<String> = runs
         .filter(|run| checkpoints_of(run).is_some_and(|folder| !steps(&folder).is_empty()))

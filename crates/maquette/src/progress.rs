@@ -1,4 +1,6 @@
-//! Progress on stderr: a bar where it is a terminal, a line every few seconds where it is not.
+//! Progress on stderr: a line that fits the terminal, or without one a line every few seconds.
+
+mod line;
 
 use std::{
     io::IsTerminal as _,
@@ -9,6 +11,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::{output::talk, terminal::shown};
 
+pub(crate) use line::{Field, loss, speed};
+
 /// Pause between lines where stderr is not a terminal.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
@@ -16,6 +20,8 @@ const LINE_EVERY: Duration = Duration::from_secs(5);
 pub(crate) struct Progress {
     title: &'static str,
     bar: Option<ProgressBar>,
+    /// Columns of the terminal, and of the bar in it: it may shrink, but does not jump about.
+    widths: (usize, usize),
     start: Instant,
     done_at_start: Option<u64>,
     last_line: Instant,
@@ -24,42 +30,61 @@ pub(crate) struct Progress {
 impl Progress {
     pub(crate) fn new(title: &'static str) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
-            let style =
-                ProgressStyle::with_template("{prefix:>12} {bar:28.cyan/dim} {percent:>3}% {wide_msg}");
-            let bar = ProgressBar::new(0).with_prefix(title);
-            bar.set_style(style.expect("the template is valid").progress_chars("━━─"));
-            bar
+            let style = ProgressStyle::with_template("{msg}").expect("the template is valid");
+            ProgressBar::new(0).with_style(style)
         });
         let now = Instant::now();
-        Self { title, bar, start: now, done_at_start: None, last_line: now }
+        Self { title, bar, widths: (0, usize::MAX), start: now, done_at_start: None, last_line: now }
     }
 
-    /// `done` of `total` units are through; `message` says what is worth knowing.
-    pub(crate) fn update(&mut self, done: u64, total: u64, message: &str) {
+    /// `done` of `total` units are through; `fields` say what is worth knowing, in the order in which they are shown.
+    /// How much is done and how long it will take come with them.
+    pub(crate) fn update(&mut self, done: u64, total: u64, fields: impl IntoIterator<Item = Field>) {
         let first = *self.done_at_start.get_or_insert(done);
+        let is_shown = self.bar.is_some() || self.last_line.elapsed() >= LINE_EVERY;
+        if !is_shown {
+            return;
+        }
         // What is watched may go back: a run goes on from its last checkpoint.
         let share = done.saturating_sub(first) as f64 / total.saturating_sub(first).max(1) as f64;
-        let left = self.start.elapsed().as_secs_f64() * (1.0 / share.max(1e-9) - 1.0);
-        let message = match share {
-            0.0 => message.to_owned(),
-            _ => format!("{message}  {} left", duration(left)),
-        };
-        if let Some(bar) = &self.bar {
-            bar.set_length(total);
-            bar.set_position(done);
-            bar.set_message(shown(&message).into_owned());
-        } else if self.last_line.elapsed() >= LINE_EVERY {
-            self.last_line = Instant::now();
-            let percent = 100.0 * done as f64 / total.max(1) as f64;
-            talk(format_args!("{:>12} {percent:3.0}%  {message}", self.title));
+        let mut parts = vec![line::percent(done, total)];
+        parts.extend(fields);
+        if share > 0.0 {
+            parts.push(line::left(self.start.elapsed().as_secs_f64() * (1.0 / share - 1.0)));
+        }
+        match &self.bar {
+            Some(bar) => {
+                let width = terminal_width().unwrap_or(DEFAULT_WIDTH);
+                // A line that fills the last column may be taken for two.
+                let (text, room) = line::fitted(self.title, &parts, width.saturating_sub(1));
+                let (old_width, old_room) = self.widths;
+                let room = if old_width == width { room.min(old_room) } else { room };
+                self.widths = (width, room);
+                let text = shown(&text);
+                bar.set_message(match room {
+                    0 => text.into_owned(),
+                    _ => format!("{text}  {}", line::bar(done, total, room)),
+                });
+            }
+            None => {
+                self.last_line = Instant::now();
+                talk(line::unlimited(self.title, &parts));
+            }
         }
     }
 
     /// Writes a line that stays, above the bar.
-    pub(crate) fn say(&self, line: &str) {
+    pub(crate) fn say(&self, text: &str) {
         match &self.bar {
-            Some(bar) => bar.println(format!("{:>12} {}", "", shown(line))),
-            None => talk(format_args!("{:>12} {line}", "")),
+            Some(bar) => bar.println(line::wrapped("", &shown(text), terminal_width())),
+            None => say("", text),
+        }
+    }
+
+    /// The work is done, and there is nothing to say of it.
+    pub(crate) fn clear(self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
         }
     }
 
@@ -68,13 +93,23 @@ impl Progress {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
-        talk(format_args!("{:>12} {summary}", self.title));
+        say(self.title, summary);
     }
 }
 
 /// A line in the form of [`Progress::finish`].
 pub(crate) fn say(title: &str, text: &str) {
-    talk(format_args!("{title:>12} {text}"));
+    talk(line::wrapped(title, text, terminal_width()));
+}
+
+/// Columns of a terminal that does not say how many it has.
+const DEFAULT_WIDTH: usize = 80;
+
+/// Columns of the terminal that stderr is, if it is one and says so.
+fn terminal_width() -> Option<usize> {
+    let stderr = std::io::stderr();
+    let (width, _) = stderr.is_terminal().then(|| terminal_size::terminal_size_of(stderr)).flatten()?;
+    Some(usize::from(width.0)).filter(|width| *width > 0)
 }
 
 /// `41 s`, `3 min 05 s`, `2 h 10 min`.

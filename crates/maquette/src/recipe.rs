@@ -10,6 +10,8 @@ use model::{Sampling, scaling::ModelOverrides};
 use serde::{Deserialize, Serialize};
 use train::TrainOverrides;
 
+use crate::{output, progress};
+
 /// A recipe. What it leaves open is derived from the budget; a run's own `recipe.toml` leaves nothing open.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -170,11 +172,51 @@ const QUICKSTART: &str = include_str!("../../../recipes/quickstart.toml");
 impl Recipe {
     /// Reads a recipe and applies `key=value` changes. Paths of data are taken relative to the recipe's folder.
     pub(crate) fn read(path: &Path, changes: &[String]) -> anyhow::Result<Self> {
+        if path.is_dir() && path.join("recipe.toml").is_file() {
+            anyhow::bail!(
+                "expected a recipe, `{}` is the folder of a run\n\
+                 hint: give the recipe that made it, and the run goes on",
+                path.display()
+            );
+        }
+        if let Some(text) = Self::of_text(path) {
+            progress::say(
+                "recipe",
+                &format!("made for `{}`; save it as a file to change it:", path.display()),
+            );
+            output::talk(format_args!("\n{text}"));
+            return Self::parse(&text, Path::new(""), changes);
+        }
         let text = std::fs::read_to_string(path).with_context(|| {
-            format!("expected a recipe at `{}`\nhint: recipes ship in the folder `recipes/`", path.display())
+            format!(
+                "expected a recipe, or a text to train on, at `{}`\nhint: {}",
+                path.display(),
+                nearest_recipe(path)
+            )
         })?;
         let folder = path.parent().unwrap_or(Path::new(""));
         Self::parse(&text, folder, changes).with_context(|| format!("in `{}`", path.display()))
+    }
+
+    /// A recipe for a text, or a folder of texts, that was given in the place of one; `None` where it is neither.
+    fn of_text(path: &Path) -> Option<String> {
+        let is_recipe = path.extension().is_some_and(|ending| ending == "toml");
+        let source = SourceConfig::new(path.to_str()?);
+        if is_recipe || !path.exists() || source.files().is_err() {
+            return None;
+        }
+        let full = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let stem = full.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let stem = stem.split('.').next().unwrap_or_default();
+        let name: String = stem
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() || "-_".contains(c) { c } else { '-' })
+            .collect();
+        let name = if name.is_empty() { "text" } else { &name };
+        let path = toml::Value::String(path.to_str()?.to_owned());
+        Some(format!(
+            "name = \"{name}\"\n\n[budget]\nminutes = 3\n\n[data]\nsources = [{{ path = {path} }}]\n"
+        ))
     }
 
     /// The default recipe, on the data that ship with the project.
@@ -184,8 +226,9 @@ impl Recipe {
         let folders = [PathBuf::from("recipes"), built_in];
         let folder = folders.iter().find(|folder| folder.join("../data/classic-books").is_dir());
         let folder = folder.context(
-            "expected the books that ship with the project in `data/classic-books`, found no such folder\n\
-             hint: run it in a clone of the project, or give `maquette run` a recipe that names your own text",
+            "expected the books that ship with the project in `data/classic-books`, found no such folder here, nor where the \
+             program was built\n\
+             hint: run it in a clone of the project, or train on a text of your own: `maquette run FILE.txt`",
         )?;
         Self::parse(QUICKSTART, folder, changes)
     }
@@ -289,6 +332,16 @@ impl Recipe {
         recipe.place(&|_| PathBuf::new());
         let json = serde_json::to_vec(&recipe).expect("plain data is valid JSON");
         format!("{:032x}", xxhash_rust::xxh3::xxh3_128(&json))
+    }
+}
+
+/// What may have been meant where no recipe is.
+fn nearest_recipe(path: &Path) -> String {
+    let name = path.file_stem().unwrap_or_default();
+    let shipped = Path::new("recipes").join(name).with_extension("toml");
+    match shipped.is_file() {
+        true => format!("did you mean {}?", output::shell_word(&shipped)),
+        false => "recipes ship in the folder `recipes/`; a file or folder of text does too".into(),
     }
 }
 

@@ -16,6 +16,9 @@ pub(crate) struct Args {
     /// Folder that runs would be written to
     #[arg(long, value_name = "DIR", default_value = ".")]
     out: PathBuf,
+    /// Threads that are measured together; 0 takes every core
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    threads: usize,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -72,7 +75,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 }
 
 fn examine(args: &Args) -> Findings {
-    let (one, all) = (Cpu::new(1), Cpu::new(0));
+    let (one, all) = (Cpu::new(1), Cpu::new(args.threads));
     let free_memory_gb = machine::free_memory_gb();
     // The nearest folder that exists: runs are made where there is none yet.
     let existing = args.out.ancestors().find(|path| path.exists()).unwrap_or(std::path::Path::new("."));
@@ -99,10 +102,10 @@ fn examine(args: &Args) -> Findings {
         );
     }
     let speedup = all_threads / one_thread;
-    if machine.n_cores > 1 && speedup < 0.75 * machine.n_cores as f64 {
+    if all.n_threads() > 1 && speedup < 0.75 * all.n_threads() as f64 {
         warnings.push(format!(
             "{} threads compute only {speedup:.1} times as much as one\nhint: stop other work, or take --threads {}",
-            machine.n_cores,
+            all.n_threads(),
             speedup.round().max(1.0)
         ));
     }

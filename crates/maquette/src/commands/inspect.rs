@@ -25,6 +25,12 @@ pub(crate) struct Args {
     /// What activations are held in and products multiply in
     #[arg(long, value_enum, default_value_t = Dtype::F32, requires = "logits")]
     dtype: Dtype,
+    /// Threads that compute; 0 takes every core. Results do not depend on it
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    threads: usize,
+    /// Print JSON; a shape always is
+    #[arg(long)]
+    json: bool,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
@@ -58,9 +64,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         );
     }
     let rows: Vec<usize> = (0..len).collect();
-    let kernels = Cpu::new(0);
+    let kernels = Cpu::new(args.threads);
     gpt = gpt.with_dtype(args.dtype.precision().into());
     let logits = gpt.logits(&kernels, &Tokens::packed(args.ids.clone(), [len]), &rows, None);
     checkpoint::write_logits(file.path, &logits)?;
+    if args.json {
+        output::json(&serde_json::json!({ "logits": file.path, "shape": logits.shape() }))?;
+    }
     Ok(())
 }

@@ -16,6 +16,7 @@ mod pretrain;
 mod quickstart;
 mod report;
 mod run;
+mod slips;
 mod tokenizer;
 
 use std::path::{Path, PathBuf};
@@ -61,6 +62,11 @@ enum Command {
 }
 
 impl Cli {
+    /// What was typed; whoever typed something else is told what there is, and the program ends.
+    pub(crate) fn read() -> Self {
+        Self::try_parse().unwrap_or_else(|error| slips::end(error))
+    }
+
     pub(crate) fn run(self) -> anyhow::Result<()> {
         tensor::Isa::requested().map_err(anyhow::Error::msg)?;
         crate::stop::listen();
@@ -128,8 +134,19 @@ impl RunOptions {
         self.run_recipe(Recipe::read(path, &self.changes)?, stages)
     }
 
+    /// The same for so many minutes, where they are given.
+    fn run_for(&self, path: &Path, minutes: Option<f64>, stages: &[Stage]) -> anyhow::Result<()> {
+        self.run_recipe(Recipe::read(path, &self.changes(minutes))?, stages)
+    }
+
+    /// Changes of the recipe, minutes among them.
+    fn changes(&self, minutes: Option<f64>) -> Vec<String> {
+        let minutes = minutes.map(|minutes| format!("budget={{minutes={minutes}}}"));
+        self.changes.iter().cloned().chain(minutes).collect()
+    }
+
     fn run_recipe(&self, recipe: Recipe, stages: &[Stage]) -> anyhow::Result<()> {
-        let run = Run::open(recipe, self.out.as_deref(), self.threads)?;
+        let mut run = Run::open(recipe, self.out.as_deref(), self.threads)?;
         let Some(finished) = run.stages(stages)? else {
             if self.json {
                 output::line(serde_json::json!({ "out": run.dir() }))?;

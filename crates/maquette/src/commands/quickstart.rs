@@ -14,7 +14,6 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    let mut changes = args.options.changes.clone();
-    changes.extend(args.minutes.map(|minutes| format!("budget.minutes={minutes}")));
+    let changes = args.options.changes(args.minutes);
     args.options.run_recipe(Recipe::quickstart(&changes)?, &Stage::ALL)
 }

@@ -2,13 +2,22 @@
 
 use std::path::PathBuf;
 
+use crate::output;
+
 /// Build the report of a run again, from its files
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Folder of a finished run, such as runs/quickstart
     run: PathBuf,
+    /// Print the result as JSON on stdout
+    #[arg(long)]
+    json: bool,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    crate::output::line(crate::report::write(&args.run)?.display())
+    let page = crate::report::write(&args.run)?;
+    if args.json {
+        return output::json(&serde_json::json!({ "report": page }));
+    }
+    output::line(page.display())
 }

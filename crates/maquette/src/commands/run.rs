@@ -10,8 +10,11 @@ use crate::pipeline::Stage;
 /// Stages whose inputs are unchanged are kept. An interrupted run goes on when the same command is given again.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// A recipe, such as recipes/shakespeare-char.toml
+    /// A recipe, such as recipes/shakespeare-char.toml; or a text or folder of texts, for which one is made
     recipe: PathBuf,
+    /// Minutes of training on this machine, in the place of the recipe's
+    #[arg(long, value_name = "M")]
+    minutes: Option<f64>,
     /// Run these stages alone; what they need must be there
     #[arg(long, value_name = "STAGE", value_delimiter = ',')]
     only: Vec<Stage>,
@@ -21,5 +24,5 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let stages = if args.only.is_empty() { &Stage::ALL[..] } else { &args.only };
-    args.options.run(&args.recipe, stages)
+    args.options.run_for(&args.recipe, args.minutes, stages)
 }

@@ -23,7 +23,7 @@ use super::{
     pretrain, set_aside, watch, write_whole,
 };
 use crate::{
-    machine, output,
+    disk, machine, output,
     progress::{self, count},
     run_folder,
 };
@@ -47,6 +47,8 @@ impl Run {
     ) -> anyhow::Result<()> {
         let (resolved, config, settings) = self.resolve(tokenizer, prepared)?;
         machine::check_memory(&config, &settings)?;
+        // Before the minutes that the ladder takes.
+        disk::check(&self.dir.join("pretrain"), &config, &settings)?;
         let inputs = pretrain::inputs(&config, &settings, tokenizer, prepared)?;
         let pretrain_dir = self.dir.join("pretrain");
         let has_begun = pretrain::is_begun_from(&pretrain_dir, &inputs);

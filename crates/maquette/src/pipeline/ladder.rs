@@ -27,7 +27,7 @@ use train::{Event, Inputs, Outcome, TrainSettings, Trainer};
 use super::{Run, budget, capability, hash, record::Recorded, write_whole};
 use crate::{
     machine,
-    progress::{self, Progress, count, duration},
+    progress::{self, Field, Progress, count, duration},
     stop::{self, Interrupted},
 };
 
@@ -223,7 +223,8 @@ impl Run {
         let problems = self.recipe.suite_problems().map(|n| capability::problems(n, tokenizer, max_seq_len));
         let total: f64 = order.iter().map(|job| job.rung.flops()).sum();
         let n_workers = self.kernels.n_threads().min(order.len());
-        let (next, done_flops) = (AtomicUsize::new(0), AtomicU64::new(0));
+        // In parts of a million millions: an atomic has no floating-point sum.
+        let (next, done_parts, n_done) = (AtomicUsize::new(0), AtomicU64::new(0), AtomicUsize::new(0));
         let failed = Mutex::new(None);
         let bar = Mutex::new(Progress::new("ladder"));
         let start = Instant::now();
@@ -231,16 +232,23 @@ impl Run {
             for _ in 0..n_workers {
                 scope.spawn(|| {
                     while let Some(job) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        let result = train_rung(job, dir, tokenizer, prepared, problems.as_deref());
+                        let advance = |flops: f64| {
+                            let part = (PARTS as f64 * flops / total) as u64;
+                            let done = done_parts.fetch_add(part, Ordering::Relaxed) + part;
+                            let n_done = n_done.load(Ordering::Relaxed);
+                            let fields = [
+                                Field::new(1, format!("{n_done} of {} runs done", order.len())),
+                                Field::new(5, format!("in {}", job.rung.name)),
+                            ];
+                            bar.lock().expect("no worker panics").update(done, PARTS, fields);
+                        };
+                        let result = train_rung(job, dir, tokenizer, prepared, problems.as_deref(), &advance);
                         if let Err(error) = result {
                             next.store(order.len(), Ordering::Relaxed);
                             failed.lock().expect("no worker panics").get_or_insert(error);
                             return;
                         }
-                        // In millionths of the whole: an atomic has no floating-point sum.
-                        let part = (1e6 * job.rung.flops() / total) as u64;
-                        let done = done_flops.fetch_add(part, Ordering::Relaxed) + part;
-                        bar.lock().expect("no worker panics").update(done, 1_000_000, &job.rung.name);
+                        n_done.fetch_add(1, Ordering::Relaxed);
                     }
                 });
             }
@@ -254,6 +262,9 @@ impl Run {
         Ok(())
     }
 }
+
+/// The whole of a ladder, in the unit of its progress.
+const PARTS: u64 = 1_000_000_000_000;
 
 /// Seconds that the announcement measures for each of two shapes.
 const ANNOUNCE_MEASURE_S: f64 = 0.1;
@@ -280,13 +291,14 @@ fn forget_others(dir: &Path, jobs: &[Job]) {
     }
 }
 
-/// Trains one rung and writes its result.
+/// Trains one rung and writes its result; `advance` is told of the FLOPs that are done.
 fn train_rung(
     job: &Job,
     dir: &Path,
     tokenizer: &Tokenizer,
     prepared: &Arc<Prepared>,
     problems: Option<&[data::tasks::Problem]>,
+    advance: &dyn Fn(f64),
 ) -> anyhow::Result<()> {
     let rung = &job.rung;
     let work = dir.join(".work").join(&rung.name);
@@ -309,7 +321,13 @@ fn train_rung(
         forecast: None,
     };
     let mut trainer = Trainer::open(inputs, &work)?;
-    let outcome = trainer.run(stop::flag(), &mut |_: Event| {})?;
+    let step_flops = rung.flops() / rung.settings.steps as f64;
+    advance(trainer.step() as f64 * step_flops);
+    let outcome = trainer.run(stop::flag(), &mut |event| {
+        if matches!(event, Event::Step { .. }) {
+            advance(step_flops);
+        }
+    })?;
     let Outcome::Finished(summary) = outcome else {
         return Err(Interrupted(format!(" in rung {}, saved", rung.name)).into());
     };

@@ -98,8 +98,11 @@ impl Run {
 
     /// Runs the given stages in their order. Stages that others need must be there already if they are not among
     /// them.
-    pub(crate) fn stages(&self, stages: &[Stage]) -> anyhow::Result<Option<Finished>> {
+    pub(crate) fn stages(&mut self, stages: &[Stage]) -> anyhow::Result<Option<Finished>> {
         let wants = |stage| stages.contains(&stage);
+        if stages.iter().any(|stage| *stage != Stage::Report) {
+            self.settle_validation()?;
+        }
         let tokenizer = match wants(Stage::Tokenizer) {
             true => self.tokenizer()?,
             false if stages.iter().all(|stage| *stage == Stage::Report) => {

@@ -3,18 +3,57 @@
 use std::path::Path;
 
 use anyhow::Context as _;
-use data::{ChatTemplate, DataError, Prepared, Tokenizer};
+use data::{ChatTemplate, DataError, Prepared, Tokenizer, ValidationConfig};
 use model::checkpoint;
 
 use super::{Run, hash, is_kept, set_aside, stamp, write_whole};
 use crate::{
     edits,
-    progress::{self, Progress, count},
+    progress::{self, Field, Progress, count},
     recipe::{Hashes, without_places},
     stop::{self, Interrupted},
 };
 
 impl Run {
+    /// Decides what is held out, where the recipe leaves that open.
+    pub(super) fn settle_validation(&mut self) -> anyhow::Result<()> {
+        if self.recipe.data.validation != ValidationConfig::Auto {
+            return Ok(());
+        }
+        // A run that goes on keeps what it began with, without looking again.
+        if let Some(earlier) = self.own_recipe() {
+            let mut same = self.recipe.clone();
+            same.data.validation = earlier.data.validation;
+            if earlier.hashes.is_some_and(|hashes| hashes.recipe == same.fingerprint()) {
+                self.recipe = same;
+                return Ok(());
+            }
+        }
+        let mut bar = Progress::new("data");
+        let settled = data::settle(&mut self.recipe.data, &mut |p| {
+            let documents = Field::new(1, format!("{} documents counted", p.n_documents));
+            bar.update(p.n_bytes_read, p.n_bytes_total, [documents]);
+            stop::check()
+        });
+        let settled = settled.map_err(interrupted)?;
+        let Some(n) = settled.map(|settled| settled.n_documents) else { return Ok(()) };
+        let documents = if n == 1 { "1 document".to_owned() } else { format!("{n} documents") };
+        match &self.recipe.data.validation {
+            ValidationConfig::Tail { fraction } => bar.finish(&format!(
+                "{documents}: the last {:.0} % of each is held out for validation (`data.validation` changes that)",
+                100.0 * fraction
+            )),
+            ValidationConfig::Hash { fraction } if *fraction > ValidationConfig::HASH_FRACTION => {
+                bar.finish(&format!(
+                    "{documents}: {:.0} % of them are held out for validation (`data.validation` changes that)",
+                    100.0 * fraction
+                ));
+            }
+            _ => bar.clear(),
+        }
+        Ok(())
+    }
+
     /// Learns the vocabulary, or keeps the one that is there.
     pub(super) fn tokenizer(&self) -> anyhow::Result<Tokenizer> {
         if let Some(from) = self.start()? {
@@ -45,7 +84,8 @@ impl Run {
         let open_size = if config.is_open() { Some(self.open_vocab_size()?) } else { None };
         let mut bar = Progress::new("tokenizer");
         let mut report = |p: data::Progress| {
-            bar.update(p.n_bytes_read, p.n_bytes_total, &format!("{} documents", p.n_documents));
+            let documents = Field::new(1, format!("{} documents", count(p.n_documents as f64)));
+            bar.update(p.n_bytes_read, p.n_bytes_total, [documents]);
             stop::check()
         };
         let trained = match open_size {
@@ -104,7 +144,8 @@ impl Run {
         }
         let mut bar = Progress::new("data");
         let prepared = data::prepare(&self.recipe.data, tokenizer, &dir, &mut |p| {
-            bar.update(p.n_bytes_read, p.n_bytes_total, &format!("{} tokens", count(p.n_tokens as f64)));
+            let tokens = Field::new(1, format!("{} tokens", count(p.n_tokens as f64)));
+            bar.update(p.n_bytes_read, p.n_bytes_total, [tokens]);
             stop::check()
         });
         let prepared = prepared.map_err(interrupted)?;

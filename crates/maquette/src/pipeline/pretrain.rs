@@ -1,6 +1,6 @@
 //! The stage `pretrain`: train the model, then let it write.
 
-use std::{fs, path::Path, sync::Arc};
+use std::{fs, path::Path, sync::Arc, time::Instant};
 
 use anyhow::Context as _;
 use data::{ChatTemplate, Prepared, Tokenizer};
@@ -17,8 +17,9 @@ use super::{
     write_whole,
 };
 use crate::{
+    disk,
     machine::{self, Machine},
-    progress::{self, Progress, count, duration},
+    progress::{self, Field, Progress, count, duration},
     recipe::{Budget, Hashes, Recipe},
     stop::{self, Interrupted},
 };
@@ -64,6 +65,9 @@ impl Run {
         } else {
             // Checked before anything is written: a refused variant leaves the run as it was.
             machine::check_memory(&config, &settings)?;
+            if let Some(warning) = disk::check(&dir, &config, &settings)? {
+                progress::say("warning", &warning);
+            }
             self.check_prompts(tokenizer, &config)?;
             let is_other = is_begun(&dir) && !is_begun_from(&dir, &inputs);
             if is_other {
@@ -120,6 +124,7 @@ impl Run {
         tokenizer: &Tokenizer,
         prepared: &Prepared,
     ) -> anyhow::Result<(Recipe, ModelConfig, TrainSettings)> {
+        let began = Instant::now();
         let hashes = Hashes {
             maquette_version: env!("CARGO_PKG_VERSION").into(),
             recipe: self.recipe.fingerprint(),
@@ -151,13 +156,31 @@ impl Run {
             );
             continue_gently(&mut recipe.train);
         }
-        let recipe = &recipe;
+        let n_validation = prepared.n_validation_tokens();
+        if recipe.train.seq_len.is_none() && (SHORTEST_ROW..USUAL_ROW).contains(&n_validation) {
+            let seq_len = 1 << n_validation.ilog2();
+            recipe.train.seq_len = Some(seq_len);
+            progress::say(
+                "plan",
+                &format!("rows of {seq_len} tokens: of so little text only {n_validation} are held out"),
+            );
+        }
         let train_flops = match recipe.budget.minutes {
-            Some(minutes) => Some(budget::measured_flops(recipe, &self.kernels(), vocab_size, minutes)?),
+            Some(minutes) => {
+                let kernels = self.kernels();
+                let afforded =
+                    budget::within_minutes(&recipe, &kernels, vocab_size, minutes, began, n_validation)?;
+                recipe.train = afforded.train;
+                Some(afforded.train_flops)
+            }
             None => recipe.budget.train_flops,
         };
-        let (config, settings) =
+        let recipe = &recipe;
+        let (config, mut settings) =
             train::plan(train_flops, vocab_size, &recipe.model, &recipe.train, recipe.seed)?;
+        if recipe.train.keep_checkpoints.is_none() {
+            settings.keep_checkpoints = disk::affordable(&self.dir.join("pretrain"), &config, &settings);
+        }
         let mut resolved = Recipe {
             model: ModelOverrides { from: recipe.model.from.clone(), ..ModelOverrides::fixed(&config) },
             train: TrainOverrides::fixed(&settings),
@@ -208,16 +231,13 @@ impl Run {
         let outcome = trainer.run(stop::flag(), &mut |event| match event {
             Event::Step { step, loss_nats, grad_norm, tokens_per_second } => {
                 let (loss, speed) = (loss.push(loss_nats), speed.push(tokens_per_second));
-                let speed = count(speed);
-                let foretold = watcher.as_ref().and_then(|watcher| watcher.foretold(step));
-                let foretold = foretold.map_or_else(String::new, |(median, low, high)| {
-                    format!(" (foretold {median:.3}, 80 % in {low:.3} to {high:.3})")
-                });
-                bar.update(
-                    step,
-                    steps,
-                    &format!("step {step}/{steps}  loss {loss:.3}{foretold}  {speed} tokens/s"),
-                );
+                let forecast = watcher.as_ref().and_then(|watcher| watcher.foretold(step));
+                let fields = [
+                    Field::new(5, format!("step {step}/{steps}")),
+                    progress::loss(loss, forecast),
+                    progress::speed(speed),
+                ];
+                bar.update(step, steps, fields);
                 let Some(watcher) = &mut watcher else { return };
                 match watcher.observe(step, loss_nats, grad_norm) {
                     Ok(alarms) => alarms.iter().for_each(|alarm| bar.say(&watch::described(alarm))),
@@ -325,6 +345,10 @@ impl Run {
         Ok(samples)
     }
 }
+
+/// Tokens of a row where nothing is said, and the fewest where little text is held out: a validation needs a whole row.
+const USUAL_ROW: u64 = 256;
+const SHORTEST_ROW: u64 = 16;
 
 /// AdamW and a tenth of the peak rate at which models of 10⁸ weights are usually trained: Muon's steps and the rates of a
 /// new model would undo what a trained one knows.

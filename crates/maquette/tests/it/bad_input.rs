@@ -24,8 +24,8 @@ fn a_recipe_that_cannot_be_read() {
     let scene = Scene::new();
     scene.refuses(
         &["run", "none.toml"],
-        "error: expected a recipe at `none.toml`: No such file or directory (os error 2)\n\
-         hint: recipes ship in the folder `recipes/`",
+        "error: expected a recipe, or a text to train on, at `none.toml`: No such file or directory (os error 2)\n\
+         hint: recipes ship in the folder `recipes/`; a file or folder of text does too",
     );
     let tiny = scene.read("tiny.toml");
     scene.write("tiny.toml", tiny.replace("n_layers", "n_layer").as_bytes());
@@ -167,7 +167,7 @@ fn text_that_is_not_there_or_not_text() {
         &scene,
         &["data.validation={by=\"hash\",fraction=0.0001}"],
         "error: expected at least 1 validation tokens, found 0 (a fraction of 0.0001 by hash)\n\
-         hint: raise the validation fraction, or split `by = \"tail\"` when there are few documents",
+         hint: add text, hold out more of it (data.validation), or set a smaller train.seq_len",
     );
 }
 
@@ -282,7 +282,7 @@ fn numbers_out_of_range() {
         (
             "train.eval_tokens=8",
             "expected at least 32 validation tokens, found 8 (limited to 8, rows of 32)",
-            "hint: raise the validation fraction, or split `by = \"tail\"` when there are few documents",
+            "hint: add text, hold out more of it (data.validation), or set a smaller train.seq_len",
         ),
         (
             "samples.prompts=[\"a prompt that does not fit into thirty-two\"]",

@@ -9,6 +9,7 @@ mod chat_templates;
 mod crash;
 mod end_to_end;
 mod escapes;
+mod first_steps;
 mod forecast;
 mod foretell;
 #[cfg(target_os = "linux")]
@@ -17,6 +18,8 @@ mod full_disk;
 mod hostile_targets;
 mod moved_run;
 mod open_vocabulary;
+#[cfg(target_os = "linux")]
+mod progress_width;
 mod real_models;
 mod recipes;
 mod run_folder_as_checkpoint;

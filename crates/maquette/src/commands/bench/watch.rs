@@ -20,7 +20,7 @@ use train::{Learner, RepetitionDetector, StillnessDetector, TrainSettings, Updat
 use crate::{
     output,
     pipeline::watch::{self, Watcher},
-    progress::Progress,
+    progress::{Field, Progress},
     recipe::Recipe,
 };
 
@@ -165,7 +165,8 @@ impl Bench {
                         results.lock().expect("no worker panics").push((i, result));
                         let done = n_done.fetch_add(1, Ordering::Relaxed) as u64 + 1;
                         let mut bar = bar.lock().expect("no worker panics");
-                        bar.update(done, jobs.len() as u64, &format!("{done} of {} runs", jobs.len()));
+                        let runs = Field::new(1, format!("{done} of {} runs", jobs.len()));
+                        bar.update(done, jobs.len() as u64, [runs]);
                     }
                 });
             }

@@ -16,7 +16,7 @@ use crate::{
         record::{Growth, Recorded},
         watch::{FALSE_ALARM_RATE, Watcher, described},
     },
-    progress::Progress,
+    progress::{self, Field, Progress},
     stop,
 };
 
@@ -107,7 +107,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
             is_still = true;
             bar.say(&format!("no new step for {} s: is the run still going?", STILL.as_secs()));
         }
-        bar.update(watch.n_seen, watch.n_steps, &line(&watch.state(&recorded)));
+        bar.update(watch.n_seen, watch.n_steps, fields(&watch.state(&recorded)));
     }
     let state = watch.state(&recorded);
     bar.finish(&line(&state));
@@ -177,11 +177,18 @@ impl Follower {
     }
 }
 
+/// What the progress line shows.
+fn fields(state: &State) -> Vec<Field> {
+    let step = Field::new(5, format!("step {}/{}", state.step, state.n_steps));
+    let forecast = state.foretold.map(|forecast| (forecast.median, forecast.lo80, forecast.hi80));
+    std::iter::once(step).chain(state.loss_nats.map(|loss| progress::loss(loss, forecast))).collect()
+}
+
 fn line(state: &State) -> String {
     let mut line = format!("step {}/{}", state.step, state.n_steps);
     if let (Some(loss), Some(foretold)) = (state.loss_nats, state.foretold) {
         line.push_str(&format!(
-            "  loss {loss:.3} (foretold {:.3}, 80 % in {:.3} to {:.3})",
+            "  loss {loss:.3} (forecast {:.3}, 80 % in {:.3} to {:.3})",
             foretold.median, foretold.lo80, foretold.hi80
         ));
     }
