@@ -72,6 +72,9 @@ fn chained(a: &List, b: &List, meter: &Meter) -> Result<Vec<Value>> {
 }
 
 fn repeated(sequence: &Value, n: i128, meter: &Meter) -> Result<Value> {
+    if i64::try_from(n).is_err() {
+        return fail("cannot fit 'int' into an index-sized integer");
+    }
     let n = usize::try_from(n.max(0)).unwrap_or(usize::MAX);
     let list = |list: &List| -> Result<Vec<Value>> {
         meter.make_values(list.items.len().saturating_mul(n))?;

@@ -100,7 +100,9 @@ pub(crate) fn format(format: &Text, values: &Value, meter: &Meter) -> Result<Tex
         directive(kind, value, spec, zero, &mut out, meter)?;
     }
     // A value that is no tuple and may be a mapping can go unused.
-    let may_remain = named || (!is_tuple && matches!(values, Value::Dict(_) | Value::List(_)));
+    let is_mapping =
+        matches!(values, Value::Dict(_) | Value::List(_) | Value::Range(_) | Value::Undefined(_));
+    let may_remain = named || (!is_tuple && is_mapping);
     if positional.next().is_some() && !may_remain {
         return fail("not all arguments converted during string formatting");
     }
