@@ -281,8 +281,8 @@ impl Side {
             self.close()?;
             let path = self.out_dir.join(self.name());
             let fingerprint = u128::from_str_radix(tokenizer.fingerprint(), 16).expect("32 hex digits");
-            let writer =
-                ShardWriter::create(&path, tokenizer.vocab_size(), tokenizer.end_of_text(), fingerprint)?;
+            let ends = [tokenizer.begin_of_text(), tokenizer.end_of_text()];
+            let writer = ShardWriter::create(&path, tokenizer.vocab_size(), ends, fingerprint)?;
             self.writer = Some((source_idx, writer));
         }
         match &mut self.writer {

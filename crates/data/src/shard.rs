@@ -19,8 +19,9 @@
 //! | | | `n_documents + 1` offsets (`u64`) in tokens: the first 0, the last the number of tokens |
 //! | | | image references, 16 bytes each: token offset (`u64`), image (`u64`) |
 //!
-//! A document of n tokens is stored as `<|endoftext|> t₀ … tₙ₋₁ <|endoftext|>`: all but the last are inputs, all but
-//! the first are targets, so every input has a target of its own document.
+//! A document of n tokens is stored as `<|endoftext|> t₀ … tₙ₋₁ <|endoftext|>` (with the names of another model's tokens
+//! where its tokenizer is used; before the first stands its begin of text where its texts have one): all but the last are
+//! inputs, all but the first are targets, so every input has a target of its own document.
 
 mod reader;
 mod set;
@@ -226,7 +227,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x.tokens");
         let fingerprint = u128::from_str_radix(tokenizer().fingerprint(), 16).unwrap();
-        let mut writer = ShardWriter::create(&path, 65_537, 0, fingerprint).unwrap();
+        let mut writer = ShardWriter::create(&path, 65_537, [0, 0], fingerprint).unwrap();
         writer.push(&[300, 301], 4).unwrap();
         writer.finish().unwrap();
         let shard = TokenShard::open(&path, &tokenizer()).unwrap();

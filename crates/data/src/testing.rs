@@ -36,7 +36,7 @@ pub(crate) fn write_shard(
     source_idx: usize,
 ) -> ShardEntry {
     let fingerprint = u128::from_str_radix(tokenizer().fingerprint(), 16).unwrap();
-    let mut writer = ShardWriter::create(path, tokenizer().vocab_size(), 0, fingerprint).unwrap();
+    let mut writer = ShardWriter::create(path, tokenizer().vocab_size(), [0, 0], fingerprint).unwrap();
     for document in documents {
         writer.push(document, 2 * document.len() as u64).unwrap();
     }

@@ -1,8 +1,13 @@
 //! Text to token ids and back.
 
+mod class;
 mod encode;
+mod ends;
 mod file;
+mod folder;
 mod imported;
+mod known;
+mod merge;
 mod names;
 mod parts;
 mod special;
@@ -22,6 +27,7 @@ pub use stream::StreamDecoder;
 pub use train::{TokenizerConfig, TokenizerKind};
 
 use encode::Encoder;
+use ends::Ends;
 use imported::Imported;
 pub(crate) use split::Splitter;
 
@@ -51,9 +57,11 @@ struct Inner {
     tokens: Vec<Vec<u8>>,
     /// Which ids stand for structure, or for nothing.
     is_special: Vec<bool>,
+    /// Put before every text.
     bos: Option<u32>,
-    end_of_text: u32,
-    end_of_turn: Option<u32>,
+    ends: Ends,
+    /// What a user should know of it.
+    remark: Option<String>,
     text: Text,
     fingerprint: String,
 }
@@ -94,8 +102,12 @@ impl Tokenizer {
         Self::new(Inner {
             is_special: (0..tokens.len() as u32).map(|id| id < Special::COUNT).collect(),
             bos: None,
-            end_of_text: Special::EndOfText.id(),
-            end_of_turn: Some(Special::ImEnd.id()),
+            ends: Ends {
+                stops: vec![Special::EndOfText.id(), Special::ImEnd.id()],
+                end_of_turn: Some(Special::ImEnd.id()),
+                ..Ends::default()
+            },
+            remark: None,
             text: Text::Native(Box::new(Encoder::new(splitter, &tokens, merges))),
             fingerprint: fingerprint(splitter, &tokens, merges),
             tokens,
@@ -111,14 +123,19 @@ impl Tokenizer {
         self.0.tokens.len()
     }
 
-    /// Stands between documents, before the first of them too.
+    /// Ends every document: the end that the model's files declare.
     pub fn end_of_text(&self) -> u32 {
-        self.0.end_of_text
+        self.0.ends.stops[0]
+    }
+
+    /// Stands before a document's first token: what the model's texts begin with, or else the end of the text before.
+    pub fn begin_of_text(&self) -> u32 {
+        self.bos().unwrap_or(self.end_of_text())
     }
 
     /// Ends a turn of a chat, where the vocabulary has such a token.
     pub fn end_of_turn(&self) -> Option<u32> {
-        self.0.end_of_turn
+        self.0.ends.end_of_turn
     }
 
     /// Begins every text, where the model was trained with that.
@@ -126,9 +143,24 @@ impl Tokenizer {
         self.0.bos
     }
 
+    /// The token that the model's files declare as the begin of a text, whether or not every text gets it.
+    pub fn declared_bos(&self) -> Option<u32> {
+        self.0.ends.bos.or(self.bos())
+    }
+
     /// Each ends an answer; the first ends a text.
     pub fn stops(&self) -> Vec<u32> {
-        std::iter::once(self.end_of_text()).chain(self.end_of_turn()).collect()
+        self.0.ends.stops.clone()
+    }
+
+    /// Fills up what is too short, where the model's files declare such a token.
+    pub fn pad(&self) -> Option<u32> {
+        self.0.ends.pad
+    }
+
+    /// What a user should know of a tokenizer of another model.
+    pub fn remark(&self) -> Option<&str> {
+        self.0.remark.as_deref()
     }
 
     /// The names of all special tokens, with their ids.

@@ -99,7 +99,7 @@ impl Encoded {
             None => tokenizer.encode(&problem.answer),
         };
         let n_prompt = 1 + prompt.len();
-        let ids = [&[tokenizer.end_of_text()], &prompt[..], &answer[..]].concat();
+        let ids = [&[tokenizer.begin_of_text()], &prompt[..], &answer[..]].concat();
         let (n_tokens, max_seq_len) =
             (Self::n_read(problem, n_prompt, answer.len()), gpt.config().max_seq_len);
         if n_tokens > max_seq_len {

@@ -55,11 +55,16 @@ pub fn checkpoint_bytes(config: &ModelConfig, optimizer: OptimizerKind) -> u64 {
     4 * numbers.sum::<u64>()
 }
 
+/// The ids that generation with this tokenizer's model needs.
+pub fn special_ids(tokenizer: &data::Tokenizer) -> SpecialIds {
+    SpecialIds { bos: tokenizer.declared_bos(), eos: tokenizer.stops(), pad: tokenizer.pad() }
+}
+
 /// Writes the checkpoint of a step; it appears whole or not at all.
 pub(crate) fn save(folder: &Path, parts: &Parts) -> Result<PathBuf, TrainError> {
     let dir = folder.join(format!("step-{}", parts.state.step));
     checkpoint::publish(&dir, |tmp| -> Result<(), TrainError> {
-        let ids = SpecialIds { bos: parts.tokenizer.bos(), eos: parts.tokenizer.stops() };
+        let ids = special_ids(parts.tokenizer);
         checkpoint::write_model(tmp, parts.gpt, &ids, parts.tokenizer.fingerprint())?;
         parts.tokenizer.save(tmp)?;
         if let Some(template) = parts.chat_template {

@@ -102,7 +102,7 @@ impl TokenShard {
         self.offset(document + 1) - self.offset(document) - 1
     }
 
-    /// Appends `n` ids of a document to `ids`, from its `start`-th on; 0 is the `<|endoftext|>` before it.
+    /// Appends `n` ids of a document to `ids`, from its `start`-th on; 0 is what stands before its first token.
     ///
     /// # Panics
     /// If the shard has fewer tokens behind.

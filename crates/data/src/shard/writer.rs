@@ -17,6 +17,7 @@ pub(crate) struct ShardWriter {
     file: BufWriter<AtomicFile>,
     hash: Xxh3,
     header: Header,
+    begin_of_text: u32,
     end_of_text: u32,
     offsets: Vec<u64>,
     buffer: Vec<u8>,
@@ -32,12 +33,12 @@ pub(crate) struct ShardSummary {
 }
 
 impl ShardWriter {
-    /// Begins the shard `path` for ids below `vocab_size` with documents between `end_of_text`; `tokenizer` is the
+    /// Begins the shard `path` for ids below `vocab_size`, each document between the two tokens; `tokenizer` is the
     /// fingerprint.
     pub(crate) fn create(
         path: &Path,
         vocab_size: usize,
-        end_of_text: u32,
+        [begin_of_text, end_of_text]: [u32; 2],
         tokenizer: u128,
     ) -> Result<Self, DataError> {
         let mut file = BufWriter::with_capacity(1 << 20, AtomicFile::create(path)?);
@@ -53,7 +54,8 @@ impl ShardWriter {
             checksum: 0,
         };
         let (path, hash) = (path.to_path_buf(), Xxh3::new());
-        Ok(Self { path, file, hash, header, end_of_text, offsets: vec![0], buffer: Vec::new() })
+        let (offsets, buffer) = (vec![0], Vec::new());
+        Ok(Self { path, file, hash, header, begin_of_text, end_of_text, offsets, buffer })
     }
 
     /// Tokens so far, with both ends of every document.
@@ -63,8 +65,7 @@ impl ShardWriter {
 
     /// Appends a document of ids below the vocabulary size.
     pub(crate) fn push(&mut self, ids: &[u32], n_text_bytes: u64) -> Result<(), DataError> {
-        let end = [self.end_of_text];
-        let ids = end.iter().chain(ids).chain(&end);
+        let ids = std::iter::once(&self.begin_of_text).chain(ids).chain(std::iter::once(&self.end_of_text));
         self.buffer.clear();
         if self.header.token_bytes == 2 {
             self.buffer.extend(ids.flat_map(|&id| (id as u16).to_le_bytes()));

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::{Special, Text, Tokenizer, encode::Encoder, imported, split::Splitter};
+use super::{Special, Text, Tokenizer, encode::Encoder, folder::Files, imported, known, split::Splitter};
 use crate::{DataError, file::write_atomically};
 
 impl Tokenizer {
@@ -34,18 +34,29 @@ impl Tokenizer {
     /// If the file cannot be read, or describes another kind of tokenizer.
     pub fn load(path: &Path) -> Result<Self, DataError> {
         let path = if path.is_dir() { path.join("tokenizer.json") } else { path.to_path_buf() };
-        let text = std::fs::read(&path).map_err(DataError::io("read", &path))?;
-        let files = imported::files(&path, text).map_err(DataError::io("read", &path))?;
+        let files = Files::read(&path).map_err(DataError::io("read", &path))?;
         parse(files).map_err(|(expected, found)| DataError::TokenizerFile { path, expected, found })
     }
 
-    /// A tokenizer from the content of a `tokenizer.json` and of the `tokenizer_config.json` that belongs to it.
+    /// A tokenizer from the content of a `tokenizer.json`, of the `tokenizer_config.json` that belongs to it and of the
+    /// model's `generation_config.json`.
     ///
     /// # Errors
     /// If they describe another kind of tokenizer; `path` is named as their place.
-    pub fn from_json(path: &Path, tokenizer: &Value, config: &Value) -> Result<Self, DataError> {
+    pub fn from_json(
+        path: &Path,
+        tokenizer: &Value,
+        config: &Value,
+        generation: Option<&Value>,
+    ) -> Result<Self, DataError> {
         let bytes = |value: &Value| format!("{value:#}\n").into_bytes();
-        let files = imported::Files { tokenizer: bytes(tokenizer), config: Some(bytes(config)) };
+        let generation = generation.map(bytes);
+        let files = Files {
+            tokenizer: bytes(tokenizer),
+            config: Some(bytes(config)),
+            generation,
+            ..Files::default()
+        };
         parse(files).map_err(|(expected, found)| DataError::TokenizerFile {
             path: path.into(),
             expected,
@@ -139,15 +150,15 @@ pub(super) type Mismatch = (String, String);
 
 /// Reads the content of `tokenizer.json`: one of ours if it has our special tokens, and not the pattern of another model,
 /// as one that came back from a GGUF file has.
-fn parse(files: imported::Files) -> Result<Tokenizer, Mismatch> {
+fn parse(files: Files) -> Result<Tokenizer, Mismatch> {
     let document: Value = serde_json::from_slice(&files.tokenizer)
         .map_err(|error| ("a tokenizer in JSON".to_owned(), error.to_string()))?;
     let has_our_tokens = document["model"]["vocab"][Special::Reserved(0).name()].is_u64();
     let pattern = document["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"].as_str();
-    if has_our_tokens && !pattern.is_some_and(|pattern| imported::PATTERNS.contains(&pattern)) {
+    if has_our_tokens && !pattern.is_some_and(|pattern| known::PATTERNS.contains(&pattern)) {
         parse_native(&document, pattern.and_then(Splitter::of_pattern).unwrap_or_default())
     } else {
-        imported::parse(&document, files)
+        imported::parse(document, files)
     }
 }
 

@@ -25,6 +25,10 @@ pub struct TokenizerParts {
     pub bos: Option<u32>,
     /// Ends an answer.
     pub eos: Option<u32>,
+    /// Further ids that end an answer.
+    pub ends: Vec<u32>,
+    /// Fills up what is too short, where it is not `eos`.
+    pub pad: Option<u32>,
     /// Whether every text begins with `bos`.
     pub adds_bos: bool,
 }
@@ -42,7 +46,7 @@ impl Tokenizer {
         };
         let byte_level = |use_regex: bool| json!({ "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": use_regex });
         let split = |pattern: &str| json!({ "type": "Split", "pattern": { "Regex": pattern }, "behavior": "Isolated", "invert": false });
-        let [llama3, qwen2] = super::imported::PATTERNS;
+        let [llama3, qwen2] = super::known::PATTERNS;
         let (normalizer, pre_tokenizers) = match &parts.pre[..] {
             "gpt-2" => (Value::Null, vec![byte_level(true)]),
             "smollm" => {
@@ -76,6 +80,14 @@ impl Tokenizer {
         if vocab.len() != parts.tokens.len() {
             return Err(refuse("every token once", format!("{} twice", parts.tokens.len() - vocab.len())));
         }
+        let bos = match parts.bos {
+            Some(id) if parts.adds_bos => Some((token(id)?, id)),
+            None if parts.adds_bos => {
+                return Err(refuse("the token that every text begins with", "none".into()));
+            }
+            _ => None,
+        };
+        let post_processor = bos.map_or(Value::Null, |(name, id)| begins_with(name, id));
         let tokenizer = json!({
             "version": "1.0",
             "truncation": null,
@@ -83,7 +95,7 @@ impl Tokenizer {
             "added_tokens": added,
             "normalizer": normalizer,
             "pre_tokenizer": { "type": "Sequence", "pretokenizers": pre_tokenizers },
-            "post_processor": null,
+            "post_processor": post_processor,
             "decoder": { "type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true },
             "model": {
                 "type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": null,
@@ -97,10 +109,13 @@ impl Tokenizer {
             "tokenizer_class": "PreTrainedTokenizerFast",
             "bos_token": name(parts.bos)?,
             "eos_token": name(parts.eos)?,
+            "pad_token": name(parts.pad)?,
             "add_bos_token": parts.adds_bos,
             "clean_up_tokenization_spaces": false,
         });
-        Self::from_json(path, &tokenizer, &config)
+        parts.ends.iter().try_for_each(|&id| token(id).map(drop))?;
+        let generation = json!({ "eos_token_id": parts.ends });
+        Self::from_json(path, &tokenizer, &config, Some(&generation))
     }
 
     /// Whether llama.cpp has a pre-tokenizer that cuts every text as this one does. Where it has none, the one that
@@ -146,18 +161,32 @@ impl Tokenizer {
             added,
             merges,
             bos: self.bos().or_else(|| named("bos_token")),
-            eos: named("eos_token").or(Some(self.end_of_text())),
+            eos: Some(self.end_of_text()),
+            ends: self.stops().split_off(1),
+            pad: named("pad_token").filter(|pad| *pad != self.end_of_text()),
             adds_bos: self.bos().is_some(),
         }
     }
 }
 
+/// A post-processor that puts a token before every text.
+fn begins_with(name: &str, id: u32) -> Value {
+    json!({
+        "type": "TemplateProcessing",
+        "single": [{ "SpecialToken": { "id": name, "type_id": 0 } }, { "Sequence": { "id": "A", "type_id": 0 } }],
+        "pair": [
+            { "SpecialToken": { "id": name, "type_id": 0 } }, { "Sequence": { "id": "A", "type_id": 0 } },
+            { "SpecialToken": { "id": name, "type_id": 1 } }, { "Sequence": { "id": "B", "type_id": 1 } },
+        ],
+        "special_tokens": { name: { "id": name, "ids": [id], "tokens": [name] } },
+    })
+}
+
 /// llama.cpp's name of a document's pre-tokenizer, and whether it cuts every text alike.
 fn pre_of(document: &Value) -> (&'static str, bool) {
-    let [llama3, qwen2] = super::imported::PATTERNS;
-    let pre_tokenizer = &document["pre_tokenizer"];
-    let one = std::slice::from_ref(pre_tokenizer);
-    let first = &pre_tokenizer["pretokenizers"].as_array().map_or(one, Vec::as_slice)[0];
+    let [llama3, qwen2] = super::known::PATTERNS;
+    let parts = super::known::pre_tokenizers(&document["pre_tokenizer"]);
+    let Some(first) = parts.first() else { return ("gpt-2", true) };
     let ignores_merges = document["model"]["ignore_merges"] == true;
     match (first["type"].as_str(), first["pattern"]["Regex"].as_str()) {
         (Some("Digits"), _) => ("smollm", true),

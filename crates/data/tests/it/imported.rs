@@ -29,6 +29,8 @@ fn parts(pre: &str) -> TokenizerParts {
         merges: merges.iter().map(|merge| (*merge).to_owned()).collect(),
         bos: Some(1),
         eos: Some(n - 1),
+        ends: vec![0],
+        pad: None,
         adds_bos: false,
         tokens,
     }
@@ -102,8 +104,8 @@ fn specials_are_read_only_where_they_are_asked_for() {
     assert_eq!(tokenizer.decode(&tokenizer.encode(text)), text);
     assert_eq!(tokenizer.encode_with_specials(text)[1..], [last]);
     assert_eq!(tokenizer.decode(&[last]), "", "structure has no text");
-    assert_eq!((tokenizer.end_of_text(), tokenizer.end_of_turn(), tokenizer.bos()), (0, Some(last), None));
-    assert_eq!(tokenizer.stops(), [0, last]);
+    assert_eq!((tokenizer.end_of_text(), tokenizer.end_of_turn(), tokenizer.bos()), (last, Some(last), None));
+    assert_eq!(tokenizer.stops(), [last, 0], "the declared end comes first");
     assert_eq!((tokenizer.special("<|im_start|>"), tokenizer.special("the")), (Some(1), None));
     // Recognised, yet text.
     assert_eq!(shown(&tokenizer, "<think>"), ["<think>"]);
@@ -124,6 +126,54 @@ fn what_was_saved_is_loaded_with_the_same_bytes_and_fingerprint() {
         let read = |folder: &str| std::fs::read(scene.path(folder).join(name)).unwrap();
         assert_eq!(read("a"), read("b"), "{name}");
     }
+}
+
+/// Some ways to say nothing; `tokenizers` itself would stop at the last.
+#[test]
+fn a_normalizer_of_nothing_is_none() {
+    use serde_json::json;
+    let scene = Scene::new();
+    tokenizer("gpt-2").save(&scene.path("t")).unwrap();
+    let path = scene.path("t/tokenizer.json");
+    let mut document: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    let nothing = json!({ "type": "Sequence", "normalizers": [] });
+    let prepend = json!({ "type": "Prepend", "prepend": "" });
+    for (normalizer, kept) in [
+        (json!(null), json!(null)),
+        (nothing.clone(), json!(null)),
+        (
+            json!({ "type": "Sequence", "normalizers": [nothing, { "type": "NFC" }] }),
+            json!({ "type": "NFC" }),
+        ),
+        (json!({ "type": "Sequence", "normalizers": [prepend] }), json!(null)),
+    ] {
+        document["normalizer"] = normalizer;
+        std::fs::write(&path, document.to_string()).unwrap();
+        let loaded = Tokenizer::load(&path).unwrap();
+        let composed = if kept.is_null() { "e\u{301}" } else { "é" };
+        assert_eq!(loaded.decode(&loaded.encode("e\u{301} the")), format!("{composed} the"));
+        loaded.save(&scene.path("again")).unwrap();
+        let saved = std::fs::read(scene.path("again/tokenizer.json")).unwrap();
+        assert_eq!(serde_json::from_slice::<serde_json::Value>(&saved).unwrap()["normalizer"], kept);
+    }
+}
+
+/// GGUF files have places for further ends and for a begin.
+#[test]
+fn ends_and_begin_of_parts_are_kept() {
+    let parts = TokenizerParts { ends: vec![0, 1], pad: Some(1), adds_bos: true, ..parts("llama-bpe") };
+    let tokenizer = Tokenizer::from_parts(Path::new("model.gguf"), &parts).unwrap();
+    let last = tokenizer.vocab_size() as u32 - 1;
+    assert_eq!(tokenizer.stops(), [last, 0, 1]);
+    assert_eq!((tokenizer.bos(), tokenizer.begin_of_text(), tokenizer.pad()), (Some(1), 1, Some(1)));
+    assert_eq!(tokenizer.parts(), parts);
+    let refusal = |parts: &TokenizerParts| {
+        Tokenizer::from_parts(Path::new("model.gguf"), parts).unwrap_err().to_string()
+    };
+    let beyond = refusal(&TokenizerParts { ends: vec![0, 1 << 20], ..parts.clone() });
+    assert!(beyond.contains("expected ids below"), "{beyond}");
+    let nothing = refusal(&TokenizerParts { bos: None, ..parts });
+    assert!(nothing.contains("the token that every text begins with"), "{nothing}");
 }
 
 #[test]

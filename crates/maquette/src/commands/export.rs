@@ -122,7 +122,7 @@ fn tokenizer_metadata(parts: TokenizerParts, n_rows: usize) -> Vec<(String, Valu
     const CONTROL: i32 = 3;
     const USER_DEFINED: i32 = 4;
     const UNUSED: i32 = 5;
-    let TokenizerParts { pre, mut tokens, control, added, merges, bos, eos, adds_bos } = parts;
+    let TokenizerParts { pre, mut tokens, control, added, merges, bos, eos, ends, pad, adds_bos } = parts;
     tokens.resize(n_rows, String::new());
     let mut types: Vec<i32> =
         tokens.iter().map(|token| if token.is_empty() { UNUSED } else { NORMAL }).collect();
@@ -142,5 +142,8 @@ fn tokenizer_metadata(parts: TokenizerParts, n_rows: usize) -> Vec<(String, Valu
     ];
     keys.extend(bos.map(|id| ("bos_token_id", Value::U32(id))));
     keys.extend(eos.map(|id| ("eos_token_id", Value::U32(id))));
+    // There is a place for two more; others count there too where llama.cpp knows their names.
+    keys.extend(["eot_token_id", "eom_token_id"].into_iter().zip(ends.into_iter().map(Value::U32)));
+    keys.extend(pad.map(|id| ("padding_token_id", Value::U32(id))));
     keys.into_iter().map(|(key, value)| (format!("tokenizer.ggml.{key}"), value)).collect()
 }

@@ -32,7 +32,6 @@ pub(crate) struct Args {
 struct Description {
     config: ModelConfig,
     tokenizer: Tokenizer,
-    eos: Vec<u32>,
     chat_template: Option<String>,
 }
 
@@ -46,10 +45,17 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         edits::say(source)?;
     }
     let about = if source.is_dir() {
-        let about = describe_folder(source)?;
-        publish(out, &about, |tmp, ids| {
+        let mut about = describe_folder(source)?;
+        let tied = about.config.tie_embeddings;
+        about.config = publish(out, &about, |tmp, ids| {
             checkpoint::import_folder(source, tmp, ids, about.tokenizer.fingerprint())
         })?;
+        if tied && !about.config.tie_embeddings {
+            output::talk(
+                "config.json ties the head to the embedding, but the weights hold a head of its own: that head is used, as \
+                 in transformers 5",
+            );
+        }
         about
     } else {
         let file = GgufFile::open(source)?;
@@ -59,6 +65,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         })?;
         about
     };
+    if let Some(remark) = about.tokenizer.remark() {
+        output::talk(remark);
+    }
     let Description { config, tokenizer, chat_template, .. } = &about;
     if args.json {
         return output::line(serde_json::json!({
@@ -85,36 +94,34 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn publish(
+fn publish<T>(
     out: &Path,
     about: &Description,
-    write_weights: impl FnOnce(&Path, &SpecialIds) -> Result<(), checkpoint::CheckpointError>,
-) -> anyhow::Result<()> {
-    let mut eos = about.tokenizer.stops();
-    eos.extend(about.eos.iter().copied());
-    let mut seen = std::collections::HashSet::new();
-    eos.retain(|id| seen.insert(*id));
-    let ids = SpecialIds { bos: about.tokenizer.bos(), eos };
+    write_weights: impl FnOnce(&Path, &SpecialIds) -> Result<T, checkpoint::CheckpointError>,
+) -> anyhow::Result<T> {
+    let ids = train::special_ids(&about.tokenizer);
     let (tokens, rows) = (about.tokenizer.vocab_size(), about.config.vocab_size);
     anyhow::ensure!(
         tokens <= rows,
-        "the tokenizer has {tokens} tokens, the model {rows}\nhint: tokenizer and weights belong to different models"
+        "the tokenizer has {tokens} tokens, `{}` the first beyond the model's {rows} rows\nhint: tokenizer and weights belong to different models, or a file beside tokenizer.json names a token that the model does not have",
+        about.tokenizer.show(rows as u32)
     );
+    let mut written = None;
     checkpoint::publish(out, |tmp| -> anyhow::Result<()> {
-        write_weights(tmp, &ids)?;
+        written = Some(write_weights(tmp, &ids)?);
         about.tokenizer.save(tmp)?;
         if let Some(template) = &about.chat_template {
             checkpoint::write_file(&tmp.join(ChatTemplate::FILE), template.as_bytes())?;
         }
         Ok(())
-    })
+    })?;
+    written.context("the weights were not written")
 }
 
 fn describe_folder(folder: &Path) -> anyhow::Result<Description> {
     let config = checkpoint::read_foreign_config(folder)?;
     let tokenizer = Tokenizer::load(folder)?;
-    let eos = checkpoint::read_special_ids(folder)?.eos;
-    Ok(Description { config, tokenizer, eos, chat_template: folder_template(folder)? })
+    Ok(Description { config, tokenizer, chat_template: folder_template(folder)? })
 }
 
 /// Its own file, or in older folders a field of `tokenizer_config.json`.
@@ -124,7 +131,8 @@ fn folder_template(folder: &Path) -> anyhow::Result<Option<String>> {
     }
     let path = folder.join("tokenizer_config.json");
     let Ok(bytes) = std::fs::read(&path) else { return Ok(None) };
-    let config: serde_json::Value = serde_json::from_slice(&bytes)
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
+    let config: serde_json::Value = serde_json::from_slice(bytes)
         .with_context(|| format!("`{}` is no JSON\nhint: copy the folder again", path.display()))?;
     let template = &config["chat_template"];
     let named = template.as_array().and_then(|all| all.iter().find(|one| one["name"] == "default"));
@@ -153,6 +161,16 @@ fn describe_gguf(file: &GgufFile) -> anyhow::Result<Description> {
         let types = list("tokenizer.ggml.token_type").iter().zip(0u32..);
         types.filter(|(found, _)| found.as_u64() == Some(wanted)).map(|(_, id)| id).collect::<Vec<_>>()
     };
+    for (key, why) in [
+        ("tokenizer.ggml.add_eos_token", "a token behind every text"),
+        ("tokenizer.ggml.add_sep_token", "a token between texts"),
+    ] {
+        anyhow::ensure!(
+            file.get(key).and_then(Value::as_bool) != Some(true),
+            "`{}`: `{key}` is true, this build adds no such token: {why}\nhint: import the Hugging Face folder of another model",
+            path.display()
+        );
+    }
     let pre = text("tokenizer.ggml.pre").unwrap_or("none").to_owned();
     let flag = file.get("tokenizer.ggml.add_bos_token").and_then(Value::as_bool);
     let parts = TokenizerParts {
@@ -165,8 +183,13 @@ fn describe_gguf(file: &GgufFile) -> anyhow::Result<Description> {
         merges,
         bos: id("tokenizer.ggml.bos_token_id"),
         eos: id("tokenizer.ggml.eos_token_id"),
+        ends: ["eot_token_id", "eom_token_id"]
+            .iter()
+            .filter_map(|key| id(&format!("tokenizer.ggml.{key}")))
+            .collect(),
+        pad: id("tokenizer.ggml.padding_token_id"),
     };
     let tokenizer = Tokenizer::from_parts(path, &parts)?;
     let chat_template = text("tokenizer.chat_template").map(str::to_owned);
-    Ok(Description { config, tokenizer, eos: parts.eos.into_iter().collect(), chat_template })
+    Ok(Description { config, tokenizer, chat_template })
 }

@@ -105,7 +105,9 @@ impl Run {
         edits::say(from)?;
         let tokenizer = Tokenizer::load(from)?;
         let template = ChatTemplate::read(from)?;
-        let inputs = hash(&[tokenizer.fingerprint(), template.as_deref().unwrap_or_default()]);
+        let ids = train::special_ids(&tokenizer);
+        let inputs =
+            hash(&[tokenizer.fingerprint(), template.as_deref().unwrap_or_default(), &format!("{ids:?}")]);
         let dir = self.dir.join("tokenizer");
         if is_kept(&dir, &inputs) {
             progress::say("tokenizer", &format!("{} tokens, kept", tokenizer.vocab_size()));
@@ -115,6 +117,7 @@ impl Run {
             set_aside(&dir)?;
         }
         tokenizer.save(&dir)?;
+        checkpoint::write_special_ids(&dir, &ids)?;
         if let Some(template) = template {
             write_whole(&dir.join(ChatTemplate::FILE), template.as_bytes())?;
         }
@@ -130,7 +133,12 @@ impl Run {
             Ok(sources) => sources,
             Err(error) => return self.data_without_sources(&dir, tokenizer).ok_or(error),
         };
-        let inputs = hash(&[tokenizer.fingerprint(), &sources]);
+        let ends = format!("{} {}", tokenizer.begin_of_text(), tokenizer.end_of_text());
+        let mut inputs = vec![tokenizer.fingerprint(), &sources];
+        if self.recipe.model.from.is_some() {
+            inputs.push(&ends);
+        }
+        let inputs = hash(&inputs);
         if is_kept(&dir, &inputs) {
             match Prepared::open(&dir, tokenizer) {
                 Ok(prepared) => {

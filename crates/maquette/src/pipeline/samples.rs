@@ -87,7 +87,7 @@ pub(super) fn prompt_within(
 pub(crate) fn prompt_ids(tokenizer: &Tokenizer, prompt: &str, special_tokens: SpecialTokens) -> Vec<u32> {
     let ids = tokenizer.encode_as(prompt, special_tokens);
     match tokenizer.bos().filter(|bos| ids.first() != Some(bos)) {
-        None if ids.is_empty() => vec![tokenizer.end_of_text()],
+        None if ids.is_empty() => vec![tokenizer.begin_of_text()],
         bos => bos.into_iter().chain(ids).collect(),
     }
 }

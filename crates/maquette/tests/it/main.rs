@@ -23,6 +23,7 @@ mod progress_width;
 mod real_models;
 mod recipes;
 mod run_folder_as_checkpoint;
+mod scattered_folders;
 mod scene;
 mod seals;
 #[cfg(unix)]

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::{CheckpointError, SpecialIds};
-use crate::{ModelConfig, RopeScaling};
+use super::{CheckpointError, SpecialIds, keys, rope};
+use crate::ModelConfig;
 
 /// Architectures of Hugging Face that this crate computes: the name in `architectures`, `model_type`, and what sets
 /// them apart.
@@ -70,19 +70,10 @@ pub(super) fn generation_config(ids: &SpecialIds) -> Value {
     json!({
         "bos_token_id": ids.bos,
         "eos_token_id": ids.eos,
-        "pad_token_id": ids.eos.first(),
+        "pad_token_id": ids.pad.or(ids.eos.first().copied()),
         "do_sample": true,
         "temperature": 1.0,
     })
-}
-
-/// The ids in `eos_token_id`: a number, a list, or nothing.
-pub(super) fn eos_of(value: &Value) -> Vec<u32> {
-    let id = |value: &Value| value.as_u64().and_then(|id| u32::try_from(id).ok());
-    match &value["eos_token_id"] {
-        Value::Array(ids) => ids.iter().filter_map(id).collect(),
-        one => id(one).into_iter().collect(),
-    }
 }
 
 /// Reads what we compute and refuses the rest by name.
@@ -90,44 +81,35 @@ pub(super) fn eos_of(value: &Value) -> Vec<u32> {
 /// Absent fields have the defaults of `transformers`, which leaves out of `config.json` what equals them.
 pub(super) fn from_hugging_face(path: &Path, value: &Value) -> Result<ModelConfig, CheckpointError> {
     let fields = Fields { path, value };
-    let family = FAMILIES
-        .iter()
-        .find(|family| value["architectures"][0].as_str() == Some(family.architecture))
-        .ok_or_else(|| fields.unsupported("architectures", &value["architectures"], KNOWN))?;
-    for (name, expected) in [
-        ("hidden_act", json!("silu")),
-        ("attention_bias", json!(false)),
-        ("mlp_bias", json!(false)),
-        ("use_sliding_window", json!(false)),
-        ("partial_rotary_factor", json!(1.0)),
-        ("quantization_config", Value::Null),
-    ] {
-        let found = &value[name];
-        if !found.is_null() && *found != expected {
-            return Err(fields.unsupported(name, found, &expected.to_string()));
-        }
+    let family = fields.family()?;
+    if let Some((name, found, expected)) = keys::changed(value) {
+        return Err(fields.unsupported(name, found, &expected));
     }
-    if let Some(other) =
-        value["layer_types"].as_array().and_then(|types| types.iter().find(|kind| *kind != "full_attention"))
-    {
-        return Err(fields.unsupported("layer_types", other, "\"full_attention\" in every layer"));
-    }
-    let (rope_theta, rope_scaling) = fields.rope()?;
+    let n_layers = fields.size("num_hidden_layers")?;
+    let max_seq_len = fields.size("max_position_embeddings")?;
+    fields.check_windows(family, n_layers, max_seq_len)?;
+    let (rope_theta, rope_scaling) = rope::read(&fields)?;
     let (n_heads, d_model) = (fields.size("num_attention_heads")?, fields.size("hidden_size")?);
     // Qwen3's default does not depend on the width.
     let default_d_head =
         if family.model_type == "qwen3" { 128 } else { d_model.checked_div(n_heads).unwrap_or(0) };
     Ok(ModelConfig {
         vocab_size: fields.size("vocab_size")?,
-        max_seq_len: fields.size("max_position_embeddings")?,
-        n_layers: fields.size("num_hidden_layers")?,
+        max_seq_len,
+        n_layers,
         d_model,
         n_heads,
-        n_kv_heads: fields.size_or("num_key_value_heads", n_heads)?,
+        n_kv_heads: match value.get("num_key_value_heads") {
+            None if family.model_type != "llama" => 32, // Qwen's default; null is as many as queries
+            _ => fields.size_or("num_key_value_heads", n_heads)?,
+        },
         d_head: fields.size_or("head_dim", default_d_head)?,
         d_ff: fields.size("intermediate_size")?,
         rope_theta,
-        norm_eps: fields.real_or(value, "rms_norm_eps", 1e-6)?,
+        norm_eps: match value.get("rms_norm_eps") {
+            None => 1e-6,
+            Some(found) => fields.real("rms_norm_eps", found)?,
+        },
         qk_norm: family.qk_norm,
         qkv_bias: family.qkv_bias,
         rope_scaling,
@@ -136,13 +118,17 @@ pub(super) fn from_hugging_face(path: &Path, value: &Value) -> Result<ModelConfi
 }
 
 /// `config.json` while it is read.
-struct Fields<'a> {
+pub(super) struct Fields<'a> {
     path: &'a Path,
     value: &'a Value,
 }
 
 impl Fields<'_> {
-    fn unsupported(&self, what: &str, found: &Value, expected: &str) -> CheckpointError {
+    pub(super) fn value(&self) -> &Value {
+        self.value
+    }
+
+    pub(super) fn unsupported(&self, what: &str, found: &Value, expected: &str) -> CheckpointError {
         CheckpointError::Unsupported {
             path: self.path.to_owned(),
             what: format!("`{what}`"),
@@ -151,13 +137,13 @@ impl Fields<'_> {
         }
     }
 
-    fn size_in(&self, object: &Value, name: &str) -> Result<usize, CheckpointError> {
+    pub(super) fn size_in(&self, object: &Value, name: &str) -> Result<usize, CheckpointError> {
         let found = &object[name];
         let size = found.as_u64().and_then(|n| usize::try_from(n).ok());
         size.ok_or_else(|| self.unsupported(name, found, "a whole number"))
     }
 
-    fn size(&self, name: &str) -> Result<usize, CheckpointError> {
+    pub(super) fn size(&self, name: &str) -> Result<usize, CheckpointError> {
         self.size_in(self.value, name)
     }
 
@@ -165,11 +151,8 @@ impl Fields<'_> {
         if self.value[name].is_null() { Ok(default) } else { self.size(name) }
     }
 
-    fn real_or(&self, object: &Value, name: &str, default: f64) -> Result<f64, CheckpointError> {
-        match &object[name] {
-            Value::Null => Ok(default),
-            found => found.as_f64().ok_or_else(|| self.unsupported(name, found, "a number")),
-        }
+    pub(super) fn real(&self, name: &str, found: &Value) -> Result<f64, CheckpointError> {
+        found.as_f64().ok_or_else(|| self.unsupported(name, found, "a number"))
     }
 
     fn flag_or(&self, name: &str, default: bool) -> Result<bool, CheckpointError> {
@@ -179,41 +162,65 @@ impl Fields<'_> {
         }
     }
 
-    /// Base and stretching of the rotary frequencies. `transformers` writes them as `rope_theta` and `rope_scaling`
-    /// before its version 5, since then both in `rope_parameters`; the kind is `rope_type`, once `type`.
-    fn rope(&self) -> Result<(f64, Option<RopeScaling>), CheckpointError> {
-        const THETA: f64 = 10_000.0;
-        let theta = self.real_or(self.value, "rope_theta", THETA)?;
-        let nothing = Value::Object(Map::new());
-        let (name, found) = match (&self.value["rope_parameters"], &self.value["rope_scaling"]) {
-            (Value::Null, Value::Null) => ("rope_scaling", &nothing),
-            (Value::Null, scaling) => ("rope_scaling", scaling),
-            (parameters, _) => ("rope_parameters", parameters),
+    /// The family that `architectures` names, which `model_type` may not contradict: `transformers` goes by the latter.
+    fn family(&self) -> Result<&'static Family, CheckpointError> {
+        let (named, model_type) = (&self.value["architectures"], &self.value["model_type"]);
+        let is_silent = named.is_null() || named.as_array().is_some_and(Vec::is_empty);
+        let is_it = |family: &&Family| match is_silent {
+            true => *model_type == family.model_type,
+            false => named[0] == family.architecture,
         };
-        let theta = self.real_or(found, "rope_theta", theta)?;
-        let partial = self.real_or(found, "partial_rotary_factor", 1.0)?;
-        if partial != 1.0 {
-            return Err(self.unsupported("partial_rotary_factor", &json!(partial), "1.0"));
+        let family = FAMILIES.iter().find(is_it).ok_or_else(|| match is_silent {
+            true => self.unsupported("model_type", model_type, "llama, qwen2 or qwen3"),
+            false => self.unsupported("architectures", named, KNOWN),
+        })?;
+        if !model_type.is_null() && *model_type != family.model_type {
+            let expected = format!("\"{}\" with {}", family.model_type, family.architecture);
+            return Err(self.unsupported("model_type", model_type, &expected));
         }
-        let kind = if found["rope_type"].is_null() { &found["type"] } else { &found["rope_type"] };
-        match kind.as_str() {
-            None | Some("default") if !found.is_object() => Err(self.unsupported(name, found, "an object")),
-            None if !kind.is_null() => Err(self.unsupported(name, found, "a `rope_type`")),
-            None | Some("default") => Ok((theta, None)),
-            Some("llama3") => {
-                let number = |name: &str| match found[name].as_f64() {
-                    Some(x) => Ok(x),
-                    None => Err(self.unsupported(name, &found[name], "a number")),
-                };
-                let scaling = RopeScaling {
-                    factor: number("factor")?,
-                    low_freq_factor: number("low_freq_factor")?,
-                    high_freq_factor: number("high_freq_factor")?,
-                    original_max_seq_len: self.size_in(found, "original_max_position_embeddings")?,
-                };
-                Ok((theta, Some(scaling)))
+        Ok(family)
+    }
+
+    /// Refuses attention that does not reach back to the first token.
+    fn check_windows(
+        &self,
+        family: &Family,
+        n_layers: usize,
+        max_seq_len: usize,
+    ) -> Result<(), CheckpointError> {
+        let value = self.value;
+        if let Some(types) = value["layer_types"].as_array() {
+            if let Some(other) = types.iter().find(|kind| **kind != "full_attention") {
+                return Err(self.unsupported("layer_types", other, "\"full_attention\" in every layer"));
             }
-            Some(_) => Err(self.unsupported(name, found, "the kind \"default\" or \"llama3\"")),
+            return match types.len() == n_layers {
+                true => Ok(()),
+                false => Err(self.unsupported(
+                    "layer_types",
+                    &json!(types.len()),
+                    &format!("as many as `num_hidden_layers`, {n_layers}"),
+                )),
+            };
         }
+        let is_on = self.flag_or("use_sliding_window", false)?;
+        let window = value.get("sliding_window").filter(|window| !window.is_null());
+        let is_shorter = |window: &Value| window.as_u64().is_none_or(|window| window < max_seq_len as u64);
+        if family.model_type == "llama" {
+            return match window.filter(|window| is_shorter(window)) {
+                Some(window) => Err(self.unsupported("sliding_window", window, "models without it")),
+                None if is_on => {
+                    Err(self.unsupported("use_sliding_window", &value["use_sliding_window"], "false"))
+                }
+                None => Ok(()),
+            };
+        }
+        // Qwen's layers from `max_window_layers` on look back that far where it is on.
+        let first = self.size_or("max_window_layers", 28)?;
+        let is_null = value.get("sliding_window").is_some_and(Value::is_null);
+        let window = window.cloned().unwrap_or(json!(4096));
+        if is_on && !is_null && first < n_layers && is_shorter(&window) {
+            return Err(self.unsupported("use_sliding_window", &value["use_sliding_window"], "false"));
+        }
+        Ok(())
     }
 }

@@ -18,6 +18,7 @@ use crate::{ModelConfig, gguf::GgufFile};
 /// # Errors
 /// If there is none, or it describes a model that is not computed here.
 pub fn read_foreign_config(folder: &Path) -> Result<ModelConfig, CheckpointError> {
+    refuse_adapter(folder)?;
     let path = folder.join("config.json");
     if !path.is_file() {
         return Err(CheckpointError::Missing { path: folder.to_owned(), missing: "config.json" });
@@ -25,8 +26,23 @@ pub fn read_foreign_config(folder: &Path) -> Result<ModelConfig, CheckpointError
     parse_config(&path, &read_json(&path)?)
 }
 
+/// `transformers` puts an adapter that lies beside a model onto it, or onto the one that it names.
+pub(super) fn refuse_adapter(folder: &Path) -> Result<(), CheckpointError> {
+    let path = folder.join("adapter_config.json");
+    if !path.is_file() {
+        return Ok(());
+    }
+    Err(CheckpointError::Unsupported {
+        path,
+        what: "the model".into(),
+        found: "one with an adapter beside it".into(),
+        expected: "models whose adapter is merged into their weights".into(),
+    })
+}
+
 /// Writes the weights of a Hugging Face folder into `dir`, which [`super::publish`] made, in the dtype that they have;
-/// memory stays far below their size.
+/// memory stays far below their size. Returns the model's config: a head that is not the embedding stays a head of its
+/// own, even where `config.json` ties them, as in `transformers` 5.
 ///
 /// # Errors
 /// If a tensor is missing, unknown, of another shape or not finite, or a file is damaged.
@@ -35,8 +51,8 @@ pub fn import_folder(
     dir: &Path,
     ids: &SpecialIds,
     tokenizer_fingerprint: &str,
-) -> Result<(), CheckpointError> {
-    let config = read_foreign_config(folder)?;
+) -> Result<ModelConfig, CheckpointError> {
+    let mut config = read_foreign_config(folder)?;
     let files = weight_files(folder)?
         .into_iter()
         .map(|path| match MappedFile::open(&path) {
@@ -47,14 +63,17 @@ pub fn import_folder(
     let mut tensors: BTreeMap<String, TensorView> = BTreeMap::new();
     for (path, bytes) in &files {
         for (name, view) in weights::parse(path, bytes)?.tensors() {
-            // Buffers that older versions stored, and the copy that a tied head is.
-            if name.ends_with("rotary_emb.inv_freq") || (config.tie_embeddings && name == "lm_head.weight") {
+            // Buffers that older versions stored.
+            if name.ends_with("rotary_emb.inv_freq") {
                 continue;
             }
             if tensors.insert(name.clone(), view).is_some() {
                 return Err(CheckpointError::Tensors { path: path.clone(), problem: "holds a second", name });
             }
         }
+    }
+    if config.tie_embeddings {
+        config.tie_embeddings = tie(&mut tensors);
     }
     let path = &files[0].0;
     let mut found = Vec::new();
@@ -78,7 +97,50 @@ pub fn import_folder(
         _ => "float32",
     };
     write_description(dir, &config, ids, dtype, tokenizer_fingerprint)?;
-    weights::write_views(&dir.join("model.safetensors"), found.into_iter())
+    weights::write_views(&dir.join("model.safetensors"), found.into_iter())?;
+    Ok(config)
+}
+
+/// Whether head and embedding are one matrix; the copy of it is removed. Either may be the one that is stored.
+fn tie(tensors: &mut BTreeMap<String, TensorView>) -> bool {
+    const HEAD: &str = "lm_head.weight";
+    const EMBEDDING: &str = "model.embed_tokens.weight";
+    match (tensors.get(EMBEDDING), tensors.get(HEAD)) {
+        (Some(embedding), Some(head)) if !is_equal(embedding, head) => false,
+        (Some(_), _) => {
+            tensors.remove(HEAD);
+            true
+        }
+        (None, _) => {
+            if let Some(head) = tensors.remove(HEAD) {
+                tensors.insert(EMBEDDING.into(), head);
+            }
+            true
+        }
+    }
+}
+
+/// Whether two tensors hold the same numbers, in whatever dtypes.
+fn is_equal(a: &TensorView, b: &TensorView) -> bool {
+    if a.shape() != b.shape() {
+        return false;
+    }
+    if a.dtype() == b.dtype() && a.data() == b.data() {
+        return true;
+    }
+    let reader = |view: &TensorView| -> Option<fn(&[u8], usize) -> f32> {
+        match view.dtype() {
+            Dtype::F32 => Some(|bytes, i| f32::from_le_bytes(std::array::from_fn(|k| bytes[4 * i + k]))),
+            Dtype::F16 => Some(|bytes, i| f16::from_le_bytes([bytes[2 * i], bytes[2 * i + 1]]).to_f32()),
+            Dtype::BF16 => Some(|bytes, i| bf16::from_le_bytes([bytes[2 * i], bytes[2 * i + 1]]).to_f32()),
+            _ => None,
+        }
+    };
+    let n = a.shape().iter().product();
+    match (reader(a), reader(b)) {
+        (Some(read_a), Some(read_b)) => (0..n).all(|i| read_a(a.data(), i) == read_b(b.data(), i)),
+        _ => false,
+    }
 }
 
 /// The folder's safetensors files: one, or those that its index names.

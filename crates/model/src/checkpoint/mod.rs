@@ -7,7 +7,9 @@
 
 mod config;
 mod import;
+mod keys;
 mod publish;
+mod rope;
 mod sums;
 mod target;
 mod weights;
@@ -197,6 +199,8 @@ pub struct SpecialIds {
     pub bos: Option<u32>,
     /// Each ends an answer; the first ends a text.
     pub eos: Vec<u32>,
+    /// Fills up what is too short, where it is not the end of a text.
+    pub pad: Option<u32>,
 }
 
 /// Writes the model's files into `dir`, which [`publish`] made.
@@ -228,10 +232,9 @@ pub(crate) fn write_description(
         tokenizer_fingerprint: tokenizer_fingerprint.into(),
     };
     let config = config::to_hugging_face(config, ids, dtype);
-    let generation = config::generation_config(ids);
     write_file(&dir.join("maquette.json"), &to_json(&about))?;
     write_file(&dir.join("config.json"), &to_json(&config))?;
-    write_file(&dir.join("generation_config.json"), &to_json(&generation))
+    write_special_ids(dir, ids)
 }
 
 fn to_json(value: &impl Serialize) -> Vec<u8> {
@@ -265,6 +268,7 @@ pub fn read_config(dir: &Path) -> Result<ModelConfig, CheckpointError> {
         }
     }
     read_about(dir)?;
+    import::refuse_adapter(dir)?;
     let path = dir.join("config.json");
     parse_config(&path, &read_json(&path)?)
 }
@@ -276,27 +280,12 @@ pub(crate) fn parse_config(path: &Path, value: &serde_json::Value) -> Result<Mod
     Ok(config)
 }
 
-/// The ids at which generation ends, from `generation_config.json` and `config.json`, each once.
+/// Writes `generation_config.json` alone, for a folder that holds a tokenizer without its model.
 ///
 /// # Errors
-/// If a file is there and no JSON.
-pub fn read_special_ids(dir: &Path) -> Result<SpecialIds, CheckpointError> {
-    let mut ids = SpecialIds { bos: None, eos: Vec::new() };
-    for name in ["config.json", "generation_config.json"] {
-        let path = dir.join(name);
-        if !path.is_file() {
-            continue;
-        }
-        let value = read_json(&path)?;
-        let bos = value["bos_token_id"].as_u64().and_then(|id| u32::try_from(id).ok());
-        ids.bos = ids.bos.or(bos);
-        for id in config::eos_of(&value) {
-            if !ids.eos.contains(&id) {
-                ids.eos.push(id);
-            }
-        }
-    }
-    Ok(ids)
+/// If it cannot be written.
+pub fn write_special_ids(dir: &Path, ids: &SpecialIds) -> Result<(), CheckpointError> {
+    write_file(&dir.join("generation_config.json"), &to_json(&config::generation_config(ids)))
 }
 
 /// Reads `maquette.json`; `None` where the folder is not one of ours.
@@ -324,10 +313,9 @@ pub fn read_about(dir: &Path) -> Result<Option<About>, CheckpointError> {
 
 pub(crate) fn read_json(path: &Path) -> Result<serde_json::Value, CheckpointError> {
     let bytes = std::fs::read(path).map_err(CheckpointError::io("read", path))?;
-    serde_json::from_slice(&bytes).map_err(|error| CheckpointError::Damaged {
-        path: path.to_owned(),
-        expected: "JSON".into(),
-        found: error.to_string(),
+    // Some editors begin a file with a byte-order mark.
+    serde_json::from_slice(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes)).map_err(|error| {
+        CheckpointError::Damaged { path: path.to_owned(), expected: "JSON".into(), found: error.to_string() }
     })
 }
 

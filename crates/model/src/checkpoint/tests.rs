@@ -6,7 +6,7 @@ use super::*;
 use crate::{RopeScaling, config::tests::tiny};
 
 fn ids() -> SpecialIds {
-    SpecialIds { bos: None, eos: vec![0, 2] }
+    SpecialIds { bos: None, eos: vec![0, 2], pad: None }
 }
 
 /// A checkpoint of a tiny model in a folder of its own.
@@ -62,7 +62,7 @@ fn every_family_is_read_as_it_was_written() {
 fn absent_fields_have_the_defaults_of_transformers() {
     let mut value = serde_json::json!({
         "architectures": ["Qwen3ForCausalLM"], "vocab_size": 61, "hidden_size": 24, "intermediate_size": 34,
-        "num_hidden_layers": 2, "num_attention_heads": 6, "max_position_embeddings": 40,
+        "num_hidden_layers": 2, "num_attention_heads": 6, "num_key_value_heads": null, "max_position_embeddings": 40,
         "layer_types": ["full_attention", "full_attention"],
         "rope_parameters": { "rope_type": "default", "rope_theta": 5e5 },
     });
@@ -70,6 +70,9 @@ fn absent_fields_have_the_defaults_of_transformers() {
     let config = read(&value).unwrap();
     assert_eq!((config.d_head, config.n_kv_heads), (128, 6));
     assert_eq!((config.rope_theta, config.norm_eps, config.tie_embeddings), (5e5, 1e-6, false));
+    let mut silent = value.clone();
+    silent.as_object_mut().unwrap().remove("num_key_value_heads");
+    assert!(read(&silent).unwrap_err().to_string().contains("`n_kv_heads` is 32"), "Qwen's default");
     for (name, unsupported) in [
         ("layer_types", serde_json::json!(["full_attention", "sliding_attention"])),
         ("rope_parameters", serde_json::json!({ "rope_type": "yarn", "factor": 4.0 })),

@@ -15,8 +15,34 @@ const ROPE_FACTORS: &str = "rope_freqs.weight";
 /// Llama 3.1's stretching has the first factor, that of Llama 3.2's small models the second; the file does not say.
 const PUBLISHED_FACTORS: [f64; 2] = [8.0, 32.0];
 
+/// Keys of an architecture that are read, or say nothing of the computation. Any other is refused by name: there is no
+/// telling what it changes.
+const READ: [&str; 20] = [
+    "vocab_size",
+    "context_length",
+    "embedding_length",
+    "block_count",
+    "feed_forward_length",
+    "attention.head_count",
+    "attention.head_count_kv",
+    "attention.key_length",
+    "attention.value_length",
+    "attention.layer_norm_rms_epsilon",
+    "attention.layer_norm_epsilon",
+    "rope.dimension_count",
+    "rope.freq_base",
+    "rope.scaling.type",
+    "rope.scaling.factor",
+    "rope.scaling.original_context_length",
+    "rope.scaling.finetuned",
+    "rope.scale_linear",
+    "attention.causal",
+    "tensor_data_layout",
+];
+
 /// Keys of an architecture that change what is computed, and the value at which they do not.
-const SWITCHES: [(&str, f64); 12] = [
+const SWITCHES: [(&str, f64); 13] = [
+    ("pooling_type", 0.0),
     ("expert_count", 0.0),
     ("expert_used_count", 0.0),
     ("attention.sliding_window", 0.0),
@@ -86,10 +112,8 @@ impl GgufFile {
                 ));
             }
         }
-        let scaling = keys.get("rope.scaling.type").and_then(Value::as_str).unwrap_or("none");
-        if scaling != "none" {
-            return Err(self.unsupported(&keys.name("rope.scaling.type"), scaling, "none"));
-        }
+        keys.check_others()?;
+        keys.check_scaling()?;
         let (n_heads, d_model) = (keys.size("attention.head_count")?, keys.size("embedding_length")?);
         let d_head = keys.size_or("attention.key_length", d_model.checked_div(n_heads).unwrap_or(0))?;
         for name in ["attention.value_length", "rope.dimension_count"] {
@@ -123,6 +147,13 @@ impl GgufFile {
         };
         config.validate().map_err(|error| self.damaged("a shape that can be built", error.to_string()))?;
         if let Some(factors) = self.tensor(ROPE_FACTORS) {
+            if architecture != "llama" {
+                return Err(self.unsupported(
+                    ROPE_FACTORS,
+                    format!("there in {architecture}"),
+                    "llama models alone",
+                ));
+            }
             config.rope_scaling = Some(self.rope_scaling(&config, factors)?);
         }
         self.check_tensors(&config)?;
@@ -301,6 +332,50 @@ impl Keys<'_> {
 
     fn get(&self, name: &str) -> Option<&Value> {
         self.file.get(&self.name(name))
+    }
+
+    /// Refuses a key of this architecture that nothing here reads.
+    fn check_others(&self) -> Result<(), GgufError> {
+        let is_known = |name: &str| READ.contains(&name) || SWITCHES.iter().any(|(known, _)| *known == name);
+        let prefix = format!("{}.", self.architecture);
+        let mut own = self.file.metadata().iter().filter_map(|(key, value)| {
+            let name = key.strip_prefix(&prefix)?;
+            (!is_known(name)).then_some((key, value))
+        });
+        if let Some((key, value)) = own.next() {
+            return Err(self.file.unsupported(key, value, "models without it"));
+        }
+        if let Some(found) = self.get("attention.causal").filter(|value| value.as_bool() != Some(true)) {
+            return Err(self.file.unsupported(&self.name("attention.causal"), found, "true"));
+        }
+        let layout = self.get("tensor_data_layout").and_then(Value::as_str);
+        match layout.filter(|layout| !layout.is_empty() && *layout != "default") {
+            Some(found) => {
+                Err(self.file.unsupported(&self.name("tensor_data_layout"), found, "llama.cpp's own"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses frequencies that are stretched other than by a table. A factor without a kind is a linear one, as in
+    /// llama.cpp; a factor of 0 or 1 is none.
+    fn check_scaling(&self) -> Result<(), GgufError> {
+        let kind = self.get("rope.scaling.type").and_then(Value::as_str).unwrap_or("linear");
+        let is_none = |value: &Value| value.as_f64().is_some_and(|factor| factor == 0.0 || factor == 1.0);
+        let refuse = |name: &str, found: &dyn std::fmt::Display, expected: &str| {
+            Err(self.file.unsupported(&self.name(name), found, expected))
+        };
+        match kind {
+            "none" => return Ok(()),
+            "linear" => {}
+            other => return refuse("rope.scaling.type", &other, "none"),
+        }
+        for name in ["rope.scaling.factor", "rope.scale_linear"] {
+            if let Some(factor) = self.get(name).filter(|value| !is_none(value)) {
+                return refuse(name, factor, "1, or none");
+            }
+        }
+        Ok(())
     }
 
     fn size(&self, name: &str) -> Result<usize, GgufError> {

@@ -139,7 +139,7 @@ fn an_imported_file_is_an_ordinary_checkpoint() {
     let [gpt, ..] = families();
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path().join("imported");
-    let ids = checkpoint::SpecialIds { bos: Some(1), eos: vec![0, 2] };
+    let ids = checkpoint::SpecialIds { bos: Some(1), eos: vec![0, 2], pad: None };
     let import = |file: &GgufFile| {
         let config = file.config().unwrap();
         checkpoint::publish(&dir, |tmp| checkpoint::import_gguf(file, &config, tmp, &ids, "abc"))
@@ -150,11 +150,14 @@ fn an_imported_file_is_an_ordinary_checkpoint() {
     for (read, param) in read.params().iter().zip(gpt.params()) {
         assert_eq!(read.f32(), param.f32());
     }
-    assert_eq!(checkpoint::read_special_ids(&dir).unwrap(), ids);
+    let generation = fs::read(dir.join("generation_config.json")).unwrap();
+    let generation: serde_json::Value = serde_json::from_slice(&generation).unwrap();
+    assert_eq!(generation["eos_token_id"], serde_json::json!([0, 2]));
+    assert_eq!((&generation["bos_token_id"], &generation["pad_token_id"]), (&1.into(), &0.into()));
 
     // And so it is as a folder of Hugging Face, byte for byte.
     let again = folder.path().join("again");
-    checkpoint::publish(&again, |tmp| checkpoint::import_folder(&dir, tmp, &ids, "abc")).unwrap();
+    checkpoint::publish(&again, |tmp| checkpoint::import_folder(&dir, tmp, &ids, "abc").map(drop)).unwrap();
     for name in ["model.safetensors", "config.json", "generation_config.json"] {
         assert_eq!(fs::read(dir.join(name)).unwrap(), fs::read(again.join(name)).unwrap(), "{name}");
     }
@@ -199,7 +202,7 @@ fn blocks_are_dequantised_as_ggml_does() {
 
 fn saved(folder: &std::path::Path, gpt: &Gpt) -> std::path::PathBuf {
     let dir = folder.join("checkpoint");
-    let ids = checkpoint::SpecialIds { bos: None, eos: vec![0] };
+    let ids = checkpoint::SpecialIds { bos: None, eos: vec![0], pad: None };
     checkpoint::publish(&dir, |tmp| checkpoint::write_model(tmp, gpt, &ids, "abc")).unwrap();
     dir
 }
@@ -235,7 +238,7 @@ fn exported_files_come_back_bit_for_bit() {
         }
 
         let dir = folder.path().join("imported");
-        let ids = checkpoint::SpecialIds { bos: None, eos: vec![0] };
+        let ids = checkpoint::SpecialIds { bos: None, eos: vec![0], pad: None };
         checkpoint::publish(&dir, |tmp| checkpoint::import_gguf(&file, &config, tmp, &ids, "abc")).unwrap();
         export(&dir, &again, Kind::F32, more).unwrap();
         assert_eq!(fs::read(first).unwrap(), fs::read(again).unwrap());
@@ -344,6 +347,18 @@ fn hostile_claims_are_refused_in_words() {
     refused(|d| d.key("general.architecture", 4, [0; 4]), "every key once");
     refused(|d| d.key("llama.expert_count", 4, 8u32.to_le_bytes()), "llama.expert_count is 8");
     refused(|d| d.key("llama.rope.scaling.type", 8, string("yarn")), "is yarn, expected none");
+    refused(|d| d.key("llama.rope.scaling.factor", 6, 4f32.to_le_bytes()), "llama.rope.scaling.factor is 4");
+    refused(|d| d.key("llama.rope.scale_linear", 6, 2f32.to_le_bytes()), "llama.rope.scale_linear is 2");
+    refused(|d| d.key("llama.attention.causal", 7, [0]), "llama.attention.causal is false");
+    refused(|d| d.key("llama.pooling_type", 4, 1u32.to_le_bytes()), "llama.pooling_type is 1");
+    refused(
+        |d| d.key("llama.tensor_data_layout", 8, string("Meta AI original pth")),
+        "llama.tensor_data_layout is",
+    );
+    refused(
+        |d| d.key("llama.attention.temperature_length", 4, 9u32.to_le_bytes()),
+        "is 9, expected models without it",
+    );
     refused(|d| d.key("general.alignment", 4, 3u32.to_le_bytes()), "a power of two");
     refused(
         |d| d.keys[0].1 = [&8u32.to_le_bytes()[..], &string("mamba")].concat(),
@@ -366,6 +381,18 @@ fn hostile_claims_are_refused_in_words() {
     assert!(with(4, &3u32.to_be_bytes()).contains("the byte order is big-endian"));
     assert!(with(4, &1u32.to_le_bytes()).contains("the version is 1, expected 2 or 3"));
     assert!(with(0, b"PK").contains("the letters GGUF at the beginning"));
+}
+
+/// What says nothing is no reason to refuse.
+#[test]
+fn keys_that_change_nothing_are_passed_over() {
+    let mut idle = draft(&families()[0]);
+    idle.key("llama.rope.scaling.type", 8, string("linear"));
+    idle.key("llama.rope.scaling.factor", 6, 1f32.to_le_bytes());
+    idle.key("llama.attention.causal", 7, [1]);
+    idle.key("llama.attention.sliding_window", 4, 0u32.to_le_bytes());
+    idle.key("qwen2.rope.scaling.type", 8, string("yarn"));
+    assert_eq!(open(&idle.bytes()).unwrap().config().unwrap(), *families()[0].config());
 }
 
 /// Each of a thousand damages is an error or a readable file, never a panic; what opens can be read.
