@@ -225,7 +225,7 @@ def declare():
     vary("tokens", "extra_special_tokens beside additional", tokens("extra_special_tokens", ["<|tool|>"]),
          tokens("additional_special_tokens", ["<|extra|>"]))
     vary("tokens", "extra_special_tokens by name",
-         tokens("extra_special_tokens", {"tool_token": "<|tool|>", "image_token": "<|image|>"}))
+         tokens("extra_special_tokens", {"image_token": "<|image|>", "tool_token": "<|tool|>"}))
     vary("tokens", "a setting of its own", tokens("image_token", "<|image|>"), tokens("unk_token", "<|tool|>"))
     vary("tokens", "special_tokens_map.json adds",
          ("special_tokens_map.json", [], {"additional_special_tokens": ["<|image|>", "<|extra|>"]}))
@@ -342,7 +342,7 @@ def declare():
     vary("model", "gelu", config("hidden_act", "gelu"), refused="hidden_act")
     vary("model", "biases", config("attention_bias", True), refused="attention_bias", family="llama")
     vary("model", "biases of the block", config("mlp_bias", True), refused="mlp_bias")
-    vary("model", "Granite's scales", config("logits_scaling", 8.0), config("embedding_multiplier", 12.0), refused="embedding_multiplier")
+    vary("model", "Granite's scales", config("logits_scaling", 8.0), config("embedding_multiplier", 12.0), refused="logits_scaling")
     vary("model", "softcap", config("final_logit_softcapping", 30.0), refused="final_logit_softcapping")
     vary("model", "experts", config("num_local_experts", 4), refused="num_local_experts")
     vary("model", "layers of their own", config("per_layer_config", {"0": {"rms_norm_eps": 0.1}}), refused="per_layer_config")
@@ -452,6 +452,9 @@ def make(name, family, chosen):
     if mark == "generation_config.json":
         changes.append(generation(do_sample=True))
     refused = [v["refused"] for v in chosen if v["refused"]]
+    rebuilds = family == "qwen2" or any(v["name"] in ("GPT2Tokenizer", "Qwen2Tokenizer") for v in chosen)
+    if rebuilds and any(path == ["added_tokens_decoder"] for _, path, _ in changes):
+        refused.append("added_tokens_decoder")  # these classes forget the added tokens of tokenizer.json then
     return dict(name=name, family=family, mark=mark, weights=stored, refused=refused,
                 changes=[[file, path, {"absent": True} if value is ABSENT else value] for file, path, value in changes])
 
@@ -516,7 +519,7 @@ def main():
 def check(path, binary):
     """Opens what `binary` made of each folder with transformers, and compares it with the source."""
     fixture = json.loads(path.read_text(encoding="utf-8"))
-    n_equal = n_refused = 0
+    n_equal, n_refused, others = 0, 0, []
     for case in fixture["cases"]:
         with tempfile.TemporaryDirectory() as folder:
             source, out = Path(folder) / "source", Path(folder) / "out"
@@ -525,16 +528,28 @@ def check(path, binary):
             done = subprocess.run([binary, "import", source, "--out", out], capture_output=True, text=True)
             if done.returncode:
                 n_refused += 1
+                if not any(key in done.stderr for key in case["refused"]):
+                    others.append((case["name"], "refused", done.stderr.strip()))
                 continue
             found, expected = ask(out), case["expected"]
-            for key in ["ids", "decoded", "bos", "pad"]:
-                fallback = found[key] if expected[key] is None else expected[key]
-                assert found[key] == fallback, (case["name"], key, found[key], expected[key])
-            assert found["stops"][: len(expected["stops"])] == expected["stops"], (case["name"], found["stops"], expected["stops"])
-            worst = max(abs(a - b) for a, b in zip(found["logits"], expected["logits"]))
-            assert worst < 1e-4, (case["name"], worst)
-            n_equal += 1
-    print(f"{n_equal} checkpoints are to transformers what their sources were, {n_refused} folders were refused")
+            problems = [] if not case["refused"] else [("expected a refusal", case["refused"])]
+            for key in ["ids", "decoded", "bos", "pad"] if expected else []:
+                if found[key] != (found[key] if expected[key] is None else expected[key]):
+                    problems.append((key, found[key], expected[key]))
+            if expected and found["stops"][: len(expected["stops"])] != expected["stops"]:
+                problems.append(("stops", found["stops"], expected["stops"]))
+            if expected and max(abs(a - b) for a, b in zip(found["logits"], expected["logits"])) > 1e-4:
+                problems.append("logits")
+            if problems:
+                others.append((case["name"], problems))
+            else:
+                n_equal += 1
+    for other in others:
+        print(*other)
+    print(f"{n_equal} checkpoints are to transformers what their sources were, {n_refused} folders were refused, "
+          f"{len(others)} are others")
+    if others:
+        sys.exit(1)
 
 
 if __name__ == "__main__":

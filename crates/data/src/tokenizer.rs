@@ -145,7 +145,7 @@ impl Tokenizer {
 
     /// The token that the model's files declare as the begin of a text, whether or not every text gets it.
     pub fn declared_bos(&self) -> Option<u32> {
-        self.0.ends.bos.or(self.bos())
+        self.0.ends.bos
     }
 
     /// Each ends an answer; the first ends a text.

@@ -34,6 +34,9 @@ impl fmt::Display for Class {
 impl Class {
     /// The class that opens this folder.
     pub(super) fn of(folder: &Folder) -> Result<Self, Mismatch> {
+        if folder.is_checkpoint {
+            return Ok(Self::Backend); // an import wrote into its `tokenizer.json` what the class adds
+        }
         let declared = [folder.config.get("tokenizer_class"), &folder.model["tokenizer_class"]];
         let declared = declared.into_iter().find(|value| !value.is_null());
         let refuse = |expected: &str, found: &Value| {

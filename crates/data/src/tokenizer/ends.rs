@@ -3,7 +3,11 @@
 use serde_json::Value;
 use tokenizers::Tokenizer as Pipeline;
 
-use super::{file::Mismatch, folder::Folder, merge::Merged};
+use super::{
+    file::Mismatch,
+    folder::Folder,
+    merge::{self, Merged},
+};
 
 /// Names that end a text, and that end a turn of a chat, in the vocabularies of published models. They count where they
 /// are special tokens: as ordinary entries of a vocabulary they are text.
@@ -41,7 +45,7 @@ impl Ends {
                 format!("{id} in {place}, which no token has"),
             ));
         }
-        let added = pipeline.get_added_tokens_decoder();
+        let added = merge::added(pipeline);
         let special = |name: &&str| {
             let id = pipeline.token_to_id(name)?;
             added.get(&id).filter(|token| token.special).map(|_| id)

@@ -101,7 +101,7 @@ pub(super) fn parse(mut document: Value, mut files: Files) -> Result<Tokenizer, 
 /// The bytes of every id, and which ids stand for structure or for nothing.
 fn tokens_of(pipeline: &Pipeline) -> Result<(Vec<Vec<u8>>, Vec<bool>), Mismatch> {
     let refuse = |expected: &str, found: &dyn std::fmt::Display| (expected.to_owned(), found.to_string());
-    let added = pipeline.get_added_tokens_decoder();
+    let added = merge::added(pipeline);
     let vocab = pipeline.get_vocab(true);
     let largest = vocab.values().copied().max().unwrap_or(0);
     if vocab.is_empty() || largest > MAX_ID {
@@ -155,7 +155,8 @@ fn added_before(
         return refuse("add_eos_token");
     }
     match added {
-        None if asks("add_bos_token") && folder.is_checkpoint => {
+        // Checkpoints of earlier versions of this program, and the tokenizer that a run keeps of one, have the flag alone.
+        None if asks("add_bos_token") && (folder.is_checkpoint || folder.model.is_null()) => {
             Ok(merged.name("bos_token").and_then(|name| pipeline.token_to_id(name)))
         }
         None if asks("add_bos_token") => refuse("add_bos_token"),

@@ -190,12 +190,15 @@ pub(super) fn merge(
         let content = token["content"].as_str().unwrap_or_default();
         let id = id_of("the id of an added token of tokenizer.json", &token["id"])?;
         declared.all.push((content.to_owned(), id, "tokenizer.json"));
-        if has_decoder && class.rebuilds() && declared.by_id.values().all(|known| known.content != content) {
+        let is_same = |known: &&AddedToken| {
+            known.content == content && (known.special || token["special"] != true || is_named(content))
+        };
+        if has_decoder && class.rebuilds() && !declared.by_id.values().any(|known| is_same(&known)) {
             return Err((
                 format!(
-                    "every added token in `added_tokens_decoder` of tokenizer_config.json, since its `tokenizer_class` is {class}"
+                    "every added token in `added_tokens_decoder`, as its `tokenizer_class` {class} wants"
                 ),
-                format!("none for `{content}` of tokenizer.json"),
+                format!("no such entry for `{content}` of tokenizer.json"),
             ));
         }
     }
@@ -324,14 +327,21 @@ fn overridden(config: &Pairs, overriding: &Pairs) -> Option<Value> {
     Some(json!(merged))
 }
 
+/// The pipeline's added tokens by id. One that was special before it was added anew stays so.
+pub(super) fn added(pipeline: &Pipeline) -> BTreeMap<u32, AddedToken> {
+    let mut tokens: BTreeMap<u32, AddedToken> = pipeline.get_added_tokens_decoder().into_iter().collect();
+    let known = pipeline.get_added_vocabulary();
+    tokens.values_mut().for_each(|token| token.special |= known.is_special_token(&token.content));
+    tokens
+}
+
 /// The pipeline's added tokens as `tokenizer.json` holds them.
 pub(super) fn added_tokens(pipeline: &Pipeline) -> Vec<Value> {
-    let tokens: BTreeMap<u32, AddedToken> = pipeline.get_added_tokens_decoder().into_iter().collect();
     let describe = |(id, token): (u32, AddedToken)| {
         json!({
             "id": id, "content": token.content, "single_word": token.single_word, "lstrip": token.lstrip,
             "rstrip": token.rstrip, "normalized": token.normalized, "special": token.special,
         })
     };
-    tokens.into_iter().map(describe).collect()
+    added(pipeline).into_iter().map(describe).collect()
 }

@@ -158,6 +158,45 @@ fn a_normalizer_of_nothing_is_none() {
     }
 }
 
+/// Tokens without an id get theirs in the order of the file, which no sorted map may lose.
+#[test]
+fn new_tokens_get_their_ids_in_the_order_of_the_files() {
+    let scene = Scene::new();
+    tokenizer("llama-bpe").save(&scene.path("t")).unwrap();
+    let first = tokenizer("llama-bpe").vocab_size() as u32;
+    let write = |name: &str, text: &str| std::fs::write(scene.path("t").join(name), text).unwrap();
+    let loaded = || Tokenizer::load(&scene.path("t")).unwrap();
+    let eos = r#""tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "<|im_end|>""#;
+    write(
+        "tokenizer_config.json",
+        &format!(r#"{{ {eos}, "z_token": "<z>", "extra_special_tokens": {{ "y_token": "<y>", "a_token": "<a>" }}, "b_token": "<b>" }}"#),
+    );
+    let merged = loaded();
+    let names: Vec<String> = (first..first + 4).map(|id| merged.show(id)).collect();
+    assert_eq!(names, ["<z>", "<b>", "<y>", "<a>"]);
+    assert_eq!(merged.encode_with_specials("<y>"), [first + 2]);
+    assert_eq!(merged.encode("<y>").len(), 3, "special, and so text where a user writes it");
+
+    // What was merged stands in the tokenizer's own file, which needs its neighbours no more.
+    write("tokenizer_config.json", &format!("{{ {eos} }}"));
+    write("special_tokens_map.json", r#"{ "eos_token": { "content": "<|endoftext|>" }, "pad_token": "<pad>" }"#);
+    write("added_tokens.json", &format!("\u{feff}{{ \"<x>\": {first} }}"));
+    let merged = loaded();
+    assert_eq!((merged.end_of_text(), merged.pad()), (0, Some(first + 1)));
+    merged.save(&scene.path("saved")).unwrap();
+    let saved = Tokenizer::load(&scene.path("saved")).unwrap();
+    assert_eq!(saved.fingerprint(), merged.fingerprint());
+    assert_eq!((saved.stops(), saved.pad()), (merged.stops(), merged.pad()));
+    assert_eq!(saved.decode(&[first, first + 1]), "<x>", "one is text, one structure");
+
+    write("added_tokens.json", &format!("{{ \"<x>\": {} }}", first + 1));
+    let message = Tokenizer::load(&scene.path("t")).unwrap_err().to_string();
+    assert!(message.contains("`<x>`") && message.contains("added_tokens.json"), "{message}");
+    write("added_tokens.json", "[1]");
+    let message = Tokenizer::load(&scene.path("t")).unwrap_err().to_string();
+    assert!(message.contains("a JSON object in `added_tokens.json`"), "{message}");
+}
+
 /// GGUF files have places for further ends and for a begin.
 #[test]
 fn ends_and_begin_of_parts_are_kept() {
