@@ -169,7 +169,9 @@ fn new_tokens_get_their_ids_in_the_order_of_the_files() {
     let eos = r#""tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "<|im_end|>""#;
     write(
         "tokenizer_config.json",
-        &format!(r#"{{ {eos}, "z_token": "<z>", "extra_special_tokens": {{ "y_token": "<y>", "a_token": "<a>" }}, "b_token": "<b>" }}"#),
+        &format!(
+            r#"{{ {eos}, "z_token": "<z>", "extra_special_tokens": {{ "y_token": "<y>", "a_token": "<a>" }}, "b_token": "<b>" }}"#
+        ),
     );
     let merged = loaded();
     let names: Vec<String> = (first..first + 4).map(|id| merged.show(id)).collect();
@@ -179,7 +181,10 @@ fn new_tokens_get_their_ids_in_the_order_of_the_files() {
 
     // What was merged stands in the tokenizer's own file, which needs its neighbours no more.
     write("tokenizer_config.json", &format!("{{ {eos} }}"));
-    write("special_tokens_map.json", r#"{ "eos_token": { "content": "<|endoftext|>" }, "pad_token": "<pad>" }"#);
+    write(
+        "special_tokens_map.json",
+        r#"{ "eos_token": { "content": "<|endoftext|>" }, "pad_token": "<pad>" }"#,
+    );
     write("added_tokens.json", &format!("\u{feff}{{ \"<x>\": {first} }}"));
     let merged = loaded();
     assert_eq!((merged.end_of_text(), merged.pad()), (0, Some(first + 1)));
