@@ -50,7 +50,7 @@ impl AtomicFile {
             }
             Destination::File(place, mode) => (place, mode),
         };
-        let folders = make_parents(&place).map_err(error())?;
+        let folders = make_folders(folder_of(&place)).map_err(error())?;
         let created = (0..16).find_map(|_| {
             let temporary = temporary::beside(&place);
             match OpenOptions::new().read(true).write(true).create_new(true).open(&temporary) {
@@ -62,6 +62,7 @@ impl AtomicFile {
             Ok((temporary, file)) => {
                 // It says that the file is in use; where there are no locks, nothing does.
                 let _ = file.try_lock();
+                temporary::begin(&temporary);
                 let replacement = Some(Replacement { temporary, place, mode, folders });
                 Ok(Self { path: path.to_owned(), file, replacement })
             }
@@ -104,6 +105,7 @@ impl AtomicFile {
                 .and_then(|()| self.file.sync_all())
                 .and_then(|()| name(temporary, place));
             if done.is_ok() {
+                temporary::end(temporary);
                 let parent = folder_of(place).to_owned();
                 // From here on there is nothing to remove.
                 self.replacement = None;
@@ -119,6 +121,7 @@ impl Drop for AtomicFile {
         if let Some(Replacement { temporary, folders, .. }) = &self.replacement {
             // Whatever ended the writing is what gets reported.
             let _ = fs::remove_file(temporary);
+            temporary::end(temporary);
             remove_folders(folders);
         }
     }
@@ -271,23 +274,25 @@ fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Makes the folders that `path` lies in; returns those that were not there, outermost first.
-fn make_parents(path: &Path) -> io::Result<Vec<PathBuf>> {
-    let parent = folder_of(path);
-    let mut missing: Vec<PathBuf> = parent
+/// Makes a folder and those that it lies in; returns those that were not there, outermost first.
+///
+/// # Errors
+/// What the operating system reports; nothing new is left then.
+pub fn make_folders(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut missing: Vec<PathBuf> = folder
         .ancestors()
         .take_while(|folder| !folder.as_os_str().is_empty() && folder.symlink_metadata().is_err())
         .map(Path::to_owned)
         .collect();
     missing.reverse();
-    let made = fs::create_dir_all(parent);
+    let made = fs::create_dir_all(folder);
     if made.is_err() {
         remove_folders(&missing);
     }
     made.map(|()| missing)
 }
 
-/// Removes folders that are empty, innermost first.
-fn remove_folders(folders: &[PathBuf]) {
+/// Removes those that [`make_folders`] made, as far as they are still empty.
+pub fn remove_folders(folders: &[PathBuf]) {
     folders.iter().rev().take_while(|folder| fs::remove_dir(folder).is_ok()).for_each(drop);
 }

@@ -21,6 +21,6 @@ mod error;
 mod sha256;
 pub mod temporary;
 
-pub use atomic_file::{AtomicFile, is_stream, sync_folder, write, write_new};
+pub use atomic_file::{AtomicFile, is_stream, make_folders, remove_folders, sync_folder, write, write_new};
 pub use error::FileError;
 pub use sha256::sha256;

@@ -8,6 +8,7 @@ use std::{
     hash::{BuildHasher as _, RandomState},
     io,
     path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
 };
 
 use crate::FileError;
@@ -48,6 +49,27 @@ pub fn is_temporary(name: &str) -> bool {
 pub fn hold(path: &Path) -> Option<File> {
     let file = File::open(path).ok()?;
     file.try_lock().is_ok().then_some(file)
+}
+
+/// What this process has not finished yet.
+static UNFINISHED: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+/// A temporary file or folder in the making: [`remove_unfinished`] removes it.
+pub fn begin(path: &Path) {
+    UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner).push(path.to_owned());
+}
+
+/// The file or folder at `path` is whole or gone.
+pub fn end(path: &Path) {
+    UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner).retain(|other| other != path);
+}
+
+/// Removes everything that this process has begun and not finished: right before it exits without coming back to it.
+pub fn remove_unfinished() {
+    for path in UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+        // Nobody is left to tell.
+        let _ = remove(&path);
+    }
 }
 
 /// Removes what kills left under temporary names directly in `folder`. What another process writes at the moment stays.
@@ -132,5 +154,22 @@ mod tests {
         remove_leftovers(folder.path()).unwrap();
         assert!(!held.exists());
         remove_leftovers(&at("no such folder")).unwrap();
+    }
+
+    #[test]
+    fn what_is_not_finished_goes_with_the_process() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        crate::write(&at("finished"), b"x").unwrap();
+        let file = crate::AtomicFile::create(&at("unfinished")).unwrap();
+        let half = beside(&at("folder"));
+        fs::create_dir(&half).unwrap();
+        begin(&half);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3);
+        remove_unfinished();
+        let left: Vec<_> =
+            fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["finished"]);
+        drop(file);
     }
 }

@@ -28,7 +28,7 @@ pub(crate) struct Args {
     /// How matrices are stored: 32, 16, 8.5 or 4.5 bits a weight
     #[arg(long, value_enum, default_value_t)]
     quant: Quant,
-    /// The file to write
+    /// The file to write; one that is there is replaced if `export` wrote it
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     /// Print the result as JSON on stdout

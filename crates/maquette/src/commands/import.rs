@@ -20,7 +20,7 @@ pub(crate) struct Args {
     /// A folder with config.json, safetensors and tokenizer.json, or a .gguf file
     #[arg(value_name = "SRC")]
     source: PathBuf,
-    /// Folder of the checkpoint
+    /// Folder of the checkpoint; one that is there is replaced if maquette wrote all that is in it
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// Print the result as JSON on stdout

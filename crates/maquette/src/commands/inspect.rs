@@ -19,7 +19,7 @@ pub(crate) struct Args {
     /// Token ids between commas
     #[arg(long, value_name = "ID,ID,..", value_delimiter = ',', requires = "logits")]
     ids: Vec<u32>,
-    /// Where to write the logits of every position, [T, V] in f32, as safetensors
+    /// Where to write the logits of every position, [T, V] in f32, as safetensors; logits that are there are replaced
     #[arg(long, value_name = "FILE", requires = "ids")]
     logits: Option<PathBuf>,
     /// What activations are held in and products multiply in

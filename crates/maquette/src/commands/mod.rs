@@ -114,7 +114,7 @@ impl Dtype {
 /// What every subcommand that runs stages of a recipe takes.
 #[derive(Debug, clap::Args)]
 struct RunOptions {
-    /// Folder of the run; `runs/NAME` if not given
+    /// Folder of the run; `runs/NAME` if not given. What others left there is not replaced
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Change a value of the recipe, such as train.steps=500; may be repeated

@@ -1,8 +1,7 @@
 //! What the finished run can do, beside what was foretold of it.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
-use anyhow::Context as _;
 use data::{
     Tokenizer,
     tasks::{self, Problem},
@@ -151,9 +150,6 @@ fn judge(bucket: &BucketForecast, scores: &[Score]) -> BucketOutcome {
 
 /// One file a task, one JSON object a problem.
 pub(crate) fn write_scores(dir: &Path, scores: &[Score]) -> anyhow::Result<()> {
-    fs::create_dir_all(dir).with_context(|| {
-        format!("cannot create `{}`\nhint: choose a folder that you may write to", dir.display())
-    })?;
     for task in tasks::Task::ALL {
         let mut lines = Vec::new();
         for score in scores.iter().filter(|score| score.problem.task == task) {

@@ -77,12 +77,11 @@ pub(super) fn claim(dir: &Path) -> anyhow::Result<File> {
 
 /// Whether a run was begun there: by its lock, or, where that was not copied with it, by what its first stages leave.
 fn is_ours(dir: &Path) -> bool {
-    let is_marked = |text: String| text.is_empty() || text == LOCK_TEXT;
     let has_hashes = |text: String| {
         toml::from_str::<toml::Table>(&text)
             .is_ok_and(|recipe| recipe.get("hashes").is_some_and(toml::Value::is_table))
     };
-    fs::read_to_string(dir.join(LOCK)).is_ok_and(is_marked)
+    fs::read_to_string(dir.join(LOCK)).is_ok_and(|text| text == LOCK_TEXT)
         || fs::read_to_string(dir.join("recipe.toml")).is_ok_and(has_hashes)
         || ["tokenizer", "data"].iter().any(|stage| dir.join(stage).join(STAMP).is_file())
         || dir.join("pretrain").join(pretrain::BEGUN).is_file()

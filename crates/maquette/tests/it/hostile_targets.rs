@@ -360,8 +360,7 @@ fn hostile_case(scene: &Scene, writer: &Writer, hostile: Hostile) -> String {
                 fs::create_dir(at("t/out")).unwrap();
             }
         }
-        Hostile::FullDisk => {}
-        Hostile::MissingParent => to = "t/not/there/out".into(),
+        Hostile::FullDisk | Hostile::MissingParent => to = "t/not/there/out".into(),
         Hostile::SamePathTwice => twice = true,
         Hostile::ReadOnly => {
             if is_root() {
@@ -432,6 +431,9 @@ fn hostile_case(scene: &Scene, writer: &Writer, hostile: Hostile) -> String {
     let is_refused = !said.status.success() || writer.name == "chat /save" && !text.contains("messages in");
     if is_refused {
         assert!(text.contains("hint: "), "{name}: {text}");
+        // A run that stops is gone on with; of everything else nothing is left, not even a folder.
+        let is_run = writer.makes_folder && !["import --out", "eval --out"].contains(&writer.name);
+        assert!(is_run || twice || new == 0, "{name}: {new} new files or folders\n{text}");
         "refused".into()
     } else if hostile == Hostile::Device {
         let kind = fs::symlink_metadata(at("t/out")).unwrap().file_type();

@@ -162,6 +162,41 @@ fn the_readme_shows_a_tree_that_exists() {
     assert!(n_found > 5, "found only {n_found} paths in the tree of README.md");
 }
 
+/// Whoever writes a file in place, or under a temporary name of his own, may replace one of the user's.
+#[test]
+fn files_are_written_through_base() {
+    // Folders that are renamed, and files in a folder that has no name yet.
+    const RENAMES: [&str; 3] = ["checkpoint/publish.rs", "pipeline/mod.rs", "ladder/rung_file.rs"];
+    const CREATES: [&str; 1] = ["checkpoint/publish.rs"];
+    let mut n_seen = 0;
+    for path in
+        sources("crates").into_iter().filter(|path| path.components().any(|part| part.as_os_str() == "src"))
+    {
+        let (name, text) = (path.to_str().unwrap(), fs::read_to_string(&path).unwrap());
+        let is_test = ["/tests.rs", "/testing.rs"].iter().any(|ending| name.ends_with(ending));
+        if is_test || name.contains("/crates/base/") {
+            continue;
+        }
+        n_seen += 1;
+        let code = text.split("#[cfg(test)]\nmod").next().unwrap_or_default();
+        let code: Vec<&str> = code.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+        let code = code.join("\n");
+        for (call, allowed) in [
+            ("fs::rename(", &RENAMES[..]),
+            ("File::create(", &CREATES),
+            ("fs::write(", &[]),
+            ("fs::copy(", &[]),
+            ("serialize_to_file(", &[]),
+        ] {
+            // `AtomicFile::create(` is what to write instead.
+            let code = code.replace("AtomicFile::create(", "");
+            let is_allowed = allowed.iter().any(|ending| name.ends_with(ending));
+            assert!(is_allowed || !code.contains(call), "{name}: `{call}` where `base::AtomicFile` belongs");
+        }
+    }
+    assert!(n_seen > 100, "found only {n_seen} files: is this test looking in the right place?");
+}
+
 #[test]
 fn no_large_file_is_checked_in() {
     let listed = Command::new("git").args(["ls-files", "-z"]).current_dir(repository()).output();

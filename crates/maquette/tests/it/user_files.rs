@@ -319,6 +319,7 @@ fn a_run_takes_no_name_of_the_user() {
         ("maquette.json", "`maquette.json`"),
     ] {
         scene.write(&format!("project/{file}"), b"precious");
+        scene.write("project/.lock", b"");
         let before = scene.files("project");
         for args in [["run", "tiny.toml"], ["pretrain", "tiny.toml"]] {
             let error = scene.fails(&[&args[..], &["--out", "project"]].concat());

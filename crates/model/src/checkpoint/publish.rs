@@ -25,15 +25,18 @@ pub fn publish<E: From<CheckpointError>>(
     let place = place(dir)?;
     target::check_replaceable(&place)?;
     let unfinished = temporary::beside(&place);
+    let parent = parent(&place);
+    let folders = base::make_folders(parent).map_err(CheckpointError::io("create", parent))?;
     let mut held = None;
+    temporary::begin(&unfinished);
     let make = || -> Result<(), E> {
-        let parent = parent(&place);
-        fs::create_dir_all(parent).map_err(CheckpointError::io("create", parent))?;
         fs::create_dir(&unfinished).map_err(CheckpointError::io("create", &unfinished))?;
         held = temporary::hold(&unfinished);
         fill(&unfinished)?;
         sums::write(&unfinished)?;
         sync_dir(&unfinished)?;
+        // Whole from here on: nobody removes it while it changes places with the old one.
+        temporary::end(&unfinished);
         // The old one keeps its name until the new one is whole, and is never half of itself under that name.
         let replaced = place.exists().then(|| temporary::beside(&place));
         if let Some(replaced) = &replaced {
@@ -58,6 +61,8 @@ pub fn publish<E: From<CheckpointError>>(
     if result.is_err() {
         // The first error is the one to report; what is left is cleared at the next start at the latest.
         let _ = temporary::remove(&unfinished);
+        temporary::end(&unfinished);
+        base::remove_folders(&folders);
     }
     result
 }
