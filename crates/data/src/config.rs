@@ -1,8 +1,10 @@
 //! What to prepare: sources, filters and the validation split, as a recipe spells them.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
-use crate::{DataError, SourceConfig, tasks::TasksConfig};
+use crate::{DataError, Listing, SourceConfig, tasks::TasksConfig};
 
 /// A corpus and how it is split; the `[data]` table of a recipe.
 ///
@@ -24,12 +26,18 @@ pub struct DataConfig {
     /// What becomes of bytes that are not UTF-8.
     #[serde(default)]
     pub invalid_utf8: InvalidUtf8,
+    /// What becomes of rows and files that cannot be read.
+    #[serde(default, skip_serializing_if = "OnError::is_stop")]
+    pub on_error: OnError,
     /// Which documents are held out.
     #[serde(default)]
     pub validation: ValidationConfig,
     /// A shard is closed before it would exceed this many tokens (one long document may).
     #[serde(default = "default_shard_tokens")]
     pub shard_tokens: u64,
+    /// Where the run itself writes: files in it are no documents. Not part of a recipe.
+    #[serde(skip)]
+    pub own_folder: Option<PathBuf>,
 }
 
 fn default_shard_tokens() -> u64 {
@@ -65,6 +73,25 @@ pub enum InvalidUtf8 {
     Replace,
     /// The document is dropped and counted.
     Skip,
+}
+
+/// What becomes of rows and files that cannot be read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnError {
+    /// The first one is an error that names file and row.
+    #[default]
+    Stop,
+    /// They are left out and counted in the manifest, with the first ones of each file.
+    Skip,
+}
+
+impl OnError {
+    // The signature is serde's.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+    fn is_stop(&self) -> bool {
+        *self == Self::Stop
+    }
 }
 
 /// Which documents are held out for validation.
@@ -115,8 +142,34 @@ impl DataConfig {
             tasks: None,
             filter: FilterConfig::default(),
             invalid_utf8: InvalidUtf8::default(),
+            on_error: OnError::default(),
             validation: ValidationConfig::default(),
             shard_tokens: default_shard_tokens(),
+            own_folder: None,
+        }
+    }
+
+    /// The files of one of the sources, without those in the run's own folder.
+    ///
+    /// # Errors
+    /// If there are none, or, where errors stop the work, if a folder cannot be read.
+    pub fn list(&self, source: &SourceConfig) -> Result<Listing, DataError> {
+        let mut listing = source.list()?;
+        if self.on_error == OnError::Stop && !listing.unreadable.is_empty() {
+            return Err(listing.unreadable.remove(0));
+        }
+        if let Some(folder) = self.own_folder.as_ref().and_then(|folder| folder.canonicalize().ok()) {
+            listing.leave_out(&folder);
+        }
+        match listing.files.is_empty() {
+            true => Err(DataError::NoFiles {
+                path: source.path.clone(),
+                found: format!(
+                    "no file that can be used (passed over: {})",
+                    listing.passed_over().join("; ")
+                ),
+            }),
+            false => Ok(listing),
         }
     }
 

@@ -1,13 +1,17 @@
 //! The documents of a corpus: read, filtered, de-duplicated and split, one at a time.
 
-use std::{collections::HashSet, ops::AddAssign, path::PathBuf};
+use std::{
+    collections::{HashMap, HashSet, hash_map::Entry},
+    ops::AddAssign,
+    path::PathBuf,
+};
 
 use rustc_hash::FxBuildHasher;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::{
-    DataConfig, DataError, SourceConfig, SpecialTokens, ValidationConfig,
+    DataConfig, DataError, OnError, PassedOver, Skipped, SourceConfig, SpecialTokens, ValidationConfig,
     reader::{Item, Reader},
     tasks::TasksConfig,
 };
@@ -77,6 +81,20 @@ pub struct CorpusFile {
     pub n_documents: u64,
     /// Documents that were not.
     pub dropped: Dropped,
+    /// What could not be read, under `on_error = "skip"`.
+    pub skipped: Skipped,
+    /// Documents that hold NUL characters.
+    pub n_with_nul: u64,
+    /// What else is worth knowing about it.
+    pub notes: Vec<String>,
+}
+
+impl CorpusFile {
+    fn new(path: PathBuf, n_bytes: u64, source_idx: usize, is_held_out: bool) -> Self {
+        let (dropped, skipped) = (Dropped::default(), Skipped::default());
+        let (n_documents, n_with_nul, notes) = (0, 0, Vec::new());
+        Self { path, n_bytes, source_idx, is_held_out, n_documents, dropped, skipped, n_with_nul, notes }
+    }
 }
 
 /// Streams the documents of a corpus: files in order, held-out sources first, generated tasks last, never more than
@@ -84,6 +102,7 @@ pub struct CorpusFile {
 pub struct Documents<'a> {
     config: &'a DataConfig,
     files: Vec<CorpusFile>,
+    passed_over: Vec<PassedOver>,
     next_file: usize,
     reader: Option<Reader>,
     seen: HashSet<u128, FxBuildHasher>,
@@ -98,27 +117,27 @@ impl<'a> Documents<'a> {
     /// If a setting is out of range or a source has no files.
     pub fn open(config: &'a DataConfig) -> Result<Self, DataError> {
         config.validate()?;
-        let mut files = Vec::new();
+        let (mut files, mut passed_over) = (Vec::new(), Vec::new());
         if let ValidationConfig::Source { sources } = &config.validation {
-            list_files(sources, true, &mut files)?;
+            list_files(config, sources, true, &mut files, &mut passed_over)?;
         }
-        list_files(&config.sources, false, &mut files)?;
+        list_files(config, &config.sources, false, &mut files, &mut passed_over)?;
+        note_repeated_files(&mut files);
         if let Some(tasks) = &config.tasks {
-            files.push(CorpusFile {
-                path: tasks.origin().into(),
-                n_bytes: tasks.bytes,
-                source_idx: config.sources.len(),
-                is_held_out: false,
-                n_documents: 0,
-                dropped: Dropped::default(),
-            });
+            files.push(CorpusFile::new(tasks.origin().into(), tasks.bytes, config.sources.len(), false));
         }
-        Ok(Self { config, files, next_file: 0, reader: None, seen: HashSet::default(), pending: None })
+        let seen = HashSet::default();
+        Ok(Self { config, files, passed_over, next_file: 0, reader: None, seen, pending: None })
     }
 
     /// Every file, with counts up to the document given last.
     pub fn files(&self) -> &[CorpusFile] {
         &self.files
+    }
+
+    /// What was passed over while the sources were searched.
+    pub fn passed_over(&self) -> &[PassedOver] {
+        &self.passed_over
     }
 
     /// Bytes on disk of all files, and those to generate.
@@ -137,7 +156,8 @@ impl<'a> Documents<'a> {
     /// The next document, or none at the end.
     ///
     /// # Errors
-    /// If a file cannot be read or holds something else than its ending and the configuration say.
+    /// If a file cannot be read or holds something else than its ending and the configuration say, unless the
+    /// configuration skips such rows and files.
     pub fn next_document(&mut self) -> Result<Option<Document>, DataError> {
         if let Some(document) = self.pending.take() {
             return Ok(Some(document));
@@ -145,23 +165,34 @@ impl<'a> Documents<'a> {
         loop {
             let Some(reader) = &mut self.reader else {
                 let Some(file) = self.files.get(self.next_file) else { return Ok(None) };
-                self.reader = Some(match origin_of(self.config, file) {
-                    Origin::Files(source) => {
-                        Reader::open(&file.path, &source.text, self.config.invalid_utf8)?
-                    }
-                    Origin::Tasks(tasks) => Reader::of_tasks(tasks),
-                });
                 self.next_file += 1;
+                let opened = match origin_of(self.config, file) {
+                    Origin::Files(source) => Reader::open(&file.path, &source.text, self.config.invalid_utf8),
+                    Origin::Tasks(tasks) => Ok(Reader::of_tasks(tasks)),
+                };
+                match opened {
+                    Ok(reader) => self.reader = Some(reader),
+                    Err(error) => self.skip(error, true)?,
+                }
                 continue;
             };
             let file_idx = self.next_file - 1;
-            match reader.next_item()? {
+            let item = match reader.next_item() {
+                Ok(item) => item,
+                Err(error) => {
+                    self.skip(error, false)?;
+                    continue;
+                }
+            };
+            match item {
                 None => {
                     let file = &mut self.files[file_idx];
                     if is_generated(self.config, file) {
                         file.n_bytes = reader.position();
                     }
-                    self.reader = None;
+                    if let Some(reader) = self.reader.take() {
+                        file.notes.extend(reader.into_notes());
+                    }
                 }
                 Some(Item::Skipped) => self.files[file_idx].dropped.invalid_utf8 += 1,
                 Some(Item::Document(raw)) if is_generated(self.config, &self.files[file_idx]) => {
@@ -175,6 +206,17 @@ impl<'a> Documents<'a> {
                     }
                 }
             }
+        }
+    }
+
+    /// Counts what could not be read, or gives the error back where errors stop the work.
+    fn skip(&mut self, error: DataError, is_file: bool) -> Result<(), DataError> {
+        match (self.config.on_error, error.kind_of_bad_input()) {
+            (OnError::Skip, Some(kind)) => {
+                self.files[self.next_file - 1].skipped.add(kind, &error, is_file);
+                Ok(())
+            }
+            _ => Err(error),
         }
     }
 
@@ -205,6 +247,7 @@ impl<'a> Documents<'a> {
             return None;
         }
         file.n_documents += 1;
+        file.n_with_nul += u64::from(text.as_bytes().contains(&0));
         let is_held_out = file.is_held_out;
         let document = |text, split| Document { text, split, file_idx };
         Some(match self.config.validation {
@@ -263,16 +306,39 @@ fn is_generated(config: &DataConfig, file: &CorpusFile) -> bool {
 }
 
 fn list_files(
+    config: &DataConfig,
     sources: &[SourceConfig],
     is_held_out: bool,
     files: &mut Vec<CorpusFile>,
+    passed_over: &mut Vec<PassedOver>,
 ) -> Result<(), DataError> {
     for (source_idx, source) in sources.iter().enumerate() {
-        for path in source.files()? {
+        let listing = config.list(source)?;
+        for what in listing.passed_over() {
+            passed_over.push(PassedOver { source: source.label().to_owned(), what });
+        }
+        for path in listing.files {
             let n_bytes = std::fs::metadata(&path).map_err(DataError::io("read", &path))?.len();
-            let (n_documents, dropped) = (0, Dropped::default());
-            files.push(CorpusFile { path, n_bytes, source_idx, is_held_out, n_documents, dropped });
+            let mut file = CorpusFile::new(path, n_bytes, source_idx, is_held_out);
+            if n_bytes == 0 {
+                file.notes.push("is empty (0 bytes)".to_owned());
+            }
+            files.push(file);
         }
     }
     Ok(())
+}
+
+/// Notes files that are reached more than once, by two sources or by a link.
+fn note_repeated_files(files: &mut [CorpusFile]) {
+    let mut first_of = HashMap::new();
+    for (i, file) in files.iter_mut().enumerate() {
+        let Ok(real) = file.path.canonicalize() else { continue };
+        match first_of.entry(real) {
+            Entry::Vacant(free) => drop(free.insert(i)),
+            Entry::Occupied(_) => {
+                file.notes.push("is read a second time: a source before reaches it too".to_owned())
+            }
+        }
+    }
 }

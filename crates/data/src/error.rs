@@ -2,12 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::source::shown;
+
 /// Why data was refused: what was expected, what was found, what to do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DataError {
     /// The operating system refused to read or write.
-    #[error("cannot {action} `{}`: {source}\nhint: {}", path.display(), io_hint(source))]
+    #[error("cannot {action} `{}`: {source}\nhint: {}", shown(path), io_hint(source))]
     Io {
         /// What was tried: `read`, `write`, `rename` …
         action: &'static str,
@@ -39,7 +41,10 @@ pub enum DataError {
         found: String,
     },
     /// Bytes that are not UTF-8.
-    #[error("expected UTF-8 in `{}`, found an invalid byte at offset {offset}\nhint: re-encode the file as UTF-8, or set `invalid_utf8` to \"replace\" or \"skip\"", path.display())]
+    #[error(
+        "expected UTF-8 in `{}`, found an invalid byte at offset {offset}\nhint: re-encode the file as UTF-8, or set `invalid_utf8` to \"replace\" or \"skip\"",
+        shown(path)
+    )]
     InvalidUtf8 {
         /// The file.
         path: PathBuf,
@@ -47,7 +52,7 @@ pub enum DataError {
         offset: u64,
     },
     /// The text column or field is not there.
-    #[error("expected a column `{wanted}` in `{}`, found {}\nhint: name the column that holds the text, as in `text = \"{}\"`", path.display(), list(found), found.first().map_or("text", |name| name))]
+    #[error("expected a column `{wanted}` in `{}`, found {}\nhint: name the column that holds the text, as in `text = \"{}\"`", shown(path), list(found), found.first().map_or("text", |name| name))]
     Column {
         /// The file, and the line for JSON lines.
         path: PathBuf,
@@ -57,7 +62,10 @@ pub enum DataError {
         found: Vec<String>,
     },
     /// The text column holds something else than text.
-    #[error("expected text in column `{wanted}` of `{}`, found {found}\nhint: name a column of plain strings", path.display())]
+    #[error(
+        "expected text in column `{wanted}` of `{}`, found {found}\nhint: name a column of plain strings; `on_error = \"skip\"` in [data] leaves out rows that have none",
+        shown(path)
+    )]
     ColumnType {
         /// The file.
         path: PathBuf,
@@ -66,17 +74,60 @@ pub enum DataError {
         /// The type that it has.
         found: String,
     },
-    /// A file is not what its ending says.
-    #[error("expected {expected} in `{}`, found an error at {place}: {message}\nhint: the file may be cut off or of another format than its ending says", path.display())]
+    /// The text field stands in a row more than once.
+    #[error(
+        "expected one field `{wanted}` in `{}`, found it more than once\nhint: correct the row; `on_error = \"skip\"` in [data] leaves such rows out",
+        shown(path)
+    )]
+    Repeated {
+        /// The file and the line.
+        path: PathBuf,
+        /// The field that the source names.
+        wanted: String,
+    },
+    /// An escaped half of a surrogate pair, which is no character.
+    #[error(
+        "expected Unicode text in `{}`, found half of a surrogate pair (`\\ud800` to `\\udfff`)\nhint: the text was cut within a character; set `invalid_utf8` to \"replace\" or \"skip\"",
+        shown(path)
+    )]
+    Surrogate {
+        /// The file and the line.
+        path: PathBuf,
+    },
+    /// A part of a file is not as it should be.
+    #[error("expected {expected} in `{}`, found an error at {place}: {message}\nhint: {}", shown(path), damage.hint())]
     Malformed {
         /// The file.
         path: PathBuf,
-        /// The format that the ending promises.
+        /// What should be there.
         expected: &'static str,
         /// Where: `line 7`, `row group 2` …
         place: String,
         /// What the parser said.
         message: String,
+        /// Of which kind the error is.
+        damage: Damage,
+    },
+    /// A file holds something else than its ending says.
+    #[error("expected {expected} in `{}`, found {found}\nhint: {hint}", shown(path))]
+    OtherFormat {
+        /// The file.
+        path: PathBuf,
+        /// What the ending promises.
+        expected: &'static str,
+        /// What is there.
+        found: String,
+        /// What to do.
+        hint: String,
+    },
+    /// A recipe's folder that no recipe could spell.
+    #[error(
+        "expected a folder with a name in UTF-8, found `{}`\nhint: rename the folder, or name the data by absolute paths",
+        shown(path)
+    )]
+    FolderName {
+        /// The folder.
+        path: PathBuf,
     },
     /// Nothing was left to train on.
     #[error(
@@ -111,7 +162,10 @@ pub enum DataError {
         found: usize,
     },
     /// A tokenizer file that this crate did not write, or that was damaged.
-    #[error("expected {expected} in `{}`, found {found}\nhint: use the `tokenizer.json` that was written next to the data or the checkpoint", path.display())]
+    #[error(
+        "expected {expected} in `{}`, found {found}\nhint: use the `tokenizer.json` that was written next to the data or the checkpoint",
+        shown(path)
+    )]
     TokenizerFile {
         /// The file.
         path: PathBuf,
@@ -131,7 +185,10 @@ pub enum DataError {
         found: String,
     },
     /// Tokens that were made by another tokenizer.
-    #[error("expected data made by tokenizer {expected}, found {found} in `{}`\nhint: prepare the data again with this tokenizer", path.display())]
+    #[error(
+        "expected data made by tokenizer {expected}, found {found} in `{}`\nhint: prepare the data again with this tokenizer",
+        shown(path)
+    )]
     TokenizerMismatch {
         /// The file.
         path: PathBuf,
@@ -141,7 +198,10 @@ pub enum DataError {
         found: String,
     },
     /// A token shard that cannot be read.
-    #[error("expected {expected} in `{}`, found {found}\nhint: the file is damaged or not from this version; prepare the data again", path.display())]
+    #[error(
+        "expected {expected} in `{}`, found {found}\nhint: the file is damaged or not from this version; prepare the data again",
+        shown(path)
+    )]
     Shard {
         /// The file.
         path: PathBuf,
@@ -151,7 +211,10 @@ pub enum DataError {
         found: String,
     },
     /// A manifest that is missing, incomplete or disagrees with the shards.
-    #[error("expected {expected} in `{}`, found {found}\nhint: the data was not prepared to its end; prepare it again", path.display())]
+    #[error(
+        "expected {expected} in `{}`, found {found}\nhint: the data was not prepared to its end; prepare it again",
+        shown(path)
+    )]
     Manifest {
         /// The file.
         path: PathBuf,
@@ -175,7 +238,56 @@ pub enum DataError {
     Interrupted,
 }
 
+/// What is wrong with a part of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Damage {
+    /// A row that is not what it should be.
+    Row,
+    /// The file ends too early.
+    CutOff,
+    /// Compressed or encoded content that contradicts itself.
+    Content,
+    /// More memory is needed than there is, or than is given for one row.
+    Memory,
+    /// A dictionary is needed that the file does not hold.
+    Dictionary,
+}
+
+impl Damage {
+    fn hint(self) -> &'static str {
+        match self {
+            Self::Row => "correct the row; `on_error = \"skip\"` in [data] leaves bad rows out",
+            Self::CutOff => "the file is cut off: copy or download it again",
+            Self::Content => "the file is damaged: copy or download it again",
+            Self::Memory => "write it again in smaller rows, or with a smaller window",
+            Self::Dictionary => "unpack it first, with `zstd -d -D` and the dictionary that it was made with",
+        }
+    }
+}
+
 impl DataError {
+    /// What is wrong with a row or a file, in a few words; none where the error is about something else.
+    pub(crate) fn kind_of_bad_input(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Io { .. } => "unreadable",
+            Self::InvalidUtf8 { .. } => "not UTF-8",
+            Self::Surrogate { .. } => "half of a surrogate pair",
+            Self::Column { .. } => "no text field",
+            Self::ColumnType { .. } => "not a text",
+            Self::Repeated { .. } => "field repeated",
+            Self::OtherFormat { .. } => "another format",
+            Self::Malformed { damage, .. } => match damage {
+                Damage::Row => "malformed",
+                Damage::CutOff => "cut off",
+                Damage::Content => "damaged",
+                Damage::Memory => "too large",
+                Damage::Dictionary => "dictionary missing",
+            },
+            _ => return None,
+        })
+    }
+
     /// An [`DataError::Io`] for `map_err`.
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_path_buf();

@@ -38,28 +38,32 @@ mod progress;
 mod reader;
 mod settle;
 mod shard;
+mod skipped;
 mod source;
 mod stream;
 pub mod tasks;
 #[cfg(test)]
 mod testing;
+mod text_file;
 mod tokenizer;
 mod validation;
 
 pub use batch::{Batch, ImageRef, Segment};
 pub use chat::{ChatTemplate, Message};
-pub use config::{DataConfig, FilterConfig, InvalidUtf8, ValidationConfig};
+pub use config::{DataConfig, FilterConfig, InvalidUtf8, OnError, ValidationConfig};
 pub use corpus::{CorpusFile, Document, Documents, Dropped, Split};
-pub use error::DataError;
-pub use manifest::{Entry, FileEntry, Manifest, ShardEntry, SourceEntry};
+pub use error::{Damage, DataError};
+pub use manifest::{Entry, FileEntry, Manifest, PassedOver, ShardEntry, SourceEntry};
 pub use place::{relative_to, without_detours};
 pub use prepare::prepare;
 pub use prepared::Prepared;
 pub use progress::Progress;
 pub use settle::{Settled, settle};
 pub use shard::TokenShard;
-pub use source::SourceConfig;
+pub use skipped::Skipped;
+pub use source::{Listing, SourceConfig, shown};
 pub use stream::{BatchStream, Cursor};
+pub use text_file::text_of;
 pub use tokenizer::{
     Special, SpecialNames, SpecialTokens, StreamDecoder, Tokenizer, TokenizerConfig, TokenizerKind,
     TokenizerParts,

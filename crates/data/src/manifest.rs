@@ -6,13 +6,15 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DataError, Dropped, Split, file::write_atomically};
+use crate::{DataError, Dropped, Skipped, Split, file::write_atomically};
 
 /// The lines of a `manifest.jsonl`, written last: data without it is not complete.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Manifest {
     /// One a source of the mixture, in the order of the recipe.
     pub sources: Vec<SourceEntry>,
+    /// What was passed over while the sources were searched.
+    pub passed_over: Vec<PassedOver>,
     /// One a file that was read, in the order of reading.
     pub files: Vec<FileEntry>,
     /// One a shard that was written, in the order of writing.
@@ -25,6 +27,9 @@ pub struct Manifest {
 pub enum Entry {
     /// A source of the mixture.
     Source(SourceEntry),
+    /// Something that was passed over.
+    #[serde(rename = "passed_over")]
+    PassedOver(PassedOver),
     /// A file that was read.
     File(FileEntry),
     /// A shard that was written.
@@ -44,10 +49,19 @@ pub struct SourceEntry {
     pub licence: Option<String>,
 }
 
+/// Something that was passed over while a source was searched.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PassedOver {
+    /// Name of the source.
+    pub source: String,
+    /// What it is, and how many of it.
+    pub what: String,
+}
+
 /// A file that was read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FileEntry {
-    /// Where it lay.
+    /// Where it lay, as [`crate::shown`] writes it.
     pub path: String,
     /// Name of its source.
     pub source: String,
@@ -55,7 +69,7 @@ pub struct FileEntry {
     pub split: Vec<Split>,
     /// Size on disk.
     pub bytes: u64,
-    /// Of the file as it lay on disk, in hex digits.
+    /// Of the file as it lay on disk, in hex digits; empty where it could not be read.
     pub sha256: String,
     /// Licence of its source.
     pub licence: Option<String>,
@@ -70,6 +84,12 @@ pub struct FileEntry {
     /// Names of special tokens in its texts that were taken for letters.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub special_names: u64,
+    /// What could not be read, under `on_error = "skip"`.
+    #[serde(default, skip_serializing_if = "Skipped::is_empty")]
+    pub skipped: Skipped,
+    /// What else is worth knowing about it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// A shard that was written.
@@ -104,6 +124,36 @@ impl Manifest {
         })
     }
 
+    /// What could not be read in all.
+    pub fn skipped(&self) -> Skipped {
+        self.files.iter().fold(Skipped::default(), |mut sum, file| {
+            sum += &file.skipped;
+            sum
+        })
+    }
+
+    /// What a person should know about the data, a sentence each: what was passed over or left out, and notes on files.
+    pub fn notices(&self) -> Vec<String> {
+        let mut notices: Vec<String> =
+            self.passed_over.iter().map(|p| format!("passed over in `{}`: {}", p.source, p.what)).collect();
+        let mut noted: Vec<(&str, u64, &str)> = Vec::new();
+        for (note, path) in
+            self.files.iter().flat_map(|f| f.notes.iter().map(|note| (note.as_str(), &f.path)))
+        {
+            match noted.iter_mut().find(|(known, ..)| *known == note) {
+                Some((_, n, _)) => *n += 1,
+                None => noted.push((note, 1, path)),
+            }
+        }
+        notices.extend(noted.iter().map(|(note, n, first)| match n {
+            1 => format!("`{first}` {note}"),
+            n => format!("{n} files, such as `{first}`: each {note}"),
+        }));
+        let n_documents = self.files.iter().map(|file| file.documents).sum();
+        notices.extend(self.skipped().notice(n_documents));
+        notices
+    }
+
     /// Shards of one side of the split.
     pub fn shards_of(&self, split: Split) -> impl Iterator<Item = &ShardEntry> {
         self.shards.iter().filter(move |shard| shard.split == split)
@@ -111,6 +161,7 @@ impl Manifest {
 
     pub(crate) fn write(&self, path: &Path) -> Result<(), DataError> {
         let entries = (self.sources.iter().cloned().map(Entry::Source))
+            .chain(self.passed_over.iter().cloned().map(Entry::PassedOver))
             .chain(self.files.iter().cloned().map(Entry::File))
             .chain(self.shards.iter().cloned().map(Entry::Shard));
         let mut text = String::new();
@@ -143,6 +194,7 @@ impl Manifest {
                 .map_err(|error| fail("an entry a line", format!("an error at line {}: {error}", i + 1)))?;
             match entry {
                 Entry::Source(source) => manifest.sources.push(source),
+                Entry::PassedOver(what) => manifest.passed_over.push(what),
                 Entry::File(file) => manifest.files.push(file),
                 Entry::Shard(shard) => manifest.shards.push(shard),
             }

@@ -12,10 +12,19 @@ use std::path::{Component, Path, PathBuf};
 /// assert_eq!(name, Path::new("../../text.txt"));
 /// ```
 pub fn relative_to(path: &Path, folder: &Path) -> PathBuf {
+    relative_by(path, folder, |a, b| a == b)
+}
+
+/// As [`relative_to`]; `is_same` says whether a part of `path` names the folder that a part of `folder` names.
+pub(crate) fn relative_by(
+    path: &Path,
+    folder: &Path,
+    is_same: impl Fn(Component<'_>, Component<'_>) -> bool,
+) -> PathBuf {
     let absolute =
         |path: &Path| without_detours(&std::path::absolute(path).unwrap_or_else(|_| path.to_owned()));
     let (path, folder) = (absolute(path), absolute(folder));
-    let n_common = path.components().zip(folder.components()).take_while(|(a, b)| a == b).count();
+    let n_common = path.components().zip(folder.components()).take_while(|(a, b)| is_same(*a, *b)).count();
     if n_common == 0 {
         return path;
     }

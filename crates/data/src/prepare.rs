@@ -8,12 +8,14 @@ use std::{
 use rayon::prelude::*;
 
 use crate::{
-    CorpusFile, DataConfig, DataError, Document, Documents, FileEntry, Manifest, Prepared, Progress,
-    ShardEntry, SourceConfig, SourceEntry, SpecialNames, SpecialTokens, Split, Tokenizer, ValidationConfig,
+    CorpusFile, DataConfig, DataError, Document, Documents, FileEntry, Manifest, PassedOver, Prepared,
+    Progress, ShardEntry, Skipped, SourceConfig, SourceEntry, SpecialNames, SpecialTokens, Split, Tokenizer,
+    ValidationConfig,
     corpus::{Origin, origin_of},
     file::sha256,
     place::relative_to,
     shard::ShardWriter,
+    shown,
     tasks::TasksConfig,
 };
 
@@ -65,7 +67,7 @@ pub fn prepare(
     if progress(now).is_break() {
         return Err(DataError::Interrupted);
     }
-    output.finish(documents.files())?.write(&out_dir.join("manifest.jsonl"))?;
+    output.finish(documents.files(), documents.passed_over())?.write(&out_dir.join("manifest.jsonl"))?;
     Prepared::open(out_dir, tokenizer)
 }
 
@@ -164,15 +166,21 @@ impl<'a> Output<'a> {
         Ok(n_tokens)
     }
 
-    fn finish(mut self, files: &[CorpusFile]) -> Result<Manifest, DataError> {
+    fn finish(mut self, files: &[CorpusFile], passed_over: &[PassedOver]) -> Result<Manifest, DataError> {
         self.train.close()?;
         self.validation.close()?;
         let mut dropped = crate::Dropped::default();
         files.iter().for_each(|file| dropped += file.dropped);
+        let mut skipped = Skipped::default();
+        files.iter().for_each(|file| skipped += &file.skipped);
+        let dropped = match skipped.notice(0) {
+            None => dropped.to_string(),
+            Some(notice) => format!("{dropped}; {notice}"),
+        };
         for (i, source) in self.config.sources.iter().enumerate() {
             if self.train.shards.iter().all(|shard| shard.source_idx != i) {
                 let what = format!("`{}`", source.label());
-                return Err(DataError::EmptyCorpus { what, dropped: dropped.to_string() });
+                return Err(DataError::EmptyCorpus { what, dropped });
             }
         }
         if self.validation.shards.is_empty() {
@@ -182,7 +190,7 @@ impl<'a> Output<'a> {
                 }
                 ValidationConfig::Hash { fraction } => format!("a fraction of {fraction} by hash"),
                 ValidationConfig::Tail { fraction } => format!("a fraction of {fraction} by tail"),
-                ValidationConfig::Source { .. } => dropped.to_string(),
+                ValidationConfig::Source { .. } => dropped,
             };
             return Err(DataError::EmptyValidation { wanted: 1, found: 0, split });
         }
@@ -195,7 +203,7 @@ impl<'a> Output<'a> {
         let sources = (self.config.sources.iter())
             .map(|source| SourceEntry {
                 name: self.label(source),
-                path: self.place(source.path.as_ref()),
+                path: source.path_from(&self.train.out_dir),
                 weight: source.weight,
                 licence: source.licence.clone(),
             })
@@ -207,17 +215,17 @@ impl<'a> Output<'a> {
             .map(|(file, (tokens, names))| self.file_entry(file, *tokens, *names))
             .collect::<Result<_, _>>()?;
         let shards = [self.train.shards, self.validation.shards].concat();
-        Ok(Manifest { sources, files, shards })
+        Ok(Manifest { sources, passed_over: passed_over.to_vec(), files, shards })
     }
 
     /// How the manifest names a path.
     fn place(&self, path: &Path) -> String {
-        relative_to(path, &self.train.out_dir).display().to_string()
+        shown(&relative_to(path, &self.train.out_dir))
     }
 
     /// How the manifest names a source.
     fn label(&self, source: &SourceConfig) -> String {
-        source.name.clone().unwrap_or_else(|| self.place(source.path.as_ref()))
+        source.name.clone().unwrap_or_else(|| source.path_from(&self.train.out_dir))
     }
 
     fn file_entry(
@@ -228,7 +236,11 @@ impl<'a> Output<'a> {
     ) -> Result<FileEntry, DataError> {
         let (source, path, licence, sha256) = match origin_of(self.config, file) {
             Origin::Files(source) => {
-                (self.label(source), self.place(&file.path), source.licence.clone(), sha256(&file.path)?)
+                let sum = match sha256(&file.path) {
+                    Err(_) if file.skipped.n_files > 0 => String::new(),
+                    sum => sum?,
+                };
+                (self.label(source), self.place(&file.path), source.licence.clone(), sum)
             }
             Origin::Tasks(tasks) => (
                 TasksConfig::NAME.to_owned(),
@@ -239,6 +251,10 @@ impl<'a> Output<'a> {
         };
         let [train_tokens, validation_tokens] = tokens;
         let split = [(Split::Train, train_tokens), (Split::Validation, validation_tokens)];
+        let mut notes = file.notes.clone();
+        if file.n_with_nul > 0 {
+            notes.push("holds NUL characters, which are trained on".to_owned());
+        }
         Ok(FileEntry {
             path,
             source,
@@ -251,6 +267,8 @@ impl<'a> Output<'a> {
             validation_tokens,
             dropped: file.dropped,
             special_names,
+            skipped: file.skipped.clone(),
+            notes,
         })
     }
 }

@@ -1,13 +1,19 @@
 //! Reads one file's documents, or the generated ones, one after another.
 
-mod inflate;
+mod content;
+mod encoding;
+mod gzip;
 mod jsonl;
 mod parquet;
+mod row;
+mod sniff;
 mod text;
+
+pub(crate) use encoding::{Encoding, FromUtf16};
 
 use std::{
     io,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -16,6 +22,7 @@ use std::{
 
 use crate::{
     DataError, InvalidUtf8,
+    error::Damage,
     source::Format,
     tasks::{TaskDocuments, TasksConfig},
 };
@@ -24,6 +31,7 @@ use crate::{
 pub(crate) struct Reader {
     kind: Kind,
     position: Position,
+    notes: Vec<String>,
 }
 
 enum Kind {
@@ -49,35 +57,38 @@ pub(crate) enum Item {
 }
 
 impl Reader {
-    /// Opens `path`, whose ending is known; `column` is the text column.
+    /// Opens `path`, whose ending is known; `column` is the text column. After an error in a row the next call of
+    /// [`Reader::next_item`] goes on behind it; after an error that leaves the rest unreadable it finds the end.
     pub(crate) fn open(path: &Path, column: &str, policy: InvalidUtf8) -> Result<Self, DataError> {
         let position = Position::default();
         let format = Format::of(path).ok_or_else(|| DataError::NoFiles {
             path: path.display().to_string(),
             found: "a file with another ending".to_owned(),
         })?;
+        let mut notes = Vec::new();
         let kind = match format {
-            Format::Text(compression) => Kind::Text(text::TextReader::new(
-                inflate::open(path, compression, &position)?,
-                path,
-                policy,
-                &position,
-            )),
+            Format::Text(compression) => {
+                Kind::Text(text::TextReader::open(path, compression, policy, &position, &mut notes)?)
+            }
             Format::Jsonl(compression) => {
-                let input = inflate::open(path, compression, &position)?;
-                Kind::Jsonl(jsonl::JsonlReader::new(input, path, column, policy, &position))
+                let rows = (column, policy);
+                Kind::Jsonl(jsonl::JsonlReader::open(path, compression, rows, &position, &mut notes)?)
             }
             Format::Parquet => {
                 let reader = parquet::ParquetReader::open(path, column, policy, &position)?;
                 Kind::Parquet(Box::new(reader))
             }
         };
-        Ok(Self { kind, position })
+        Ok(Self { kind, position, notes })
     }
 
     /// Generated documents; their bytes count as read.
     pub(crate) fn of_tasks(config: &TasksConfig) -> Self {
-        Self { kind: Kind::Tasks(TaskDocuments::new(config)), position: Position::default() }
+        Self {
+            kind: Kind::Tasks(TaskDocuments::new(config)),
+            position: Position::default(),
+            notes: Vec::new(),
+        }
     }
 
     /// The next document, or none at the end of the file.
@@ -95,59 +106,103 @@ impl Reader {
 
     /// Bytes of the file read so far, as they lie on disk.
     pub(crate) fn position(&self) -> u64 {
-        self.position.get()
+        self.position.0.n_bytes.load(Ordering::Relaxed)
+    }
+
+    /// What is worth knowing about the file; complete at its end.
+    pub(crate) fn into_notes(self) -> Vec<String> {
+        let mut notes = self.notes;
+        let n_ignored = self.position.0.n_ignored.load(Ordering::Relaxed);
+        if n_ignored > 0 {
+            notes.push("bytes after the compressed content were ignored".to_owned());
+        }
+        notes
     }
 }
 
 /// How far a file was read, shared between a reader and whoever reports progress.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Position(Arc<AtomicU64>);
+pub(crate) struct Position(Arc<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    n_bytes: AtomicU64,
+    /// After compressed content.
+    n_ignored: AtomicU64,
+}
 
 impl Position {
     fn add(&self, n_bytes: u64) {
-        self.0.fetch_add(n_bytes, Ordering::Relaxed);
+        self.0.n_bytes.fetch_add(n_bytes, Ordering::Relaxed);
     }
 
-    fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+    fn add_ignored(&self, n_bytes: u64) {
+        self.0.n_ignored.fetch_add(n_bytes, Ordering::Relaxed);
     }
 }
 
-/// What failed while reading content: the disk, or what was to be decompressed.
+/// What failed while reading content: the disk, or what was to be unpacked.
 fn read_error(path: &Path, position: &Position, source: io::Error) -> DataError {
-    use io::ErrorKind::{InvalidData, InvalidInput, Other, UnexpectedEof};
+    use io::ErrorKind::{InvalidData, InvalidInput, Other, OutOfMemory, UnexpectedEof};
     let path = path.to_path_buf();
-    match source.kind() {
-        InvalidData | InvalidInput | Other | UnexpectedEof => DataError::Malformed {
-            path,
-            expected: "whole compressed content",
-            place: format!("about byte {}", position.get()),
-            message: source.to_string(),
-        },
-        _ => DataError::Io { action: "read", path, source },
-    }
+    // zstd gives its reasons as text alone.
+    let text = source.to_string();
+    let (damage, message) = match source.kind() {
+        UnexpectedEof => (Damage::CutOff, "it ends too early".to_owned()),
+        OutOfMemory => (Damage::Memory, "more memory is needed than there is".to_owned()),
+        Other if text.contains("Dictionary mismatch") => {
+            (Damage::Dictionary, "it was made with a dictionary".to_owned())
+        }
+        Other if text.contains("requires too much memory") => {
+            (Damage::Memory, "its window is larger than the 2 GiB of the format".to_owned())
+        }
+        Other if text.contains("Allocation error") => {
+            (Damage::Memory, "its window needs more memory than there is, up to 2 GiB".to_owned())
+        }
+        Other if text.contains("Unknown frame descriptor") => {
+            (Damage::Content, "bytes after the last frame that are no frame".to_owned())
+        }
+        InvalidData | InvalidInput | Other => (Damage::Content, text),
+        _ => return DataError::Io { action: "read", path, source },
+    };
+    let place = format!("about byte {}", position.0.n_bytes.load(Ordering::Relaxed));
+    DataError::Malformed { path, expected: "whole compressed content", place, message, damage }
 }
 
-/// Makes text of bytes; `offset` is where they begin in the file's content.
+/// Makes text of bytes; `refusal` makes the error of what is no UTF-8 from its offset.
 fn decode(
     bytes: Vec<u8>,
-    offset: u64,
-    place: impl FnOnce() -> PathBuf,
     policy: InvalidUtf8,
+    refusal: impl FnOnce(usize) -> DataError,
 ) -> Result<Item, DataError> {
     let error = match String::from_utf8(bytes) {
         Ok(text) => return Ok(Item::Document(Raw { text, was_replaced: false })),
         Err(error) => error,
     };
     match policy {
-        InvalidUtf8::Refuse => {
-            let offset = offset + error.utf8_error().valid_up_to() as u64;
-            Err(DataError::InvalidUtf8 { path: place(), offset })
-        }
+        InvalidUtf8::Refuse => Err(refusal(error.utf8_error().valid_up_to())),
         InvalidUtf8::Replace => {
-            let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
-            Ok(Item::Document(Raw { text, was_replaced: true }))
+            Ok(Item::Document(Raw { text: with_replacements(error.as_bytes()), was_replaced: true }))
         }
         InvalidUtf8::Skip => Ok(Item::Skipped),
     }
+}
+
+/// As [`String::from_utf8_lossy`], but half a surrogate pair, three bytes where it was escaped in JSON, is replaced by
+/// one U+FFFD, as Python does.
+fn with_replacements(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    let mut rest = bytes;
+    while let Err(error) = std::str::from_utf8(rest) {
+        let (valid, bad) = rest.split_at(error.valid_up_to());
+        text.push_str(std::str::from_utf8(valid).unwrap_or_default());
+        text.push(char::REPLACEMENT_CHARACTER);
+        let n_bad = match bad {
+            [0xed, 0xa0..=0xbf, 0x80..=0xbf, ..] => 3,
+            _ => error.error_len().unwrap_or(bad.len()),
+        };
+        rest = &bad[n_bad..];
+    }
+    text.push_str(std::str::from_utf8(rest).unwrap_or_default());
+    text
 }

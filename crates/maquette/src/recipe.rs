@@ -187,13 +187,14 @@ impl Recipe {
             output::talk(format_args!("\n{text}"));
             return Self::parse(&text, Path::new(""), changes);
         }
-        let text = std::fs::read_to_string(path).with_context(|| {
+        let bytes = std::fs::read(path).with_context(|| {
             format!(
                 "expected a recipe, or a text to train on, at `{}`\nhint: {}",
                 path.display(),
                 nearest_recipe(path)
             )
         })?;
+        let text = data::text_of(path, bytes)?;
         let folder = path.parent().unwrap_or(Path::new(""));
         Self::parse(&text, folder, changes).with_context(|| format!("in `{}`", path.display()))
     }
@@ -245,16 +246,24 @@ impl Recipe {
         if recipe.model.from.is_none() {
             recipe.tokenizer.get_or_insert_with(TokenizerConfig::open);
         }
-        recipe.place(&|path| {
+        let absolute = |path: &Path| {
             let path = folder.join(path);
             without_detours(&std::path::absolute(&path).unwrap_or(path))
+        };
+        let folder = absolute(Path::new("."));
+        let mut result = Ok(());
+        recipe.place(&absolute, &mut |source| {
+            if let Err(error) = source.place_in(&folder) {
+                result = Err(error);
+            }
         });
+        result?;
         Ok(recipe)
     }
 
-    /// Puts another path in the place of every one.
-    fn place(&mut self, to: &dyn Fn(&Path) -> PathBuf) {
-        place(&mut self.data, to);
+    /// Puts another path in the place of every one; those of sources may be patterns.
+    fn place(&mut self, to: &dyn Fn(&Path) -> PathBuf, source_to: &mut dyn FnMut(&mut SourceConfig)) {
+        place(&mut self.data, source_to);
         let kin = self.ladder.iter_mut().flat_map(|ladder| &mut ladder.kin);
         for path in kin.chain(&mut self.model.from) {
             *path = to(path);
@@ -265,15 +274,16 @@ impl Recipe {
     /// when both are moved.
     pub(crate) fn seen_from(&self, folder: &Path) -> Self {
         let mut recipe = self.clone();
-        recipe.place(&|path| relative_to(path, folder));
+        recipe.place(&|path| relative_to(path, folder), &mut |source| source.path = source.path_from(folder));
         recipe
     }
 
     /// Whether both say the same but for where files lie.
     pub(crate) fn is_same_elsewhere(&self, other: &Self) -> bool {
         let nowhere = |recipe: &Self| {
-            let mut recipe = recipe.clone();
-            recipe.place(&|_| PathBuf::new());
+            let data = without_places(&recipe.data);
+            let mut recipe = Self { data, ..recipe.clone() };
+            recipe.place(&|_| PathBuf::new(), &mut |_| {});
             recipe
         };
         nowhere(self) == nowhere(other)
@@ -328,8 +338,9 @@ impl Recipe {
     /// where files lie (what they hold is in the hashes of tokenizer and data).
     pub(crate) fn fingerprint(&self) -> String {
         let (name, samples) = (String::new(), Samples::default());
-        let mut recipe = Self { name, samples, ladder: None, hashes: None, ..self.clone() };
-        recipe.place(&|_| PathBuf::new());
+        let data = without_places(&self.data);
+        let mut recipe = Self { name, samples, data, ladder: None, hashes: None, ..self.clone() };
+        recipe.place(&|_| PathBuf::new(), &mut |_| {});
         let json = serde_json::to_vec(&recipe).expect("plain data is valid JSON");
         format!("{:032x}", xxhash_rust::xxh3::xxh3_128(&json))
     }
@@ -348,19 +359,18 @@ fn nearest_recipe(path: &Path) -> String {
 /// The same data without where they lie.
 pub(crate) fn without_places(data: &DataConfig) -> DataConfig {
     let mut data = data.clone();
-    place(&mut data, &|_| PathBuf::new());
+    place(&mut data, &mut |source| source.path.clear());
+    data.own_folder = None;
     data
 }
 
 /// Puts another path in the place of every source's.
-fn place(data: &mut DataConfig, to: &dyn Fn(&Path) -> PathBuf) {
-    let set = |source: &mut SourceConfig| {
-        source.path = to(Path::new(&source.path)).to_string_lossy().into_owned();
+fn place(data: &mut DataConfig, to: &mut dyn FnMut(&mut SourceConfig)) {
+    let held_out = match &mut data.validation {
+        ValidationConfig::Source { sources } => sources.as_mut_slice(),
+        _ => &mut [],
     };
-    data.sources.iter_mut().for_each(set);
-    if let ValidationConfig::Source { sources } = &mut data.validation {
-        sources.iter_mut().for_each(set);
-    }
+    data.sources.iter_mut().chain(held_out).for_each(to);
 }
 
 /// Applies `a.b=value`: a TOML value, or else a string.

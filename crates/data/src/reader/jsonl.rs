@@ -1,19 +1,20 @@
 //! `.jsonl`: a line is one document, an object with a text field. Blank lines are passed over.
 
 use std::{
-    fmt,
-    io::BufRead,
+    io::{self, BufRead},
     path::{Path, PathBuf},
 };
 
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
+use super::{Item, Position, content, decode, read_error, row, sniff};
+use crate::{DataError, InvalidUtf8, error::Damage, source::Compression};
 
-use super::{Item, Position, Raw, decode, read_error};
-use crate::{DataError, InvalidUtf8};
+/// A longer line is no row: it would fill the memory.
+const MAX_LINE_BYTES: usize = 1 << 30;
 
 /// Reads a line at a time.
 pub(super) struct JsonlReader {
-    input: Box<dyn BufRead + Send>,
+    /// None after an error that leaves the rest unreadable.
+    input: Option<Box<dyn BufRead + Send>>,
     path: PathBuf,
     field: String,
     policy: InvalidUtf8,
@@ -22,120 +23,162 @@ pub(super) struct JsonlReader {
     offset: u64,
 }
 
+/// What a line is read as.
+enum Line {
+    Row(Vec<u8>),
+    TooLong,
+    End,
+}
+
 impl JsonlReader {
-    pub(super) fn new(
-        input: Box<dyn BufRead + Send>,
+    /// `rows` are the field that holds the text and what becomes of bad bytes in it.
+    pub(super) fn open(
         path: &Path,
-        field: &str,
-        policy: InvalidUtf8,
+        compression: Compression,
+        rows: (&str, InvalidUtf8),
         position: &Position,
-    ) -> Self {
-        let (path, field, position) = (path.to_path_buf(), field.to_owned(), position.clone());
-        Self { input, path, field, policy, position, line: 0, offset: 0 }
+        notes: &mut Vec<String>,
+    ) -> Result<Self, DataError> {
+        let content = content::open(path, compression, "JSON lines", position)?;
+        if let Some(kind) = sniff::other_than_json_lines(&content.head) {
+            return Err(DataError::OtherFormat {
+                path: path.to_path_buf(),
+                expected: "JSON lines",
+                found: kind.name.to_owned(),
+                hint: kind.hint.to_owned(),
+            });
+        }
+        notes.extend(content.notes);
+        let (path, field, position) = (path.to_path_buf(), rows.0.to_owned(), position.clone());
+        let (input, offset) = (Some(content.input), content.n_mark);
+        Ok(Self { input, path, field, policy: rows.1, position, line: 0, offset })
     }
 
     pub(super) fn next_item(&mut self) -> Result<Option<Item>, DataError> {
-        loop {
-            let mut bytes = Vec::new();
-            self.input
-                .read_until(b'\n', &mut bytes)
-                .map_err(|error| read_error(&self.path, &self.position, error))?;
-            if bytes.is_empty() {
-                return Ok(None);
-            }
+        while let Some(input) = &mut self.input {
+            let mut n_bytes = 0;
+            let line = match read_line(input, MAX_LINE_BYTES, &mut n_bytes) {
+                Ok(line) => line,
+                Err(error) => {
+                    self.input = None;
+                    return Err(read_error(&self.path, &self.position, error));
+                }
+            };
             self.line += 1;
             let start = self.offset;
-            self.offset += bytes.len() as u64;
-            if bytes.iter().all(u8::is_ascii_whitespace) {
+            self.offset += n_bytes;
+            let bytes = match line {
+                Line::End => return Ok(None),
+                Line::TooLong => {
+                    let message = format!("a line of {n_bytes} bytes; a row may have {MAX_LINE_BYTES}");
+                    return Err(self.malformed(String::new(), message, Damage::Memory));
+                }
+                Line::Row(bytes) => bytes,
+            };
+            // Files that were joined may each bring their mark.
+            let mark: &[u8] = "\u{feff}".as_bytes();
+            let row = bytes.strip_prefix(mark).unwrap_or(&bytes);
+            if row.iter().all(u8::is_ascii_whitespace) {
                 continue;
             }
-            let raw = match decode(bytes, start, || self.path.clone(), self.policy)? {
-                Item::Skipped => return Ok(Some(Item::Skipped)),
-                Item::Document(raw) => raw,
-            };
-            let text = self.parse(&raw.text)?;
-            return Ok(Some(Item::Document(Raw { text, was_replaced: raw.was_replaced })));
+            return self.item(row, start + (bytes.len() - row.len()) as u64).map(Some);
+        }
+        Ok(None)
+    }
+
+    /// The document of one line, which begins at `start` in the file's content. `null` is an empty text.
+    fn item(&self, row: &[u8], start: u64) -> Result<Item, DataError> {
+        let (path, wanted) = (self.place(), self.field.clone());
+        match row::text_of(row, &self.field) {
+            Ok(row::Found::Text(text)) => decode(text, self.policy, |_| match std::str::from_utf8(row) {
+                Ok(_) => DataError::Surrogate { path },
+                Err(error) => DataError::InvalidUtf8 {
+                    path: self.path.clone(),
+                    offset: start + error.valid_up_to() as u64,
+                },
+            }),
+            Ok(row::Found::Missing(found)) => Err(DataError::Column { path, wanted, found }),
+            Ok(row::Found::Repeated) => Err(DataError::Repeated { path, wanted }),
+            Err(row::BadRow::OtherType(found)) => {
+                Err(DataError::ColumnType { path, wanted, found: found.to_owned() })
+            }
+            Err(row::BadRow::Syntax { message, column, is_end }) => {
+                let is_cut_off = is_end && !row.ends_with(b"\n");
+                let damage = if is_cut_off { Damage::CutOff } else { Damage::Row };
+                let message = match row.trim_ascii().iter().all(|&byte| byte == 0) {
+                    true => "NUL bytes, as a crash of the machine leaves them".to_owned(),
+                    false => message,
+                };
+                Err(self.malformed(format!(", column {column}"), message, damage))
+            }
         }
     }
 
-    /// The text field of one line. `null` is an empty text.
-    fn parse(&self, line: &str) -> Result<String, DataError> {
-        let mut deserializer = serde_json::Deserializer::from_str(line);
-        let found = Field(&self.field)
-            .deserialize(&mut deserializer)
-            .and_then(|found| deserializer.end().map(|()| found))
-            .map_err(|error| DataError::Malformed {
-                path: self.path.clone(),
-                expected: "a JSON object a line",
-                place: format!("line {}, column {}", self.line, error.column()),
-                message: without_place(&error),
-            })?;
-        match found {
-            Found::Text(text) => Ok(text),
-            Found::Other(found) => Err(DataError::ColumnType {
-                path: self.place(),
-                wanted: self.field.clone(),
-                found: found.to_owned(),
-            }),
-            Found::Missing(found) => {
-                Err(DataError::Column { path: self.place(), wanted: self.field.clone(), found })
-            }
+    fn malformed(&self, column: String, message: String, damage: Damage) -> DataError {
+        let place = format!("line {}{column}", self.line);
+        DataError::Malformed {
+            path: self.path.clone(),
+            expected: "a JSON object a line",
+            place,
+            message,
+            damage,
         }
     }
 
     fn place(&self) -> PathBuf {
-        PathBuf::from(format!("{}:{}", self.path.display(), self.line))
+        let mut place = self.path.clone().into_os_string();
+        place.push(format!(":{}", self.line));
+        place.into()
     }
 }
 
-/// The parser's message without its own line number, which counts within our line.
-fn without_place(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    text.split(" at line ").next().unwrap_or(&text).to_owned()
-}
-
-enum Found {
-    Text(String),
-    Other(&'static str),
-    Missing(Vec<String>),
-}
-
-/// Takes one field of an object and passes over the others without building them.
-struct Field<'a>(&'a str);
-
-impl<'de> DeserializeSeed<'de> for Field<'_> {
-    type Value = Found;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Found, D::Error> {
-        deserializer.deserialize_map(self)
+/// Reads to the next line feed, and counts what it read. Of a longer line than `max_bytes` nothing is kept.
+fn read_line(input: &mut impl BufRead, max_bytes: usize, n_bytes: &mut u64) -> io::Result<Line> {
+    let mut line = Vec::new();
+    let mut is_too_long = false;
+    loop {
+        let buffer = match input.fill_buf() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            buffer => buffer?,
+        };
+        let end = buffer.iter().position(|&byte| byte == b'\n');
+        let part = &buffer[..end.map_or(buffer.len(), |end| end + 1)];
+        is_too_long |= line.len() + part.len() > max_bytes;
+        if is_too_long {
+            line = Vec::new();
+        } else {
+            line.try_reserve(part.len()).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
+            line.extend_from_slice(part);
+        }
+        let n_part = part.len();
+        *n_bytes += n_part as u64;
+        input.consume(n_part);
+        if end.is_some() || n_part == 0 {
+            return Ok(match (*n_bytes, is_too_long) {
+                (0, _) => Line::End,
+                (_, true) => Line::TooLong,
+                (_, false) => Line::Row(line),
+            });
+        }
     }
 }
 
-impl<'de> Visitor<'de> for Field<'_> {
-    type Value = Found;
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "an object with a field `{}`", self.0)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Found, A::Error> {
-        let mut found = None;
-        let mut names = Vec::new();
-        while let Some(name) = map.next_key::<String>()? {
-            if name == self.0 {
-                found = Some(match map.next_value::<serde_json::Value>()? {
-                    serde_json::Value::String(text) => Found::Text(text),
-                    serde_json::Value::Null => Found::Text(String::new()),
-                    serde_json::Value::Bool(_) => Found::Other("true or false"),
-                    serde_json::Value::Number(_) => Found::Other("a number"),
-                    serde_json::Value::Array(_) => Found::Other("a list"),
-                    serde_json::Value::Object(_) => Found::Other("an object"),
-                });
-            } else {
-                map.next_value::<IgnoredAny>()?;
-                names.push(name);
+    #[test]
+    fn long_lines_are_passed_over_in_bounded_memory() {
+        let mut input = io::BufReader::with_capacity(3, &b"ab\n12345678\n\nlast"[..]);
+        let mut lines = Vec::new();
+        loop {
+            let mut n_bytes = 0;
+            match read_line(&mut input, 5, &mut n_bytes).unwrap() {
+                Line::End => break,
+                Line::TooLong => lines.push(format!("{n_bytes} bytes")),
+                Line::Row(row) => lines.push(String::from_utf8(row).unwrap()),
             }
         }
-        Ok(found.unwrap_or(Found::Missing(names)))
+        assert_eq!(lines, ["ab\n", "9 bytes", "\n", "last"]);
     }
 }

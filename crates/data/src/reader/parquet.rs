@@ -2,13 +2,14 @@
 
 use std::{
     fs::File,
+    io::{Read as _, Seek as _, SeekFrom},
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     vec::IntoIter,
 };
 
 use parquet::{
-    basic::{ConvertedType, Type as PhysicalType},
+    basic::{Compression, ConvertedType, Type as PhysicalType},
     column::reader::{ColumnReader, ColumnReaderImpl},
     data_type::{ByteArray, ByteArrayType},
     errors::ParquetError,
@@ -18,8 +19,8 @@ use parquet::{
     },
 };
 
-use super::{Item, Position, Raw, decode};
-use crate::{DataError, InvalidUtf8};
+use super::{Item, Position, Raw, decode, sniff};
+use crate::{DataError, InvalidUtf8, error::Damage};
 
 /// Rows decoded at a time: enough to spread the cost of a call, few enough to stay small in memory.
 const BATCH_ROWS: usize = 64;
@@ -37,6 +38,8 @@ pub(super) struct ParquetReader {
     rows: Option<ColumnReaderImpl<ByteArrayType>>,
     ready: IntoIter<Option<ByteArray>>,
     n_rows: u64,
+    /// Rows of the open group that were decoded.
+    n_group_rows: usize,
 }
 
 impl ParquetReader {
@@ -46,8 +49,9 @@ impl ParquetReader {
         policy: InvalidUtf8,
         position: &Position,
     ) -> Result<Self, DataError> {
-        let file = File::open(path).map_err(DataError::io("read", path))?;
+        let mut file = File::open(path).map_err(DataError::io("read", path))?;
         let n_bytes = file.metadata().map_err(DataError::io("read", path))?.len();
+        check_magic(&mut file, path, n_bytes)?;
         let footer = |error| malformed(path, "the footer", &error);
         let file = guarded(|| SerializedFileReader::new(file)).map_err(footer)?;
         let schema = file.metadata().file_metadata().schema_descr();
@@ -73,6 +77,14 @@ impl ParquetReader {
         {
             return Err(footer(ParquetError::General("a column outside of the file".to_owned())));
         }
+        if groups.iter().any(|group| group.column(column_idx).compression() == Compression::LZO) {
+            return Err(DataError::OtherFormat {
+                path: path.to_path_buf(),
+                expected: "a compression that is known",
+                found: format!("LZO in column `{column}`"),
+                hint: "write the file again with zstd or snappy".to_owned(),
+            });
+        }
         Ok(Self {
             file,
             path: path.to_path_buf(),
@@ -84,6 +96,7 @@ impl ParquetReader {
             rows: None,
             ready: Vec::new().into_iter(),
             n_rows: 0,
+            n_group_rows: 0,
         })
     }
 
@@ -95,8 +108,12 @@ impl ParquetReader {
                     return Ok(Some(Item::Document(Raw { text: String::new(), was_replaced: false })));
                 };
                 // Where the value lies in the file is not known: the row is named and the offset counts within it.
-                let place = || PathBuf::from(format!("{}:row {}", self.path.display(), self.n_rows));
-                return decode(value.data().to_vec(), 0, place, self.policy).map(Some);
+                let refusal = |offset: usize| {
+                    let mut place = self.path.clone().into_os_string();
+                    place.push(format!(":row {}", self.n_rows));
+                    DataError::InvalidUtf8 { path: place.into(), offset: offset as u64 }
+                };
+                return decode(value.data().to_vec(), self.policy, refusal).map(Some);
             }
             if !self.read_batch()? {
                 return Ok(None);
@@ -115,10 +132,20 @@ impl ParquetReader {
                 continue;
             };
             let (mut values, mut levels) = (Vec::new(), Vec::new());
-            let group = format!("row group {}", self.next_group - 1);
-            let (n_rows, _, _) =
-                guarded(|| rows.read_records(BATCH_ROWS, Some(&mut levels), None, &mut values))
-                    .map_err(|error| malformed(&self.path, &group, &error))?;
+            let read = guarded(|| rows.read_records(BATCH_ROWS, Some(&mut levels), None, &mut values));
+            let n_rows = match read {
+                Ok((n_rows, _, _)) => n_rows,
+                Err(error) => {
+                    // What follows cannot be found; the next group can.
+                    self.rows = None;
+                    let group_idx = self.next_group - 1;
+                    let n_all = self.file.metadata().row_group(group_idx).num_rows();
+                    let place =
+                        format!("row group {group_idx} from its row {} of {n_all} on", self.n_group_rows + 1);
+                    return Err(malformed(&self.path, &place, &error));
+                }
+            };
+            self.n_group_rows += n_rows;
             if n_rows == 0 {
                 self.rows = None;
                 continue;
@@ -138,16 +165,18 @@ impl ParquetReader {
     }
 
     fn open_group(&mut self) -> Result<(), DataError> {
-        let place = format!("row group {}", self.next_group);
+        let group_idx = self.next_group;
+        self.next_group += 1;
+        self.n_group_rows = 0;
+        let place = format!("row group {group_idx}");
         let error = |error| malformed(&self.path, &place, &error);
-        let group = self.file.get_row_group(self.next_group).map_err(error)?;
+        let group = self.file.get_row_group(group_idx).map_err(error)?;
         self.position.add(group.metadata().compressed_size().max(0) as u64);
         let reader = guarded(|| group.get_column_reader(self.column_idx)).map_err(error)?;
         let ColumnReader::ByteArrayColumnReader(rows) = reader else {
             return Err(error(ParquetError::General("the column changes its type".to_owned())));
         };
         self.rows = Some(rows);
-        self.next_group += 1;
         Ok(())
     }
 }
@@ -165,11 +194,42 @@ fn guarded<T>(read: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, Parqu
         .unwrap_or_else(|_| Err(ParquetError::General("contradictory sizes".to_owned())))
 }
 
+/// Refuses what is no parquet file, and one that is cut off, by its first and last bytes.
+fn check_magic(file: &mut File, path: &Path, n_bytes: u64) -> Result<(), DataError> {
+    const MAGIC: &[u8] = b"PAR1";
+    let mut head = Vec::new();
+    let mut tail = Vec::new();
+    file.by_ref()
+        .take(sniff::HEAD_BYTES as u64)
+        .read_to_end(&mut head)
+        .and_then(|_| file.seek(SeekFrom::Start(n_bytes.saturating_sub(MAGIC.len() as u64))))
+        .and_then(|_| file.read_to_end(&mut tail))
+        .and_then(|_| file.rewind())
+        .map_err(DataError::io("read", path))?;
+    let found = match (&head[..], &tail[..]) {
+        (_, b"PARE") => sniff::ENCRYPTED,
+        (head, _) if !head.starts_with(MAGIC) => sniff::any(head),
+        (_, MAGIC) => return Ok(()),
+        _ => {
+            let missing = ParquetError::EOF("the last bytes, `PAR1`, are missing".to_owned());
+            return Err(malformed(path, "the footer", &missing));
+        }
+    };
+    Err(DataError::OtherFormat {
+        path: path.to_path_buf(),
+        expected: "a parquet file",
+        found: found.name.to_owned(),
+        hint: found.hint.to_owned(),
+    })
+}
+
 fn malformed(path: &Path, place: &str, error: &ParquetError) -> DataError {
+    let damage = if matches!(error, ParquetError::EOF(_)) { Damage::CutOff } else { Damage::Content };
     DataError::Malformed {
         path: path.to_path_buf(),
         expected: "a parquet file",
         place: place.to_owned(),
         message: error.to_string(),
+        damage,
     }
 }

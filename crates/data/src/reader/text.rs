@@ -1,35 +1,59 @@
 //! `.txt` and `.md`: the file is one document.
 
 use std::{
-    io::BufRead,
+    io::{BufRead, Read as _},
     path::{Path, PathBuf},
 };
 
-use super::{Item, Position, decode, read_error};
-use crate::{DataError, InvalidUtf8};
+use super::{Item, Position, content, decode, read_error, sniff};
+use crate::{DataError, InvalidUtf8, source::Compression};
+
+/// A text in which more bytes than one in this many are NUL is binary data, or was damaged.
+const BYTES_PER_NUL: usize = 100;
 
 /// Gives the whole file once.
 pub(super) struct TextReader {
     input: Option<Box<dyn BufRead + Send>>,
+    n_mark: u64,
     path: PathBuf,
     policy: InvalidUtf8,
     position: Position,
 }
 
 impl TextReader {
-    pub(super) fn new(
-        input: Box<dyn BufRead + Send>,
+    pub(super) fn open(
         path: &Path,
+        compression: Compression,
         policy: InvalidUtf8,
         position: &Position,
-    ) -> Self {
-        Self { input: Some(input), path: path.to_path_buf(), policy, position: position.clone() }
+        notes: &mut Vec<String>,
+    ) -> Result<Self, DataError> {
+        let content = content::open(path, compression, "plain text", position)?;
+        notes.extend(content.notes);
+        if sniff::is_html(&content.head) {
+            notes.push("looks like a web page (HTML); its tags are part of the text".to_owned());
+        }
+        let (path, position) = (path.to_path_buf(), position.clone());
+        Ok(Self { input: Some(content.input), n_mark: content.n_mark, path, policy, position })
     }
 
     pub(super) fn next_item(&mut self) -> Result<Option<Item>, DataError> {
         let Some(mut input) = self.input.take() else { return Ok(None) };
         let mut bytes = Vec::new();
         input.read_to_end(&mut bytes).map_err(|error| read_error(&self.path, &self.position, error))?;
-        decode(bytes, 0, || self.path.clone(), self.policy).map(Some)
+        let n_nul = bytes.iter().filter(|&&byte| byte == 0).count();
+        if n_nul * BYTES_PER_NUL > bytes.len() {
+            return Err(DataError::OtherFormat {
+                path: self.path.clone(),
+                expected: "plain text",
+                found: sniff::ZEROS.name.to_owned(),
+                hint: sniff::ZEROS.hint.to_owned(),
+            });
+        }
+        decode(bytes, self.policy, |at| DataError::InvalidUtf8 {
+            path: self.path.clone(),
+            offset: self.n_mark + at as u64,
+        })
+        .map(Some)
     }
 }

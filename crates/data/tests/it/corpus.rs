@@ -181,10 +181,10 @@ fn errors_say_what_was_expected_found_and_to_do() {
     check("list.jsonl", "text", &["an object with a field `text`"]);
     check("rows.parquet", "body", &["column `body`", "`id`, `text`"]);
     check("rows.parquet", "id", &["INT64"]);
-    check("not.parquet", "text", &["the footer"]);
-    check("not.txt.gz", "text", &["whole compressed content", "not.txt.gz"]);
-    check("not.jsonl.zst", "text", &["whole compressed content", "not.jsonl.zst"]);
-    check("cut.txt.gz", "text", &["whole compressed content", "cut.txt.gz"]);
+    check("not.parquet", "text", &["the footer", "cut off"]);
+    check("not.txt.gz", "text", &["gzip data", "plain text", "not.txt.gz"]);
+    check("not.jsonl.zst", "text", &["zstd data", "plain text", "not.jsonl.zst"]);
+    check("cut.txt.gz", "text", &["whole compressed content", "cut.txt.gz", "the file is cut off"]);
     check("missing.txt", "text", &["found nothing"]);
     check("*.tx", "text", &["found no match"]);
     let tokenizer = data::Tokenizer::bytes();

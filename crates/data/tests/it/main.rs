@@ -6,6 +6,8 @@ mod chat_templates;
 mod corpus;
 mod hostile;
 mod imported;
+mod kinds;
+mod on_error;
 mod prepare;
 mod scene;
 mod special_tokens;

@@ -218,10 +218,9 @@ fn continue_file(
     kernels: &Cpu,
 ) -> anyhow::Result<()> {
     anyhow::ensure!(args.batch > 0, "--batch must be at least 1, found 0\nhint: 16 is fast on most machines");
-    let text = std::fs::read_to_string(path)
+    let bytes = std::fs::read(path)
         .with_context(|| format!("cannot read `{}`\nhint: check the path", path.display()))?;
-    // A byte-order mark is no part of the text.
-    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    let text = data::text_of(path, bytes)?;
     // All of them first: a bad line is told before hours of work.
     let mut prompts = Vec::new();
     for (i, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {

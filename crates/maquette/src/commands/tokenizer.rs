@@ -29,7 +29,7 @@ enum Action {
     Encode {
         /// A folder with a tokenizer.json, such as a checkpoint; or the folder of a run
         tokenizer: PathBuf,
-        /// A text file, UTF-8
+        /// A text file, in UTF-8 or UTF-16
         file: PathBuf,
         /// One JSON array a line, instead of ids between spaces
         #[arg(long)]
@@ -42,9 +42,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         Action::Train { recipe, options } => options.run(recipe, &[Stage::Tokenizer]),
         Action::Encode { tokenizer, file, json } => {
             let tokenizer = Tokenizer::load(&folder_of(tokenizer))?;
-            let text = std::fs::read_to_string(file).with_context(|| {
-                format!("cannot read `{}` as UTF-8 text\nhint: check the path", file.display())
-            })?;
+            let bytes = std::fs::read(file)
+                .with_context(|| format!("cannot read `{}`\nhint: check the path", file.display()))?;
+            let text = data::text_of(file, bytes)?;
             // Lines end at a line feed alone: a carriage return may be part of the text.
             for line in text.strip_suffix('\n').unwrap_or(&text).split('\n') {
                 let ids = tokenizer.encode(line);

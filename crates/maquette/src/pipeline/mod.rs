@@ -86,9 +86,10 @@ pub(crate) fn default_precision(isa: Isa) -> Precision {
 
 impl Run {
     /// Makes the folder, if it is not there.
-    pub(crate) fn open(recipe: Recipe, out: Option<&Path>, n_threads: usize) -> anyhow::Result<Self> {
+    pub(crate) fn open(mut recipe: Recipe, out: Option<&Path>, n_threads: usize) -> anyhow::Result<Self> {
         let dir = out.map_or_else(|| Path::new("runs").join(&recipe.name), Path::to_owned);
         let lock = claim::claim(&dir)?;
+        recipe.data.own_folder = Some(dir.clone());
         Ok(Self { recipe, dir, kernels: Arc::new(Cpu::new(n_threads)), start: OnceLock::new(), _lock: lock })
     }
 

@@ -159,6 +159,9 @@ impl Run {
         let prepared = prepared.map_err(interrupted)?;
         stamp(&dir, &inputs).context("marking the data as prepared")?;
         bar.finish(&format!("{} dropped: {}", totals(&prepared), prepared.manifest().dropped()));
+        for notice in prepared.manifest().notices() {
+            progress::say("", &notice);
+        }
         warn_of_names(&prepared);
         Ok(prepared)
     }

@@ -3,11 +3,11 @@
 use std::{
     fs::{self, File, Metadata},
     io::Read as _,
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use anyhow::Context as _;
-use data::{SourceConfig, ValidationConfig};
+use data::{OnError, ValidationConfig};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 
@@ -47,8 +47,8 @@ impl Run {
         };
         let mut now = Vec::new();
         for (i, source) in config.sources.iter().chain(held_out).enumerate() {
-            let root = root(source);
-            for path in source.files()? {
+            let root = source.root();
+            for path in config.list(source)?.files {
                 let meta = fs::metadata(&path).with_context(|| cannot_read(&path))?;
                 let known = Known {
                     source: i,
@@ -77,7 +77,13 @@ impl Run {
         }
         for (path, known) in &mut now {
             if to_read(known) {
-                known.xxh3 = hash(path)?;
+                known.xxh3 = match hash(path) {
+                    // It is left out of the data.
+                    Err(error) if config.on_error == OnError::Skip && !error.is::<Interrupted>() => {
+                        "unreadable".to_owned()
+                    }
+                    hash => hash?,
+                };
             }
         }
         let now: Vec<Known> = now.into_iter().map(|(_, known)| known).collect();
@@ -90,20 +96,6 @@ impl Run {
         }
         Ok(state)
     }
-}
-
-/// The folder that a source's files are named from: their names in it are the same wherever it lies.
-fn root(source: &SourceConfig) -> PathBuf {
-    let path = Path::new(&source.path);
-    if path.is_dir() {
-        return path.to_owned();
-    }
-    if path.exists() {
-        return path.parent().unwrap_or(path).to_owned();
-    }
-    let is_plain =
-        |part: &std::path::Component| !part.as_os_str().to_string_lossy().contains(['*', '?', '[']);
-    path.components().take_while(is_plain).collect()
 }
 
 /// When a file changed, as far as the system tells: on Unix also when its name, owner or times did.

@@ -35,10 +35,12 @@ fn overview(manifest: &Manifest, tokens_read: u64) -> String {
         None => "Every document was kept as it was.".to_owned(),
         Some(words) => format!("Not every document was kept as it was: {words}."),
     };
+    let skipped = manifest.skipped().notice(manifest.files.iter().map(|file| file.documents).sum());
     format!(
-        "{} tokens to train on, {} held out. The training read {read}. {dropped}",
+        "{} tokens to train on, {} held out. The training read {read}. {dropped}{}",
         grouped(train),
-        grouped(held_out)
+        grouped(held_out),
+        skipped.map_or_else(String::new, |notice| format!(" {notice}."))
     )
 }
 
@@ -216,6 +218,8 @@ mod tests {
             validation_tokens: 0,
             dropped: Dropped::default(),
             special_names: 0,
+            skipped: data::Skipped::default(),
+            notes: Vec::new(),
         };
         let manifest = Manifest { files: (0..1000).map(file).collect(), ..Manifest::default() };
         let page = data(&manifest, 15_000).into_string();

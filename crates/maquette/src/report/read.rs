@@ -231,6 +231,7 @@ fn manifest(entries: Vec<Entry>) -> anyhow::Result<Manifest> {
     for entry in entries {
         match entry {
             Entry::Source(source) => manifest.sources.push(source),
+            Entry::PassedOver(what) => manifest.passed_over.push(what),
             Entry::File(file) => manifest.files.push(file),
             Entry::Shard(shard) => manifest.shards.push(shard),
         }

@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod bench;
+mod corpus_inputs;
 #[cfg(unix)]
 mod chat_templates;
 #[cfg(unix)]
