@@ -3,9 +3,9 @@
 
 mod bad_input;
 mod bench;
-mod corpus_inputs;
 #[cfg(unix)]
 mod chat_templates;
+mod corpus_inputs;
 #[cfg(unix)]
 mod crash;
 mod end_to_end;
