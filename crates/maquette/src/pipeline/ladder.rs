@@ -110,9 +110,8 @@ impl Run {
         for sweep in &ladder.sweep {
             progress::say("ladder", &sweep.to_string());
         }
-        // Of those that can be judged, the one at the largest compute is nearest to the run.
-        let ratios = &ladder.ratios;
-        if let Some(test) = ratios.iter().rev().find(|test| test.is_judged()).or(ratios.last()) {
+        // Of those that can be judged, the one at the largest compute is nearest to the run; others say nothing.
+        if let Some(test) = ladder.ratios.iter().rev().find(|test| test.is_judged()) {
             progress::say("ladder", &test.to_string());
         }
         Ok(ladder)
