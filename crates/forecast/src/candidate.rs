@@ -17,6 +17,9 @@ pub(crate) const OUTLIER_SDS: f64 = 6.0;
 const KAPPA: usize = 1;
 /// Least span of compute, as a logarithm, that distances are measured in.
 const LEAST_LOG_SPAN: f64 = 0.7;
+/// Factor of compute beyond the runs up to which the usual fall grows: intervals of runs further out hold what they should
+/// without it, and a ladder that shows its floor need not be doubted the more.
+const USUAL_REACH: f64 = 20.0;
 /// Scatter below which no run is far off.
 const LEAST_SD: f64 = 1e-4;
 /// Runs below which none is left out, and the inverse of the largest share that is.
@@ -108,6 +111,12 @@ impl Data {
         self.largest()[0] - smallest
     }
 
+    /// Least and largest ln D/N.
+    fn ratios(&self) -> [f64; 2] {
+        let ratios = self.features.iter().map(|x| self.frame.raw(x)).map(|raw| raw[2] - raw[1]);
+        ratios.fold([f64::INFINITY, f64::NEG_INFINITY], |[lo, hi], r| [lo.min(r), hi.max(r)])
+    }
+
     /// The largest of each feature.
     pub(crate) fn largest(&self) -> Features {
         [0, 1, 2, 3].map(|k| self.features.iter().map(|x| x[k]).fold(f64::NEG_INFINITY, f64::max))
@@ -134,6 +143,10 @@ pub(crate) struct FittedForm {
     pub(crate) shown_to: Option<f64>,
     /// 1 for each run that was fitted, 0 for an outlier.
     pub(crate) kept: Vec<f64>,
+    /// Least and largest ln D/N of the runs fitted.
+    pub(crate) ratios: [f64; 2],
+    /// How ln L falls with compute in other tables.
+    pub(crate) usual_fall: UsualFall,
 }
 
 impl FittedForm {
@@ -197,6 +210,8 @@ impl FittedForm {
             frame: data.frame.clone(),
             shown_to: kinship.map(|kinship| kinship.shown_to),
             kept,
+            ratios: data.ratios(),
+            usual_fall: UsualFall::new(experience),
         })
     }
 
@@ -267,7 +282,7 @@ impl FittedForm {
     /// How much ln L falls, by the law, between the edge of the runs and `x`: the part of a forecast that no run
     /// supports. The edge is reached by going back along N and D in equal shares to the largest compute fitted, or to
     /// the largest N and D fitted, whichever is further. Beyond one span of the runs it counts times the distance in
-    /// spans, unless kin shows the bend.
+    /// spans, unless kin shows the bend; and at least what losses fall over that distance in other tables.
     pub(crate) fn unsupported_drop(&self, x: &Features) -> f64 {
         let at = self.log_loss(x);
         let back = (x[0] - self.largest[0]).max(0.0);
@@ -280,7 +295,24 @@ impl FittedForm {
         let beyond_shown = self.shown_to.map(|edge| (raw[0] - edge).max(0.0));
         let unseen = self.frame.beyond_kin(x).or(beyond_shown).unwrap_or(back);
         let reach = (unseen / self.span.max(LEAST_LOG_SPAN)).max(1.0);
-        reach * by_compute.max(by_shape).max(0.0)
+        let by_law = reach * by_compute.max(by_shape).max(0.0);
+        // A floor that is fitted too high makes the law flat beyond the runs, and hides what it may get wrong there.
+        let is_floor_known = self.form.floor().is_some_and(|floor| self.prior.is_known()[floor]);
+        let is_lone = self.frame.kin.is_none() && self.shown_to.is_none() && !is_floor_known;
+        if is_lone { by_law.max(self.usual_fall.over(back)) } else { by_law }
+    }
+
+    /// How much ln L differs, by the law, between `x` and the run of its compute with as many tokens a parameter as the runs
+    /// fitted had at most or at least; 0 between these, and for laws that read compute alone or take from kin.
+    pub(crate) fn beyond_shapes(&self, x: &Features) -> f64 {
+        if !self.form.needs_shape() || self.frame.kin.is_some() {
+            return 0.0;
+        }
+        let raw = self.frame.raw(x);
+        let ratio = raw[2] - raw[1];
+        let half = 0.5 * (ratio - ratio.clamp(self.ratios[0], self.ratios[1]));
+        let edge = self.frame.shifted(&[raw[0], raw[1] + half, raw[2] - half]);
+        (self.log_loss(x) - self.log_loss(&edge)).abs()
     }
 
     /// |ln κ| of a law of kin: how far their pace is from this table's; 0 for other laws.
@@ -326,6 +358,27 @@ impl FittedForm {
         }
         let problem = data.problem(self.form, &weights, &prior);
         problem.minimise(&[prior.held(&self.theta)]).map_or(self.theta, |solution| solution.theta)
+    }
+}
+
+/// The fall of ln L with compute by the means of the beliefs about a law in compute: what a table is expected to do before it is
+/// seen.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct UsualFall {
+    floor_share: f64,
+    exponent: f64,
+}
+
+impl UsualFall {
+    fn new(experience: &Experience) -> Self {
+        Self { floor_share: experience.floor.mean.exp(), exponent: experience.compute_exponent.mean.exp() }
+    }
+
+    /// Over `distance` in ln C beyond the runs.
+    fn over(self, distance: f64) -> f64 {
+        let distance = distance.min(USUAL_REACH.ln());
+        let rest = (1.0 - self.floor_share) * (-self.exponent * distance).exp();
+        -(self.floor_share + rest).ln()
     }
 }
 

@@ -399,7 +399,7 @@ impl Header {
             warn(format!(
                 "Of several losses `{name}` was taken, on held-out text, before {others}; --loss-column takes another."
             ));
-        } else if !held_out.is_empty() {
+        } else if !held_out.is_empty() && !held_out.contains(&idx) {
             let others = others(&held_out);
             warn(format!(
                 "`{name}` was taken as the loss; {others} is there too, which --loss-column takes."

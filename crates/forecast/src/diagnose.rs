@@ -1,7 +1,7 @@
 //! What a table can carry, and what its reader must be told.
 
 use crate::{
-    ForecastError, LawChoice, Settings, Table, Target, Warning, WarningKind,
+    ForecastError, LawChoice, Point, Settings, Table, Target, Warning, WarningKind,
     candidate::{Data, FittedForm, OUTLIER_SDS},
     interval::median,
     law::Form,
@@ -18,6 +18,9 @@ pub(crate) const LEAST_COUPLED: usize = 12;
 /// Fewer configurations than this and the interval rests mostly on other tables.
 const FEW: usize = 6;
 const LEAST_SPAN: f64 = 2.0;
+/// The same where both N and D span [`LEAST_SPAN_OF_SHAPES`].
+const LEAST_SPAN_WITH_SHAPES: f64 = 1.2;
+const LEAST_SPAN_OF_SHAPES: f64 = 4.0;
 const NARROW_SPAN: f64 = 10.0;
 /// Standard deviation of ln N about its trend in ln C below which N and D say nothing that C does not.
 const LEAST_SHAPE_SPREAD: f64 = 0.1;
@@ -38,8 +41,13 @@ pub(crate) fn admissible(table: &Table, settings: &Settings) -> Result<Vec<Form>
     }
     let flops = |point: Option<&crate::Point>| point.map_or(f64::NAN, |point| point.flops);
     let span = flops(table.points().last()) / flops(table.points().first());
-    if span < LEAST_SPAN {
-        return Err(ForecastError::NarrowRange { needed: LEAST_SPAN, found: span });
+    let spread = shape_spread(table);
+    let is_identified = n_configurations >= LEAST_SHAPE && spread.is_some_and(|sd| sd > LEAST_SHAPE_SPREAD);
+    // Shapes that differ widely show both wants of a law in N and D where compute spans little.
+    let shows_shapes = is_identified && settings.law != LawChoice::Compute && spans_shapes(table);
+    let needed = if shows_shapes { LEAST_SPAN_WITH_SHAPES } else { LEAST_SPAN };
+    if span < needed {
+        return Err(ForecastError::NarrowRange { needed, found: span });
     }
     let correlation = rank_correlation(table);
     if correlation > 0.0 {
@@ -50,8 +58,6 @@ pub(crate) fn admissible(table: &Table, settings: &Settings) -> Result<Vec<Form>
         return Err(ForecastError::NoShapes { found, n_points: table.points().len() });
     }
     let mut forms = Vec::new();
-    let spread = shape_spread(table);
-    let is_identified = n_configurations >= LEAST_SHAPE && spread.is_some_and(|sd| sd > LEAST_SHAPE_SPREAD);
     if is_shape || (settings.law == LawChoice::Auto && is_identified) {
         // Who names the law gets the law, with its two exponents.
         // A rehearsal of a law with six coefficients needs small configurations beside the ones it forecasts.
@@ -152,17 +158,21 @@ pub(crate) fn target_warnings(
         );
         warnings.push(Warning::new(WarningKind::FarExtrapolation, text));
     }
-    if let (false, Some((n, d)), true) =
-        (form.needs_shape(), target.n_params.zip(target.n_tokens), table.has_shapes())
-    {
+    if let (Some((n, d)), true) = (target.n_params.zip(target.n_tokens), table.has_shapes()) {
         let ratios: Vec<f64> =
             table.points().iter().filter_map(|p| p.shape()).map(|(n, d)| (d / n).ln()).collect();
         let (lo, hi) =
             ratios.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(lo, hi), r| (lo.min(*r), hi.max(*r)));
         let ratio = (d / n).ln();
-        if !(lo - 0.7..=hi + 0.7).contains(&ratio) && data.n_clusters > 0 {
+        let slack = if form.needs_shape() { 0.1 } else { 0.7 };
+        if !(lo - slack..=hi + slack).contains(&ratio) && data.n_clusters > 0 {
+            let what = if form.needs_shape() {
+                "no run shows the law there, and the interval is wider for it"
+            } else {
+                "a law in compute alone takes it for a run of their kind"
+            };
             let text = format!(
-                "The target has {:.1} tokens a parameter, the runs {:.1} to {:.1}; a law in compute alone takes it for a run of their kind.",
+                "The target has {:.1} tokens a parameter, the runs {:.1} to {:.1}: {what}.",
                 d / n,
                 lo.exp(),
                 hi.exp()
@@ -223,6 +233,17 @@ fn rank_correlation(table: &Table) -> f64 {
     let norm = (squares(&x) * squares(&y)).sqrt();
     // Equal losses all through say nothing about the sign.
     if norm > 0.0 { product / norm } else { 0.0 }
+}
+
+/// Whether both N and D span enough for the runs to show what each of them buys.
+fn spans_shapes(table: &Table) -> bool {
+    let span = |of: fn(&Point) -> Option<f64>| {
+        let values: Vec<f64> = table.points().iter().filter_map(of).collect();
+        let largest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        largest / values.iter().copied().fold(f64::INFINITY, f64::min)
+    };
+    span(|point| point.n_params) >= LEAST_SPAN_OF_SHAPES
+        && span(|point| point.n_tokens) >= LEAST_SPAN_OF_SHAPES
 }
 
 /// Standard deviation of ln N about its straight trend in ln C; `None` without shapes.

@@ -62,6 +62,8 @@ struct Draw {
     law_error: f64,
     /// Scatter of one run, in ln L.
     run_error: f64,
+    /// Error of the law beyond the shapes of the runs, as a share of what it says changes there.
+    shape_error: f64,
 }
 
 impl Fitted {
@@ -203,7 +205,8 @@ impl Fitted {
         let x = features(target, member, &draw.theta);
         let law = member.form.log_loss(&draw.theta, &x);
         let drop = member.unsupported_drop(&features(target, member, &member.theta));
-        let loss = (law + draw.law_error * drop + draw.run_error).exp();
+        let beyond = member.beyond_shapes(&x);
+        let loss = (law + draw.law_error * drop + draw.shape_error * beyond + draw.run_error).exp();
         // No run can lie below a floor that is known, and none at 0.
         loss.max(self.settings.irreducible.unwrap_or(f64::MIN_POSITIVE))
     }
@@ -380,7 +383,10 @@ fn draw(members: &[Member], settings: &Settings, experience: &Experience) -> Vec
             * stream.normal();
         let run_error =
             fitted.sigma * (fitted.degrees / stream.chi_squared(fitted.degrees)).sqrt() * stream.normal();
-        Draw { member, theta: fitted.resampled(data, &mut stream), law_error, run_error }
+        let theta = fitted.resampled(data, &mut stream);
+        let tail = experience.share_tail;
+        let shape_error = (tail / stream.chi_squared(tail)).sqrt() * stream.normal();
+        Draw { member, theta, law_error, run_error, shape_error }
     };
     let n_threads = thread::available_parallelism().map_or(1, NonZero::get).min(settings.n_draws);
     let chunk = settings.n_draws.div_ceil(n_threads);

@@ -65,6 +65,6 @@ pub enum WarningKind {
     ShortKin,
     /// Kin whose large runs no floor reconciles with their small ones.
     StrangeKin,
-    /// Runs of equal compute differ in shape, which a law in compute alone cannot see.
+    /// Runs of equal compute differ in shape, which a law in compute alone cannot see, or the target's shape is none of theirs.
     MixedShapes,
 }

@@ -226,6 +226,8 @@ fn losses_are_chosen_loudly() {
             .iter()
             .any(|w| w.kind == WarningKind::LossColumn && w.text.contains("before `train/loss`"))
     );
+    let table = of("eval/c4/loss").unwrap();
+    assert!(table.warnings().iter().all(|w| w.kind != WarningKind::LossColumn), "{:?}", table.warnings());
     let table = of("train/loss").unwrap();
     assert!(table.warnings().iter().any(|w| w.text.contains("The only loss is that of the training")));
     let error = of("train/loss,eval/c4/loss,eval/pile/loss").unwrap_err();
