@@ -246,19 +246,31 @@ impl Recipe {
         if recipe.model.from.is_none() {
             recipe.tokenizer.get_or_insert_with(TokenizerConfig::open);
         }
+        recipe.place_in(folder)?;
+        Ok(recipe)
+    }
+
+    /// The recipe that a run wrote at `path`; none where there is none that can be read.
+    pub(crate) fn resolved(path: &Path) -> Option<Self> {
+        let mut recipe: Self = toml::from_str(&std::fs::read_to_string(path).ok()?).ok()?;
+        recipe.place_in(path.parent()?).ok()?;
+        Some(recipe)
+    }
+
+    /// Makes every path absolute: a recipe names them from its own folder.
+    fn place_in(&mut self, folder: &Path) -> anyhow::Result<()> {
         let absolute = |path: &Path| {
             let path = folder.join(path);
             without_detours(&std::path::absolute(&path).unwrap_or(path))
         };
         let folder = absolute(Path::new("."));
         let mut result = Ok(());
-        recipe.place(&absolute, &mut |source| {
+        self.place(&absolute, &mut |source| {
             if let Err(error) = source.place_in(&folder) {
                 result = Err(error);
             }
         });
-        result?;
-        Ok(recipe)
+        Ok(result?)
     }
 
     /// Puts another path in the place of every one; those of sources may be patterns.

@@ -74,19 +74,6 @@ pub enum TrainError {
         /// Its value here.
         expected: String,
     },
-    /// `metrics.jsonl` lost lines that a checkpoint knows of.
-    #[error(
-        "`{path}` should hold the first {expected} bytes of this run, found {found}\n\
-         hint: put the file back, or give another --out to begin anew"
-    )]
-    ShortMetrics {
-        /// The file.
-        path: PathBuf,
-        /// Bytes that the checkpoint knows of.
-        expected: u64,
-        /// Bytes there.
-        found: u64,
-    },
     /// The data refuse.
     #[error(transparent)]
     Data(#[from] DataError),

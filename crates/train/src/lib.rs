@@ -30,6 +30,8 @@ pub use repetition::RepetitionDetector;
 pub use schedule::Schedule;
 pub use settings::{OptimizerKind, Precision, TrainSettings};
 pub use spike::{Spike, SpikeDetector};
-pub use state::{TrainerState, checkpoint_bytes, latest_checkpoint, special_ids};
+pub use state::{
+    DamagedCheckpoint, TrainerState, checkpoint_bytes, holds_run, latest_checkpoint, special_ids,
+};
 pub use stillness::StillnessDetector;
 pub use trainer::{Event, Inputs, Outcome, Sealed, Summary, Trainer};

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{File, OpenOptions},
-    io::Write,
+    io::{BufRead as _, BufReader, Write},
     path::{Path, PathBuf},
 };
 
@@ -81,11 +81,55 @@ pub enum Metric {
         /// Its name.
         param: String,
     },
+    /// What was recorded up to this step is gone from here on: the file was lost or damaged.
+    Lost {
+        /// The step's number.
+        step: u64,
+    },
     /// The run went on from a checkpoint after this step.
     Resumed {
         /// The step's number.
         step: u64,
     },
+}
+
+/// The lines of a file that a checkpoint after a step knew of.
+struct Known {
+    /// Bytes of those that can be read, from the first on.
+    n_bytes: u64,
+    /// They say themselves that others are gone.
+    is_marked: bool,
+    /// A whole line follows that cannot be read, or does not belong there.
+    has_more: bool,
+}
+
+impl Known {
+    fn read(path: &Path, len: u64, step: u64) -> std::io::Result<Self> {
+        let mut file = BufReader::new(File::open(path)?);
+        let mut known = Self { n_bytes: 0, is_marked: false, has_more: false };
+        let mut line = Vec::new();
+        while known.n_bytes < len {
+            line.clear();
+            file.read_until(b'\n', &mut line)?;
+            let end = known.n_bytes + line.len() as u64;
+            let is_whole = line.ends_with(b"\n");
+            let metric = serde_json::from_slice(&line).ok().filter(|_| is_whole && end <= len);
+            let is_of_it = metric.as_ref().is_some_and(|metric| match metric {
+                Metric::Train { step: taken, .. } => *taken <= step,
+                // A checkpoint comes before the validation of its step.
+                Metric::Validation { step: validated, .. } => *validated < step,
+                _ => true,
+            });
+            if !is_of_it {
+                // Steps after the checkpoint are taken again: they are no loss.
+                known.has_more = is_whole && metric.is_none() && end <= len;
+                break;
+            }
+            known.is_marked |= metric.is_some_and(|metric| metric == Metric::Lost { step });
+            known.n_bytes = end;
+        }
+        Ok(known)
+    }
 }
 
 /// Appends to `metrics.jsonl`.
@@ -94,25 +138,41 @@ pub(crate) struct MetricsFile {
     path: PathBuf,
     file: File,
     len: u64,
+    is_lost: bool,
 }
 
 impl MetricsFile {
-    /// Opens the file and cuts it to `len` bytes: what a checkpoint knew of. Steps after it are taken again.
-    pub(crate) fn open(path: &Path, len: u64) -> Result<Self, TrainError> {
+    /// Opens the file and cuts it to `len` bytes: what a checkpoint knew of after `step`. Later steps are taken again.
+    ///
+    /// Of a file that lost some of these bytes the lines before are kept, and a line says that the others are gone.
+    pub(crate) fn open(path: &Path, len: u64, step: u64) -> Result<Self, TrainError> {
         let io = |source| TrainError::Io { action: "open", path: path.to_owned(), source };
         let file = OpenOptions::new().create(true).append(true).open(path).map_err(io)?;
         let meta = file.metadata().map_err(io)?;
+        let mut metrics = Self { path: path.to_owned(), file, len, is_lost: false };
+        let mut is_marked = false;
         if meta.is_file() {
-            if meta.len() < len {
-                return Err(TrainError::ShortMetrics {
-                    path: path.to_owned(),
-                    expected: len,
-                    found: meta.len(),
-                });
+            let known = Known::read(path, len, step).map_err(io)?;
+            metrics.is_lost = known.n_bytes < len;
+            is_marked = known.is_marked;
+            if metrics.is_lost && known.has_more {
+                // What cannot be read is not thrown away.
+                let names = (1..).map(|i| path.with_file_name(format!("metrics-damaged-{i}.jsonl")));
+                let aside = names.into_iter().find(|path| !path.exists()).expect("some number is free");
+                std::fs::copy(path, aside).map_err(io)?;
             }
-            file.set_len(len).map_err(io)?;
+            metrics.file.set_len(known.n_bytes).map_err(io)?;
+            metrics.len = known.n_bytes;
         }
-        Ok(Self { path: path.to_owned(), file, len })
+        if metrics.is_lost && !is_marked {
+            metrics.write(&Metric::Lost { step })?;
+        }
+        Ok(metrics)
+    }
+
+    /// Whether some of what the checkpoint knew of was gone.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.is_lost
     }
 
     /// Bytes written so far.

@@ -1,9 +1,9 @@
 //! Reports batches that were trained on before.
 
-use std::{
-    collections::{HashSet, VecDeque},
-    hash::{DefaultHasher, Hash as _, Hasher as _},
-};
+use std::collections::{HashSet, VecDeque};
+
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_64;
 
 /// Rows that the present share is taken over.
 const WINDOW: usize = 64;
@@ -16,8 +16,10 @@ const MOST_ROWS: usize = 1 << 20;
 /// Remembers a hash of every row of tokens; reports, and changes nothing.
 ///
 /// A run on repeated data does not look ill: its loss falls, for a while even faster.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RepetitionDetector {
+    /// Too many for a text: see [`RepetitionDetector::seen`].
+    #[serde(skip)]
     seen: HashSet<u64>,
     /// Whether each of the last rows had been seen before.
     recent: VecDeque<bool>,
@@ -29,9 +31,8 @@ impl RepetitionDetector {
     /// it first reaches one half.
     pub fn push(&mut self, ids: &[u32], seq_len: usize) -> Option<f64> {
         for row in ids.chunks(seq_len) {
-            let mut hasher = DefaultHasher::new();
-            row.hash(&mut hasher);
-            let hash = hasher.finish();
+            let bytes: Vec<u8> = row.iter().flat_map(|id| id.to_le_bytes()).collect();
+            let hash = xxh3_64(&bytes);
             let is_known = self.seen.contains(&hash);
             if !is_known && self.seen.len() < MOST_ROWS {
                 self.seen.insert(hash);
@@ -45,6 +46,19 @@ impl RepetitionDetector {
         let is_due = share >= THRESHOLD && !self.has_reported;
         self.has_reported |= is_due;
         is_due.then_some(share)
+    }
+
+    /// The rows that are remembered, as bytes: 8 a row, the same for the same rows.
+    pub fn seen(&self) -> Vec<u8> {
+        let mut hashes: Vec<u64> = self.seen.iter().copied().collect();
+        hashes.sort_unstable();
+        hashes.into_iter().flat_map(u64::to_le_bytes).collect()
+    }
+
+    /// The same detector with the rows that [`RepetitionDetector::seen`] gave.
+    pub fn with_seen(self, bytes: &[u8]) -> Self {
+        let (rows, _) = bytes.as_chunks::<8>();
+        Self { seen: rows.iter().map(|row| u64::from_le_bytes(*row)).collect(), ..self }
     }
 }
 
@@ -63,6 +77,11 @@ mod tests {
         }
         assert_eq!(detector.push(&rows, 8), None);
         assert_eq!(detector.push(&rows[..31 * 8], 8), None);
+        // It goes on as it was from what a checkpoint holds.
+        let json = serde_json::to_string(&detector).unwrap();
+        let again = serde_json::from_str::<RepetitionDetector>(&json).unwrap().with_seen(&detector.seen());
+        assert_eq!(again, detector);
+        let mut detector = again;
         assert_eq!(detector.push(&rows[31 * 8..32 * 8], 8), Some(0.5));
         assert_eq!(detector.push(&rows, 8), None);
     }

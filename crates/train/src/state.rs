@@ -9,7 +9,9 @@ use model::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{Optimizer, OptimizerKind, SpikeDetector, TrainError, TrainSettings};
+use crate::{
+    Optimizer, OptimizerKind, RepetitionDetector, SpikeDetector, StillnessDetector, TrainError, TrainSettings,
+};
 
 /// Everything besides weights and moments. Random numbers need no place here: they are counted from the seed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -30,11 +32,20 @@ pub struct TrainerState {
     pub loss_spikes: SpikeDetector,
     /// Gradient norms that the next is compared with.
     pub grad_spikes: SpikeDetector,
+    /// Rows that were trained on; their hashes stand in `state/rows.bin`.
+    #[serde(default)]
+    pub repetition: RepetitionDetector,
+    /// Parameters, and since when they have not changed.
+    #[serde(default)]
+    pub stillness: StillnessDetector,
     /// What the run was told; another run's checkpoint is refused.
     pub settings: TrainSettings,
     /// Hash of tokenizer and data.
     pub data_fingerprint: String,
 }
+
+/// Hashes of the rows that were trained on, eight bytes each.
+const ROWS: &str = "rows.bin";
 
 /// What a checkpoint folder is made of.
 pub(crate) struct Parts<'a> {
@@ -78,6 +89,7 @@ pub(crate) fn save(folder: &Path, parts: &Parts) -> Result<PathBuf, TrainError> 
         })?;
         let json = serde_json::to_vec_pretty(parts.state).expect("plain data is valid JSON");
         checkpoint::write_file(&state_dir.join("trainer.json"), &json)?;
+        checkpoint::write_file(&state_dir.join(ROWS), &parts.state.repetition.seen())?;
         checkpoint::write_tensors(&state_dir.join("optimizer.safetensors"), parts.optimizer.tensors())?;
         checkpoint::sync_dir(&state_dir)?;
         Ok(())
@@ -86,13 +98,12 @@ pub(crate) fn save(folder: &Path, parts: &Parts) -> Result<PathBuf, TrainError> 
 }
 
 /// Reads weights, moments and the rest; the checkpoint must be of a run with this shape, these settings and data.
-pub(crate) fn load(
+fn load(
     dir: &Path,
     config: &ModelConfig,
     settings: &TrainSettings,
     data_fingerprint: &str,
-    optimizer: &mut Optimizer,
-) -> Result<(Gpt, TrainerState), TrainError> {
+) -> Result<Resumed, TrainError> {
     let gpt = checkpoint::read_model(dir)?; // verifies every file, those in state/ too
     let path = dir.join("state/trainer.json");
     let bytes = std::fs::read(&path).map_err(|source| TrainError::Io {
@@ -100,11 +111,12 @@ pub(crate) fn load(
         path: path.clone(),
         source,
     })?;
-    let state: TrainerState = serde_json::from_slice(&bytes).map_err(|error| CheckpointError::Damaged {
-        path: path.clone(),
-        expected: "the state of a training run".into(),
-        found: error.to_string(),
-    })?;
+    let mut state: TrainerState =
+        serde_json::from_slice(&bytes).map_err(|error| CheckpointError::Damaged {
+            path: path.clone(),
+            expected: "the state of a training run".into(),
+            found: error.to_string(),
+        })?;
     let other = |what, found: String, expected: String| TrainError::OtherRun {
         path: path.clone(),
         what,
@@ -122,6 +134,12 @@ pub(crate) fn load(
         let (found, expected) = first_difference(gpt.config(), config);
         return Err(other("the model", found, expected));
     }
+    state.repetition = match std::fs::read(dir.join("state").join(ROWS)) {
+        Ok(rows) => std::mem::take(&mut state.repetition).with_seen(&rows),
+        // Checkpoints of earlier versions have none.
+        Err(_) => std::mem::take(&mut state.repetition),
+    };
+    let mut optimizer = Optimizer::new(config, settings.optimizer);
     let path = dir.join("state/optimizer.safetensors");
     let mut tensors = checkpoint::read_tensors(&path)?;
     for (name, moment) in optimizer.tensors_mut() {
@@ -129,7 +147,81 @@ pub(crate) fn load(
         *moment =
             found.ok_or_else(|| CheckpointError::Tensors { path: path.clone(), problem: "lacks", name })?;
     }
-    Ok((gpt, state))
+    Ok(Resumed { gpt, optimizer, state })
+}
+
+/// A run as a checkpoint holds it.
+pub(crate) struct Resumed {
+    pub(crate) gpt: Gpt,
+    pub(crate) optimizer: Optimizer,
+    pub(crate) state: TrainerState,
+}
+
+/// A checkpoint that could not be read and was moved aside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DamagedCheckpoint {
+    /// Where it is now.
+    pub aside: PathBuf,
+    /// What is wrong with it, with its former path.
+    pub problem: String,
+}
+
+/// The newest checkpoint in `folder` that is whole; damaged ones are moved aside, so that a run goes on from what is left.
+pub(crate) fn resume(
+    folder: &Path,
+    config: &ModelConfig,
+    settings: &TrainSettings,
+    data_fingerprint: &str,
+) -> Result<(Option<Resumed>, Vec<DamagedCheckpoint>), TrainError> {
+    let mut damaged = Vec::new();
+    for step in steps(folder)?.into_iter().rev() {
+        let dir = folder.join(format!("step-{step}"));
+        match load(&dir, config, settings, data_fingerprint) {
+            Ok(resumed) => return Ok((Some(resumed), damaged)),
+            Err(error) if is_damage(&error) => {
+                let names = (1..).map(|i| folder.join(format!("damaged-step-{step}-{i}")));
+                let aside = names.into_iter().find(|path| !path.exists()).expect("some number is free");
+                std::fs::rename(&dir, &aside).map_err(|source| TrainError::Io {
+                    action: "rename",
+                    path: dir.clone(),
+                    source,
+                })?;
+                damaged.push(DamagedCheckpoint { aside, problem: error.to_string() });
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((None, damaged))
+}
+
+/// Whether files of the checkpoint are missing or hold something else than was written; not so where it is another run's, or
+/// the system refuses to read it.
+fn is_damage(error: &TrainError) -> bool {
+    use std::io::ErrorKind::{InvalidData, NotFound, UnexpectedEof};
+    match error {
+        TrainError::Checkpoint(CheckpointError::Damaged { .. } | CheckpointError::Missing { .. }) => true,
+        TrainError::Checkpoint(CheckpointError::Io { source, .. }) | TrainError::Io { source, .. } => {
+            matches!(source.kind(), NotFound | InvalidData | UnexpectedEof)
+        }
+        _ => false,
+    }
+}
+
+/// Whether a checkpoint in `folder` says that it is of a run with this shape, these settings and data. Nothing is verified.
+pub fn holds_run(
+    folder: &Path,
+    config: &ModelConfig,
+    settings: &TrainSettings,
+    data_fingerprint: &str,
+) -> bool {
+    let is_of_run = |step: &u64| {
+        let dir = folder.join(format!("step-{step}"));
+        let bytes = std::fs::read(dir.join("state/trainer.json")).ok();
+        let state: Option<TrainerState> = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        state.is_some_and(|state| state.settings == *settings && state.data_fingerprint == data_fingerprint)
+            && checkpoint::read_config(&dir).is_ok_and(|found| found == *config)
+    };
+    steps(folder).is_ok_and(|steps| steps.iter().any(is_of_run))
 }
 
 /// The first field in which two runs differ, as `name = value` of each.

@@ -1,6 +1,8 @@
 //! Reports parameters that no longer change.
 
 use model::Gpt;
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_64;
 
 /// Values of each parameter that are looked at.
 const N_LOOKED_AT: usize = 64;
@@ -11,10 +13,11 @@ const OF_A_LAYER: &str = "layers.";
 ///
 /// A layer whose gradient is cut off, or whose weights are put back, costs a loss of one or two per cent, which hides
 /// among the ways that healthy runs differ in. That its weights stand still hides nowhere.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct StillnessDetector {
-    /// Of each parameter, the values when it last changed and the steps since.
-    seen: Vec<(Vec<u32>, u64)>,
+    /// Of each parameter, a hash of its values when it last changed and the steps since.
+    seen: Vec<(u64, u64)>,
 }
 
 impl StillnessDetector {
@@ -32,7 +35,9 @@ impl StillnessDetector {
             }
             let values = param.f32();
             let stride = values.len().div_ceil(N_LOOKED_AT).max(1);
-            let now: Vec<u32> = values.iter().step_by(stride).map(|x| x.to_bits()).collect();
+            let bytes: Vec<u8> =
+                values.iter().step_by(stride).flat_map(|x| x.to_bits().to_le_bytes()).collect();
+            let now = xxh3_64(&bytes);
             if now != *seen {
                 (*seen, *n_steps) = (now, 0);
                 continue;

@@ -15,10 +15,10 @@ use serde::{Deserialize, Serialize};
 use tensor::Kernels;
 
 use crate::{
-    Cadence, Learner, Metric, Optimizer, RepetitionDetector, Spike, SpikeDetector, StillnessDetector,
-    TrainError, TrainSettings, TrainerState, Update, Validation, evaluate, latest_checkpoint,
+    Cadence, DamagedCheckpoint, Learner, Metric, Optimizer, RepetitionDetector, Spike, SpikeDetector,
+    StillnessDetector, TrainError, TrainSettings, TrainerState, Update, Validation, evaluate,
     metrics::MetricsFile,
-    state::{self, Parts},
+    state::{self, Parts, Resumed},
 };
 
 /// What a run is made from.
@@ -156,13 +156,14 @@ pub struct Trainer {
     cadence: Cadence,
     /// Found while the gradients of the step at hand were added up.
     repeated_share: Option<f64>,
+    damaged: Vec<DamagedCheckpoint>,
 }
 
 impl Trainer {
-    /// Begins a run in `folder`, or goes on from its latest checkpoint: to the exact bit, whatever stopped it.
+    /// Begins a run in `folder`, or goes on from its newest checkpoint that is whole: to the exact bit, whatever stopped it.
     ///
     /// # Errors
-    /// If a setting is out of range, or the folder holds the checkpoint of another run or a damaged one.
+    /// If a setting is out of range, or the folder holds the checkpoint of another run.
     pub fn open(inputs: Inputs, folder: &Path) -> Result<Self, TrainError> {
         let Inputs { config, settings, data, tokenizer, start, .. } = &inputs;
         config.validate()?;
@@ -182,17 +183,16 @@ impl Trainer {
         })?;
         checkpoint::remove_unfinished(&checkpoints)?;
 
-        let mut optimizer = Optimizer::new(config, settings.optimizer);
-        let resumed = match latest_checkpoint(&checkpoints)? {
-            Some(dir) => Some(state::load(&dir, config, settings, data.fingerprint(), &mut optimizer)?),
-            None => None,
-        };
-        let (gpt, state) = match resumed {
-            Some((gpt, state)) => (gpt, Some(state)),
-            None => match start {
-                Some(dir) => (begin_with(dir, config)?, None),
-                None => (Gpt::new(config.clone(), settings.seed), None),
-            },
+        let (resumed, damaged) = state::resume(&checkpoints, config, settings, data.fingerprint())?;
+        let (gpt, optimizer, state) = match resumed {
+            Some(Resumed { gpt, optimizer, state }) => (gpt, optimizer, Some(state)),
+            None => {
+                let gpt = match start {
+                    Some(dir) => begin_with(dir, config)?,
+                    None => Gpt::new(config.clone(), settings.seed),
+                };
+                (gpt, Optimizer::new(config, settings.optimizer), None)
+            }
         };
         let (seq_len, seed) = (settings.seq_len, settings.seed);
         let stream = match &state {
@@ -202,7 +202,8 @@ impl Trainer {
         let validation = ValidationSet::new(Arc::clone(data), seq_len, settings.eval_tokens)?;
         let final_validation = ValidationSet::new(Arc::clone(data), seq_len, settings.final_eval_tokens)?;
         let metrics_len = state.as_ref().map_or(0, |state| state.metrics_len);
-        let mut metrics = MetricsFile::open(&folder.join("metrics.jsonl"), metrics_len)?;
+        let step = state.as_ref().map_or(0, |state| state.step);
+        let mut metrics = MetricsFile::open(&folder.join("metrics.jsonl"), metrics_len, step)?;
         match &state {
             Some(state) => metrics.write(&Metric::Resumed { step: state.step })?,
             None => {
@@ -217,10 +218,12 @@ impl Trainer {
         let gpt = gpt.with_dtype(settings.dtype.into()).with_recomputation(settings.recompute_activations);
         let token_bytes = tokenizer.token_bytes();
         let (mut loss_spikes, mut grad_spikes) = Default::default();
-        let (mut step, mut tokens, mut elapsed_s) = (0, 0, 0.0);
+        let (mut repetition, mut stillness) = Default::default();
+        let (mut tokens, mut elapsed_s) = (0, 0.0);
         if let Some(state) = state {
             (loss_spikes, grad_spikes) = (state.loss_spikes, state.grad_spikes);
-            (step, tokens, elapsed_s) = (state.step, state.tokens, state.elapsed_s);
+            (repetition, stillness) = (state.repetition, state.stillness);
+            (tokens, elapsed_s) = (state.tokens, state.elapsed_s);
         }
         let cadence = Cadence::new(settings, step, Instant::now());
         Ok(Self {
@@ -238,11 +241,22 @@ impl Trainer {
             last_validation: None,
             loss_spikes,
             grad_spikes,
-            stillness: StillnessDetector::default(),
-            repetition: RepetitionDetector::default(),
+            stillness,
+            repetition,
             cadence,
             repeated_share: None,
+            damaged,
         })
+    }
+
+    /// Checkpoints that were damaged and are now out of the way.
+    pub fn damaged(&self) -> &[DamagedCheckpoint] {
+        &self.damaged
+    }
+
+    /// Whether the record of the steps taken so far had gaps when the run was opened.
+    pub fn has_lost_record(&self) -> bool {
+        self.metrics.is_lost()
     }
 
     /// The model as it stands.
@@ -415,6 +429,8 @@ impl Trainer {
             metrics_len: self.metrics.len(),
             loss_spikes: self.loss_spikes.clone(),
             grad_spikes: self.grad_spikes.clone(),
+            repetition: self.repetition.clone(),
+            stillness: self.stillness.clone(),
             settings: settings.clone(),
             data_fingerprint: self.inputs.data.fingerprint().into(),
         };

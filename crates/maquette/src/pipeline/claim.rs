@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::Context as _;
 
-use super::{STAMP, capability, foretell, move_aside, pretrain, watch};
+use super::{STAMP, capability, foretell, move_aside, pretrain, sources, watch};
 use crate::recipe::Recipe;
 
 /// Held while a run is open; says whose the folder is.
@@ -16,8 +16,9 @@ const LOCK: &str = ".lock";
 const LOCK_TEXT: &str = "maquette: the folder of a run\n";
 
 /// What a run writes at the top of its folder. The last is no part of a run, but of a checkpoint.
-const NAMES: [&str; 11] = [
+const NAMES: [&str; 12] = [
     "recipe.toml",
+    sources::KNOWN,
     "tokenizer",
     "data",
     "ladder",

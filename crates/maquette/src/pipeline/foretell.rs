@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use data::{Prepared, Tokenizer};
 use forecast::{
     Channel, CurveForecast, CurveSchedule, Experience, FinalLoss, Fitted, Forecast, Moment, RunPlan,
-    RungCurve, Seal, Settings, Table, Target, band,
+    RungCurve, Seal, SealError, Settings, Table, Target, band,
 };
 use model::ModelConfig;
 use train::TrainSettings;
@@ -20,7 +20,7 @@ use super::{
     Run, capability,
     identity::{self, Identity},
     ladder::{self, Ladder, RungResult},
-    pretrain, set_aside, watch, write_whole,
+    move_aside, pretrain, set_aside, watch, write_whole,
 };
 use crate::{
     disk, machine, output,
@@ -51,11 +51,11 @@ impl Run {
         disk::check(&self.dir.join("pretrain"), &config, &settings)?;
         let inputs = pretrain::inputs(&config, &settings, tokenizer, prepared)?;
         let pretrain_dir = self.dir.join("pretrain");
-        let has_begun = pretrain::is_begun_from(&pretrain_dir, &inputs);
+        let has_begun = pretrain::is_begun_from(&pretrain_dir, &inputs, &config, &settings, prepared);
         let path = self.dir.join(FORECAST);
         let big = (config, settings);
         let (target, identity) = (target(&big)?, identity(inputs, tokenizer, prepared));
-        let there = read_seal(&path)?;
+        let there = self.own_seal()?;
         if has_begun && seal {
             self.write_recipe(&resolved)?;
             let Some(there) = there else {
@@ -154,12 +154,23 @@ impl Run {
         Ok(())
     }
 
+    /// The sealed forecast of the run. Half a file is none: it is moved out of the way.
+    pub(super) fn own_seal(&self) -> anyhow::Result<Option<Seal>> {
+        let path = self.dir.join(FORECAST);
+        match read_seal(&path) {
+            Err(error) if matches!(error.downcast_ref(), Some(SealError::Json(_))) => {
+                move_aside(&path, "is cut off or damaged")?;
+                Ok(None)
+            }
+            seal => seal,
+        }
+    }
+
     /// When the forecast of the run was sealed, as the run's files say.
     fn sealed_at(&self) -> Option<Moment> {
         let begun = run_folder::sealed_at_start(&self.dir).and_then(|sealed| sealed.sealed_at);
         let judged = || {
-            let verdict: serde_json::Value =
-                serde_json::from_slice(&fs::read(self.dir.join(watch::VERDICT)).ok()?).ok()?;
+            let verdict: serde_json::Value = watch::read_json(&self.dir.join(watch::VERDICT))?;
             Some(verdict.get("sealed_at")?.as_str()?.to_owned())
         };
         begun.or_else(judged)?.parse().ok()

@@ -341,6 +341,12 @@ fn train_rung(
         None => Vec::new(),
     };
     let recorded = Recorded::read(&work.join("metrics.jsonl"))?;
+    if recorded.has_gap {
+        // Its curve is part of the result.
+        progress::say("ladder", &format!("rung {} lost its record and is trained again", rung.name));
+        fs::remove_dir_all(&work).with_context(|| format!("cannot remove `{}`", work.display()))?;
+        return train_rung(job, dir, tokenizer, prepared, problems);
+    }
     let (train_loss, grad_norm) = recorded.steps.into_iter().unzip();
     let result = RungResult {
         run: rung.name.clone(),

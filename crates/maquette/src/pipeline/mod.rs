@@ -16,6 +16,7 @@ mod samples;
 mod sources;
 mod vocabulary;
 pub(crate) mod watch;
+mod whole;
 
 use std::{
     fs,
@@ -165,28 +166,38 @@ impl Run {
     fn earlier_start(&self) -> Option<PathBuf> {
         let earlier = self.own_recipe()?;
         let is_same = earlier.hashes.is_some_and(|hashes| hashes.recipe == self.recipe.fingerprint());
-        let start = self.dir.join(earlier.model.from?);
-        let start = data::without_detours(&std::path::absolute(start).ok()?);
+        let start = earlier.model.from?;
         let is_of_run = self.recipe.model.from.as_ref().is_some_and(|run| start.starts_with(run));
         (is_same && is_of_run && start.is_dir()).then_some(start)
     }
 
     /// Writes the run's own recipe: nothing left open, with the hashes of what it was made from. Its paths are relative to the
     /// run's folder, as those of every recipe are to its own.
-    fn write_recipe(&self, resolved: &Recipe) -> anyhow::Result<()> {
-        let resolved = resolved.seen_from(&self.dir);
+    fn write_recipe(&self, resolved_recipe: &Recipe) -> anyhow::Result<()> {
+        let resolved = resolved_recipe.seen_from(&self.dir);
         let text = toml::to_string(&resolved).context("writing the resolved recipe")?;
         let path = self.dir.join("recipe.toml");
-        if fs::read_to_string(&path).is_ok_and(|there| there == text) {
-            return Ok(());
+        if !fs::read_to_string(&path).is_ok_and(|there| there == text) {
+            claim::keep_written_by_hand(&path)?;
+            write_whole(&path, text.as_bytes())?;
         }
-        claim::keep_written_by_hand(&path)?;
-        write_whole(&path, text.as_bytes())
+        // Beside the training that it belongs to: what minutes came to cannot be found out again.
+        let dir = self.dir.join("pretrain");
+        if dir.is_dir() {
+            let text =
+                toml::to_string(&resolved_recipe.seen_from(&dir)).context("writing the resolved recipe")?;
+            let path = dir.join("recipe.toml");
+            if !fs::read_to_string(&path).is_ok_and(|there| there == text) {
+                write_whole(&path, text.as_bytes())?;
+            }
+        }
+        Ok(())
     }
 
     /// The recipe of an earlier start in this folder.
     fn own_recipe(&self) -> Option<Recipe> {
-        toml::from_str(&fs::read_to_string(self.dir.join("recipe.toml")).ok()?).ok()
+        let places = ["recipe.toml", "pretrain/recipe.toml"];
+        places.iter().find_map(|place| Recipe::resolved(&self.dir.join(place)))
     }
 
     /// The recipe of an earlier start in this folder, if it was made from the same inputs, or is the very recipe that is run.
@@ -204,20 +215,37 @@ impl Run {
 struct Stamp {
     /// Hash of what the stage was made from.
     inputs: String,
+    /// Hash of what it made, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    output: Option<String>,
 }
 
 const STAMP: &str = "stage.json";
 
+/// What the stage in `dir` was finished from; `None` if it was not, or its mark cannot be read.
+fn stamp_of(dir: &Path) -> Option<Stamp> {
+    serde_json::from_slice(&fs::read(dir.join(STAMP)).ok()?).ok()
+}
+
 /// Whether the stage in `dir` was finished from the same inputs.
 fn is_kept(dir: &Path, inputs: &str) -> bool {
-    let stamp = fs::read(dir.join(STAMP)).ok().and_then(|bytes| serde_json::from_slice::<Stamp>(&bytes).ok());
-    stamp.is_some_and(|stamp| stamp.inputs == inputs)
+    stamp_of(dir).is_some_and(|stamp| stamp.inputs == inputs)
+}
+
+/// Whether the stage in `dir` was finished from other inputs.
+fn is_other(dir: &Path, inputs: &str) -> bool {
+    stamp_of(dir).is_some_and(|stamp| stamp.inputs != inputs)
+}
+
+/// Whether what is in `dir` is what the stage made, as far as its mark says.
+fn is_as_made(dir: &Path, output: &str) -> bool {
+    stamp_of(dir).and_then(|stamp| stamp.output).is_none_or(|made| made == output)
 }
 
 /// Marks the stage in `dir` as finished.
-fn stamp(dir: &Path, inputs: &str) -> anyhow::Result<()> {
-    let stamp = serde_json::to_vec(&Stamp { inputs: inputs.to_owned() })?;
-    write_whole(&dir.join(STAMP), &stamp)
+fn stamp(dir: &Path, inputs: &str, output: Option<&str>) -> anyhow::Result<()> {
+    let stamp = Stamp { inputs: inputs.to_owned(), output: output.map(str::to_owned) };
+    write_whole(&dir.join(STAMP), &serde_json::to_vec(&stamp)?)
 }
 
 /// Moves what was made from other inputs out of the way, under a name that tells so. Nothing is deleted.

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use data::{ChatTemplate, DataError, Prepared, Tokenizer, ValidationConfig};
 use model::checkpoint;
 
-use super::{Run, hash, is_kept, set_aside, stamp, write_whole};
+use super::{Run, hash, is_as_made, is_kept, is_other, set_aside, stamp, write_whole};
 use crate::{
     edits,
     progress::{self, Field, Progress, count},
@@ -72,13 +72,14 @@ impl Run {
         }
         if is_kept(&dir, &inputs) {
             match Tokenizer::load(&dir) {
-                Ok(tokenizer) => {
+                Ok(tokenizer) if is_as_made(&dir, tokenizer.fingerprint()) => {
                     progress::say("tokenizer", &format!("{} tokens, kept", tokenizer.vocab_size()));
                     return Ok(tokenizer);
                 }
-                Err(error) => made_anew("tokenizer", &error),
+                Ok(_) => made_anew("tokenizer", &changed(&dir)),
+                Err(error) => made_anew("tokenizer", &error.to_string()),
             }
-        } else if dir.join(super::STAMP).exists() {
+        } else if is_other(&dir, &inputs) {
             set_aside(&dir)?;
         }
         let open_size = if config.is_open() { Some(self.open_vocab_size()?) } else { None };
@@ -94,7 +95,7 @@ impl Run {
         };
         let tokenizer = trained.map_err(interrupted)?;
         tokenizer.save(&dir)?;
-        stamp(&dir, &inputs)?;
+        stamp(&dir, &inputs, Some(tokenizer.fingerprint()))?;
         bar.finish(&format!("{} tokens", tokenizer.vocab_size()));
         Ok(tokenizer)
     }
@@ -109,11 +110,15 @@ impl Run {
         let inputs =
             hash(&[tokenizer.fingerprint(), template.as_deref().unwrap_or_default(), &format!("{ids:?}")]);
         let dir = self.dir.join("tokenizer");
-        if is_kept(&dir, &inputs) {
+        // What was taken over may have been lost since.
+        let is_there = Tokenizer::load(&dir)
+            .is_ok_and(|there| there.fingerprint() == tokenizer.fingerprint())
+            && ChatTemplate::read(&dir).is_ok_and(|there| there == template);
+        if is_kept(&dir, &inputs) && is_there {
             progress::say("tokenizer", &format!("{} tokens, kept", tokenizer.vocab_size()));
             return Ok(tokenizer);
         }
-        if dir.join(super::STAMP).exists() {
+        if is_other(&dir, &inputs) {
             set_aside(&dir)?;
         }
         tokenizer.save(&dir)?;
@@ -121,7 +126,7 @@ impl Run {
         if let Some(template) = template {
             write_whole(&dir.join(ChatTemplate::FILE), template.as_bytes())?;
         }
-        stamp(&dir, &inputs)?;
+        stamp(&dir, &inputs, Some(tokenizer.fingerprint()))?;
         progress::say("tokenizer", &format!("{} tokens, of {}", tokenizer.vocab_size(), from.display()));
         Ok(tokenizer)
     }
@@ -141,13 +146,14 @@ impl Run {
         let inputs = hash(&inputs);
         if is_kept(&dir, &inputs) {
             match Prepared::open(&dir, tokenizer) {
-                Ok(prepared) => {
+                Ok(prepared) if is_as_made(&dir, prepared.fingerprint()) => {
                     progress::say("data", &format!("{} kept", totals(&prepared)));
                     return Ok(prepared);
                 }
-                Err(error) => made_anew("data", &error),
+                Ok(_) => made_anew("data", &changed(&dir)),
+                Err(error) => made_anew("data", &error.to_string()),
             }
-        } else if dir.join(super::STAMP).exists() {
+        } else if is_other(&dir, &inputs) {
             set_aside(&dir)?;
         }
         let mut bar = Progress::new("data");
@@ -157,7 +163,7 @@ impl Run {
             stop::check()
         });
         let prepared = prepared.map_err(interrupted)?;
-        stamp(&dir, &inputs).context("marking the data as prepared")?;
+        stamp(&dir, &inputs, Some(prepared.fingerprint())).context("marking the data as prepared")?;
         bar.finish(&format!("{} dropped: {}", totals(&prepared), prepared.manifest().dropped()));
         for notice in prepared.manifest().notices() {
             progress::say("", &notice);
@@ -198,9 +204,12 @@ impl Run {
 }
 
 /// Says why a finished stage is not kept, though its inputs are the same.
-fn made_anew(stage: &str, damage: &DataError) {
-    let text = damage.to_string();
-    progress::say(stage, &format!("made anew: {}", text.lines().next().unwrap_or_default()));
+fn made_anew(stage: &str, damage: &str) {
+    progress::say(stage, &format!("made anew: {}", damage.lines().next().unwrap_or_default()));
+}
+
+fn changed(dir: &Path) -> String {
+    format!("`{}` is not what was made there", dir.display())
 }
 
 /// Says where texts hold names of special tokens that were taken for letters.

@@ -48,7 +48,7 @@ impl Run {
         }
         let dir = self.dir.join("pretrain");
         let forecast = self.dir.join(foretell::FORECAST);
-        let seal = foretell::read_seal(&forecast)?;
+        let seal = self.own_seal()?;
         if let Some(seal) = &seal {
             let target = foretell::target(&(config.clone(), settings.clone()))?;
             let run = foretell::identity(inputs.clone(), tokenizer, prepared);
@@ -56,7 +56,18 @@ impl Run {
         }
         let checkpoint = dir.join(format!("checkpoints/step-{}", settings.steps));
         // A training whose checkpoint is gone or damaged is not one to keep.
-        if is_kept(&dir, &inputs) && checkpoint.is_dir() && checkpoint::verify(&checkpoint).is_ok() {
+        let is_stamped = is_kept(&dir, &inputs);
+        let lost = is_stamped.then(|| self.lost(&settings, seal.as_ref())).flatten();
+        if let Some(lost) = &lost {
+            let lost = self.dir.join(lost);
+            let text = format!(
+                "`{}` is lost or damaged: made again from the last checkpoint, as far as it can be",
+                lost.display()
+            );
+            progress::say("pretrain", &text);
+        }
+        let is_whole = checkpoint.is_dir() && checkpoint::verify(&checkpoint).is_ok();
+        if is_stamped && is_whole && lost.is_none() {
             if let Some(seal) = &seal {
                 identity::check(&self.dir, &forecast, seal)?;
             }
@@ -69,7 +80,7 @@ impl Run {
                 progress::say("warning", &warning);
             }
             self.check_prompts(tokenizer, &config)?;
-            let is_other = is_begun(&dir) && !is_begun_from(&dir, &inputs);
+            let is_other = is_begun(&dir) && !is_begun_from(&dir, &inputs, &config, &settings, prepared);
             if is_other {
                 set_aside(&dir)?;
             }
@@ -93,7 +104,7 @@ impl Run {
                 progress::say("warning", &imbalance);
             }
             self.train(tokenizer, prepared, config, settings, &dir)?;
-            stamp(&dir, &inputs)?;
+            stamp(&dir, &inputs, None)?;
         }
         let samples = self.samples(tokenizer, &resolved, &checkpoint, &dir, &inputs)?;
         let path = dir.join("summary.json");
@@ -221,6 +232,7 @@ impl Run {
         }
         let mut trainer = Trainer::open(inputs, dir)?;
         let mut watcher = Watcher::open(&self.dir, &metrics, trainer.step())?;
+        self.say_what_is_lost(&trainer);
         let mut broken = None;
         if trainer.step() > 0 {
             progress::say("pretrain", &format!("continues after step {} of {steps}", trainer.step()));
@@ -314,6 +326,27 @@ impl Run {
         }
     }
 
+    /// Says what of an interrupted training cannot be read any more, and what that means.
+    fn say_what_is_lost(&self, trainer: &Trainer) {
+        for damaged in trainer.damaged() {
+            let problem = damaged.problem.lines().next().unwrap_or_default();
+            progress::say("pretrain", &format!("{problem}; now `{}`", damaged.aside.display()));
+        }
+        if !trainer.damaged().is_empty() && trainer.step() == 0 {
+            progress::say("pretrain", "no whole checkpoint is left: the training begins anew");
+        }
+        if trainer.has_lost_record() {
+            let metrics = self.dir.join("pretrain/metrics.jsonl");
+            let text = format!(
+                "LOST: `{}` has a gap before step {}: the curves of these steps cannot be drawn, and the run is not watched any \
+                 more. The weights are whole: the training goes on",
+                metrics.display(),
+                trainer.step() + 1
+            );
+            progress::say("pretrain", &text);
+        }
+    }
+
     /// Writes the samples; the same ones again where the training was kept.
     fn samples(
         &self,
@@ -329,8 +362,10 @@ impl Run {
             && let Ok(text) = fs::read_to_string(&path)
         {
             let kept: Result<Vec<samples::Sample>, _> = text.lines().map(serde_json::from_str).collect();
-            return kept
-                .with_context(|| format!("`{0}` is damaged\nhint: remove it and run again", path.display()));
+            match kept {
+                Ok(kept) if kept.len() == recipe.samples.prompts.len() => return Ok(kept),
+                _ => progress::say("samples", &format!("`{}` is damaged: written again", path.display())),
+            }
         }
         let dtype = recipe.train.dtype.unwrap_or_default().into();
         let (settings, seed, kernels) = (&recipe.samples, recipe.seed, &*self.kernels);
@@ -382,8 +417,18 @@ fn is_begun(dir: &Path) -> bool {
     dir.join(BEGUN).exists() || dir.join("checkpoints").exists()
 }
 
-pub(super) fn is_begun_from(dir: &Path, inputs: &str) -> bool {
-    fs::read_to_string(dir.join(BEGUN)).is_ok_and(|begun| begun == inputs)
+/// Whether the training there was begun from these inputs; where the file that says so is lost, its checkpoints tell.
+pub(super) fn is_begun_from(
+    dir: &Path,
+    inputs: &str,
+    config: &ModelConfig,
+    settings: &TrainSettings,
+    prepared: &Prepared,
+) -> bool {
+    match fs::read_to_string(dir.join(BEGUN)) {
+        Ok(begun) if begun.len() == inputs.len() => begun == inputs,
+        _ => train::holds_run(&dir.join("checkpoints"), config, settings, prepared.fingerprint()),
+    }
 }
 
 /// Says before it starts what will be trained.

@@ -21,6 +21,10 @@ pub(crate) struct Recorded {
     pub(crate) repeated_rows: Option<f64>,
     /// Parameters that stood still.
     pub(crate) still: Vec<String>,
+    /// The last step that the record tells of.
+    pub(crate) last_step: u64,
+    /// Whether steps are missing: `steps` then ends before the first of them.
+    pub(crate) has_gap: bool,
 }
 
 /// Whether the record only grew since it was last read.
@@ -45,6 +49,8 @@ impl Recorded {
             steps: Vec::new(),
             repeated_rows: None,
             still: Vec::new(),
+            last_step: 0,
+            has_gap: false,
         };
         if path.exists() {
             recorded.append()?;
@@ -87,7 +93,13 @@ impl Recorded {
                 )
             })?;
             match metric {
+                train::Metric::Train { step, .. } if self.has_gap => self.last_step = step,
+                train::Metric::Lost { step } => {
+                    self.has_gap |= step > self.steps.len() as u64;
+                    self.last_step = self.last_step.max(step);
+                }
                 train::Metric::Train { step, loss_nats, grad_norm, .. } => {
+                    self.last_step = step;
                     let expected = self.steps.len() as u64 + 1;
                     anyhow::ensure!(
                         step == expected,

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// What the files were when they were last read: those that have not changed since need not be read again.
-const KNOWN: &str = "sources.json";
+pub(super) const KNOWN: &str = "sources.json";
 /// Bytes to read from which on it is said.
 const LONG_READ_BYTES: u64 = 1 << 30;
 

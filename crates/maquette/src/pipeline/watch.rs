@@ -34,6 +34,8 @@ pub(crate) struct Watched {
 pub(crate) struct Watcher {
     seal: Seal,
     watches: Vec<Watch>,
+    /// The record of the run has a gap: what comes after it is not watched.
+    has_ended: bool,
 }
 
 impl Watcher {
@@ -54,6 +56,7 @@ impl Watcher {
             for (i, (loss, norm)) in recorded.steps.iter().take(step as usize).enumerate() {
                 watcher.observe(i as u64 + 1, *loss, *norm)?;
             }
+            watcher.has_ended = recorded.has_gap;
         }
         Ok(Some(watcher))
     }
@@ -83,7 +86,7 @@ impl Watcher {
         let rate = FALSE_ALARM_RATE / curves.len().max(1) as f64;
         let watches =
             curves.into_iter().map(|curve| Watch::new(curve, rate)).collect::<Result<Vec<_>, _>>()?;
-        Ok(Some(Self { seal, watches }))
+        Ok(Some(Self { seal, watches, has_ended: false }))
     }
 
     /// [`Seal::seal`] of the forecast.
@@ -115,6 +118,9 @@ impl Watcher {
         grad_norm: f64,
     ) -> anyhow::Result<Vec<Alarm>> {
         let mut raised = Vec::new();
+        if self.has_ended {
+            return Ok(raised);
+        }
         for watch in &mut self.watches {
             let value = match watch.forecast().channel {
                 Channel::Loss => loss_nats,
@@ -135,16 +141,22 @@ impl Watcher {
 
     /// The final loss as the steps so far revise the sealed forecast: median and 80 % interval.
     pub(crate) fn revised(&self) -> Option<(f64, f64, f64)> {
-        let watch = self.watches.iter().find(|watch| watch.forecast().channel == Channel::Loss)?;
+        let is_of_loss = |watch: &&Watch| watch.forecast().channel == Channel::Loss;
+        let watch = self.watches.iter().filter(|_| !self.has_ended).find(is_of_loss)?;
         Some(watch.revised(self.seal.forecast.prediction.median))
     }
 
-    /// Writes what was seen so far.
+    /// Writes what was seen so far, unless more was seen before the record of it was lost.
     pub(super) fn write(&self, dir: &Path) -> anyhow::Result<()> {
+        let n_seen = self.watches.iter().map(Watch::n_seen).max().unwrap_or(0);
+        let before = read_json::<Watched>(&dir.join(WATCH)).filter(|before| before.seal == self.seal.seal);
+        if self.has_ended && before.is_some_and(|before| before.n_steps > n_seen) {
+            return Ok(());
+        }
         let watched = Watched {
             seal: self.seal.seal.clone(),
             false_alarm_rate: FALSE_ALARM_RATE,
-            n_steps: self.watches.iter().map(Watch::n_seen).max().unwrap_or(0),
+            n_steps: n_seen,
             alarms: self.watches.iter().filter_map(|watch| watch.alarm().cloned()).collect(),
         };
         write_whole(&dir.join(WATCH), &serde_json::to_vec_pretty(&watched)?)
@@ -152,10 +164,15 @@ impl Watcher {
 
     /// The verdict on the forecast, written to the run's folder and said.
     pub(super) fn judge(&self, run_dir: &Path, metrics: &Path, summary: &Summary) -> anyhow::Result<()> {
+        // What an earlier verdict knew is not forgotten with the record.
+        let before = || {
+            let before = read_json::<Verdict>(&run_dir.join(VERDICT));
+            before.filter(|before| before.seal == self.seal.seal)?.first_step_at
+        };
         let actual = Actual {
             loss: summary.validation.loss_nats,
             flops: Some(summary.flops),
-            first_step_at: first_step_at(metrics)?,
+            first_step_at: first_step_at(metrics)?.or_else(before),
         };
         let verdict = Verdict::new(&self.seal, actual)?;
         write_whole(&run_dir.join(VERDICT), &serde_json::to_vec_pretty(&verdict)?)?;
@@ -195,6 +212,11 @@ pub(crate) fn described(alarm: &Alarm) -> String {
         alarm.forecast,
         alarm.meaning
     )
+}
+
+/// A file of the run, if it can be read.
+pub(super) fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Option<T> {
+    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
 }
 
 /// When the run took its first step, as its metrics say.

@@ -72,7 +72,7 @@ fn watched_curve(curve: &CurveForecast, metrics: &Metrics) -> Plot {
             .collect()
     };
     let median = points.iter().map(|point| (point.step as f64, point.median)).collect();
-    let seen = curve
+    let seen: Vec<(f64, f64)> = curve
         .blocks
         .iter()
         .filter_map(|block| {
@@ -94,11 +94,14 @@ fn watched_curve(curve: &CurveForecast, metrics: &Metrics) -> Plot {
             .to_owned(),
         x: Axis::log("step"),
         y: Axis::log("nats per token"),
-        series: vec![
-            series("80 and 95 % intervals", 2, Mark::Bands(vec![band(0.95), band(0.8)])),
-            series("foretold", 2, Mark::Dotted(median)),
-            series("training", 1, Mark::Line(seen)),
-        ],
+        series: [
+            Some(series("80 and 95 % intervals", 2, Mark::Bands(vec![band(0.95), band(0.8)]))),
+            Some(series("foretold", 2, Mark::Dotted(median))),
+            (!seen.is_empty()).then(|| series("training", 1, Mark::Line(seen))),
+        ]
+        .into_iter()
+        .flatten()
+        .collect(),
         is_wide: true,
     }
 }

@@ -152,7 +152,11 @@ fn tiles(run: &Run) -> Markup {
 
 fn training(run: &Run) -> Markup {
     html! {
-        div.plots { @for plot in figures(&run.metrics) { (plot.figure()) } }
+        @if run.metrics.steps.is_empty() {
+            p.intro { "The record of the training was lost: there are no curves to draw." }
+        } @else {
+            div.plots { @for plot in figures(&run.metrics) { (plot.figure()) } }
+        }
         (tables::events(&run.metrics))
         (tables::validations(&run.metrics.validations))
     }

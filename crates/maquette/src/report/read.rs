@@ -97,13 +97,15 @@ pub(super) struct Metrics {
     pub still: Vec<(u64, String)>,
     /// Steps after which the run went on from a checkpoint.
     pub resumed: Vec<u64>,
+    /// Steps up to which the record was lost.
+    pub lost: Vec<u64>,
 }
 
 impl Metrics {
     /// Whether nothing happened that a reader should look at.
     pub(super) fn is_uneventful(&self) -> bool {
-        let Self { spikes, repeated, still, resumed, .. } = self;
-        spikes.is_empty() && repeated.is_empty() && still.is_empty() && resumed.is_empty()
+        let Self { spikes, repeated, still, resumed, lost, .. } = self;
+        spikes.is_empty() && repeated.is_empty() && still.is_empty() && resumed.is_empty() && lost.is_empty()
     }
 }
 
@@ -239,7 +241,7 @@ fn manifest(entries: Vec<Entry>) -> anyhow::Result<Manifest> {
     if manifest.files.is_empty() {
         bail!(
             "`{MANIFEST}` should hold one object for each file of the data, found none\n\
-             hint: `maquette run` writes it; give the same command again to finish the run"
+             hint: `maquette run` with the run's recipe writes it"
         );
     }
     Ok(manifest)
@@ -273,9 +275,10 @@ impl Metrics {
                 Metric::Still { step, param } => sorted.still.push((step, param)),
                 Metric::Begun { .. } => {}
                 Metric::Resumed { step } => sorted.resumed.push(step),
+                Metric::Lost { step } => sorted.lost.push(step),
             }
         }
-        if sorted.steps.is_empty() {
+        if sorted.steps.is_empty() && sorted.lost.is_empty() {
             bail!(
                 "`{METRICS}` should hold one object for each training step, found none\n\
                  hint: let the run take a step before its report is written"
@@ -298,9 +301,15 @@ fn rising(last: Option<u64>, step: u64) -> anyhow::Result<()> {
 fn read(run_dir: &Path, path: &'static str, sources: &mut Vec<Source>) -> anyhow::Result<Vec<u8>> {
     let bytes = std::fs::read(run_dir.join(path)).map_err(|error| {
         anyhow!(
-            "the report is built from `{path}`, which cannot be read in `{}`: {error}\n\
-             hint: `maquette run` writes it; give the same command again to finish the run",
-            run_dir.display()
+            "the report is built from `{path}`, which cannot be read in `{}`: {error}\nhint: {}",
+            run_dir.display(),
+            match path {
+                FORECAST => format!(
+                    "`{VERDICT}` names the seal of the forecast that it judged: put that file back; or move `{VERDICT}` away \
+                     for a page without a forecast"
+                ),
+                _ => "`maquette run` with the run's recipe writes it, or says what is lost and goes on".to_owned(),
+            }
         )
     })?;
     sources.push(Source { path, n_bytes: bytes.len(), xxh3: xxh3_64(&bytes), is_cut: false });

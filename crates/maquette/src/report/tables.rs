@@ -11,7 +11,7 @@ use super::read::{Metrics, Source, Spiked, Validated, bits_margin, loss_margin};
 /// Spikes that are listed; of more only the furthest.
 const MAX_SPIKES: usize = 12;
 
-/// Spikes, repeated data, parameters that stood still and resumptions, or the statement that there were none.
+/// Spikes, repeated data, parameters that stood still, lost records and resumptions, or the statement that there were none.
 pub(super) fn events(metrics: &Metrics) -> Markup {
     let first = metrics.steps.first().map_or(0, |line| line.step);
     let last = metrics.steps.last().map_or(0, |line| line.step);
@@ -42,6 +42,10 @@ pub(super) fn events(metrics: &Metrics) -> Markup {
             @for (step, param) in &metrics.still { li {
                 strong { "Still" } " at step " (grouped(*step)) ": " code { (param) } " has not changed for "
                 (StillnessDetector::PATIENCE) " steps"
+            } }
+            @for step in &metrics.lost { li {
+                strong { "Lost record" } ": what was written down up to step " (grouped(*step))
+                " was lost in part; the curves have a gap, the model has none"
             } }
             @for step in &metrics.resumed { li {
                 strong { "Resumed" } " after step " (grouped(*step)) ", from its checkpoint"

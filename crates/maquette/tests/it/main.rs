@@ -17,6 +17,7 @@ mod foretell;
 mod full_disk;
 #[cfg(unix)]
 mod hostile_targets;
+mod lost_files;
 mod moved_run;
 mod open_vocabulary;
 #[cfg(target_os = "linux")]

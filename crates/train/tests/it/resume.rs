@@ -214,9 +214,12 @@ fn a_diverged_run_stops_with_its_batch_and_keeps_the_checkpoint_before() {
 }
 
 #[test]
-fn a_damaged_latest_checkpoint_is_named() {
+fn a_run_goes_on_from_the_newest_checkpoint_that_is_whole() {
     let scene = Scene::new();
-    for file in ["model.safetensors", "state/optimizer.safetensors", "state/trainer.json", "config.json"] {
+    let whole = scene.run("whole");
+    whole.finish(1);
+    let files = ["model.safetensors", "state/optimizer.safetensors", "state/trainer.json", "config.json"];
+    for file in files {
         let run = scene.run(&format!("damaged-{}", file.replace('/', "-")));
         run.stop_at(5, 1);
         assert_eq!(run.checkpoints(), ["step-4", "step-5"]);
@@ -225,11 +228,101 @@ fn a_damaged_latest_checkpoint_is_named() {
         let last = bytes.len() - 9;
         bytes[last] ^= 1;
         fs::write(&path, bytes).unwrap();
-        let message = refusal(run.open(1));
-        assert!(message.contains(&format!("step-5/{file}` is damaged: expected ")), "{message}");
-        // As the hint says: without it, the earlier one is taken.
-        fs::remove_dir_all(run.checkpoint(5)).unwrap();
-        assert_eq!(run.open(1).unwrap().step(), 4);
+        let trainer = run.open(1).unwrap();
+        assert_eq!(trainer.step(), 4);
+        let [damaged] = trainer.damaged() else { panic!("{:?}", trainer.damaged()) };
+        let problem = &damaged.problem;
+        assert!(problem.contains(&format!("step-5/{file}` is damaged: expected ")), "{problem}");
+        assert!(damaged.aside.join(file).is_file(), "it is kept, out of the way");
+        drop(trainer);
+        run.finish(1);
+        run.check_same(file, &whole);
+    }
+    // Lost files are damage too; with no whole checkpoint left the run begins anew.
+    for file in files.into_iter().chain(["state/rows.bin", "tokenizer.json"]) {
+        let run = scene.run(&format!("lost-{}", file.replace('/', "-")));
+        run.stop_at(3, 1);
+        fs::remove_file(run.checkpoint(3).join(file)).unwrap();
+        let trainer = run.open(1).unwrap();
+        assert_eq!((trainer.step(), trainer.damaged().len()), (0, 1), "{file}");
+        drop(trainer);
+        run.finish(1);
+        run.check_same(file, &whole);
+    }
+}
+
+/// The record is lost, cut or damaged between two lines: the run goes on, says so, and ends with the same bits.
+#[test]
+fn a_run_goes_on_without_its_record() {
+    let scene = Scene::new();
+    let whole = scene.run("whole");
+    whole.finish(1);
+    type Damage = fn(&Path);
+    let damages: [(&str, usize, Damage); 4] = [
+        ("lost", 0, |path| fs::remove_file(path).unwrap()),
+        ("emptied", 0, |path| fs::write(path, b"").unwrap()),
+        ("cut", 3, |path| {
+            let text = fs::read_to_string(path).unwrap();
+            let lines: Vec<&str> = text.lines().collect();
+            fs::write(path, lines[..3].join("\n") + "\n{\"kind\":\"tr").unwrap();
+        }),
+        ("damaged", 2, |path| {
+            let text = fs::read_to_string(path).unwrap();
+            fs::write(path, text.replacen("\"step\":2", "\"step\":x", 1)).unwrap();
+        }),
+    ];
+    for (name, n_kept, damage) in damages {
+        let run = scene.run(name);
+        run.stop_at(5, 1);
+        let before = run.metrics();
+        damage(&run.metrics_path());
+        let trainer = run.open(1).unwrap();
+        assert!(trainer.step() == 5 && trainer.has_lost_record(), "{name}");
+        drop(trainer);
+        // Once more before the next checkpoint, with steps that were recorded since.
+        run.crash_after(7);
+        run.finish(1);
+        let lines = run.metrics();
+        assert_eq!(lines[..n_kept], before[..n_kept], "{name}");
+        assert_eq!(lines[n_kept], serde_json::json!({ "kind": "lost", "step": 5 }), "{name}");
+        let rest: Vec<_> =
+            whole.metrics().into_iter().filter(|line| line["step"].as_u64() > Some(5)).collect();
+        assert_eq!(lines[n_kept + 1..], rest, "{name}");
+        let [a, b] = [&run, &whole].map(|run| fs::read(run.checkpoint(9).join("model.safetensors")).unwrap());
+        assert!(a == b, "{name}");
+        let is_kept_aside = run.folder.join("metrics-damaged-1.jsonl").exists();
+        assert_eq!(is_kept_aside, name == "damaged", "{name}");
+    }
+}
+
+/// Copies in the data and parameters that stand still are noticed at the step of a run that was never stopped.
+#[test]
+fn a_resumed_run_raises_the_same_alarms() {
+    let mut scene = Scene::new();
+    scene.repeat_data();
+    // No step of any size: every parameter stands still.
+    let rates = &mut scene.settings.learning_rates;
+    (rates.matrix, rates.embedding, rates.head, rates.gain) = (1e-30, 1e-30, 1e-30, 1e-30);
+    scene.settings.weight_decay = 0.0;
+    scene.settings.steps = 40;
+    let whole = scene.run("whole");
+    whole.finish(1);
+    let alarms = |run: &Run| -> Vec<serde_json::Value> {
+        let lines = run.metrics();
+        lines.into_iter().filter(|line| line["kind"] == "repeated" || line["kind"] == "still").collect()
+    };
+    let expected = alarms(&whole);
+    for kind in ["repeated", "still"] {
+        assert!(expected.iter().any(|line| line["kind"] == kind), "no alarm of {kind}: {expected:?}");
+    }
+    for steps in [&[1][..], &[7], &[19, 20, 21], &[3, 15, 30, 39]] {
+        let run = scene.run(&format!("stopped-at-{steps:?}"));
+        for step in steps {
+            run.stop_at(*step, 1);
+        }
+        run.finish(1);
+        assert_eq!(alarms(&run), expected, "stopped at {steps:?}");
+        run.check_same("alarms", &whole);
     }
 }
 

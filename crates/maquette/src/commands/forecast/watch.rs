@@ -70,6 +70,8 @@ struct State {
     repeated_rows: Option<f64>,
     /// Parameters that stood still.
     still: Vec<String>,
+    /// The record has a gap after `step`: what came behind it is not watched.
+    has_gap: bool,
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
@@ -87,7 +89,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     }
     let mut last_step_at = Instant::now();
     let mut is_still = false;
-    while args.follow && watch.n_seen < watch.n_steps && stop::check().is_continue() {
+    while args.follow && !is_over(&watch, &recorded) && stop::check().is_continue() {
         thread::sleep(PAUSE);
         let n_seen = watch.n_seen;
         // A run that begins, or goes on from a checkpoint, may do so with another seal.
@@ -115,6 +117,11 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         return output::json(&state);
     }
     output::words(described_state(&state))
+}
+
+/// Whether the run has taken its last step, as far as its record tells.
+fn is_over(watch: &Follower, recorded: &Recorded) -> bool {
+    watch.n_seen.max(recorded.last_step) >= watch.n_steps
 }
 
 /// A watch and how far it has come.
@@ -173,6 +180,7 @@ impl Follower {
             alarms: self.alarms.clone(),
             repeated_rows: recorded.repeated_rows,
             still: recorded.still.clone(),
+            has_gap: recorded.has_gap,
         }
     }
 }
@@ -205,6 +213,12 @@ fn described_state(state: &State) -> String {
     if let Some(revised) = &state.revised {
         let revised = interval(revised);
         lines.push(format!("so far    {revised} (from the steps so far: not the sealed forecast)"));
+    }
+    if state.has_gap {
+        lines.push(format!(
+            "LOST: the run's record has a gap after step {}: nothing behind it is watched",
+            state.step
+        ));
     }
     lines.extend(state.alarms.iter().map(described));
     if let Some(share) = state.repeated_rows {
