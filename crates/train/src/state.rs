@@ -199,7 +199,11 @@ pub(crate) fn resume(
 fn is_damage(error: &TrainError) -> bool {
     use std::io::ErrorKind::{InvalidData, NotFound, UnexpectedEof};
     match error {
-        TrainError::Checkpoint(CheckpointError::Damaged { .. } | CheckpointError::Missing { .. }) => true,
+        TrainError::Checkpoint(
+            CheckpointError::Damaged { .. }
+            | CheckpointError::Changed { .. }
+            | CheckpointError::Missing { .. },
+        ) => true,
         TrainError::Checkpoint(CheckpointError::Io { source, .. }) | TrainError::Io { source, .. } => {
             matches!(source.kind(), NotFound | InvalidData | UnexpectedEof)
         }

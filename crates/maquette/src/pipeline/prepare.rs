@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use data::{ChatTemplate, DataError, Prepared, Tokenizer, ValidationConfig};
 use model::checkpoint;
 
-use super::{Run, hash, is_as_made, is_kept, is_other, set_aside, stamp, write_whole};
+use super::{Run, hash, is_as_made, is_kept, is_other, set_aside, stamp, stamp_of, write_whole};
 use crate::{
     edits,
     progress::{self, Field, Progress, count},
@@ -78,6 +78,13 @@ impl Run {
                 }
                 Ok(_) => made_anew("tokenizer", &changed(&dir)),
                 Err(error) => made_anew("tokenizer", &error.to_string()),
+            }
+            if let Some(tokenizer) = self.tokenizer_of_checkpoint(&dir) {
+                // How fast this machine is today may decide on another size of an open vocabulary.
+                tokenizer.save(&dir)?;
+                let n = tokenizer.vocab_size();
+                progress::say("tokenizer", &format!("{n} tokens, taken from a checkpoint of the run"));
+                return Ok(tokenizer);
             }
         } else if is_other(&dir, &inputs) {
             set_aside(&dir)?;
@@ -181,6 +188,14 @@ impl Run {
         let is_same = own.tokenizer == self.recipe.tokenizer
             && without_places(&own.data) == without_places(&self.recipe.data);
         self.recipe.hashes.clone().filter(|hashes| is_same && own.hashes.as_ref() == Some(hashes))
+    }
+
+    /// The tokenizer that the stage in `dir` made, as the checkpoints hold it.
+    fn tokenizer_of_checkpoint(&self, dir: &Path) -> Option<Tokenizer> {
+        let made = stamp_of(dir)?.output?;
+        let checkpoints = std::fs::read_dir(self.dir.join("pretrain/checkpoints")).ok()?;
+        let mut found = checkpoints.filter_map(|entry| Tokenizer::load(&entry.ok()?.path()).ok());
+        found.find(|tokenizer| tokenizer.fingerprint() == made)
     }
 
     fn tokenizer_without_sources(&self, dir: &Path) -> Option<Tokenizer> {

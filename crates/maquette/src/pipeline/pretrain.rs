@@ -72,6 +72,9 @@ impl Run {
                 identity::check(&self.dir, &forecast, seal)?;
             }
             self.write_recipe(&resolved)?;
+            if !fs::read_to_string(dir.join(BEGUN)).is_ok_and(|begun| begun == inputs) {
+                write_whole(&dir.join(BEGUN), inputs.as_bytes())?;
+            }
             progress::say("pretrain", "kept");
         } else {
             // Checked before anything is written: a refused variant leaves the run as it was.
