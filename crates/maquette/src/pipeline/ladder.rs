@@ -345,7 +345,7 @@ fn train_rung(
         // Its curve is part of the result.
         progress::say("ladder", &format!("rung {} lost its record and is trained again", rung.name));
         fs::remove_dir_all(&work).with_context(|| format!("cannot remove `{}`", work.display()))?;
-        return train_rung(job, dir, tokenizer, prepared, problems);
+        return train_rung(job, dir, tokenizer, prepared, problems, &|_| {});
     }
     let (train_loss, grad_norm) = recorded.steps.into_iter().unzip();
     let result = RungResult {
