@@ -159,7 +159,8 @@ impl MetricsFile {
                 // What cannot be read is not thrown away.
                 let names = (1..).map(|i| path.with_file_name(format!("metrics-damaged-{i}.jsonl")));
                 let aside = names.into_iter().find(|path| !path.exists()).expect("some number is free");
-                std::fs::copy(path, aside).map_err(io)?;
+                let bytes = std::fs::read(path).map_err(io)?;
+                base::write(&aside, &bytes).map_err(|error| io(error.source))?;
             }
             metrics.file.set_len(known.n_bytes).map_err(io)?;
             metrics.len = known.n_bytes;
