@@ -189,8 +189,11 @@ pub fn sync_folder(folder: &Path) -> io::Result<()> {
 /// Whether bytes for `path` go to what a shell handed over under that name, whatever it is.
 pub fn is_stream(path: &Path) -> bool {
     let Some(name) = path.to_str().filter(|_| cfg!(unix)) else { return false };
+    // A number alone: `/dev/fd/../../home/thesis.txt` is a file.
+    let is_number = |rest: &str| !rest.is_empty() && rest.bytes().all(|digit| digit.is_ascii_digit());
     let folders = ["/dev/fd/", "/proc/self/fd/"];
-    ["/dev/stdout", "/dev/stderr"].contains(&name) || folders.iter().any(|folder| name.starts_with(folder))
+    ["/dev/stdout", "/dev/stderr"].contains(&name)
+        || folders.iter().any(|folder| name.strip_prefix(folder).is_some_and(is_number))
 }
 
 /// Where bytes for a path go.

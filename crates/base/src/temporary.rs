@@ -66,13 +66,16 @@ pub fn end(path: &Path) {
 
 /// Removes everything that this process has begun and not finished: right before it exits without coming back to it.
 pub fn remove_unfinished() {
-    for path in UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+    let mut unfinished = UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner);
+    for path in unfinished.drain(..) {
         // Nobody is left to tell.
         let _ = remove(&path);
     }
+    // Never released: a writer that waits for it must not wake up and rename what was just removed.
+    std::mem::forget(unfinished);
 }
 
-/// Removes what kills left under temporary names directly in `folder`. What another process writes at the moment stays.
+/// Removes what kills left under temporary names directly in `folder`. What another process is writing stays.
 ///
 /// Only for folders that are the program's own.
 ///

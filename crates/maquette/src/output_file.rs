@@ -8,7 +8,6 @@ use std::{
 
 use anyhow::Context as _;
 use base::{AtomicFile, FileError};
-use data::Message;
 use eval::Score;
 use forecast::Verdict;
 use model::{checkpoint, gguf};
@@ -53,6 +52,11 @@ impl OutputFile<'_> {
         self.check_existing()?;
         let write = if self.kind.is_kept() { base::write_new } else { base::write };
         write(self.path, bytes).map_err(|error| self.failed(error))
+    }
+
+    /// Writes over what the caller knows to be its own.
+    pub(crate) fn replace(&self, bytes: &[u8]) -> anyhow::Result<()> {
+        base::write(self.path, bytes).map_err(|error| self.failed(error))
     }
 
     fn check_existing(&self) -> anyhow::Result<()> {
@@ -137,9 +141,10 @@ fn place(path: &Path) -> PathBuf {
 }
 
 impl Kind {
-    /// Whether not even one that this program wrote is replaced: a seal is a promise, and a table may have been typed.
+    /// Whether not even one that this program wrote is replaced: a seal is a promise, a table may have been typed, and
+    /// conversations of other programs look like ours.
     fn is_kept(self) -> bool {
-        matches!(self, Self::Seal | Self::Table)
+        matches!(self, Self::Seal | Self::Table | Self::Conversation)
     }
 
     fn noun(self) -> &'static str {
@@ -196,7 +201,6 @@ impl Kind {
                 let json = verdict.and_then(|verdict| serde_json::to_string_pretty(&verdict).ok());
                 json.is_some_and(|json| bytes == format!("{json}\n").as_bytes())
             }
-            Self::Conversation => is_lines_of::<Message>(&bytes),
             Self::Scores => is_lines_of::<Score>(&bytes),
             _ => false,
         })

@@ -29,7 +29,10 @@ impl<R: BufRead> Read for Members<R> {
             let Some(mut input) = self.member.take().map(GzDecoder::into_inner) else { break };
             match skip_zeros(&mut input)? {
                 None => break,
-                Some(0x1f) => self.member = Some(GzDecoder::new(input)),
+                // One byte may be all that is buffered: it decides then.
+                Some(0x1f) if input.fill_buf()?.get(1).is_none_or(|second| *second == 0x8b) => {
+                    self.member = Some(GzDecoder::new(input))
+                }
                 Some(_) => self.position.add_ignored(io::copy(&mut input, &mut io::sink())?),
             }
         }

@@ -1,6 +1,7 @@
 //! `maquette chat`
 
 use std::{
+    collections::HashMap,
     io::{BufRead as _, IsTerminal as _},
     path::{Path, PathBuf},
 };
@@ -67,6 +68,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         system: args.system.clone(),
         messages: Vec::new(),
         n_answers: 0,
+        saved: HashMap::new(),
     };
     Sampler::new(chat.sampling.clone(), chat.seed)?; // refuse a wrong option before the first message
     stop::only_interrupts();
@@ -107,6 +109,8 @@ struct Chat {
     messages: Vec<Message>,
     /// Every answer has a seed of its own, so that `/retry` gives another one.
     n_answers: u64,
+    /// What `/save` wrote in this talk, by file: that alone it replaces.
+    saved: HashMap<PathBuf, Vec<u8>>,
 }
 
 impl Chat {
@@ -191,13 +195,19 @@ impl Chat {
         Ok(())
     }
 
-    fn save(&self, path: &Path) -> anyhow::Result<()> {
+    fn save(&mut self, path: &Path) -> anyhow::Result<()> {
         anyhow::ensure!(!path.as_os_str().is_empty(), "expected a file's name\nhint: /save talk.jsonl");
         let lines: Vec<String> =
             self.conversation().iter().map(serde_json::to_string).collect::<Result<_, _>>()?;
         anyhow::ensure!(!lines.is_empty(), "there is nothing to save yet\nhint: write a message first");
+        let bytes = (lines.join("\n") + "\n").into_bytes();
         let file = OutputFile { path, option: "/save", kind: Kind::Conversation };
-        file.write((lines.join("\n") + "\n").as_bytes())?;
+        let is_ours = |saved: &Vec<u8>| std::fs::read(path).is_ok_and(|there| there == *saved);
+        match self.saved.get(path).is_some_and(is_ours) {
+            true => file.replace(&bytes)?,
+            false => file.write(&bytes)?,
+        }
+        self.saved.insert(path.to_owned(), bytes);
         output::talk(format_args!("{} messages in {}", lines.len(), path.display()));
         Ok(())
     }

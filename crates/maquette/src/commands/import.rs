@@ -130,7 +130,12 @@ fn folder_template(folder: &Path) -> anyhow::Result<Option<String>> {
         return Ok(Some(text));
     }
     let path = folder.join("tokenizer_config.json");
-    let Ok(bytes) = std::fs::read(&path) else { return Ok(None) };
+    let bytes = match std::fs::read(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        bytes => bytes.with_context(|| {
+            format!("cannot read `{}`\nhint: check that you may read the file", path.display())
+        })?,
+    };
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
     let config: serde_json::Value = serde_json::from_slice(bytes)
         .with_context(|| format!("`{}` is no JSON\nhint: copy the folder again", path.display()))?;

@@ -1,6 +1,7 @@
 //! What a recipe's text is made of, wherever it lies: a run that was moved or copied with its text finds it unchanged.
 
 use std::{
+    collections::HashMap,
     fs::{self, File, Metadata},
     io::Read as _,
     path::Path,
@@ -63,9 +64,13 @@ impl Run {
         let place = self.dir.join(KNOWN);
         let before: Vec<Known> =
             fs::read(&place).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
+        let by_name: HashMap<(usize, &str), &Known> =
+            before.iter().map(|known| ((known.source, known.name.as_str()), known)).collect();
         for (_, known) in &mut now {
-            let same = |b: &&Known| Known { xxh3: String::new(), ..(*b).clone() } == *known;
-            known.xxh3 = before.iter().find(same).map_or_else(String::new, |before| before.xxh3.clone());
+            let earlier = by_name.get(&(known.source, known.name.as_str()));
+            if let Some(same) = earlier.filter(|e| e.bytes == known.bytes && e.changed == known.changed) {
+                known.xxh3 = same.xxh3.clone();
+            }
         }
         let to_read = |known: &Known| known.xxh3.is_empty();
         let n_bytes: u64 = now.iter().filter(|(_, known)| to_read(known)).map(|(_, known)| known.bytes).sum();

@@ -229,16 +229,14 @@ fn a_saved_conversation_touches_no_neighbour() {
     );
     assert_eq!(scene.read("talk.jsonl"), scene.read("no/such/talk.jsonl"));
     assert!(
-        said.stderr.contains(
-            "expected nothing, or a conversation that maquette wrote, at `thesis.txt`, found another file"
-        ),
+        said.stderr.contains("expected no file at `thesis.txt`, found one: a conversation is not replaced"),
         "{}",
         said.stderr
     );
-    // Of another program, though the same fields are in it.
-    scene.write("data.jsonl", b"{\"role\": \"user\", \"content\": \"a\"}\n");
+    // Of another program, though each byte of it is as this one would write it.
+    scene.write("data.jsonl", b"{\"role\":\"user\",\"content\":\"a\"}\n");
     let said = chat(&scene, "a\n/save data.jsonl\n/save nothing\n");
-    assert_eq!(scene.read("data.jsonl"), "{\"role\": \"user\", \"content\": \"a\"}\n", "{}", said.stderr);
+    assert_eq!(scene.read("data.jsonl"), "{\"role\":\"user\",\"content\":\"a\"}\n", "{}", said.stderr);
 }
 
 /// Every file is as readable as the umask lets it be.
