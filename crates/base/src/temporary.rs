@@ -8,7 +8,7 @@ use std::{
     hash::{BuildHasher as _, RandomState},
     io,
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use crate::FileError;
@@ -65,14 +65,16 @@ pub fn end(path: &Path) {
 }
 
 /// Removes everything that this process has begun and not finished: right before it exits without coming back to it.
-pub fn remove_unfinished() {
+///
+/// To be held until then: a writer must not go on and rename what was just removed.
+#[must_use = "writers go on when it is dropped"]
+pub fn remove_unfinished() -> MutexGuard<'static, Vec<PathBuf>> {
     let mut unfinished = UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner);
     for path in unfinished.drain(..) {
         // Nobody is left to tell.
         let _ = remove(&path);
     }
-    // Never released: a writer that waits for it must not wake up and rename what was just removed.
-    std::mem::forget(unfinished);
+    unfinished
 }
 
 /// Removes what kills left under temporary names directly in `folder`. What another process is writing stays.
@@ -169,7 +171,7 @@ mod tests {
         fs::create_dir(&half).unwrap();
         begin(&half);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3);
-        remove_unfinished();
+        drop(remove_unfinished());
         let left: Vec<_> =
             fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(left, ["finished"]);

@@ -78,7 +78,7 @@ fn take(request: Request) {
     #[cfg(not(unix))]
     let is_haste = true;
     if (is_repeated && is_haste) || ONLY_INTERRUPTS.load(Ordering::Relaxed) {
-        base::temporary::remove_unfinished();
+        let _unfinished = base::temporary::remove_unfinished();
         std::process::exit(130);
     }
     if !is_repeated {
