@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::Write as _,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use anyhow::Context as _;
@@ -34,9 +34,26 @@ const NAMES: [&str; 12] = [
 /// Names of foreign files that a message lists.
 const MAX_NAMED: usize = 3;
 
+/// A folder that is this program's alone while the claim lasts.
+pub(super) struct Claim {
+    dir: PathBuf,
+    /// Holds the lock.
+    _file: File,
+}
+
+impl Drop for Claim {
+    /// A run that made nothing leaves no mark: what a user puts there later is not the run's.
+    fn drop(&mut self) {
+        if NAMES.into_iter().all(|name| self.dir.join(name).symlink_metadata().is_err()) {
+            // A mark that stays is no harm but to that user.
+            let _ = fs::remove_file(self.dir.join(LOCK));
+        }
+    }
+}
+
 /// Makes the folder, if it is not there, and takes it for this program alone, until it ends in whatever way. What a kill
 /// left half written in it is removed.
-pub(super) fn claim(dir: &Path) -> anyhow::Result<File> {
+pub(super) fn claim(dir: &Path) -> anyhow::Result<Claim> {
     if !is_ours(dir) {
         let taken: Vec<&str> =
             NAMES.into_iter().filter(|name| dir.join(name).symlink_metadata().is_ok()).collect();
@@ -73,7 +90,7 @@ pub(super) fn claim(dir: &Path) -> anyhow::Result<File> {
     for folder in ["", "tokenizer", "data", "ladder", "pretrain", "eval"] {
         base::temporary::remove_leftovers(&dir.join(folder))?;
     }
-    Ok(file)
+    Ok(Claim { dir: dir.to_owned(), _file: file })
 }
 
 /// Whether a run was begun there: by its lock, or, where that was not copied with it, by what its first stages leave.

@@ -77,7 +77,7 @@ pub(crate) struct Run {
     /// The checkpoint that the run begins with, once it is looked for.
     start: OnceLock<PathBuf>,
     /// Held while the run is open: two programs in one folder would cut each other's files.
-    _lock: fs::File,
+    _claim: claim::Claim,
 }
 
 /// What a machine with these instructions trains in, if nobody says: the same at every start.
@@ -89,9 +89,15 @@ impl Run {
     /// Makes the folder, if it is not there.
     pub(crate) fn open(mut recipe: Recipe, out: Option<&Path>, n_threads: usize) -> anyhow::Result<Self> {
         let dir = out.map_or_else(|| Path::new("runs").join(&recipe.name), Path::to_owned);
-        let lock = claim::claim(&dir)?;
+        let claim = claim::claim(&dir)?;
         recipe.data.own_folder = Some(dir.clone());
-        Ok(Self { recipe, dir, kernels: Arc::new(Cpu::new(n_threads)), start: OnceLock::new(), _lock: lock })
+        Ok(Self {
+            recipe,
+            dir,
+            kernels: Arc::new(Cpu::new(n_threads)),
+            start: OnceLock::new(),
+            _claim: claim,
+        })
     }
 
     pub(crate) fn dir(&self) -> &Path {

@@ -365,6 +365,21 @@ fn a_run_takes_no_name_of_the_user() {
     assert_eq!(precious, 4);
 }
 
+/// What a user puts into a folder after a run failed there before it made anything.
+#[test]
+fn a_run_that_made_nothing_claims_nothing() {
+    let scene = Scene::new();
+    let missing = ["--set", "data.sources=[{path=\"no-such.txt\"}]", "--out", "project"];
+    scene.fails(&[&["run", "tiny.toml"][..], &missing].concat());
+    assert!(!scene.path("project/.lock").exists());
+    scene.write("project/data/manifest.jsonl", b"precious");
+    scene.write("project/tokenizer/tokenizer.json", b"precious");
+    let before = scene.files("project");
+    let error = scene.fails(&["run", "tiny.toml", "--out", "project"]);
+    assert!(error.contains("found files there that no run wrote: `tokenizer`, `data`"), "{error}");
+    assert!(scene.files("project") == before);
+}
+
 /// The run's own recipe, changed by hand, is moved and not overwritten.
 #[test]
 fn a_recipe_that_was_edited_is_kept() {

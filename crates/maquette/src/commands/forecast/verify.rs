@@ -46,6 +46,15 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     }
     let compared = args.run.as_deref().map(|run| identity::check(run, &args.forecast, &seal)).transpose()?;
     let refit_error_pct = refit_error_pct(&seal);
+    if let Some(error) = refit_error_pct.filter(|error| *error > MAX_REFIT_ERROR_PCT)
+        && seal.maquette_version == env!("CARGO_PKG_VERSION")
+    {
+        anyhow::bail!(
+            "expected the forecast that its points give, found one that is {error:.3} % away in `{}`, sealed by this very version\n\
+             hint: it was changed and sealed anew; look for the file that was sealed first",
+            args.forecast.display()
+        );
+    }
     if args.json {
         let shown = serde_json::json!({
             "seal": seal.seal,
