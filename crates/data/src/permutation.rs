@@ -1,6 +1,6 @@
 //! A shuffle of any length that takes no memory.
 
-use tensor::Rng;
+use base::Rng;
 
 /// Rounds of the network: four suffice for a pseudorandom permutation (Luby and Rackoff 1988), if the round
 /// function is one; ours is a cheap mixer, and domains may be small.

@@ -1,6 +1,6 @@
 //! The pieces into which one epoch cuts the documents of a source, in their order.
 
-use tensor::Rng;
+use base::Rng;
 
 use crate::{permutation::Permutation, shard::ShardSet};
 

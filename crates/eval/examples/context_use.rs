@@ -9,9 +9,10 @@
 
 use std::{error::Error, path::Path};
 
+use base::Rng;
 use data::Tokenizer;
 use model::{Gpt, Tokens};
-use tensor::{Cpu, IGNORE_TARGET, Kernels, Rng};
+use tensor::{Cpu, IGNORE_TARGET, Kernels};
 
 /// Rows computed at a time.
 const BATCH_ROWS: usize = 32;

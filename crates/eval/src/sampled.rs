@@ -1,8 +1,9 @@
 //! Pass rates of problems with many right answers.
 
+use base::Rng;
 use data::{Tokenizer, tasks::Problem};
 use model::{Gpt, Request, Sampler, Sampling};
-use tensor::{Kernels, Rng};
+use tensor::Kernels;
 
 /// How many of `n` samples at temperature 1 are right.
 ///

@@ -1,6 +1,7 @@
 //! The list of parameters: names as Hugging Face has them, shapes, roles and initial scales.
 
-use tensor::{DType, Rng, Tensor};
+use base::Rng;
+use tensor::{DType, Tensor};
 
 use crate::ModelConfig;
 

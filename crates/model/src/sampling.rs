@@ -1,7 +1,7 @@
 //! From logits to the next token.
 
+use base::Rng;
 use serde::{Deserialize, Serialize};
-use tensor::Rng;
 
 /// How the next token is chosen. Settings apply in the order of the fields, as in Hugging Face's `generate`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

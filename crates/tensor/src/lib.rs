@@ -15,14 +15,12 @@
 //! | H | heads | | R | rows, B·T |
 //!
 //! All buffers are dense and row-major. Gradients are accumulated (`+=`); every other output is overwritten.
-#![allow(unsafe_code)] // the only crate that does; each block says why it is sound
+#![allow(unsafe_code)] // each block says why it is sound
 
 pub mod arena;
 mod isa;
 pub mod kernel;
-mod mapped;
 mod op;
-mod rng;
 mod slice;
 mod tape;
 mod tensor;
@@ -32,9 +30,7 @@ mod testing;
 pub use half::{bf16, f16};
 pub use isa::Isa;
 pub use kernel::{AttentionShape, Kernels, Segment, cpu::Cpu, reference::Reference};
-pub use mapped::MappedFile;
 pub use op::cross_entropy::IGNORE_TARGET;
-pub use rng::Rng;
 pub use slice::{Slice, SliceMut};
 pub use tape::{Tape, Var};
 pub use tensor::{DType, Tensor};

@@ -2,9 +2,10 @@
 
 use std::{ops::Range, sync::Arc};
 
+use base::{MappedFile, Rng};
 use half::bf16;
 
-use crate::{MappedFile, Rng, Slice, SliceMut, arena::Buffer};
+use crate::{Slice, SliceMut, arena::Buffer};
 
 /// How an element is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -252,4 +253,27 @@ impl Tensor {
 fn check_len(shape: &[usize], len: usize) {
     let want: usize = shape.iter().product();
     assert!(want == len, "shape {shape:?} holds {want} elements, found {len}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mapped_tensor_is_read_in_place_and_copied_when_it_is_written() {
+        let path = std::env::temp_dir().join(format!("mapped-tensor-{}", std::process::id()));
+        let bytes: Vec<u8> = [1.0f32, 2.0, 3.0, 4.0].iter().flat_map(|x| x.to_le_bytes()).collect();
+        std::fs::write(&path, &bytes).unwrap();
+        let file = Arc::new(MappedFile::open(&path).unwrap());
+        let mapped = Tensor::mapped(&[2, 1], &file, 8..16).unwrap();
+        assert_eq!(mapped.f32(), [3.0, 4.0]);
+        assert_eq!(mapped.f32().as_ptr().addr(), file.as_ptr().addr() + 8, "nothing was copied");
+        let mut written = mapped.clone();
+        written.f32_mut()[0] = 7.0;
+        assert_eq!((written.f32(), mapped.f32()), (&[7.0, 4.0][..], &[3.0, 4.0][..]));
+        assert_eq!(std::fs::read(&path).unwrap(), bytes, "the file stays as it was");
+        assert!(Tensor::mapped(&[2, 1], &file, 6..14).is_none(), "not aligned");
+        assert!(Tensor::mapped(&[2, 1], &file, 12..20).is_none(), "past the end");
+        std::fs::remove_file(&path).unwrap();
+    }
 }

@@ -2,7 +2,9 @@
 
 use half::bf16;
 
-use crate::{DType, Reference, Rng, Slice, SliceMut, Tape, Tensor, Var, arena::Number};
+use base::Rng;
+
+use crate::{DType, Reference, Slice, SliceMut, Tape, Tensor, Var, arena::Number};
 
 /// Normal numbers in f64, different for every shape.
 pub(crate) fn normal(shape: &[usize]) -> Tensor {

@@ -68,7 +68,7 @@ mod tests {
 
     #[test]
     fn rows_that_come_again_are_reported_once() {
-        let mut rng = tensor::Rng::new(1, 0);
+        let mut rng = base::Rng::new(1, 0);
         let mut detector = RepetitionDetector::default();
         let rows: Vec<u32> = (0..40 * 8).map(|_| rng.below(256) as u32).collect();
         for _ in 0..100 {

@@ -50,7 +50,7 @@ mod tests {
 
     #[test]
     fn a_spike_is_reported_and_noise_is_not() {
-        let mut rng = tensor::Rng::new(1, 0);
+        let mut rng = base::Rng::new(1, 0);
         let mut detector = SpikeDetector::default();
         for i in 0..2000 {
             let falling = 4.0 - f64::from(i) * 1e-3 + 0.05 * rng.normal();

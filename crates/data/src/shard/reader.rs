@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use tensor::MappedFile;
+use base::MappedFile;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::{HEADER_BYTES, Header};

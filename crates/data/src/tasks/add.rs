@@ -1,6 +1,6 @@
 //! `add: 37+48 => 85`
 
-use tensor::Rng;
+use base::Rng;
 
 /// Two numbers of `n_digits` digits, without leading zeros, and their sum.
 pub(super) fn draw(n_digits: usize, rng: &mut Rng) -> (String, String) {

@@ -1,6 +1,6 @@
 //! `close: ([]{ => })`
 
-use tensor::Rng;
+use base::Rng;
 
 const KINDS: [[char; 2]; 4] = [['(', ')'], ['[', ']'], ['{', '}'], ['<', '>']];
 

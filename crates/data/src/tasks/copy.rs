@@ -1,6 +1,6 @@
 //! `copy: k7qd => k7qd`
 
-use tensor::Rng;
+use base::Rng;
 
 /// `n` letters and digits, and the same again.
 pub(super) fn draw(n: usize, rng: &mut Rng) -> (String, String) {

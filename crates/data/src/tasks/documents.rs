@@ -1,6 +1,6 @@
 //! Problems to train on, a handful to a document.
 
-use tensor::Rng;
+use base::Rng;
 
 use super::{Problem, TasksConfig};
 

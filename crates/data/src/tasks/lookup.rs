@@ -1,6 +1,6 @@
 //! `lookup: a3 k7 c1, k => 7`
 
-use tensor::Rng;
+use base::Rng;
 
 use super::DIGITS;
 

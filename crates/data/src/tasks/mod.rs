@@ -22,8 +22,8 @@ mod tests;
 
 use std::collections::HashSet;
 
+use base::Rng;
 use serde::{Deserialize, Serialize};
-use tensor::Rng;
 use xxhash_rust::xxh3::xxh3_64;
 
 pub use config::TasksConfig;

@@ -1,6 +1,6 @@
 //! `python: len("abc")+2 => 5`
 
-use tensor::Rng;
+use base::Rng;
 
 use super::LETTERS;
 

@@ -1,6 +1,6 @@
 //! `shuffle: kbz => zkb`, or any other order
 
-use tensor::Rng;
+use base::Rng;
 
 /// `difficulty + 1` different letters, and one of their orders.
 pub(super) fn draw(difficulty: usize, rng: &mut Rng) -> (String, String) {

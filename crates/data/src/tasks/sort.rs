@@ -1,6 +1,6 @@
 //! `sort: kbz => bkz`
 
-use tensor::Rng;
+use base::Rng;
 
 use super::LETTERS;
 

@@ -2,8 +2,9 @@
 
 use std::{sync::Arc, time::Instant};
 
+use base::Rng;
 use model::{Gpt, ModelConfig, Tokens};
-use tensor::{Kernels, Rng};
+use tensor::Kernels;
 use train::{Learner, TrainOverrides, TrainSettings, Update};
 
 use crate::{

@@ -7,8 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use base::Rng;
 use serde_json::Value;
-use tensor::Rng;
 
 use crate::scene::{Said, Scene};
 

@@ -7,8 +7,9 @@ use std::{
     path::Path,
 };
 
+use base::MappedFile;
 use safetensors::{Dtype, View, tensor::TensorView};
-use tensor::{MappedFile, bf16, f16};
+use tensor::{bf16, f16};
 
 use super::{CheckpointError, SpecialIds, parse_config, read_json, weights, write_description};
 use crate::{ModelConfig, gguf::GgufFile};

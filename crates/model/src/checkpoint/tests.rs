@@ -209,7 +209,7 @@ fn damaged_safetensors_never_panic() {
     let sound = fs::read(dir.join("model.safetensors")).unwrap();
     let header_len = 8 + u64::from_le_bytes(sound[..8].try_into().unwrap()) as usize;
     let path = folder.path().join("model.safetensors");
-    let mut rng = tensor::Rng::new(11, 1);
+    let mut rng = base::Rng::new(11, 1);
     let mut below = |n: usize| (rng.uniform() * n as f64) as usize;
     let mut n_refused = 0;
     for i in 0..1000 {

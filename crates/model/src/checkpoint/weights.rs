@@ -9,11 +9,12 @@ use std::{
 };
 
 use base::AtomicFile;
+use base::MappedFile;
 use safetensors::{
     Dtype, SafeTensorError, SafeTensors, View,
     tensor::{Metadata, TensorInfo},
 };
-use tensor::{MappedFile, Tensor, bf16};
+use tensor::{Tensor, bf16};
 
 use super::CheckpointError;
 use crate::ParamSpec;

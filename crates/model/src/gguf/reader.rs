@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use tensor::MappedFile;
+use base::MappedFile;
 
 use super::{GgufError, Kind, Value};
 

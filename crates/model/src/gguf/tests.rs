@@ -400,7 +400,7 @@ fn keys_that_change_nothing_are_passed_over() {
 fn damaged_files_never_panic() {
     let sound = draft(&families()[0]).bytes();
     let head_len = sound.len() - 4 * families()[0].config().n_params();
-    let mut rng = tensor::Rng::new(7, 1);
+    let mut rng = base::Rng::new(7, 1);
     let mut below = |n: usize| (rng.uniform() * n as f64) as usize;
     let mut n_refused = 0;
     for i in 0..1000 {

@@ -1,7 +1,8 @@
 //! Models and tokens to try, and comparison to the bit.
 
+use base::Rng;
 use model::{Gpt, ModelConfig, RopeScaling, Tokens};
-use tensor::{Cpu, DType, Kernels, Rng, Tensor};
+use tensor::{Cpu, DType, Kernels, Tensor};
 
 /// Every size differs and none is a multiple of 16; three query heads share a key/value head.
 fn odd() -> ModelConfig {

@@ -94,7 +94,7 @@ mod tests {
         for (r, n_heads, n_kv_heads, d_head) in [(1, 1, 1, 1), (3, 6, 2, 5), (2, 3, 3, 64)] {
             let shape = AttentionShape { n_heads, n_kv_heads, d_head };
             let gain =
-                |stream| Tensor::normal(&[d_head], 1.0, crate::DType::F64, &mut crate::Rng::new(3, stream));
+                |stream| Tensor::normal(&[d_head], 1.0, crate::DType::F64, &mut base::Rng::new(3, stream));
             // eps is large on purpose: near zero a tiny eps bends the curve faster than the step.
             check_gradients(&[normal(&[r, shape.qkv_width()]), gain(0), gain(1)], |tape, v| {
                 tape.head_norm(&v[0], &v[1], &v[2], 1e-2, shape)

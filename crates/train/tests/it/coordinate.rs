@@ -4,11 +4,12 @@
 //! change is watched instead of their size. Only untied heads are: the logit of a tied model's own input token
 //! begins at `0.1·√C`, so it moves with width before any step.
 
+use base::Rng;
 use model::{
     Gpt, ModelConfig, Tokens,
     scaling::{LearningRates, learning_rates},
 };
-use tensor::{Cpu, DType, Rng, Tape};
+use tensor::{Cpu, DType, Tape};
 use train::{Learner, OptimizerKind, Precision, TrainSettings, Update};
 
 const WIDTHS: [usize; 3] = [64, 128, 256];

@@ -3,9 +3,10 @@
 use std::{path::PathBuf, time::Instant};
 
 use anyhow::Context as _;
+use base::Rng;
 use model::{Gpt, KvCache, ModelConfig, Sampler, Sampling, Tokens, checkpoint, scaling::ModelOverrides};
 use serde::Serialize;
-use tensor::{Cpu, DType, Isa, Rng};
+use tensor::{Cpu, DType, Isa};
 
 use super::{
     at_least_one, median,

@@ -1,7 +1,8 @@
 //! The operations that `maquette bench kernels` calls: what each is given, and what is counted of it.
 
+use base::Rng;
 use tensor::{
-    AttentionShape, DType, Kernels as _, Rng, Segment, Tensor,
+    AttentionShape, DType, Kernels as _, Segment, Tensor,
     kernel::{AdamW, Muon, Packed, Rows, Weight, WeightGrad},
 };
 

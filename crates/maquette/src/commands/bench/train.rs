@@ -3,10 +3,11 @@
 use std::time::Instant;
 
 use anyhow::Context as _;
+use base::Rng;
 use clap::ValueEnum;
 use model::{Gpt, ModelConfig, Tokens};
 use serde::Serialize;
-use tensor::{Cpu, DType, Isa, Rng};
+use tensor::{Cpu, DType, Isa};
 use train::{Learner, OptimizerKind, Precision, TrainOverrides, TrainSettings, Update};
 
 use super::{median, shape::Shape};

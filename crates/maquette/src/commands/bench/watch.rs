@@ -9,12 +9,13 @@ use std::{
 };
 
 use anyhow::Context as _;
+use base::Rng;
 use clap::ValueEnum;
 use data::{Batch, BatchStream, Prepared, Tokenizer};
 use forecast::Alarm;
 use model::{Gpt, ModelConfig, Tokens};
 use serde::Serialize;
-use tensor::{Cpu, Rng};
+use tensor::Cpu;
 use train::{Learner, RepetitionDetector, StillnessDetector, TrainSettings, Update};
 
 use crate::{

@@ -67,7 +67,9 @@ for_each_isa! {
 #[cfg(test)]
 mod tests {
     use super::super::round::testing::{Buffer, normal};
-    use crate::{Cpu, DType::F32, Kernels, Reference, Rng, testing::check_close};
+    use base::Rng;
+
+    use crate::{Cpu, DType::F32, Kernels, Reference, testing::check_close};
 
     /// y and dtable.
     fn run(kernels: &dyn Kernels, r: usize, v: usize, c: usize) -> [Vec<f32>; 2] {

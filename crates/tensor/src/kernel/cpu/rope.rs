@@ -89,11 +89,13 @@ for_each_isa! {
 
 #[cfg(test)]
 mod tests {
+    use base::Rng;
+
     use super::super::round::testing::{Buffer, check_rounded, normal};
     use crate::{
         AttentionShape, Cpu,
         DType::{self, Bf16, F32},
-        Kernels, Reference, Rng, Tensor,
+        Kernels, Reference, Tensor,
     };
 
     /// Worst seen: 0.2 of this bound. The wrong sign of one term errs by about 1.

@@ -125,7 +125,7 @@ pub(super) mod testing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Rng;
+    use base::Rng;
 
     /// Every sign, exponent and fraction of a bf16, followed by bits about the tie and at random.
     fn patterns() -> impl Iterator<Item = f32> {

@@ -7,7 +7,7 @@ use std::{fs::File, io, ops::Deref, path::Path};
 /// ```
 /// let path = std::env::temp_dir().join(format!("mapped-{}", std::process::id()));
 /// std::fs::write(&path, b"four").unwrap();
-/// let file = tensor::MappedFile::open(&path).unwrap();
+/// let file = base::MappedFile::open(&path).unwrap();
 /// assert_eq!(&file[..], b"four");
 /// # std::fs::remove_file(&path).unwrap();
 /// ```
@@ -35,31 +35,5 @@ impl Deref for MappedFile {
 
     fn deref(&self) -> &[u8] {
         &self.0
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use super::*;
-    use crate::Tensor;
-
-    #[test]
-    fn a_mapped_tensor_is_read_in_place_and_copied_when_it_is_written() {
-        let path = std::env::temp_dir().join(format!("mapped-tensor-{}", std::process::id()));
-        let bytes: Vec<u8> = [1.0f32, 2.0, 3.0, 4.0].iter().flat_map(|x| x.to_le_bytes()).collect();
-        std::fs::write(&path, &bytes).unwrap();
-        let file = Arc::new(MappedFile::open(&path).unwrap());
-        let mapped = Tensor::mapped(&[2, 1], &file, 8..16).unwrap();
-        assert_eq!(mapped.f32(), [3.0, 4.0]);
-        assert_eq!(mapped.f32().as_ptr().addr(), file.as_ptr().addr() + 8, "nothing was copied");
-        let mut written = mapped.clone();
-        written.f32_mut()[0] = 7.0;
-        assert_eq!((written.f32(), mapped.f32()), (&[7.0, 4.0][..], &[3.0, 4.0][..]));
-        assert_eq!(std::fs::read(&path).unwrap(), bytes, "the file stays as it was");
-        assert!(Tensor::mapped(&[2, 1], &file, 6..14).is_none(), "not aligned");
-        assert!(Tensor::mapped(&[2, 1], &file, 12..20).is_none(), "past the end");
-        std::fs::remove_file(&path).unwrap();
     }
 }

@@ -7,10 +7,10 @@
 /// Paper: Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3".
 ///
 /// ```
-/// let mut a = tensor::Rng::new(7, 0);
-/// let mut b = tensor::Rng::new(7, 0);
+/// let mut a = base::Rng::new(7, 0);
+/// let mut b = base::Rng::new(7, 0);
 /// assert_eq!(a.next_u32(), b.next_u32());
-/// assert_ne!(tensor::Rng::new(7, 1).next_u32(), tensor::Rng::new(7, 0).next_u32());
+/// assert_ne!(base::Rng::new(7, 1).next_u32(), base::Rng::new(7, 0).next_u32());
 /// ```
 #[derive(Clone, Debug)]
 pub struct Rng {
