@@ -1,5 +1,6 @@
 //! What every other crate stands on: files that appear whole or not at all ([`AtomicFile`]), mapped files
-//! ([`MappedFile`]), random numbers ([`Rng`]) and hashes.
+//! ([`MappedFile`]), random numbers ([`Rng`]) and hashes
+//! ([`hash`]).
 //!
 //! [`AtomicFile`] is the one way in which this program replaces a file. It writes under a temporary name beside the
 //! target ([`temporary`]), flushes, and renames:
@@ -18,14 +19,13 @@
 
 mod atomic_file;
 mod error;
+pub mod hash;
 #[allow(unsafe_code)] // a mapping; no other file of this crate has any
 mod mapped_file;
 mod rng;
-mod sha256;
 pub mod temporary;
 
 pub use atomic_file::{AtomicFile, is_stream, make_folders, remove_folders, sync_folder, write, write_new};
 pub use error::FileError;
 pub use mapped_file::MappedFile;
 pub use rng::Rng;
-pub use sha256::sha256;

@@ -6,9 +6,9 @@ use std::{
     path::PathBuf,
 };
 
+use base::hash::xxh3_128;
 use rustc_hash::FxBuildHasher;
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::xxh3_128;
 
 use crate::{
     DataConfig, DataError, OnError, PassedOver, Skipped, SourceConfig, SpecialTokens, ValidationConfig,

@@ -13,7 +13,7 @@ pub(crate) fn write_atomically(path: &Path, content: &[u8]) -> Result<(), DataEr
 
 /// SHA-256 of a file in hex digits.
 pub(crate) fn sha256(path: &Path) -> Result<String, DataError> {
-    Ok(base::sha256(path)?)
+    Ok(base::hash::sha256_of_file(path)?)
 }
 
 impl From<FileError> for DataError {

@@ -328,7 +328,7 @@ impl Side {
             documents: summary.n_documents,
             tokens: summary.n_tokens,
             text_bytes: summary.n_text_bytes,
-            xxh3: format!("{:032x}", summary.checksum),
+            xxh3: base::hash::hex(summary.checksum),
         });
         Ok(())
     }

@@ -2,8 +2,8 @@
 
 use std::path::{Component, Path};
 
+use base::hash::Xxh3;
 use rayon::prelude::*;
-use xxhash_rust::xxh3::Xxh3;
 
 use crate::{DataError, Manifest, ShardEntry, Split, TokenShard, Tokenizer, shard::ShardSet};
 
@@ -137,5 +137,5 @@ fn fingerprint(tokenizer: &Tokenizer, sources: &[TrainSource], validation: &Shar
     for shard in validation.shards() {
         hash.update(&shard.checksum().to_le_bytes());
     }
-    format!("{:032x}", hash.digest128())
+    base::hash::hex(hash.digest128())
 }

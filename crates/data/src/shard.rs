@@ -31,7 +31,7 @@ pub use reader::TokenShard;
 pub(crate) use set::ShardSet;
 pub(crate) use writer::ShardWriter;
 
-use xxhash_rust::xxh3::xxh3_64;
+use base::hash::xxh3_64;
 
 const MAGIC: [u8; 8] = *b"MAQTOKEN";
 const VERSION: u32 = 1;
@@ -135,7 +135,7 @@ mod tests {
 
     /// With its header's checksum made right again.
     fn reseal(mut bytes: Vec<u8>) -> Vec<u8> {
-        let checksum = xxhash_rust::xxh3::xxh3_128(&bytes[HEADER_BYTES..]).to_le_bytes();
+        let checksum = base::hash::xxh3_128(&bytes[HEADER_BYTES..]).to_le_bytes();
         bytes[64..80].copy_from_slice(&checksum);
         let seal = xxh3_64(&bytes[..80]).to_le_bytes();
         bytes[80..88].copy_from_slice(&seal);

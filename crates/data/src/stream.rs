@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use base::hash::Xxh3;
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::Xxh3;
 
 use crate::{Batch, DataError, Prepared, pieces::Epoch};
 
@@ -66,7 +66,7 @@ impl BatchStream {
         hash.update(data.fingerprint().as_bytes());
         hash.update(&(seq_len as u64).to_le_bytes());
         hash.update(&seed.to_le_bytes());
-        let fingerprint = format!("{:032x}", hash.digest128());
+        let fingerprint = base::hash::hex(hash.digest128());
         let epoch = |(i, source): (usize, &crate::prepared::TrainSource)| Position {
             at: SourceCursor::default(),
             epoch: Epoch::new(&source.shards, seq_len, seed, i, 0),

@@ -48,7 +48,7 @@ pub(crate) fn write_shard(
         documents: summary.n_documents,
         tokens: summary.n_tokens,
         text_bytes: summary.n_text_bytes,
-        xxh3: format!("{:032x}", summary.checksum),
+        xxh3: base::hash::hex(summary.checksum),
     }
 }
 

@@ -17,8 +17,8 @@ mod train;
 
 use std::sync::Arc;
 
+use base::hash::Xxh3;
 use rayon::prelude::*;
-use xxhash_rust::xxh3::Xxh3;
 
 pub use names::{SpecialNames, SpecialTokens};
 pub use parts::TokenizerParts;
@@ -238,5 +238,5 @@ fn fingerprint(splitter: Splitter, tokens: &[Vec<u8>], merges: &[(u32, u32)]) ->
         hash.update(&left.to_le_bytes());
         hash.update(&right.to_le_bytes());
     }
-    format!("{:032x}", hash.digest128())
+    base::hash::hex(hash.digest128())
 }

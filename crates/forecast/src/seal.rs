@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 use crate::{BandPoint, Experience, Forecast, ForecastError, Kin, Moment, Point, Table};
 
@@ -195,7 +194,7 @@ pub fn content_hash(value: &Value, but: &str) -> String {
         }
         other => write_canonical(other, &mut text),
     }
-    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+    base::hash::sha256(text.as_bytes())
 }
 
 fn write_canonical(value: &Value, text: &mut String) {

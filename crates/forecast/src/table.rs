@@ -4,8 +4,8 @@ mod read;
 
 use std::{cmp::Ordering, collections::BTreeMap};
 
+use base::hash::Sha256;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::{ForecastError, UnitFault, Warning, WarningKind};
 
@@ -86,9 +86,9 @@ impl Table {
             let numbers =
                 [point.n_params, point.n_tokens, Some(point.flops), Some(point.loss)].map(bits).join(",");
             // The length keeps a name with commas apart from another name and its numbers.
-            hash.update(format!("{}:{},{numbers},{seed}\n", point.run.len(), point.run));
+            hash.update(format!("{}:{},{numbers},{seed}\n", point.run.len(), point.run).as_bytes());
         }
-        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        hash.finish()
     }
 
     /// The runs that `keep` accepts; warnings are left behind.

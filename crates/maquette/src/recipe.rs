@@ -354,7 +354,7 @@ impl Recipe {
         let mut recipe = Self { name, samples, data, ladder: None, hashes: None, ..self.clone() };
         recipe.place(&|_| PathBuf::new(), &mut |_| {});
         let json = serde_json::to_vec(&recipe).expect("plain data is valid JSON");
-        format!("{:032x}", xxhash_rust::xxh3::xxh3_128(&json))
+        base::hash::hex(base::hash::xxh3_128(&json))
     }
 }
 

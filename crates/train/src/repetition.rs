@@ -2,8 +2,8 @@
 
 use std::collections::{HashSet, VecDeque};
 
+use base::hash::xxh3_64;
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::xxh3_64;
 
 /// Rows that the present share is taken over.
 const WINDOW: usize = 64;

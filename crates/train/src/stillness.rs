@@ -1,8 +1,8 @@
 //! Reports parameters that no longer change.
 
+use base::hash::xxh3_64;
 use model::Gpt;
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::xxh3_64;
 
 /// Values of each parameter that are looked at.
 const N_LOOKED_AT: usize = 64;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use base::MappedFile;
-use xxhash_rust::xxh3::xxh3_128;
+use base::hash::xxh3_128;
 
 use super::{HEADER_BYTES, Header};
 use crate::{DataError, Tokenizer};

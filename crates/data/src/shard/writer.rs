@@ -6,7 +6,7 @@ use std::{
 };
 
 use base::AtomicFile;
-use xxhash_rust::xxh3::Xxh3;
+use base::hash::Xxh3;
 
 use super::{HEADER_BYTES, Header};
 use crate::DataError;

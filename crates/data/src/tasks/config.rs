@@ -1,7 +1,7 @@
 //! The tasks as a recipe spells them.
 
+use base::hash::Sha256;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::TaskDocuments;
 use crate::DataError;
@@ -71,6 +71,6 @@ impl TasksConfig {
     pub(crate) fn sha256(&self) -> String {
         let mut hash = Sha256::new();
         TaskDocuments::new(self).for_each(|text| hash.update(text.as_bytes()));
-        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        hash.finish()
     }
 }

@@ -23,8 +23,8 @@ mod tests;
 use std::collections::HashSet;
 
 use base::Rng;
+use base::hash::xxh3_64;
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::xxh3_64;
 
 pub use config::TasksConfig;
 pub(crate) use documents::TaskDocuments;

@@ -1,8 +1,8 @@
 //! Tokenizers of other models: any byte-level BPE `tokenizer.json` whose parts are known here.
 
+use base::hash::Xxh3;
 use serde_json::Value;
 use tokenizers::Tokenizer as Pipeline;
-use xxhash_rust::xxh3::Xxh3;
 
 use super::{
     Inner, Text, Tokenizer,
@@ -86,7 +86,7 @@ pub(super) fn parse(mut document: Value, mut files: Files) -> Result<Tokenizer, 
     }
     let mut hash = Xxh3::new();
     hash.update(&files.tokenizer);
-    let fingerprint = format!("{:032x}", hash.digest128());
+    let fingerprint = base::hash::hex(hash.digest128());
     Ok(Tokenizer::new(Inner {
         tokens,
         is_special,

@@ -6,10 +6,10 @@ use std::{
     ops::ControlFlow,
 };
 
+use base::hash::xxh3_64;
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
     Special, SpecialNames, SpecialTokens, Tokenizer,

@@ -287,7 +287,7 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
 /// Hash of parts that must all stay the same.
 fn hash(parts: &[&str]) -> String {
     let json = serde_json::to_vec(parts).expect("strings are valid JSON");
-    format!("{:032x}", xxhash_rust::xxh3::xxh3_128(&json))
+    base::hash::hex(base::hash::xxh3_128(&json))
 }
 
 impl Run {

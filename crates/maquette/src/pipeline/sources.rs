@@ -8,9 +8,9 @@ use std::{
 };
 
 use anyhow::Context as _;
+use base::hash::Xxh3;
 use data::{OnError, ValidationConfig};
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::Xxh3;
 
 use super::{Run, write_whole};
 use crate::{
@@ -128,7 +128,7 @@ fn hash(path: &Path) -> anyhow::Result<String> {
             return Err(Interrupted(String::new()).into());
         }
         match file.read(&mut buffer).with_context(|| cannot_read(path))? {
-            0 => return Ok(format!("{:032x}", hash.digest128())),
+            0 => return Ok(base::hash::hex(hash.digest128())),
             n => hash.update(&buffer[..n]),
         }
     }

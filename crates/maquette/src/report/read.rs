@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::{anyhow, bail};
+use base::hash::xxh3_64;
 use data::{Entry, Manifest};
 use forecast::{BucketForecast, CurveForecast, Seal, Verdict};
 use model::scaling::LearningRates;
@@ -10,7 +11,6 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use train::{Metric, Spike, Validation};
-use xxhash_rust::xxh3::xxh3_64;
 
 use crate::pipeline::{
     Sample,

@@ -84,8 +84,7 @@ fn the_page_holds_the_figures_of_the_files() {
         assert!(page.contains(figure), "`{figure}` is missing");
     }
     let bytes = std::fs::read(run.path().join(METRICS)).unwrap();
-    for figure in [grouped(METRIC_LINES.len() as u64), format!("{:016x}", xxhash_rust::xxh3::xxh3_64(&bytes))]
-    {
+    for figure in [grouped(METRIC_LINES.len() as u64), format!("{:016x}", base::hash::xxh3_64(&bytes))] {
         assert!(page.contains(&figure), "`{figure}` of the sources is missing");
     }
     assert_eq!(page, render(run.path()).unwrap().replace('\u{a0}', " "), "same files, same page");

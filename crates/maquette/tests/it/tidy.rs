@@ -17,7 +17,7 @@ const ARROWS: [(&str, &[&str]); 8] = [
     ("model", &["base", "tensor"]),
     ("train", &["base", "tensor", "data", "model"]),
     ("eval", &["base", "tensor", "data", "model"]),
-    ("forecast", &[]),
+    ("forecast", &["base"]),
     ("maquette", &["base", "tensor", "data", "model", "train", "eval", "forecast"]),
 ];
 

@@ -25,7 +25,7 @@ pub(super) struct Entry {
 /// # Errors
 /// What the operating system reports.
 pub fn sha256_of(path: &Path) -> Result<String, CheckpointError> {
-    Ok(base::sha256(path)?)
+    Ok(base::hash::sha256_of_file(path)?)
 }
 
 /// Checks every file against `SHA256SUMS`, where there is one. Those that people change by hand may differ: [`edited`]
