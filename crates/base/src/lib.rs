@@ -1,6 +1,6 @@
 //! What every other crate stands on: files that appear whole or not at all ([`AtomicFile`]), mapped files
-//! ([`MappedFile`]), random numbers ([`Rng`]) and hashes
-//! ([`hash`]).
+//! ([`MappedFile`]), random numbers ([`Rng`]) hashes
+//! ([`hash`]) and points in time ([`Timestamp`]).
 //!
 //! [`AtomicFile`] is the one way in which this program replaces a file. It writes under a temporary name beside the
 //! target ([`temporary`]), flushes, and renames:
@@ -24,8 +24,10 @@ pub mod hash;
 mod mapped_file;
 mod rng;
 pub mod temporary;
+mod timestamp;
 
 pub use atomic_file::{AtomicFile, is_stream, make_folders, remove_folders, sync_folder, write, write_new};
 pub use error::FileError;
 pub use mapped_file::MappedFile;
 pub use rng::Rng;
+pub use timestamp::{Timestamp, TimestampError};

@@ -20,7 +20,6 @@ mod isoflop;
 mod kin;
 mod kinship;
 mod law;
-mod moment;
 mod number;
 mod pass_rate;
 mod quantile;
@@ -50,7 +49,6 @@ pub use forecast::{Candidate, Forecast, LawChoice, Settings, Target};
 pub use interval::Prediction;
 pub use isoflop::{IsoflopMinimum, isoflop_minima};
 pub use kin::Kin;
-pub use moment::{Moment, MomentError};
 pub use pass_rate::{
     BucketForecast, FormScore, Outcome, PassRateError, PassRateForecast, PassRateForm, PassRateRow,
     PassRateSettings, PassRateTable,

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use base::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{BandPoint, Experience, Forecast, ForecastError, Kin, Moment, Point, Table};
+use crate::{BandPoint, Experience, Forecast, ForecastError, Kin, Point, Table};
 
 /// The format that this version writes and reads.
 pub const SEAL_FORMAT: u32 = 1;
@@ -22,7 +23,7 @@ pub struct Seal {
     /// The version of Maquette that made the forecast.
     pub maquette_version: String,
     /// When it was made.
-    pub sealed_at: Moment,
+    pub sealed_at: Timestamp,
     /// The runs fitted: all that is needed to make the same forecast again.
     pub points: Vec<Point>,
     /// The runs on other data that the law was carried over from.
@@ -56,7 +57,7 @@ impl Seal {
     pub fn new(
         table: &Table,
         forecast: Forecast,
-        sealed_at: Moment,
+        sealed_at: Timestamp,
         maquette_version: &str,
     ) -> Result<Self, SealError> {
         let seal = Self {
@@ -148,7 +149,7 @@ impl Seal {
     ///
     /// # Errors
     /// If it is later.
-    pub fn check_before(&self, first_step_at: Moment) -> Result<(), SealError> {
+    pub fn check_before(&self, first_step_at: Timestamp) -> Result<(), SealError> {
         if self.sealed_at <= first_step_at {
             return Ok(());
         }
@@ -286,9 +287,9 @@ pub enum SealError {
     )]
     Late {
         /// When it was sealed.
-        sealed_at: Moment,
+        sealed_at: Timestamp,
         /// When the run took its first step.
-        first_step_at: Moment,
+        first_step_at: Timestamp,
     },
 }
 
@@ -327,7 +328,7 @@ pub(crate) mod tests {
             fingerprint: table.fingerprint(),
             settings: Settings::default(),
         };
-        Seal::new(&table, forecast, Moment::from_unix_s(1.8e9).unwrap(), "0.1.0").unwrap()
+        Seal::new(&table, forecast, Timestamp::from_unix_s(1.8e9).unwrap(), "0.1.0").unwrap()
     }
 
     #[test]
@@ -410,7 +411,7 @@ pub(crate) mod tests {
     #[test]
     fn a_seal_must_not_be_later_than_the_first_step() {
         let seal = example();
-        let at = |unix_s: f64| seal.check_before(Moment::from_unix_s(unix_s).unwrap());
+        let at = |unix_s: f64| seal.check_before(Timestamp::from_unix_s(unix_s).unwrap());
         assert!(at(1.8e9).is_ok() && at(1.9e9).is_ok());
         let error = at(1.8e9 - 0.001).unwrap_err().to_string();
         assert!(error.contains("sealed late, at 2027-01-15T08:00:00.000Z"), "{error}");

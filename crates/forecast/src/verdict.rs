@@ -1,8 +1,9 @@
 //! A sealed forecast held against what came of the run.
 
+use base::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{Moment, Prediction, Seal};
+use crate::{Prediction, Seal};
 
 /// A compute further than this from the one forecast, in %, is another run's.
 const MAX_COMPUTE_ERROR_PCT: f64 = 2.0;
@@ -15,7 +16,7 @@ pub struct Actual {
     /// C: the compute that it spent in FLOPs, where known.
     pub flops: Option<f64>,
     /// When it took its first step, where known.
-    pub first_step_at: Option<Moment>,
+    pub first_step_at: Option<Timestamp>,
 }
 
 /// Whether the forecast was sealed before the run began.
@@ -64,9 +65,9 @@ pub struct Verdict {
     /// Whether it was a forecast at all.
     pub timing: Timing,
     /// When it was sealed.
-    pub sealed_at: Moment,
+    pub sealed_at: Timestamp,
     /// When the run took its first step, where known.
-    pub first_step_at: Option<Moment>,
+    pub first_step_at: Option<Timestamp>,
     /// C that was forecast for, in FLOPs.
     pub target_flops: f64,
     /// C that was spent, where known.
@@ -221,7 +222,7 @@ mod tests {
 
     /// The draws of the example are spread evenly from 2 to 3.
     fn verdict(loss: f64) -> Verdict {
-        let first_step_at = Moment::from_unix_s(1.8e9 + 60.0);
+        let first_step_at = Timestamp::from_unix_s(1.8e9 + 60.0);
         Verdict::new(&example(), Actual { loss, flops: Some(1e20), first_step_at }).unwrap()
     }
 
@@ -268,7 +269,7 @@ mod tests {
     fn a_late_seal_and_another_budget_are_named() {
         let seal = example();
         let at = |unix_s: Option<f64>, flops| {
-            let first_step_at = unix_s.and_then(Moment::from_unix_s);
+            let first_step_at = unix_s.and_then(Timestamp::from_unix_s);
             Verdict::new(&seal, Actual { loss: 2.5, flops: Some(flops), first_step_at }).unwrap()
         };
         let late = at(Some(1.7e9), 1.5e20);

@@ -7,7 +7,8 @@ use std::{
 };
 
 use anyhow::Context as _;
-use forecast::{Kin, Moment, Point, Table};
+use base::Timestamp;
+use forecast::{Kin, Point, Table};
 use serde::Deserialize;
 use train::Summary;
 
@@ -36,7 +37,7 @@ pub(crate) fn summary(dir: &Path) -> anyhow::Result<Summary> {
 pub(crate) enum Begun {
     /// It has not yet.
     NotYet,
-    At(Moment),
+    At(Timestamp),
     /// Its metrics do not say so: they are from an older version.
     Unknown,
 }
@@ -101,13 +102,13 @@ impl Begun {
         }
         Ok(match serde_json::from_str(&line) {
             Ok(FirstLine::Begun { unix_s, .. }) => {
-                Moment::from_unix_s(unix_s).map_or(Self::Unknown, Self::At)
+                Timestamp::from_unix_s(unix_s).map_or(Self::Unknown, Self::At)
             }
             _ => Self::Unknown,
         })
     }
 
-    pub(crate) fn at(&self) -> Option<Moment> {
+    pub(crate) fn at(&self) -> Option<Timestamp> {
         if let Self::At(at) = self { Some(*at) } else { None }
     }
 }

@@ -8,10 +8,11 @@ use std::{
 };
 
 use anyhow::Context as _;
+use base::Timestamp;
 use data::{Prepared, Tokenizer};
 use forecast::{
-    Channel, CurveForecast, CurveSchedule, Experience, FinalLoss, Fitted, Forecast, Moment, RunPlan,
-    RungCurve, Seal, SealError, Settings, Table, Target, band,
+    Channel, CurveForecast, CurveSchedule, Experience, FinalLoss, Fitted, Forecast, RunPlan, RungCurve, Seal,
+    SealError, Settings, Table, Target, band,
 };
 use model::ModelConfig;
 use train::TrainSettings;
@@ -97,7 +98,7 @@ impl Run {
             }
             set_aside(&path)?;
         }
-        let seal = seal_at(Moment::from(SystemTime::now()))?;
+        let seal = seal_at(Timestamp::from(SystemTime::now()))?;
         for warning in &seal.forecast.warnings {
             output::talk(format_args!("{:>12} {}", "warning", warning.text));
         }
@@ -167,7 +168,7 @@ impl Run {
     }
 
     /// When the forecast of the run was sealed, as the run's files say.
-    fn sealed_at(&self) -> Option<Moment> {
+    fn sealed_at(&self) -> Option<Timestamp> {
         let begun = run_folder::sealed_at_start(&self.dir).and_then(|sealed| sealed.sealed_at);
         let judged = || {
             let verdict: serde_json::Value = watch::read_json(&self.dir.join(watch::VERDICT))?;
@@ -196,7 +197,7 @@ fn sealed(
     big: &(ModelConfig, TrainSettings),
     experience: &Experience,
     identity: &Identity,
-    at: Moment,
+    at: Timestamp,
 ) -> anyhow::Result<Seal> {
     let target = target(big)?;
     let fitted = Fitted::fit_with(table, &Settings::default(), experience)?;

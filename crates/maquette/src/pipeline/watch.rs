@@ -3,7 +3,8 @@
 use std::{path::Path, time::SystemTime};
 
 use anyhow::Context as _;
-use forecast::{Actual, Alarm, Channel, CurveForecast, Moment, Prediction, Seal, Verdict, Watch};
+use base::Timestamp;
+use forecast::{Actual, Alarm, Channel, CurveForecast, Prediction, Seal, Verdict, Watch};
 use serde::{Deserialize, Serialize};
 use train::{Sealed, Summary};
 
@@ -47,7 +48,7 @@ impl Watcher {
     /// If the seal was changed, or is later than the run's first step.
     pub(crate) fn open(run_dir: &Path, metrics: &Path, step: u64) -> anyhow::Result<Option<Self>> {
         let began = match step {
-            0 => Some(Moment::from(SystemTime::now())),
+            0 => Some(Timestamp::from(SystemTime::now())),
             _ => first_step_at(metrics)?,
         };
         let Some(mut watcher) = Self::sealed_before(run_dir, began)? else { return Ok(None) };
@@ -70,7 +71,7 @@ impl Watcher {
         Self::sealed_before(run_dir, began)
     }
 
-    fn sealed_before(run_dir: &Path, began: Option<Moment>) -> anyhow::Result<Option<Self>> {
+    fn sealed_before(run_dir: &Path, began: Option<Timestamp>) -> anyhow::Result<Option<Self>> {
         let path = run_dir.join(foretell::FORECAST);
         let Some(seal) = foretell::read_seal(&path)? else { return Ok(None) };
         identity::check(run_dir, &path, &seal)?;
@@ -220,12 +221,12 @@ pub(super) fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Option<T
 }
 
 /// When the run took its first step, as its metrics say.
-fn first_step_at(metrics: &Path) -> anyhow::Result<Option<Moment>> {
+fn first_step_at(metrics: &Path) -> anyhow::Result<Option<Timestamp>> {
     let text =
         std::fs::read_to_string(metrics).with_context(|| format!("cannot read `{}`", metrics.display()))?;
     let first = text.lines().next().and_then(|line| serde_json::from_str(line).ok());
     Ok(match first {
-        Some(train::Metric::Begun { unix_s, .. }) => Moment::from_unix_s(unix_s),
+        Some(train::Metric::Begun { unix_s, .. }) => Timestamp::from_unix_s(unix_s),
         _ => None,
     })
 }

@@ -161,7 +161,8 @@ pub(crate) fn rows(seal: &Seal, verdict: Option<&Verdict>) -> Markup {
 mod tests {
     use std::collections::BTreeMap;
 
-    use forecast::{Actual, Moment, Prediction, Settings, Table, Target};
+    use base::Timestamp;
+    use forecast::{Actual, Prediction, Settings, Table, Target};
 
     use super::*;
 
@@ -196,7 +197,7 @@ mod tests {
             settings: Settings::default(),
         };
         let band = vec![BandPoint { flops: 1e15, prediction }, BandPoint { flops: 1e20, prediction }];
-        let at = Moment::from_unix_s(1.8e9).expect("a moment");
+        let at = Timestamp::from_unix_s(1.8e9).expect("a time after 1970");
         Seal::new(&table, forecast, at, "0.1.0").expect("a seal").with_band(band)
     }
 

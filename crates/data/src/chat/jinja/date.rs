@@ -1,6 +1,6 @@
 //! `strftime_now`
 
-use chrono::{Datelike, NaiveDateTime, Timelike};
+use chrono::{NaiveDateTime, Timelike};
 
 use super::{
     failure::{Result, fail, unsupported},
@@ -8,21 +8,12 @@ use super::{
     text::{Builder, Char, TYPED, Text, to_char},
 };
 
-const DAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
-const MONTHS: [&str; 12] = [
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-];
+/// Names, which `^` writes in capitals.
+const NAMES: &str = "AaBbh";
+/// Numbers, which `-`, `_` and `0` pad otherwise.
+const NUMBERS: &str = "YCyGgVmdeHkIlMSjUWwu";
+/// What has neither.
+const OTHERS: &str = "pPDxFTXRrcnt%";
 
 /// The time by the machine's clock and in its time zone, as Python's `datetime.now()` has it.
 pub(crate) fn now() -> NaiveDateTime {
@@ -55,70 +46,15 @@ pub(crate) fn strftime(now: NaiveDateTime, format: &Text, meter: &Meter) -> Resu
 }
 
 fn directive(now: NaiveDateTime, code: char, flag: Option<char>) -> Result<String> {
-    let (hour, day_of_year) = (now.hour(), now.ordinal());
-    let (sunday, monday) = (now.weekday().num_days_from_sunday(), now.weekday().num_days_from_monday());
-    let hour12 = if hour.is_multiple_of(12) { 12 } else { hour % 12 };
-    let week = now.iso_week();
-    let number = |n: i64, width: usize, pad: char| match (flag, pad) {
-        (Some('-'), _) => n.to_string(),
-        (Some('_'), _) | (None | Some('^'), ' ') => format!("{n:>width$}"),
-        _ => format!("{n:0>width$}"),
-    };
-    let two = |n: u32| number(n.into(), 2, '0');
-    let name = |name: &str| if flag == Some('^') { name.to_uppercase() } else { name.to_owned() };
-    let day = DAYS[monday as usize];
-    let month = MONTHS[now.month0() as usize];
-    let nested = |codes: &str, between: &str| -> Result<String> {
-        let parts: Result<Vec<String>> = codes.chars().map(|code| directive(now, code, None)).collect();
-        Ok(parts?.join(between))
-    };
-    Ok(match code {
-        'Y' => number(now.year().into(), 4, '0'),
-        'C' => number((now.year() / 100).into(), 2, '0'),
-        'y' => number((now.year().rem_euclid(100)).into(), 2, '0'),
-        'G' => number(week.year().into(), 4, '0'),
-        'g' => number((week.year().rem_euclid(100)).into(), 2, '0'),
-        'V' => two(week.week()),
-        'm' => two(now.month()),
-        'd' => two(now.day()),
-        'e' => number(now.day().into(), 2, ' '),
-        'H' => two(hour),
-        'k' => number(hour.into(), 2, ' '),
-        'I' => two(hour12),
-        'l' => number(hour12.into(), 2, ' '),
-        'M' => two(now.minute()),
-        'S' => two(now.second()),
-        'f' => format!("{:06}", now.nanosecond() / 1000),
-        'j' => number(day_of_year.into(), 3, '0'),
-        'U' => two((day_of_year + 6 - sunday) / 7),
-        'W' => two((day_of_year + 6 - monday) / 7),
-        'w' => sunday.to_string(),
-        'u' => (monday + 1).to_string(),
-        'A' => name(day),
-        'a' => name(&day[..3]),
-        'B' => name(month),
-        'b' | 'h' => name(&month[..3]),
-        'p' => if hour < 12 { "AM" } else { "PM" }.into(),
-        'P' => if hour < 12 { "am" } else { "pm" }.into(),
-        'D' | 'x' => nested("mdy", "/")?,
-        'F' => nested("Ymd", "-")?,
-        'T' | 'X' => nested("HMS", ":")?,
-        'R' => nested("HM", ":")?,
-        'r' => format!("{} {}", nested("IMS", ":")?, directive(now, 'p', None)?),
-        'c' => format!(
-            "{} {} {} {} {}",
-            &day[..3],
-            &month[..3],
-            directive(now, 'e', None)?,
-            directive(now, 'T', None)?,
-            now.year()
-        ),
+    let shown = |flag: &str| now.format(&format!("%{flag}{code}")).to_string();
+    Ok(match (code, flag) {
+        ('f', _) => format!("{:06}", now.nanosecond() / 1000),
         // A time without a zone has neither name nor offset.
-        'z' | 'Z' => String::new(),
-        'n' => "\n".into(),
-        't' => "\t".into(),
-        '%' => "%".into(),
-        other => return unsupported(format!("the date format `%{other}`")),
+        ('z' | 'Z', _) => String::new(),
+        (code, Some('^')) if NAMES.contains(code) => shown("").to_uppercase(),
+        (code, Some(pad)) if NUMBERS.contains(code) && pad != '^' => shown(&pad.to_string()),
+        (code, _) if [NAMES, NUMBERS, OTHERS].iter().any(|known| known.contains(code)) => shown(""),
+        (other, _) => return unsupported(format!("the date format `%{other}`")),
     })
 }
 
@@ -137,6 +73,15 @@ mod tests {
             shown(1_795_478_400 + 47_109, "%A, %-d %B %Y %I:%M %p %e|%y"),
             "Tuesday, 24 November 2026 01:05 PM 24|26"
         );
+        assert_eq!(
+            shown(0, "%C %y %G %g|%m/%d|%k|%l|%-l|%_H|%0e|%-j|%w %u|%f|%z%Z|%h"),
+            "19 70 1970 70|01/01| 0|12|12| 0|01|1|4 4|000000||Jan"
+        );
+        assert_eq!(
+            shown(0, "%^a %^B %^b|%p %P|%D %x|%F|%T %X|%R|%r|%%"),
+            "THU JANUARY JAN|AM am|01/01/70 01/01/70|1970-01-01|00:00:00 00:00:00|00:00|12:00:00 AM|%"
+        );
+        assert_eq!(shown(0, "%c"), "Thu Jan  1 00:00:00 1970");
         assert!(strftime(at(0), &Text::new("%Q"), &Meter::default()).is_err());
         assert!(strftime(at(0), &Text::new("100%"), &Meter::default()).is_err());
     }

@@ -2,7 +2,8 @@
 
 use std::{path::PathBuf, time::SystemTime};
 
-use forecast::{Moment, Seal, band};
+use base::Timestamp;
+use forecast::{Seal, band};
 
 use super::{ColumnOptions, FitOptions, PlotOption, TargetOptions, check, described, fit, read_table, warn};
 use crate::{
@@ -43,7 +44,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let fitted = fit(&table, &args.fit, &args.points)?;
     let forecast = fitted.forecast(&target)?;
     warn(&forecast.warnings);
-    let now = Moment::from(SystemTime::now());
+    let now = Timestamp::from(SystemTime::now());
     let seal = Seal::new(&table, forecast, now, env!("CARGO_PKG_VERSION"))?;
     let seal = seal.with_kin(fitted.kin()).with_band(band(&fitted, &table, &target)?);
     out.write(seal.to_json().as_bytes())?;
