@@ -1,12 +1,12 @@
 //! A file that appears under its name when it is whole.
 
 use std::{
-    fs::{self, File, OpenOptions, Permissions},
+    fs::{self, File, Permissions},
     io::{self, ErrorKind, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
 };
 
-use crate::{FileError, temporary};
+use crate::{FileError, disk, temporary};
 
 /// A file under a temporary name; [`AtomicFile::finish`] gives it its own, and dropping it before removes it.
 ///
@@ -53,7 +53,7 @@ impl AtomicFile {
         let folders = make_folders(folder_of(&place)).map_err(error())?;
         let created = (0..16).find_map(|_| {
             let temporary = temporary::beside(&place);
-            match OpenOptions::new().read(true).write(true).create_new(true).open(&temporary) {
+            match disk::create_new(&temporary) {
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => None,
                 created => Some(created.map(|file| (temporary, file))),
             }
@@ -78,7 +78,7 @@ impl AtomicFile {
     /// # Errors
     /// What the operating system reports; an older file is then still whole.
     pub fn finish(self) -> Result<(), FileError> {
-        self.complete(|temporary, place| fs::rename(temporary, place))
+        self.complete(disk::rename)
     }
 
     /// As [`AtomicFile::finish`], but a file that got the name meanwhile is not replaced.
@@ -86,12 +86,12 @@ impl AtomicFile {
     /// # Errors
     /// If there is such a file, or what the operating system reports.
     pub fn finish_new(self) -> Result<(), FileError> {
-        self.complete(|temporary, place| match fs::hard_link(temporary, place) {
-            Ok(()) => fs::remove_file(temporary),
+        self.complete(|temporary, place| match disk::hard_link(temporary, place) {
+            Ok(()) => disk::remove_file(temporary),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(error),
             // Not every disk has links.
             Err(_) if place.symlink_metadata().is_ok() => Err(ErrorKind::AlreadyExists.into()),
-            Err(_) => fs::rename(temporary, place),
+            Err(_) => disk::rename(temporary, place),
         })
     }
 
@@ -102,14 +102,14 @@ impl AtomicFile {
             let mode = mode.clone();
             done = done
                 .and_then(|()| mode.map_or(Ok(()), |mode| self.file.set_permissions(mode)))
-                .and_then(|()| self.file.sync_all())
+                .and_then(|()| disk::sync(&self.file))
                 .and_then(|()| name(temporary, place));
             if done.is_ok() {
                 temporary::end(temporary);
                 let parent = folder_of(place).to_owned();
                 // From here on there is nothing to remove.
                 self.replacement = None;
-                done = sync_folder(&parent);
+                done = disk::sync_folder(&parent);
             }
         }
         done.map_err(FileError::new("write", &self.path))
@@ -120,7 +120,7 @@ impl Drop for AtomicFile {
     fn drop(&mut self) {
         if let Some(Replacement { temporary, folders, .. }) = &self.replacement {
             // Whatever ended the writing is what gets reported.
-            let _ = fs::remove_file(temporary);
+            let _ = disk::remove_file(temporary);
             temporary::end(temporary);
             remove_folders(folders);
         }
@@ -129,7 +129,11 @@ impl Drop for AtomicFile {
 
 impl Write for AtomicFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.write(bytes)
+        // A stream takes what it can at a time; a file takes all.
+        match self.replacement {
+            None => self.file.write(bytes),
+            Some(_) => disk::write_all(&mut self.file, bytes).map(|()| bytes.len()),
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -162,28 +166,6 @@ pub fn write_new(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     let mut file = AtomicFile::create(path)?;
     file.write_all(bytes).map_err(FileError::new("write", path))?;
     file.finish_new()
-}
-
-/// Flushes a folder's list of names to disk, where the system can.
-///
-/// # Errors
-/// What the operating system reports.
-pub fn sync_folder(folder: &Path) -> io::Result<()> {
-    if !cfg!(unix) {
-        return Ok(());
-    }
-    match File::open(folder).and_then(|folder| folder.sync_all()) {
-        // Some disks cannot, and a folder may be closed to readers.
-        Err(error)
-            if matches!(
-                error.kind(),
-                ErrorKind::InvalidInput | ErrorKind::Unsupported | ErrorKind::PermissionDenied
-            ) =>
-        {
-            Ok(())
-        }
-        synced => synced,
-    }
 }
 
 /// Whether bytes for `path` go to what a shell handed over under that name, whatever it is.
@@ -288,7 +270,7 @@ pub fn make_folders(folder: &Path) -> io::Result<Vec<PathBuf>> {
         .map(Path::to_owned)
         .collect();
     missing.reverse();
-    let made = fs::create_dir_all(folder);
+    let made = disk::create_dir_all(folder);
     if made.is_err() {
         remove_folders(&missing);
     }
@@ -297,5 +279,5 @@ pub fn make_folders(folder: &Path) -> io::Result<Vec<PathBuf>> {
 
 /// Removes those that [`make_folders`] made, as far as they are still empty.
 pub fn remove_folders(folders: &[PathBuf]) {
-    folders.iter().rev().take_while(|folder| fs::remove_dir(folder).is_ok()).for_each(drop);
+    folders.iter().rev().take_while(|folder| disk::remove_dir(folder).is_ok()).for_each(drop);
 }

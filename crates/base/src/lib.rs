@@ -3,7 +3,7 @@
 //! ([`hash`]) and points in time ([`Timestamp`]).
 //!
 //! [`AtomicFile`] is the one way in which this program replaces a file. It writes under a temporary name beside the
-//! target ([`temporary`]), flushes, and renames:
+//! target ([`temporary`]), flushes, and renames; every change on the way goes through [`disk`]:
 //!
 //! ```
 //! use std::io::Write as _;
@@ -18,6 +18,7 @@
 //! ```
 
 mod atomic_file;
+pub mod disk;
 mod error;
 pub mod hash;
 #[allow(unsafe_code)] // a mapping; no other file of this crate has any
@@ -26,7 +27,7 @@ mod rng;
 pub mod temporary;
 mod timestamp;
 
-pub use atomic_file::{AtomicFile, is_stream, make_folders, remove_folders, sync_folder, write, write_new};
+pub use atomic_file::{AtomicFile, is_stream, make_folders, remove_folders, write, write_new};
 pub use error::FileError;
 pub use mapped_file::MappedFile;
 pub use rng::Rng;

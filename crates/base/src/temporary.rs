@@ -11,7 +11,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use crate::FileError;
+use crate::{FileError, disk};
 
 const MARK: &str = ".maquette-";
 const ENDING: &str = ".tmp";
@@ -110,7 +110,7 @@ fn is_held(path: &Path) -> bool {
 /// What the operating system reports.
 pub fn remove(path: &Path) -> Result<(), FileError> {
     let is_folder = fs::symlink_metadata(path).is_ok_and(|meta| meta.is_dir());
-    match if is_folder { fs::remove_dir_all(path) } else { fs::remove_file(path) } {
+    match if is_folder { disk::remove_dir_all(path) } else { disk::remove_file(path) } {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(FileError::new("remove", path)(error)),
         _ => Ok(()),
     }

@@ -73,15 +73,15 @@ pub fn prepare(
 
 /// Makes `out_dir`, or removes an older manifest (first), shards and what a kill left from it; other files stay.
 fn clear(out_dir: &Path) -> Result<(), DataError> {
-    std::fs::create_dir_all(out_dir).map_err(DataError::io("create", out_dir))?;
+    base::disk::create_dir_all(out_dir).map_err(DataError::io("create", out_dir))?;
     let manifest = out_dir.join("manifest.jsonl");
     if manifest.exists() {
-        std::fs::remove_file(&manifest).map_err(DataError::io("remove", &manifest))?;
+        base::disk::remove_file(&manifest).map_err(DataError::io("remove", &manifest))?;
     }
     for entry in std::fs::read_dir(out_dir).map_err(DataError::io("read", out_dir))? {
         let path = entry.map_err(DataError::io("read", out_dir))?.path();
         if path.file_name().and_then(|name| name.to_str()).is_some_and(is_shard) {
-            std::fs::remove_file(&path).map_err(DataError::io("remove", &path))?;
+            base::disk::remove_file(&path).map_err(DataError::io("remove", &path))?;
         }
     }
     Ok(base::temporary::remove_leftovers(out_dir)?)

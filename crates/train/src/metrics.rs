@@ -1,11 +1,12 @@
 //! `metrics.jsonl`: one object a line, appended, in full precision.
 
 use std::{
-    fs::{File, OpenOptions},
-    io::{BufRead as _, BufReader, Write},
+    fs::File,
+    io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
 };
 
+use base::disk;
 use model::scaling::LearningRates;
 use serde::{Deserialize, Serialize};
 
@@ -147,7 +148,7 @@ impl MetricsFile {
     /// Of a file that lost some of these bytes the lines before are kept, and a line says that the others are gone.
     pub(crate) fn open(path: &Path, len: u64, step: u64) -> Result<Self, TrainError> {
         let io = |source| TrainError::Io { action: "open", path: path.to_owned(), source };
-        let file = OpenOptions::new().create(true).append(true).open(path).map_err(io)?;
+        let file = disk::append_to(path).map_err(io)?;
         let meta = file.metadata().map_err(io)?;
         let mut metrics = Self { path: path.to_owned(), file, len, is_lost: false };
         let mut is_marked = false;
@@ -162,7 +163,7 @@ impl MetricsFile {
                 let bytes = std::fs::read(path).map_err(io)?;
                 base::write(&aside, &bytes).map_err(|error| io(error.source))?;
             }
-            metrics.file.set_len(known.n_bytes).map_err(io)?;
+            disk::set_len(&metrics.file, known.n_bytes).map_err(io)?;
             metrics.len = known.n_bytes;
         }
         if metrics.is_lost && !is_marked {
@@ -185,14 +186,14 @@ impl MetricsFile {
     pub(crate) fn write(&mut self, metric: &Metric) -> Result<(), TrainError> {
         let mut line = serde_json::to_vec(metric).expect("plain data is valid JSON");
         line.push(b'\n');
-        self.file.write_all(&line).map_err(|source| self.error("write", source))?;
+        disk::write_all(&mut self.file, &line).map_err(|source| self.error("write", source))?;
         self.len += line.len() as u64;
         Ok(())
     }
 
     /// Flushes everything to disk.
     pub(crate) fn sync(&self) -> Result<(), TrainError> {
-        self.file.sync_data().map_err(|source| self.error("flush", source))
+        disk::sync_data(&self.file).map_err(|source| self.error("flush", source))
     }
 
     fn error(&self, action: &'static str, source: std::io::Error) -> TrainError {

@@ -82,7 +82,7 @@ pub(crate) fn save(folder: &Path, parts: &Parts) -> Result<PathBuf, TrainError> 
             checkpoint::write_file(&tmp.join(data::ChatTemplate::FILE), template.as_bytes())?;
         }
         let state_dir = tmp.join("state");
-        std::fs::create_dir(&state_dir).map_err(|source| TrainError::Io {
+        base::disk::create_dir(&state_dir).map_err(|source| TrainError::Io {
             action: "create",
             path: state_dir.clone(),
             source,
@@ -181,7 +181,7 @@ pub(crate) fn resume(
             Err(error) if is_damage(&error) => {
                 let names = (1..).map(|i| folder.join(format!("damaged-step-{step}-{i}")));
                 let aside = names.into_iter().find(|path| !path.exists()).expect("some number is free");
-                std::fs::rename(&dir, &aside).map_err(|source| TrainError::Io {
+                base::disk::rename(&dir, &aside).map_err(|source| TrainError::Io {
                     action: "rename",
                     path: dir.clone(),
                     source,

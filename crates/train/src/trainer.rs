@@ -176,7 +176,7 @@ impl Trainer {
             return Err(TrainError::Vocabulary { tokenizer, model });
         }
         let checkpoints = folder.join("checkpoints");
-        std::fs::create_dir_all(&checkpoints).map_err(|source| TrainError::Io {
+        base::disk::create_dir_all(&checkpoints).map_err(|source| TrainError::Io {
             action: "create",
             path: checkpoints.clone(),
             source,

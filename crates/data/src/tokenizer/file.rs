@@ -15,7 +15,7 @@ impl Tokenizer {
     /// # Errors
     /// If the folder cannot be made or written to.
     pub fn save(&self, folder: &Path) -> Result<(), DataError> {
-        std::fs::create_dir_all(folder).map_err(DataError::io("create", folder))?;
+        base::disk::create_dir_all(folder).map_err(DataError::io("create", folder))?;
         let (tokenizer, config) = match &self.0.text {
             Text::Native(encoder) => (to_json(encoder).into_bytes(), Some(self.config_json().into_bytes())),
             Text::Imported(imported) => (imported.files.tokenizer.clone(), imported.files.config.clone()),

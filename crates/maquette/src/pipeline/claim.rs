@@ -1,12 +1,12 @@
 //! Whose a folder is: a run writes into its own, and beside other files only where none has a name that it needs.
 
 use std::{
-    fs::{self, File, OpenOptions},
-    io::Write as _,
+    fs::{self, File},
     path::{Path, PathBuf},
 };
 
 use anyhow::Context as _;
+use base::disk;
 
 use super::{STAMP, capability, foretell, move_aside, pretrain, sources, watch};
 use crate::recipe::Recipe;
@@ -46,7 +46,7 @@ impl Drop for Claim {
     fn drop(&mut self) {
         if NAMES.into_iter().all(|name| self.dir.join(name).symlink_metadata().is_err()) {
             // A mark that stays is no harm but to that user.
-            let _ = fs::remove_file(self.dir.join(LOCK));
+            let _ = disk::remove_file(&self.dir.join(LOCK));
         }
     }
 }
@@ -70,9 +70,9 @@ pub(super) fn claim(dir: &Path) -> anyhow::Result<Claim> {
     let advice = || {
         format!("cannot create `{}`\nhint: choose a folder that you may write to, with --out", dir.display())
     };
-    fs::create_dir_all(dir).with_context(advice)?;
+    disk::create_dir_all(dir).with_context(advice)?;
     let path = dir.join(LOCK);
-    let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+    let file = disk::open_or_create(&path);
     let mut file = file.with_context(|| {
         format!("cannot write `{}`\nhint: choose a folder that you may write to, with --out", path.display())
     })?;
@@ -83,8 +83,11 @@ pub(super) fn claim(dir: &Path) -> anyhow::Result<Claim> {
         );
     }
     // Some network disks know no locks: better to run than to refuse.
-    if file.metadata().is_ok_and(|meta| meta.is_file() && meta.len() == 0) {
-        let written = file.write_all(LOCK_TEXT.as_bytes());
+    let is_file = file.metadata().is_ok_and(|meta| meta.is_file());
+    // A kill may have left half of it.
+    let is_begun = |text: String| text != LOCK_TEXT && LOCK_TEXT.starts_with(&text);
+    if is_file && fs::read_to_string(&path).is_ok_and(is_begun) {
+        let written = disk::write_all(&mut file, LOCK_TEXT.as_bytes());
         written.with_context(|| format!("cannot write `{}`\nhint: free some space", path.display()))?;
     }
     for folder in ["", "tokenizer", "data", "ladder", "pretrain", "eval"] {

@@ -18,6 +18,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use base::disk;
 use data::{Prepared, Tokenizer};
 use model::ModelConfig;
 use serde::{Deserialize, Serialize};
@@ -78,7 +79,7 @@ impl Run {
     ) -> anyhow::Result<Ladder> {
         let dir = self.dir.join("ladder");
         let jobs = self.jobs(tokenizer, prepared, big)?;
-        fs::create_dir_all(&dir).with_context(|| {
+        disk::create_dir_all(&dir).with_context(|| {
             format!(
                 "cannot create `{}`\nhint: choose a folder that you may write to, with --out",
                 dir.display()
@@ -95,6 +96,11 @@ impl Run {
         let big_flops = flops(&big.0, &big.1);
         self.announce(&jobs, &missing, kept.len(), big_flops);
         self.train_rungs(&missing, &dir, tokenizer, prepared)?;
+        // With what a kill left of rungs whose results were there.
+        let work = dir.join(WORK);
+        if work.exists() {
+            disk::remove_dir_all(&work).with_context(|| cannot_remove(&work))?;
+        }
         forget_others(&dir, &jobs);
 
         let results = jobs
@@ -262,6 +268,9 @@ impl Run {
     }
 }
 
+/// Below the ladder's folder: rungs that are being trained.
+const WORK: &str = ".work";
+
 /// The whole of a ladder, in the unit of its progress.
 const PARTS: u64 = 1_000_000_000_000;
 
@@ -290,6 +299,10 @@ fn forget_others(dir: &Path, jobs: &[Job]) {
     }
 }
 
+fn cannot_remove(path: &Path) -> String {
+    format!("cannot remove `{}`\nhint: remove it, then give the same command again", path.display())
+}
+
 /// Trains one rung and writes its result; `advance` is told of the FLOPs that are done.
 fn train_rung(
     job: &Job,
@@ -300,13 +313,15 @@ fn train_rung(
     advance: &dyn Fn(f64),
 ) -> anyhow::Result<()> {
     let rung = &job.rung;
-    let work = dir.join(".work").join(&rung.name);
+    let work = dir.join(WORK).join(&rung.name);
     let begun = work.join("inputs");
     // What an interrupted ladder left is gone on with, unless it was another design's.
     if work.exists() && !fs::read_to_string(&begun).is_ok_and(|there| there == job.inputs) {
-        fs::remove_dir_all(&work).with_context(|| format!("cannot remove `{}`", work.display()))?;
+        disk::remove_dir_all(&work).with_context(|| cannot_remove(&work))?;
     }
-    fs::create_dir_all(&work).with_context(|| format!("cannot create `{}`", work.display()))?;
+    disk::create_dir_all(&work).with_context(|| {
+        format!("cannot create `{}`\nhint: choose a folder that you may write to, with --out", work.display())
+    })?;
     write_whole(&begun, job.inputs.as_bytes())?;
     let kernels = Arc::new(Cpu::new(1));
     let inputs = Inputs {
@@ -344,7 +359,7 @@ fn train_rung(
     if recorded.has_gap {
         // Its curve is part of the result.
         progress::say("ladder", &format!("rung {} lost its record and is trained again", rung.name));
-        fs::remove_dir_all(&work).with_context(|| format!("cannot remove `{}`", work.display()))?;
+        disk::remove_dir_all(&work).with_context(|| cannot_remove(&work))?;
         return train_rung(job, dir, tokenizer, prepared, problems, &|_| {});
     }
     let (train_loss, grad_norm) = recorded.steps.into_iter().unzip();
@@ -369,5 +384,5 @@ fn train_rung(
     }
     .sealed()?;
     write_whole(&file(dir, &rung.name), &serde_json::to_vec(&result)?)?;
-    fs::remove_dir_all(&work).with_context(|| format!("cannot remove `{}`", work.display()))
+    disk::remove_dir_all(&work).with_context(|| cannot_remove(&work))
 }

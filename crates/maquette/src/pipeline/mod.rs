@@ -265,7 +265,7 @@ fn move_aside(dir: &Path, why: &str) -> anyhow::Result<()> {
         .map(|i| dir.with_file_name(format!("{name}-replaced-{i}")))
         .find(|path| path.symlink_metadata().is_err());
     let aside = free.expect("some number is free");
-    fs::rename(dir, &aside).with_context(|| {
+    base::disk::rename(dir, &aside).with_context(|| {
         format!("cannot rename `{}`\nhint: move it away, or choose another --out", dir.display())
     })?;
     progress::say("set aside", &format!("{} {why}, now {}", dir.display(), aside.display()));

@@ -94,7 +94,7 @@ impl Run {
                     set_aside(&path)?;
                 }
             }
-            fs::create_dir_all(&dir).with_context(|| {
+            base::disk::create_dir_all(&dir).with_context(|| {
                 format!(
                     "cannot create `{}`\nhint: choose a folder that you may write to, with --out",
                     dir.display()

@@ -10,6 +10,8 @@ mod corpus_inputs;
 mod crash;
 mod end_to_end;
 mod escapes;
+#[cfg(all(unix, debug_assertions))]
+mod faults;
 mod first_steps;
 mod forecast;
 mod foretell;

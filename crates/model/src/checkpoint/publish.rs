@@ -1,12 +1,12 @@
 //! Folders that appear whole or not at all.
 
 use std::{
-    fs::{self, File},
-    io::{ErrorKind, Write as _},
+    fs,
+    io::ErrorKind,
     path::{Path, PathBuf},
 };
 
-use base::{FileError, temporary};
+use base::{FileError, disk, temporary};
 
 use super::{CheckpointError, sums, target};
 
@@ -30,7 +30,7 @@ pub fn publish<E: From<CheckpointError>>(
     let mut held = None;
     temporary::begin(&unfinished);
     let make = || -> Result<(), E> {
-        fs::create_dir(&unfinished).map_err(CheckpointError::io("create", &unfinished))?;
+        disk::create_dir(&unfinished).map_err(CheckpointError::io("create", &unfinished))?;
         held = temporary::hold(&unfinished);
         fill(&unfinished)?;
         sums::write(&unfinished)?;
@@ -42,12 +42,12 @@ pub fn publish<E: From<CheckpointError>>(
         if let Some(replaced) = &replaced {
             // Once more: writing a large model takes a while.
             target::check_replaceable(&place)?;
-            fs::rename(&place, replaced).map_err(CheckpointError::io("rename", dir))?;
+            disk::rename(&place, replaced).map_err(CheckpointError::io("rename", dir))?;
         }
-        if let Err(error) = fs::rename(&unfinished, &place) {
+        if let Err(error) = disk::rename(&unfinished, &place) {
             if let Some(replaced) = &replaced {
                 // The first error is the one to report.
-                let _ = fs::rename(replaced, &place);
+                let _ = disk::rename(replaced, &place);
             }
             return Err(CheckpointError::io("write", dir)(error).into());
         }
@@ -89,7 +89,7 @@ pub fn remove(dir: &Path) -> Result<(), CheckpointError> {
         return Ok(());
     }
     let unfinished = temporary::beside(dir);
-    fs::rename(dir, &unfinished).map_err(CheckpointError::io("rename", dir))?;
+    disk::rename(dir, &unfinished).map_err(CheckpointError::io("rename", dir))?;
     Ok(temporary::remove(&unfinished)?)
 }
 
@@ -107,9 +107,9 @@ pub fn remove_unfinished(dir: &Path) -> Result<(), CheckpointError> {
 /// What the operating system reports.
 pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), CheckpointError> {
     let write = || {
-        let mut file = File::create(path)?;
-        file.write_all(bytes)?;
-        file.sync_all()
+        let mut file = disk::create_new(path)?;
+        disk::write_all(&mut file, bytes)?;
+        disk::sync(&file)
     };
     write().map_err(CheckpointError::io("write", path))
 }
@@ -120,7 +120,7 @@ pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), CheckpointError> {
 /// What the operating system reports.
 pub fn sync_dir(path: &Path) -> Result<(), CheckpointError> {
     let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
-    base::sync_folder(path).map_err(CheckpointError::io("flush", path))
+    disk::sync_folder(path).map_err(CheckpointError::io("flush", path))
 }
 
 impl From<FileError> for CheckpointError {

@@ -6,6 +6,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use base::disk;
 use forecast::{Point, content_hash};
 use model::ModelConfig;
 use serde::{Deserialize, Serialize};
@@ -124,7 +125,7 @@ pub(super) fn aside(dir: &Path, path: &Path) -> anyhow::Result<PathBuf> {
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let free = std::iter::once(name.clone()).chain((1..).map(|i| format!("{name}-{i}")));
     let aside = free.map(|name| folder.join(name)).find(|path| !path.exists()).expect("some number is free");
-    fs::create_dir_all(&folder).and_then(|()| fs::rename(path, &aside)).with_context(|| {
+    disk::create_dir_all(&folder).and_then(|()| disk::rename(path, &aside)).with_context(|| {
         format!("cannot move `{}` aside\nhint: move it away, or choose another --out", path.display())
     })?;
     Ok(aside)
