@@ -206,12 +206,16 @@ pub fn batch_rows(n_matrix_params: usize, tokens: f64, seq_len: usize) -> usize 
 /// 131,072, the lower of two bounds.
 ///
 /// Where all text is new, larger vocabularies are better even for narrow models: 4,096 at 1e13 FLOPs, growing slowly
-/// (Tao et al. 2024 find about 64,000 at 1e21, <https://arxiv.org/abs/2407.13623>). A text that is read again and again
-/// is learned by heart, the sooner the rarer its tokens are: `2048·text_bytes²/FLOPs`; a run reads about as many bytes
-/// as the root of its FLOPs. Measured at 3e11 to 1e13 FLOPs on texts of 1, 5 and 28 MB: docs/log.md.
+/// (Tao et al. 2024 find about 64,000 at 1e21, <https://arxiv.org/abs/2407.13623>). A model that reads a text again and
+/// again memorises it, the sooner the rarer its tokens are. With `b` the text in millions of bytes, a vocabulary of 2,048
+/// is no better than one of 512 from `C_repeat = max(1e12·b^1.5, 2e11·b²)` FLOPs on; from there it falls with the square
+/// of compute. The second term is some three readings of the text by a compute-optimal run of any size. Measured at 3e11
+/// to 1e14 FLOPs on texts of 1, 5 and 28 MB: docs/log.md.
 pub fn vocab_size(train_flops: f64, text_bytes: f64) -> usize {
     let by_compute = 4096.0 * (train_flops / 3e12).powf(0.14);
-    let by_text = 2048.0 * text_bytes * text_bytes / train_flops;
+    let megabytes = text_bytes / 1e6;
+    let repeat_flops = (1e12 * megabytes.powf(1.5)).max(2e11 * megabytes.powi(2));
+    let by_text = 2048.0 * (repeat_flops / train_flops).powi(2);
     let doublings = by_compute.min(by_text).max(1.0).log2().round().clamp(9.0, 17.0);
     1 << doublings as u32
 }
@@ -321,9 +325,12 @@ mod tests {
             (3e12, shakespeare, 512),
             (1e13, shakespeare, 512),
             (1e12, code, 4096),
-            (1e13, code, 4096),
+            (1e13, code, 2048),
+            (2e13, code, 512),
+            (3.5e13, code, 512),
             (1e12, books, 4096),
             (1e13, books, 4096),
+            (1e14, books, 4096),
             (1e21, 1e13, 65_536),
             (1e30, 1e30, 131_072),
             (1e15, 0.0, 512),
