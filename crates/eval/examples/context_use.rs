@@ -5,7 +5,7 @@
 //! A model that copies what stood before (Olsson et al. 2022, "In-context learning and induction heads",
 //! <https://arxiv.org/abs/2209.11895>) loses less and less along the window, and far less on the second reading of a passage
 //! than on the first. One that has not learned to is as good after a dozen bytes as after hundreds. The step from one to the other
-//! comes suddenly in training, and no law of smaller runs foretells it.
+//! comes suddenly in training, and no law of smaller runs predicts it.
 
 use std::{error::Error, path::Path};
 

@@ -2,12 +2,12 @@
 //!
 //! `cargo run --release -p forecast --example backtest_tables -- DIR [--points FILE.csv] [--law auto|compute|chinchilla]`
 //!
-//! With `--kin siblings` every table has as kin those of the same family (name up to the first hyphen) and the same loss
+//! With `--reference siblings` every table has as reference runs those of the same family (name up to the first hyphen) and the same loss
 //! (name from the last hyphen): the same runs on other data.
 //!
-//! `--kin-share MEAN` and `--kin-pace-share MEAN` change the beliefs about the error of a law of kin.
+//! `--transfer-error MEAN` and `--transfer-error-per-log-ratio MEAN` change the priors on the model error of a transferred law.
 //!
-//! With `--leave-out families` the belief about the law's error is chosen again for each family of tables (the name up
+//! With `--leave-out families` the prior on the model error is chosen again for each family of tables (the name up
 //! to its first hyphen) from all the others, and the family is back-tested with that.
 
 use std::{
@@ -17,14 +17,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use forecast::{Backtest, BacktestPoint, Experience, Kin, LawChoice, Settings, Table, backtest_with};
+use forecast::{Backtest, BacktestPoint, LawChoice, Priors, ReferenceRuns, Settings, Table, backtest_with};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let folder = PathBuf::from(arguments.next().ok_or("expected a folder of CSV tables, found no argument")?);
-    let (mut points_path, mut settings, mut leaves_out, mut has_kin) =
+    let (mut points_path, mut settings, mut leaves_out, mut has_references) =
         (None, Settings::default(), false, false);
-    let mut experience = Experience::default();
+    let mut priors = Priors::default();
     while let Some(option) = arguments.next() {
         let value = arguments.next().ok_or_else(|| format!("expected a value after `{option}`"))?;
         match (option.as_str(), value.as_str()) {
@@ -33,9 +33,11 @@ fn main() -> Result<(), Box<dyn Error>> {
             ("--law", "compute") => settings.law = LawChoice::Compute,
             ("--law", "chinchilla") => settings.law = LawChoice::Chinchilla,
             ("--leave-out", "families") => leaves_out = true,
-            ("--kin", "siblings") => has_kin = true,
-            ("--kin-share", mean) => experience.kin_share.mean = mean.parse()?,
-            ("--kin-pace-share", mean) => experience.kin_pace_share.mean = mean.parse()?,
+            ("--reference", "siblings") => has_references = true,
+            ("--transfer-error", mean) => priors.transfer_error.mean = mean.parse()?,
+            ("--transfer-error-per-log-ratio", mean) => {
+                priors.transfer_error_per_log_ratio.mean = mean.parse()?
+            }
             _ => return Err(format!("unknown option `{option} {value}`").into()),
         }
     }
@@ -55,11 +57,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     for path in &paths {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let table = Table::read_csv(fs::File::open(path)?)?;
-        experience.kin = if has_kin { siblings(path, &paths)? } else { Vec::new() };
-        if has_kin && experience.kin.is_empty() {
+        let references = if has_references { siblings(path, &paths)? } else { Vec::new() };
+        if has_references && references.is_empty() {
             continue;
         }
-        match backtest_with(&table, None, &settings, &experience) {
+        match backtest_with(&table, None, &settings, &references, &priors) {
             Ok(result) => {
                 print_row(&name, &result);
                 rows.extend(result.points.iter().map(|point| row(&name, point)));
@@ -92,23 +94,23 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// The tables of the same family and loss but on other data.
-fn siblings(path: &Path, paths: &[PathBuf]) -> Result<Vec<Kin>, Box<dyn Error>> {
-    let kinship = |path: &Path| {
+fn siblings(path: &Path, paths: &[PathBuf]) -> Result<Vec<ReferenceRuns>, Box<dyn Error>> {
+    let floor_prior = |path: &Path| {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let (family, rest) = name.split_once('-').unwrap_or((&name, ""));
         (family.to_owned(), rest.rsplit('-').next().unwrap_or("").to_owned())
     };
-    let others = paths.iter().filter(|other| *other != path && kinship(other) == kinship(path));
+    let others = paths.iter().filter(|other| *other != path && floor_prior(other) == floor_prior(path));
     others
         .map(|other| {
             let name = other.file_stem().unwrap_or_default().to_string_lossy();
-            Ok(Kin::new(name, &Table::read_csv(fs::File::open(other)?)?)?)
+            Ok(ReferenceRuns::new(name, &Table::read_csv(fs::File::open(other)?)?)?)
         })
         .collect()
 }
 
-/// Means of the belief about ln of the law's share of error that compete.
-const SHARE_MEANS: [f64; 6] = [-3.4, -3.0, -2.6, -2.2, -1.8, -1.4];
+/// Means of the prior on ln of the model error that compete.
+const ERROR_MEANS: [f64; 6] = [-3.4, -3.0, -2.6, -2.2, -1.8, -1.4];
 
 fn leave_families_out(paths: &[PathBuf], settings: &Settings) -> Result<(), Box<dyn Error>> {
     let mut tables = Vec::new();
@@ -117,13 +119,13 @@ fn leave_families_out(paths: &[PathBuf], settings: &Settings) -> Result<(), Box<
         let family = name.split('-').next().unwrap_or_default().to_owned();
         tables.push((family, Table::read_csv(fs::File::open(path)?)?));
     }
-    // results[k][t]: table t with belief k.
-    let results: Vec<Vec<Option<Backtest>>> = SHARE_MEANS
+    // results[k][t]: table t with prior k.
+    let results: Vec<Vec<Option<Backtest>>> = ERROR_MEANS
         .iter()
         .map(|mean| {
-            let mut experience = Experience::default();
-            experience.share.mean = *mean;
-            tables.iter().map(|(_, table)| backtest_with(table, None, settings, &experience).ok()).collect()
+            let mut priors = Priors::default();
+            priors.model_error.mean = *mean;
+            tables.iter().map(|(_, table)| backtest_with(table, None, settings, &[], &priors).ok()).collect()
         })
         .collect();
     let pool = |k: usize, keep: &dyn Fn(&str) -> bool| {
@@ -136,9 +138,9 @@ fn leave_families_out(paths: &[PathBuf], settings: &Settings) -> Result<(), Box<
     let mut pooled = Vec::new();
     for family in families {
         let miss = |k: &usize| (pool(*k, &|other| other != family).coverage.c80 - 0.8).abs();
-        let best = (0..SHARE_MEANS.len()).min_by(|a, b| miss(a).total_cmp(&miss(b))).unwrap_or(0);
+        let best = (0..ERROR_MEANS.len()).min_by(|a, b| miss(a).total_cmp(&miss(b))).unwrap_or(0);
         let result = pool(best, &|other| other == family);
-        print_row(&format!("{family}, belief {} from the others", SHARE_MEANS[best]), &result);
+        print_row(&format!("{family}, prior {} from the others", ERROR_MEANS[best]), &result);
         pooled.extend(result.points);
     }
     print_row("all", &Backtest::from_points(pooled, Vec::new()));

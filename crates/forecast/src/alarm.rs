@@ -18,7 +18,7 @@
 //! the curve's form is systematically off, no threshold is lower than what any held-out, healthy rung reached.
 //!
 //! Curves also change with scale as no form knows: large runs fall faster than the rungs say. So a loss that drifts
-//! *downwards* is no alarm, and one that jumps or lies below its band is one only if it lies below all that is foretold for the
+//! *downwards* is no alarm, and one that jumps or lies below its band is one only if it lies below all that is predicted for the
 //! next three times as many steps, too, up to where the learning rate falls; repeated data, which it could mean, show in the
 //! rows themselves.
 //! Upwards the rungs say how much drift is theirs: see [`CurveForecast::held_out_statistics`].
@@ -37,7 +37,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     curve::{Channel, CurveBlock, CurveForecast},
-    quantile::normal_quantile,
+    stats::quantile::normal_quantile,
 };
 use tracker::{Loading, Tracker};
 
@@ -268,7 +268,7 @@ impl Watch {
         }
     }
 
-    /// ln of the value that is foretold for [`HEAD_START`] times the steps of `block`, or for the last before the learning rate
+    /// ln of the value that is predicted for [`HEAD_START`] times the steps of `block`, or for the last before the learning rate
     /// falls: a run that is only ahead of its forecast has not come below that.
     fn ahead(&self, block: &CurveBlock) -> f64 {
         let reached = HEAD_START.saturating_mul(block.last_step());

@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Experience, Fitted, ForecastError, Prediction, Settings, Table, Target, interval::median};
+use crate::{
+    ForecastError, Forecaster, Prediction, Priors, ReferenceRuns, Settings, Table, Target,
+    stats::interval::median,
+};
 
 /// One run that was held out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -24,7 +27,7 @@ pub struct BacktestPoint {
     pub n_fit: usize,
 }
 
-/// Shares of the held-out runs that lay inside of each interval.
+/// Fractions of the held-out runs that lay inside of each interval.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Coverage {
     /// Of the 50 % interval.
@@ -94,11 +97,12 @@ pub fn backtest(
     table: &Table,
     fit_max_flops: Option<f64>,
     settings: &Settings,
+    references: &[ReferenceRuns],
 ) -> Result<Backtest, ForecastError> {
-    backtest_with(table, fit_max_flops, settings, &Experience::default())
+    backtest_with(table, fit_max_flops, settings, references, &Priors::default())
 }
 
-/// [`backtest`] with other beliefs than the default.
+/// [`backtest`] with other priors than the default.
 ///
 /// # Errors
 /// As [`backtest`].
@@ -106,10 +110,11 @@ pub fn backtest_with(
     table: &Table,
     fit_max_flops: Option<f64>,
     settings: &Settings,
-    experience: &Experience,
+    references: &[ReferenceRuns],
+    priors: &Priors,
 ) -> Result<Backtest, ForecastError> {
     if let Some(threshold) = fit_max_flops {
-        let points = one_threshold(table, threshold, settings, experience)?;
+        let points = one_threshold(table, threshold, settings, references, priors)?;
         return Ok(Backtest::from_points(points, vec![threshold]));
     }
     let largest = table.points().last().map_or(0.0, |point| point.flops);
@@ -121,7 +126,7 @@ pub fn backtest_with(
             continue;
         }
         last_n_fit = n_fit;
-        match one_threshold(table, threshold, settings, experience) {
+        match one_threshold(table, threshold, settings, references, priors) {
             Ok(found) => {
                 points.extend(found);
                 thresholds.push(threshold);
@@ -140,14 +145,15 @@ fn one_threshold(
     table: &Table,
     threshold: f64,
     settings: &Settings,
-    experience: &Experience,
+    references: &[ReferenceRuns],
+    priors: &Priors,
 ) -> Result<Vec<BacktestPoint>, ForecastError> {
     let small = table.filtered(|point| point.flops <= threshold);
     let n_fit = small.points().len();
     if n_fit == 0 || n_fit == table.points().len() {
         return Err(empty_split(table, n_fit));
     }
-    let fitted = Fitted::fit_with(&small, settings, experience)?;
+    let fitted = Forecaster::fit_with(&small, settings, references, priors)?;
     let held_out = table.points().iter().filter(|point| point.flops > threshold);
     held_out
         .map(|point| {

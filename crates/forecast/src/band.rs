@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Fitted, ForecastError, Prediction, Table, Target};
+use crate::{ForecastError, Forecaster, Prediction, Table, Target};
 
 /// Places at which a band is computed: enough for a line that bends nowhere sharply.
 const N_PLACES: usize = 41;
@@ -24,8 +24,8 @@ pub struct BandPoint {
 /// table's shapes best, so that the line meets the target's own forecast.
 ///
 /// # Errors
-/// As [`Fitted::forecast`].
-pub fn band(fitted: &Fitted, table: &Table, target: &Target) -> Result<Vec<BandPoint>, ForecastError> {
+/// As [`Forecaster::forecast`].
+pub fn band(fitted: &Forecaster, table: &Table, target: &Target) -> Result<Vec<BandPoint>, ForecastError> {
     let (from, to) = range(table, target);
     let shape = target.n_params.zip(target.n_tokens);
     let path = |anchor: f64, of: fn(&crate::Point) -> Option<f64>| {
@@ -93,7 +93,7 @@ mod tests {
     #[test]
     fn the_band_spans_runs_and_target_and_meets_the_forecast() {
         let table = ladder();
-        let fitted = Fitted::fit(&table, &Settings { n_draws: 200, ..Settings::default() }).unwrap();
+        let fitted = Forecaster::fit(&table, &Settings { n_draws: 200, ..Settings::default() }, &[]).unwrap();
         for target in [Target::at_flops(1e20).unwrap(), Target::at_shape(1.2e9, 1.4e10).unwrap()] {
             let band = band(&fitted, &table, &target).unwrap();
             assert_eq!(band[0].flops, 1e13);

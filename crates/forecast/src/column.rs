@@ -5,9 +5,9 @@ mod name;
 use self::name::{Text, is_a_total, is_loss, split_unit, text_of};
 use crate::{
     ForecastError, Warning, WarningKind,
-    interval::median,
     number::{self, DecimalMark},
     sheet::Sheet,
+    stats::interval::median,
     units::PLAUSIBLE_RATIO,
 };
 

@@ -1,7 +1,7 @@
 //! The whole training-loss curve of a coming run, before it starts.
 //!
 //! The rungs of a ladder are one recipe at growing budgets, so their curves form a family with one parameter, for which
-//! the final loss is taken: at each matching moment ([`Alignment`]) the logarithm of the loss follows from the logarithm
+//! the final loss is taken: at each matching step ([`Alignment`]) the logarithm of the loss follows from the logarithm
 //! of the final loss ([`CurveForm`]). The coming run's final loss is the sealed forecast; its curve follows. Which
 //! alignment and form are used is decided by leaving one rung out at a time.
 //!
@@ -21,7 +21,7 @@ pub use family::CurveForm;
 pub use fit::CurveError;
 pub use schedule::{Alignment, CurveSchedule};
 
-use crate::quantile::normal_quantile;
+use crate::stats::quantile::normal_quantile;
 
 /// What fixes a run before it starts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -141,7 +141,7 @@ pub struct CurveForecast {
     pub methods: Vec<CurveMethod>,
 }
 
-/// The prediction for one moment.
+/// The prediction for one step.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CurvePoint {
     /// Part of all steps.

@@ -75,19 +75,19 @@ impl Default for Settings {
     }
 }
 
-/// One form of the law and how it did on the table's own larger runs.
+/// One fitted law and how it did in cross-validation on the table's own larger runs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Candidate {
+pub struct LawSummary {
     /// Its name, as in [`Forecast::law`].
     pub law: String,
     /// Its formula.
     pub formula: String,
-    /// Name of the kin that it reads.
+    /// Names of the reference runs that it uses.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub kin: Option<String>,
+    pub reference_runs: Option<String>,
     /// Mean absolute error, in % of the loss, on runs held out above each of several thresholds; absent where the
     /// table is too small to hold any out.
-    pub backtest_error_pct: Option<f64>,
+    pub cross_validation_error_pct: Option<f64>,
     /// Share of the draws that it gets.
     pub weight: f64,
     /// What it alone forecasts.
@@ -115,8 +115,8 @@ pub struct Forecast {
     pub draws: Vec<f64>,
     /// Cautions about the table, the fit and the target.
     pub warnings: Vec<Warning>,
-    /// Every form, the one with the most weight first.
-    pub candidates: Vec<Candidate>,
+    /// Every law that competed, the one with the most weight first.
+    pub laws: Vec<LawSummary>,
     /// Runs fitted.
     pub n_points: usize,
     /// Different configurations among them.

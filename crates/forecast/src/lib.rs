@@ -5,29 +5,17 @@
 mod alarm;
 mod backtest;
 mod band;
-mod candidate;
 mod chain;
 mod column;
 mod curve;
-mod diagnose;
 mod error;
-mod experience;
-mod fit;
-mod fitted;
 mod forecast;
-mod interval;
-mod isoflop;
-mod kin;
-mod kinship;
-mod law;
+mod loss;
 mod number;
 mod pass_rate;
-mod quantile;
-mod random;
-mod rehearsal;
 mod seal;
-mod share;
 mod sheet;
+mod stats;
 mod table;
 mod units;
 mod verdict;
@@ -43,18 +31,20 @@ pub use curve::{
     CurveSchedule, FinalLoss, RunPlan, RungCurve,
 };
 pub use error::ForecastError;
-pub use experience::{Belief, Experience};
-pub use fitted::Fitted;
-pub use forecast::{Candidate, Forecast, LawChoice, Settings, Target};
-pub use interval::Prediction;
-pub use isoflop::{IsoflopMinimum, isoflop_minima};
-pub use kin::Kin;
+pub use forecast::{Forecast, LawChoice, LawSummary, Settings, Target};
+pub use loss::{
+    forecaster::Forecaster,
+    isoflop::{IsoflopMinimum, isoflop_minima},
+    priors::{LogPrior, Priors},
+    reference_runs::ReferenceRuns,
+};
 pub use pass_rate::{
     BucketForecast, FormScore, Outcome, PassRateError, PassRateForecast, PassRateForm, PassRateRow,
     PassRateSettings, PassRateTable,
 };
-pub use seal::{KinPoints, SEAL_FORMAT, Seal, SealError, content_hash};
+pub use seal::{ReferencePoints, SEAL_FORMAT, Seal, SealError, content_hash};
 pub use sheet::Sheet;
+pub use stats::interval::Prediction;
 pub use table::{Point, Table};
 pub use units::{Quantity, UnitFault, WrongUnit};
 pub use verdict::{Actual, Inside, Timing, Verdict, VerdictError};

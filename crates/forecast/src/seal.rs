@@ -6,10 +6,10 @@ use base::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{BandPoint, Experience, Forecast, ForecastError, Kin, Point, Table};
+use crate::{BandPoint, Forecast, ForecastError, Point, ReferenceRuns, Table};
 
 /// The format that this version writes and reads.
-pub const SEAL_FORMAT: u32 = 1;
+pub const SEAL_FORMAT: u32 = 2;
 
 /// A sealed forecast.
 ///
@@ -26,9 +26,9 @@ pub struct Seal {
     pub sealed_at: Timestamp,
     /// The runs fitted: all that is needed to make the same forecast again.
     pub points: Vec<Point>,
-    /// The runs on other data that the law was carried over from.
+    /// Runs of the same design on other data, which show the bend of the curve.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub kin: Vec<KinPoints>,
+    pub reference_runs: Vec<ReferencePoints>,
     /// What was forecast, for which run, with which settings.
     pub forecast: Forecast,
     /// The same law over the range of the points and the target; empty where no figure is wanted.
@@ -39,10 +39,10 @@ pub struct Seal {
     pub seal: String,
 }
 
-/// The runs of one kin.
+/// Finished runs of the same design on other data.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct KinPoints {
+pub struct ReferencePoints {
     /// Its name.
     pub name: String,
     /// Its runs.
@@ -65,7 +65,7 @@ impl Seal {
             maquette_version: maquette_version.to_owned(),
             sealed_at,
             points: table.points().to_vec(),
-            kin: Vec::new(),
+            reference_runs: Vec::new(),
             forecast,
             band: Vec::new(),
             extra: BTreeMap::new(),
@@ -83,25 +83,29 @@ impl Seal {
         Self { band, ..self }.sealed()
     }
 
-    /// The same with the kin that the forecast was made with, under a new hash.
-    pub fn with_kin(self, kin: &[Kin]) -> Self {
-        let points = |kin: &Kin| KinPoints { name: kin.name().to_owned(), points: kin.points().to_vec() };
-        Self { kin: kin.iter().map(points).collect(), ..self }.sealed()
+    /// The same with the reference runs that the forecast was made with, under a new hash.
+    pub fn with_references(self, references: &[ReferenceRuns]) -> Self {
+        let points = |runs: &ReferenceRuns| ReferencePoints {
+            name: runs.name().to_owned(),
+            points: runs.points().to_vec(),
+        };
+        Self { reference_runs: references.iter().map(points).collect(), ..self }.sealed()
     }
 
-    /// Whether the forecast was made with these kin.
-    pub fn is_with_kin(&self, kin: &[Kin]) -> bool {
-        let is_same = |(mine, other): (&KinPoints, &Kin)| mine.points == other.points();
-        self.kin.len() == kin.len() && self.kin.iter().zip(kin).all(is_same)
+    /// Whether the forecast was made with these reference runs.
+    pub fn is_with_references(&self, references: &[ReferenceRuns]) -> bool {
+        let is_same = |(own, other): (&ReferencePoints, &ReferenceRuns)| own.points == other.points();
+        self.reference_runs.len() == references.len()
+            && self.reference_runs.iter().zip(references).all(is_same)
     }
 
-    /// What the forecast was made with beside its own runs.
+    /// The reference runs that the forecast was made with.
     ///
     /// # Errors
-    /// If the kin no longer give a law.
-    pub fn experience(&self) -> Result<Experience, ForecastError> {
-        let kin = self.kin.iter().map(|kin| Kin::new(&kin.name, &Table::new(kin.points.clone())?));
-        Ok(Experience { kin: kin.collect::<Result<_, _>>()?, ..Experience::default() })
+    /// If they no longer give a law.
+    pub fn references(&self) -> Result<Vec<ReferenceRuns>, ForecastError> {
+        let fit = |runs: &ReferencePoints| ReferenceRuns::new(&runs.name, &Table::new(runs.points.clone())?);
+        self.reference_runs.iter().map(fit).collect()
     }
 
     /// The same with one more forecast, under a new hash.
@@ -320,7 +324,7 @@ pub(crate) mod tests {
             prediction: Prediction::from_draws(&draws),
             draws,
             warnings: Vec::new(),
-            candidates: Vec::new(),
+            laws: Vec::new(),
             n_points: 2,
             n_configurations: 2,
             extrapolation: 1e3,
@@ -359,7 +363,7 @@ pub(crate) mod tests {
             ("2027-01-15", "2027-01-14"),
             ("\"run\": \"small\"", "\"run\": \"Small\""),
             ("\"extra\": {}", "\"extra\": {\"more\": 1}"),
-            ("\"format\": 1", "\"more\": 1, \"format\": 1"),
+            ("\"format\": 2", "\"more\": 1, \"format\": 2"),
             ("\"median\": 2.5", "\"median\": 2.4"),
         ] {
             assert_eq!(json.matches(from).count(), 1, "{from}: {json:.900}");
@@ -394,9 +398,9 @@ pub(crate) mod tests {
         for other in ["[]", "3", "{}", "{\"format\": 1}", "{\"format\": -1, \"seal\": \"\"}"] {
             assert!(matches!(Seal::read(other.as_bytes()), Err(SealError::NoSeal)), "{other}");
         }
-        let newer = json.replace("\"format\": 1", "\"format\": 2").replace("0.1.0", "0.9.0");
+        let newer = json.replace("\"format\": 2", "\"format\": 3").replace("0.1.0", "0.9.0");
         let error = Seal::read(newer.as_bytes()).unwrap_err().to_string();
-        assert!(error.contains("found format 2\n") && error.ends_with("(0.9.0)"), "{error}");
+        assert!(error.contains("found format 3\n") && error.ends_with("(0.9.0)"), "{error}");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use std::{fmt, ops::RangeInclusive};
 
-use crate::interval::median;
+use crate::stats::interval::median;
 
 /// Compute over 6·N·D in tables whose units are right: 0.3 where characters were counted for tokens, 4 where attention
 /// or a large vocabulary costs more than the weights counted, 0.03 in sparse models of which all weights were counted.

@@ -51,7 +51,7 @@ pub enum WarningKind {
     OddLoss,
     /// Runs that lie far off the law.
     Outliers,
-    /// So few configurations that the interval rests on experience with other tables.
+    /// So few configurations that the interval rests on priors with other tables.
     FewRuns,
     /// Compute spans so little that the curve's bend cannot be seen.
     NarrowRange,
@@ -61,10 +61,10 @@ pub enum WarningKind {
     Undetermined,
     /// The target lies further from the runs than the table can test.
     FarExtrapolation,
-    /// Kin that reach hardly further than the table and so say nothing about what lies beyond it.
-    ShortKin,
-    /// Kin whose large runs no floor reconciles with their small ones.
-    StrangeKin,
+    /// ReferenceRuns that reach hardly further than the table and so say nothing about what lies beyond it.
+    ShortReference,
+    /// ReferenceRuns whose large runs no floor reconciles with their small ones.
+    InconsistentReference,
     /// Runs of equal compute differ in shape, which a law in compute alone cannot see, or the target's shape is none of theirs.
     MixedShapes,
 }

@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a helper of a test is part of the test")]
 
-use forecast::{Fitted, Forecast, ForecastError, LawChoice, Point, Settings, Table, Target, WarningKind};
+use forecast::{Forecast, ForecastError, Forecaster, LawChoice, Point, Settings, Table, Target, WarningKind};
 
 /// The same scatter on every machine, of about this share of the loss.
 fn scatter(i: usize, share: f64) -> f64 {
@@ -34,7 +34,10 @@ fn budgets(budgets: &[f64], n_shapes: usize, span: f64, law: impl Fn(f64, f64) -
 
 fn forecast(points: Vec<Point>, n: f64, d: f64) -> Forecast {
     let table = Table::new(points).unwrap();
-    Fitted::fit(&table, &Settings::default()).unwrap().forecast(&Target::at_shape(n, d).unwrap()).unwrap()
+    Forecaster::fit(&table, &Settings::default(), &[])
+        .unwrap()
+        .forecast(&Target::at_shape(n, d).unwrap())
+        .unwrap()
 }
 
 #[test]
@@ -52,12 +55,12 @@ fn two_budgets_of_many_shapes_are_enough_for_a_law_in_parameters_and_tokens() {
         assert!(found.prediction.covers(95, actual), "{step}: {:?} {actual}", found.prediction);
         assert!(found.warnings.iter().any(|w| w.kind == WarningKind::NarrowRange), "{:?}", found.warnings);
         let compute = Settings { law: LawChoice::Compute, ..Settings::default() };
-        let error = Fitted::fit(&Table::new(runs).unwrap(), &compute).unwrap_err();
+        let error = Forecaster::fit(&Table::new(runs).unwrap(), &compute, &[]).unwrap_err();
         assert!(matches!(error, ForecastError::NarrowRange { .. }), "{error}");
     }
     // One budget says nothing of what more compute buys, nor do two of nearly one shape.
     for runs in [budgets(&[6e18], 24, 8.5, loss), budgets(&[6e18, 1e19], 12, 1.5, loss)] {
-        let error = Fitted::fit(&Table::new(runs).unwrap(), &Settings::default()).unwrap_err();
+        let error = Forecaster::fit(&Table::new(runs).unwrap(), &Settings::default(), &[]).unwrap_err();
         assert!(matches!(error, ForecastError::NarrowRange { .. }), "{error}");
     }
 }

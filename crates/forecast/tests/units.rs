@@ -12,7 +12,7 @@ const FACTORS: [f64; 6] = [1e-9, 1e-6, 1e-3, 1e3, 1e6, 1e9];
 fn tables() -> Vec<(String, Vec<u8>)> {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
     let mut found = Vec::new();
-    for folder in ["crates/forecast/tests/tables", "recipes/kin", "benches/results"] {
+    for folder in ["crates/forecast/tests/tables", "recipes/references", "benches/results"] {
         for entry in fs::read_dir(root.join(folder)).unwrap() {
             let path = entry.unwrap().path();
             let is_table = path.extension().is_some_and(|extension| extension == "csv");

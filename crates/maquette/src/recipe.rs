@@ -31,7 +31,7 @@ pub(crate) struct Recipe {
     pub(crate) model: ModelOverrides,
     #[serde(default)]
     pub(crate) train: TrainOverrides,
-    /// The small runs that foretell this one; none are trained where it is absent.
+    /// The small runs that predict this one; none are trained where it is absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) ladder: Option<LadderConfig>,
     #[serde(default)]
@@ -57,7 +57,7 @@ pub(crate) struct Budget {
     pub(crate) train_flops: Option<f64>,
 }
 
-/// The small runs that foretell the big one.
+/// The small runs that predict the big one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct LadderConfig {
@@ -81,7 +81,7 @@ pub(crate) struct LadderConfig {
     /// Finished runs of the same design on other data, folders of runs or tables of points: the bend of their curve is
     /// taken for that of this one.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(crate) kin: Vec<PathBuf>,
+    pub(crate) reference_runs: Vec<PathBuf>,
 }
 
 impl Default for LadderConfig {
@@ -94,7 +94,7 @@ impl Default for LadderConfig {
             ratio_span: 8.0,
             sweep: None,
             problems: 16,
-            kin: Vec::new(),
+            reference_runs: Vec::new(),
         }
     }
 }
@@ -276,8 +276,8 @@ impl Recipe {
     /// Puts another path in the place of every one; those of sources may be patterns.
     fn place(&mut self, to: &dyn Fn(&Path) -> PathBuf, source_to: &mut dyn FnMut(&mut SourceConfig)) {
         place(&mut self.data, source_to);
-        let kin = self.ladder.iter_mut().flat_map(|ladder| &mut ladder.kin);
-        for path in kin.chain(&mut self.model.from) {
+        let references = self.ladder.iter_mut().flat_map(|ladder| &mut ladder.reference_runs);
+        for path in references.chain(&mut self.model.from) {
             *path = to(path);
         }
     }
@@ -326,7 +326,7 @@ impl Recipe {
             anyhow::ensure!(
                 self.model.from.is_none(),
                 "expected no [ladder] beside `model.from`, found one\n\
-                 hint: small runs foretell a model that is trained from its beginning; remove the table"
+                 hint: small runs predict a model that is trained from its beginning; remove the table"
             );
         }
         if let (Some(_), Some(from)) = (&self.tokenizer, &self.model.from) {

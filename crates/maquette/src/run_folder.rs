@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::Context as _;
 use base::Timestamp;
-use forecast::{Kin, Point, Table};
+use forecast::{Point, ReferenceRuns, Table};
 use serde::Deserialize;
 use train::Summary;
 
@@ -160,11 +160,11 @@ pub(crate) fn points(dir: &Path) -> anyhow::Result<Vec<Point>> {
 }
 
 /// Finished runs of the same design on other data: the folder of a run, or a table of points.
-pub(crate) fn kin(path: &Path) -> anyhow::Result<Kin> {
+pub(crate) fn reference_runs(path: &Path) -> anyhow::Result<ReferenceRuns> {
     let what = || {
         format!(
             "expected the folder of a finished run, or a table of runs, at `{}`\n\
-             hint: kin are runs of the same design on other data, as `maquette run` leaves them",
+             hint: reference runs are finished runs of the same design on other data, as `maquette run` leaves them",
             path.display()
         )
     };
@@ -180,7 +180,7 @@ pub(crate) fn kin(path: &Path) -> anyhow::Result<Kin> {
         table
     };
     let name = if path.is_dir() { name(path) } else { stem(path) };
-    Kin::new(name, &table).with_context(what)
+    ReferenceRuns::new(name, &table).with_context(what)
 }
 
 fn stem(path: &Path) -> String {

@@ -13,7 +13,7 @@ const MOST_AT_ALL: f64 = 0.1;
 
 /// When the next checkpoint is due: every `checkpoint_every_steps` steps, and where the settings hold
 /// `checkpoint_every_minutes` also after so many minutes, but never so soon that saving takes more than 2 % of the time. A
-/// large model on a slow disk is saved less often: once an hour, or seldomer where even that takes a tenth of the time.
+/// large model on a slow disk is saved less often: once an hour, or less often where even that takes a tenth of the time.
 #[derive(Clone, Copy, Debug)]
 pub struct Cadence {
     every_steps: u64,
@@ -102,7 +102,7 @@ mod tests {
             let share = (n - 1.0).max(0.0) * save_s / (1000.0 * step_s);
             assert!(share <= 0.02, "{n} of {save_s} s in {} s", 1000.0 * step_s);
         }
-        // Ten minutes a checkpoint, 28 hours in all: seldomer than every hour, and a tenth of the time.
+        // Ten minutes a checkpoint, 28 hours in all: less often than every hour, and a tenth of the time.
         let steps = saved(&TrainOverrides::default(), 100.0, 600.0);
         assert!((10..=17).contains(&steps.len()), "{steps:?}");
     }

@@ -15,8 +15,8 @@ mod repetition;
 mod schedule;
 mod settings;
 mod spike;
+mod stalled;
 mod state;
-mod stillness;
 mod trainer;
 
 pub use cadence::Cadence;
@@ -30,8 +30,8 @@ pub use repetition::RepetitionDetector;
 pub use schedule::Schedule;
 pub use settings::{OptimizerKind, Precision, TrainSettings};
 pub use spike::{Spike, SpikeDetector};
+pub use stalled::StalledDetector;
 pub use state::{
     DamagedCheckpoint, TrainerState, checkpoint_bytes, holds_run, latest_checkpoint, special_ids,
 };
-pub use stillness::StillnessDetector;
 pub use trainer::{Event, Inputs, Outcome, Sealed, Summary, Trainer};

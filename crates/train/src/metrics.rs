@@ -76,7 +76,7 @@ pub enum Metric {
         share: f64,
     },
     /// A parameter that no longer changes.
-    Still {
+    Stalled {
         /// The step's number.
         step: u64,
         /// Its name.

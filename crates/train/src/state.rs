@@ -10,7 +10,7 @@ use model::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Optimizer, OptimizerKind, RepetitionDetector, SpikeDetector, StillnessDetector, TrainError, TrainSettings,
+    Optimizer, OptimizerKind, RepetitionDetector, SpikeDetector, StalledDetector, TrainError, TrainSettings,
 };
 
 /// Everything besides weights and moments. Random numbers need no place here: they are counted from the seed.
@@ -37,7 +37,7 @@ pub struct TrainerState {
     pub repetition: RepetitionDetector,
     /// Parameters, and since when they have not changed.
     #[serde(default)]
-    pub stillness: StillnessDetector,
+    pub stalled: StalledDetector,
     /// What the run was told; another run's checkpoint is refused.
     pub settings: TrainSettings,
     /// Hash of tokenizer and data.

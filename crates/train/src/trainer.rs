@@ -16,7 +16,7 @@ use tensor::Kernels;
 
 use crate::{
     Cadence, DamagedCheckpoint, Learner, Metric, Optimizer, RepetitionDetector, Spike, SpikeDetector,
-    StillnessDetector, TrainError, TrainSettings, TrainerState, Update, Validation, evaluate,
+    StalledDetector, TrainError, TrainSettings, TrainerState, Update, Validation, evaluate,
     metrics::MetricsFile,
     state::{self, Parts, Resumed},
 };
@@ -87,8 +87,8 @@ pub enum Event {
         /// Part of the last rows.
         share: f64,
     },
-    /// A parameter has not changed for [`StillnessDetector::PATIENCE`] steps.
-    Still {
+    /// A parameter has not changed for [`StalledDetector::PATIENCE`] steps.
+    Stalled {
         /// At this step.
         step: u64,
         /// Its name.
@@ -151,7 +151,7 @@ pub struct Trainer {
     last_validation: Option<(u64, Validation)>,
     loss_spikes: SpikeDetector,
     grad_spikes: SpikeDetector,
-    stillness: StillnessDetector,
+    stalled: StalledDetector,
     repetition: RepetitionDetector,
     cadence: Cadence,
     /// Found while the gradients of the step at hand were added up.
@@ -218,11 +218,11 @@ impl Trainer {
         let gpt = gpt.with_dtype(settings.dtype.into()).with_recomputation(settings.recompute_activations);
         let token_bytes = tokenizer.token_bytes();
         let (mut loss_spikes, mut grad_spikes) = Default::default();
-        let (mut repetition, mut stillness) = Default::default();
+        let (mut repetition, mut stalled) = Default::default();
         let (mut tokens, mut elapsed_s) = (0, 0.0);
         if let Some(state) = state {
             (loss_spikes, grad_spikes) = (state.loss_spikes, state.grad_spikes);
-            (repetition, stillness) = (state.repetition, state.stillness);
+            (repetition, stalled) = (state.repetition, state.stalled);
             (tokens, elapsed_s) = (state.tokens, state.elapsed_s);
         }
         let cadence = Cadence::new(settings, step, Instant::now());
@@ -241,7 +241,7 @@ impl Trainer {
             last_validation: None,
             loss_spikes,
             grad_spikes,
-            stillness,
+            stalled,
             repetition,
             cadence,
             repeated_share: None,
@@ -366,9 +366,9 @@ impl Trainer {
             self.metrics.write(&Metric::Repeated { step, share })?;
             on_event(Event::Repeated { step, share });
         }
-        for param in self.stillness.push(self.learner.gpt()) {
-            self.metrics.write(&Metric::Still { step, param: param.clone() })?;
-            on_event(Event::Still { step, param });
+        for param in self.stalled.push(self.learner.gpt()) {
+            self.metrics.write(&Metric::Stalled { step, param: param.clone() })?;
+            on_event(Event::Stalled { step, param });
         }
         Ok(())
     }
@@ -430,7 +430,7 @@ impl Trainer {
             loss_spikes: self.loss_spikes.clone(),
             grad_spikes: self.grad_spikes.clone(),
             repetition: self.repetition.clone(),
-            stillness: self.stillness.clone(),
+            stalled: self.stalled.clone(),
             settings: settings.clone(),
             data_fingerprint: self.inputs.data.fingerprint().into(),
         };

@@ -1,7 +1,7 @@
 //! Thresholds, from healthy runs drawn from the model.
 
 use super::tracker::{Loading, Statistics, largest};
-use crate::random::Stream;
+use crate::stats::random::Stream;
 
 /// Healthy runs that are drawn: so many that about this many lie above each threshold.
 const N_ABOVE: f64 = 50.0;

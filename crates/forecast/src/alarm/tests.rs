@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
     curve::tests::{final_loss, ladder, synthetic},
-    random::Stream,
+    stats::random::Stream,
 };
 
 const RATE: f64 = 0.05;
@@ -131,7 +131,7 @@ fn planted_faults_alarm_early() {
         }
     };
     fault("a level 5 % higher from a tenth on", &|x| if x > 0.1 { 0.05 } else { 0.0 }, 0.3, true);
-    // Below all that was foretold for four times as many steps, at the latest where the decay begins.
+    // Below all that was predicted for four times as many steps, at the latest where the decay begins.
     fault("a loss that falls away", &|x| -0.5 * (x - 0.1).max(0.0), 0.6, false);
     fault("a loss that climbs", &|x| 0.5 * (x - 0.1).max(0.0), 0.3, true);
     fault("a slow start", &|x| 0.1 * (-x / 0.02).exp() * (x / 0.005).min(1.0), 0.05, true);

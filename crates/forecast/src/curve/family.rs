@@ -14,7 +14,7 @@ pub enum CurveForm {
     /// `ln L_0 − ln L(x) = p(x)·(ln L_0 − ln L_T)` with one p for all runs: a collapse that also meets the start, where all
     /// runs of one vocabulary have the same loss whatever they end with.
     Proportional,
-    /// `ln L(x) = a(x) + b(x)·ln L_T`: at each moment a straight line in the logarithm of the final loss, its slope drawn
+    /// `ln L(x) = a(x) + b(x)·ln L_T`: at each step a straight line in the logarithm of the final loss, its slope drawn
     /// towards p(x).
     Affine,
 }
@@ -64,7 +64,7 @@ impl CurveForm {
         (value - self.floor()).max(1e-3 * value).ln()
     }
 
-    /// Coefficients at each moment.
+    /// Coefficients at each step.
     pub(crate) fn n_coefficients(self) -> usize {
         match self {
             Self::Collapse { .. } | Self::Proportional => 1,

@@ -20,13 +20,13 @@ const NOISE_EXPONENT: f64 = 0.75;
 /// Between runs that differ only in their seed the curve differs by about this part of what has been learned so far:
 /// 0.2 to 0.4 % in ln loss of the 0.63 that a run of 1.2e13 FLOPs learns (three seeds).
 const PRIOR_SD_OF_LEARNED: f64 = 0.006;
-/// The same for ln of the gradient's norm, at any moment.
+/// The same for ln of the gradient's norm, at any step.
 const PRIOR_SD_OF_GRAD_NORM: f64 = 0.1;
 /// How much earlier or later its early peak comes.
 const PRIOR_SD_OF_GRAD_NORM_TIMING: f64 = 0.15;
 /// Between plans the same loss is met earlier or later by about this part of the steps so far.
 const PRIOR_SD_OF_TIMING: f64 = 0.04;
-/// Degrees of freedom that this experience is worth.
+/// Degrees of freedom that this priors is worth.
 const PRIOR_DEGREES: f64 = 6.0;
 /// No spread is believed to be smaller: mapped moments are rounded to steps.
 const LEAST_SD: f64 = 5e-4;
@@ -104,7 +104,7 @@ struct Fit {
 impl CurveForecast {
     /// Predicts the training loss of the run `plan` from the curves of `rungs` and the sealed forecast of its final loss.
     ///
-    /// Cost: a few milliseconds per rung and candidate.
+    /// Cost: a few milliseconds per rung and form.
     ///
     /// # Errors
     /// If fewer than three different plans are given, or a curve is incomplete or not positive.

@@ -15,7 +15,7 @@ pub struct CurveSchedule {
     pub final_lr_fraction: f64,
 }
 
-/// How a moment of one run is found in another.
+/// How a step of one run is matched in another.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Alignment {
@@ -62,7 +62,7 @@ impl CurveSchedule {
         (done + 4.0).ln() + decayed
     }
 
-    /// The moment of `other` that matches `done` steps of this run, whose batch is `batch_ratio` times the other's.
+    /// The step of `other` that matches `done` steps of this run, whose batch is `batch_ratio` times the other's.
     pub(crate) fn matching(&self, done: f64, other: &Self, batch_ratio: f64, alignment: Alignment) -> f64 {
         let by_fraction = done * other.steps as f64 / self.steps as f64;
         match alignment {
@@ -96,7 +96,7 @@ pub(crate) struct Series {
 }
 
 impl Series {
-    /// The series of `values`, of which there is at least one; value `i` belongs to the moment after `i` steps.
+    /// The series of `values`, of which there is at least one; value `i` stands after `i` steps.
     pub(crate) fn new(values: Vec<f64>) -> Self {
         let mut sum = 0.0;
         let integral = std::iter::once(0.0)
@@ -108,21 +108,21 @@ impl Series {
         Self { values, integral }
     }
 
-    fn split(&self, moment: f64) -> (usize, f64) {
-        let moment = moment.clamp(0.0, (self.values.len() - 1) as f64);
-        let idx = (moment as usize).min(self.values.len().saturating_sub(2));
-        (idx, moment - idx as f64)
+    fn split(&self, step: f64) -> (usize, f64) {
+        let step = step.clamp(0.0, (self.values.len() - 1) as f64);
+        let idx = (step as usize).min(self.values.len().saturating_sub(2));
+        (idx, step - idx as f64)
     }
 
-    fn at(&self, moment: f64) -> f64 {
-        let (i, part) = self.split(moment);
+    fn at(&self, step: f64) -> f64 {
+        let (i, part) = self.split(step);
         let next = self.values[(i + 1).min(self.values.len() - 1)];
         self.values[i] + part * (next - self.values[i])
     }
 
-    fn integral_to(&self, moment: f64) -> f64 {
-        let (i, part) = self.split(moment);
-        self.integral[i] + part * 0.5 * (self.values[i] + self.at(moment))
+    fn integral_to(&self, step: f64) -> f64 {
+        let (i, part) = self.split(step);
+        self.integral[i] + part * 0.5 * (self.values[i] + self.at(step))
     }
 
     /// Mean of the linear interpolation from `from` to `to`.
@@ -135,7 +135,7 @@ impl Series {
         (self.integral_to(to) - self.integral_to(from)) / (to - from)
     }
 
-    /// Variance of the noise of one step around a moment, from second differences, which a smooth curve leaves small:
+    /// Variance of the noise of one step around a step, from second differences, which a smooth curve leaves small:
     /// `mean((x_i − (x_{i−1} + x_{i+1})/2)²)/1.5` over a tenth of the way so far, and at least nine steps.
     pub(crate) fn noise_variance(&self, from: f64, to: f64) -> f64 {
         let n = self.values.len();

@@ -1,5 +1,5 @@
 use super::*;
-use crate::random::Stream;
+use crate::stats::random::Stream;
 
 /// Standard deviations of the synthetic family, in ln loss.
 const OFFSET_SD: f64 = 0.004;

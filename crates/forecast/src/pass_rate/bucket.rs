@@ -4,7 +4,10 @@ use super::{
     BucketForecast, Outcome, PassRateForm, PassRateSettings, PassRateTable, fit,
     form::{Place, Value},
 };
-use crate::{Prediction, Warning, WarningKind, quantile::ln_gamma, random::Stream};
+use crate::{
+    Prediction, Warning, WarningKind,
+    stats::{quantile::ln_gamma, random::Stream},
+};
 
 /// ln q of the grid on which likelihoods are kept: q from e^−9 (p = 0.9999) to e^7.5 (p = e^−1800).
 const GRID: Grid = Grid { first: -9.0, step: 0.075, len: 221 };
@@ -87,13 +90,13 @@ impl Bucket {
             (0..n_runs).all(|run| of_run(run).all(|outcome| matches!(outcome, Outcome::Exact { .. })));
         let is_solved =
             |run: usize| of_run(run).any(|outcome| !matches!(outcome, Outcome::Sampled { passes: 0, .. }));
-        let candidates: Vec<Nodes> = if is_exact {
+        let grids: Vec<Nodes> = if is_exact {
             vec![empirical_nodes(table, problems)]
         } else {
             SHAPES.iter().map(|shape| gamma_nodes(*shape)).collect()
         };
         let mut best: Option<(f64, Nodes, Vec<Vec<f64>>)> = None;
-        for nodes in candidates {
+        for nodes in grids {
             let evidence: Vec<Vec<f64>> = (0..n_runs).map(|run| evidence(of_run(run), &nodes)).collect();
             let total =
                 evidence.iter().map(|run| run.iter().copied().fold(f64::NEG_INFINITY, f64::max)).sum();
@@ -101,7 +104,7 @@ impl Bucket {
                 best = Some((total, nodes, evidence));
             }
         }
-        let (_, nodes, evidence) = best.expect("there is at least one candidate");
+        let (_, nodes, evidence) = best.expect("there is at least one grid");
         let estimates =
             (0..n_runs).map(|run| is_solved(run).then(|| peak(&evidence[run]))).collect::<Vec<_>>();
         let mut bucket = Self {

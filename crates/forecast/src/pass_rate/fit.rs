@@ -5,7 +5,7 @@ use super::{
     bucket::{Bucket, LEAST_SD, log_likelihood},
     form::{PassRateForm, Place},
 };
-use crate::random::Stream;
+use crate::stats::random::Stream;
 
 /// Coefficients and what is known of their error.
 #[derive(Clone, Debug)]

@@ -1,5 +1,5 @@
 use super::*;
-use crate::random::Stream;
+use crate::stats::random::Stream;
 
 const FLOPS: [f64; 7] = [1e12, 3e12, 1e13, 3e13, 1e14, 3e14, 1e15];
 

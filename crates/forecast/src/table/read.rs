@@ -5,9 +5,9 @@ use std::io::Read;
 use crate::{
     ColumnChoice, ForecastError, Point, Sheet, Table, Warning, WarningKind,
     column::{Column, Columns},
-    interval::median,
     number,
     sheet::Line,
+    stats::interval::median,
     table::names,
     units::{self, PLAUSIBLE_RATIO, Sizes, Verdict},
 };

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::RunOptions;
 use crate::pipeline::Stage;
 
-/// Train the small runs that foretell a recipe's run, on data that are prepared
+/// Train the small runs that predict a recipe's run, on data that are prepared
 ///
 /// Says first what it costs. Runs that are there already are kept. `[ladder]` in the recipe changes how many there are.
 #[derive(Debug, clap::Args)]

@@ -1,4 +1,4 @@
-//! What the finished run can do, beside what was foretold of it.
+//! What the finished run can do, beside what was forecast of it.
 
 use std::path::Path;
 
@@ -23,15 +23,15 @@ use crate::progress;
 
 /// Section of the seal.
 pub(crate) const CAPABILITY: &str = "capability";
-/// What came of it, in the run's folder.
+/// The pass rates of the finished run, in the run's folder.
 pub(crate) const OUTCOME: &str = "capability.json";
 
 /// The scores of its problems, in the run's folder.
 pub(crate) const SCORES: &str = "eval";
 
-/// Pass rates foretold for the run, easiest bucket first.
+/// Pass rates forecast for the run, easiest bucket first.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Foretold {
+pub(crate) struct PassRates {
     pub(crate) form: PassRateForm,
     pub(crate) buckets: Vec<BucketForecast>,
 }
@@ -49,10 +49,10 @@ pub(crate) struct BucketOutcome {
 }
 
 /// The forecast of pass rates from the ladder's scores; none, with a word why, where they do not give one.
-pub(super) fn foretell<'a>(
+pub(super) fn predict<'a>(
     points: impl Iterator<Item = &'a RungResult>,
     forecast: &Forecast,
-) -> anyhow::Result<Option<Foretold>> {
+) -> anyhow::Result<Option<PassRates>> {
     let rows: Vec<PassRateRow> = points
         .flat_map(|result| {
             result.scores.iter().map(|score| PassRateRow {
@@ -72,7 +72,7 @@ pub(super) fn foretell<'a>(
     match fitted {
         Ok(fitted) => {
             let buckets = fitted.at(forecast.target.flops, &forecast.draws);
-            Ok(Some(Foretold { form: fitted.form(), buckets }))
+            Ok(Some(PassRates { form: fitted.form(), buckets }))
         }
         Err(error) => {
             progress::say("forecast", &format!("no pass rates: {error}"));
@@ -99,7 +99,7 @@ pub(super) fn problems(n_per_level: usize, tokenizer: &Tokenizer, max_seq_len: u
     problems
 }
 
-/// Examines the checkpoint; writes `eval/TASK.jsonl` and, where pass rates were foretold, what came of them.
+/// Examines the checkpoint; writes `eval/TASK.jsonl` and, where pass rates were forecast, both side by side.
 pub(super) fn examine(
     run_dir: &Path,
     dir: &Path,
@@ -107,15 +107,16 @@ pub(super) fn examine(
     kernels: &dyn Kernels,
     tokenizer: &Tokenizer,
     dtype: DType,
-    foretold: Option<&Foretold>,
+    predicted: Option<&PassRates>,
 ) -> anyhow::Result<()> {
     let mut gpt = checkpoint::read_model(dir)?.with_dtype(dtype);
     gpt.pack(kernels);
     let problems = problems(n_problems, tokenizer, gpt.config().max_seq_len);
     let scores = eval::capability(&gpt, kernels, tokenizer, &problems, &CapabilitySettings::default())?;
     write_scores(&run_dir.join(SCORES), &scores)?;
-    let Some(foretold) = foretold else { return Ok(()) };
-    let outcomes: Vec<BucketOutcome> = foretold.buckets.iter().map(|bucket| judge(bucket, &scores)).collect();
+    let Some(predicted) = predicted else { return Ok(()) };
+    let outcomes: Vec<BucketOutcome> =
+        predicted.buckets.iter().map(|bucket| judge(bucket, &scores)).collect();
     write_whole(&run_dir.join(OUTCOME), &serde_json::to_vec_pretty(&outcomes)?)?;
     for outcome in &outcomes {
         let Some(p) = outcome.predicted else { continue };
@@ -123,7 +124,7 @@ pub(super) fn examine(
         progress::say(
             "verdict",
             &format!(
-                "bucket {}: pass rate foretold {:.3} ({:.3} to {:.3}), came {:.3}: {mark} the 80 % interval",
+                "bucket {}: pass rate forecast {:.3} ({:.3} to {:.3}), actual {:.3}: {mark} the 80 % interval",
                 outcome.bucket, p.median, p.lo80, p.hi80, outcome.actual
             ),
         );

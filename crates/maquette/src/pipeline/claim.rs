@@ -8,7 +8,7 @@ use std::{
 use anyhow::Context as _;
 use base::disk;
 
-use super::{STAMP, capability, foretell, move_aside, pretrain, sources, watch};
+use super::{STAMP, capability, move_aside, pretrain, seal, sources, watch};
 use crate::recipe::Recipe;
 
 /// Held while a run is open; says whose the folder is.
@@ -22,7 +22,7 @@ const NAMES: [&str; 12] = [
     "tokenizer",
     "data",
     "ladder",
-    foretell::FORECAST,
+    seal::FORECAST,
     "pretrain",
     "eval",
     capability::OUTCOME,

@@ -11,7 +11,7 @@ use forecast::{Point, Seal, Target};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{foretell, ladder, watch};
+use super::{ladder, seal, watch};
 use crate::run_folder;
 
 /// Section of the seal that names the run.
@@ -46,7 +46,7 @@ fn named(path: &Path, seal: &Seal) -> anyhow::Result<Option<Identity>> {
 
 /// Whether this program's ladder made it, for one run alone.
 fn is_of_ladder(seal: &Seal) -> bool {
-    seal.extra.contains_key(RUN) || seal.extra.contains_key(foretell::CURVES)
+    seal.extra.contains_key(RUN) || seal.extra.contains_key(seal::CURVES)
 }
 
 /// Refuses the forecast of another run than the one that is to be trained.
@@ -120,7 +120,7 @@ impl std::fmt::Display for Agreement {
 /// If a file says that the forecast is another one, or another run's; which one and what it says.
 pub(crate) fn check(run_dir: &Path, path: &Path, seal: &Seal) -> anyhow::Result<Agreement> {
     let mut agreed = Agreement::default();
-    let is_own = fs::canonicalize(run_dir.join(foretell::FORECAST)).ok() == fs::canonicalize(path).ok();
+    let is_own = fs::canonicalize(run_dir.join(seal::FORECAST)).ok() == fs::canonicalize(path).ok();
     if is_own || is_of_ladder(seal) {
         for (file, recorded) in recorded_seals(run_dir) {
             let (path, file_of_run) = (path.display(), run_dir.join(file));

@@ -6,13 +6,13 @@
 mod budget;
 pub(crate) mod capability;
 mod claim;
-pub(crate) mod foretell;
 pub(crate) mod identity;
 pub(crate) mod ladder;
 mod prepare;
 mod pretrain;
 pub(crate) mod record;
 mod samples;
+pub(crate) mod seal;
 mod sources;
 mod vocabulary;
 pub(crate) mod watch;
@@ -47,9 +47,9 @@ pub(crate) enum Stage {
     Tokenizer,
     /// Text to token shards.
     Data,
-    /// Train the small runs that foretell the big one.
+    /// Train the small runs that predict the big one.
     Ladder,
-    /// Seal what the ladder foretells.
+    /// Seal what the ladder predicts.
     Forecast,
     /// Train the model and write samples.
     Pretrain,
@@ -130,12 +130,12 @@ impl Run {
         // In a run of all stages the recipe decides whether there is a ladder; asked for by name, there is one.
         let has_ladder = self.recipe.ladder.is_some() || stages != Stage::ALL;
         if has_ladder && (wants(Stage::Ladder) || wants(Stage::Forecast)) {
-            match self.foretell(&tokenizer, &prepared, wants(Stage::Forecast)) {
+            match self.predict(&tokenizer, &prepared, wants(Stage::Forecast)) {
                 // A very short run is still a run; asked for by name, a ladder that cannot be is an error.
                 Err(error) if stages == Stage::ALL && error.is::<ladder::TooSmall>() => {
                     progress::say("forecast", &format!("none: {}", error.to_string().replace('\n', "; ")));
                 }
-                foretold => foretold?,
+                predicted => predicted?,
             }
         }
         let finished = match wants(Stage::Pretrain) {

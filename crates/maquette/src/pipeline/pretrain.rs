@@ -7,11 +7,11 @@ use data::{ChatTemplate, Prepared, Tokenizer};
 use model::{ModelConfig, checkpoint, scaling::ModelOverrides};
 use serde::Serialize;
 use train::{
-    Event, Inputs, OptimizerKind, Outcome, StillnessDetector, Summary, TrainOverrides, TrainSettings, Trainer,
+    Event, Inputs, OptimizerKind, Outcome, StalledDetector, Summary, TrainOverrides, TrainSettings, Trainer,
 };
 
 use super::{
-    Finished, Run, STAMP, budget, capability, foretell, hash, identity, is_kept, samples, set_aside, stamp,
+    Finished, Run, STAMP, budget, capability, hash, identity, is_kept, samples, seal, set_aside, stamp,
     vocabulary,
     watch::{self, Watcher},
     write_whole,
@@ -47,11 +47,11 @@ impl Run {
             inputs = hash(&[&inputs, &weights]);
         }
         let dir = self.dir.join("pretrain");
-        let forecast = self.dir.join(foretell::FORECAST);
+        let forecast = self.dir.join(seal::FORECAST);
         let seal = self.own_seal()?;
         if let Some(seal) = &seal {
-            let target = foretell::target(&(config.clone(), settings.clone()))?;
-            let run = foretell::identity(inputs.clone(), tokenizer, prepared);
+            let target = seal::target(&(config.clone(), settings.clone()))?;
+            let run = seal::identity(inputs.clone(), tokenizer, prepared);
             identity::check_plan(&forecast, seal, &run, &target)?;
         }
         let checkpoint = dir.join(format!("checkpoints/step-{}", settings.steps));
@@ -225,7 +225,7 @@ impl Run {
             data: Arc::clone(prepared),
             tokenizer: tokenizer.clone(),
             chat_template: ChatTemplate::read(&self.dir.join("tokenizer"))?,
-            forecast: foretell::read_seal(&self.dir.join(foretell::FORECAST))?.as_ref().map(watch::recorded),
+            forecast: seal::read_seal(&self.dir.join(seal::FORECAST))?.as_ref().map(watch::recorded),
             start: self.start()?.map(Path::to_owned),
         };
         // Before anything of the run is there: a forecast that was changed, or sealed late, stops it.
@@ -246,7 +246,7 @@ impl Run {
         let outcome = trainer.run(stop::flag(), &mut |event| match event {
             Event::Step { step, loss_nats, grad_norm, tokens_per_second } => {
                 let (loss, speed) = (loss.push(loss_nats), speed.push(tokens_per_second));
-                let forecast = watcher.as_ref().and_then(|watcher| watcher.foretold(step));
+                let forecast = watcher.as_ref().and_then(|watcher| watcher.predicted(step));
                 let fields = [
                     Field::new(5, format!("step {step}/{steps}")),
                     progress::loss(loss, forecast),
@@ -283,9 +283,9 @@ impl Run {
                 "ALARM at step {step}: {:.0} % of the last rows were trained on before; look at the data for copies",
                 100.0 * share
             )),
-            Event::Still { step, param } => bar.say(&format!(
+            Event::Stalled { step, param } => bar.say(&format!(
                 "ALARM at step {step}: `{param}` has not changed for {} steps",
-                StillnessDetector::PATIENCE
+                StalledDetector::PATIENCE
             )),
             Event::Saved { .. } => {}
         })?;
@@ -314,7 +314,7 @@ impl Run {
                 }
                 let Some(n_problems) = self.recipe.suite_problems() else { return Ok(()) };
                 let checkpoint = dir.join(format!("checkpoints/step-{steps}"));
-                let foretold = watcher.map(|watcher| watcher.capability()).transpose()?.flatten();
+                let predicted = watcher.map(|watcher| watcher.capability()).transpose()?.flatten();
                 let kernels = &*self.kernels;
                 capability::examine(
                     &self.dir,
@@ -323,7 +323,7 @@ impl Run {
                     kernels,
                     tokenizer,
                     dtype,
-                    foretold.as_ref(),
+                    predicted.as_ref(),
                 )
             }
         }

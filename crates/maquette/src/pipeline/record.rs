@@ -19,8 +19,8 @@ pub(crate) struct Recorded {
     pub(crate) steps: Vec<(f64, f64)>,
     /// The largest part of rows that were trained on before.
     pub(crate) repeated_rows: Option<f64>,
-    /// Parameters that stood still.
-    pub(crate) still: Vec<String>,
+    /// Parameters that stalled.
+    pub(crate) stalled: Vec<String>,
     /// The last step that the record tells of.
     pub(crate) last_step: u64,
     /// Whether steps are missing: `steps` then ends before the first of them.
@@ -48,7 +48,7 @@ impl Recorded {
             n_lines: 0,
             steps: Vec::new(),
             repeated_rows: None,
-            still: Vec::new(),
+            stalled: Vec::new(),
             last_step: 0,
             has_gap: false,
         };
@@ -113,7 +113,7 @@ impl Recorded {
                 train::Metric::Repeated { share, .. } => {
                     self.repeated_rows = Some(self.repeated_rows.map_or(share, |most| most.max(share)));
                 }
-                train::Metric::Still { param, .. } => self.still.push(param),
+                train::Metric::Stalled { param, .. } => self.stalled.push(param),
                 _ => {}
             }
         }

@@ -8,7 +8,7 @@ use forecast::{Actual, Alarm, Channel, CurveForecast, Prediction, Seal, Verdict,
 use serde::{Deserialize, Serialize};
 use train::{Sealed, Summary};
 
-use super::{capability, foretell, identity, record::Recorded, write_whole};
+use super::{capability, identity, record::Recorded, seal, write_whole};
 use crate::progress;
 
 /// Part of healthy runs in which any of the curves raises an alarm.
@@ -72,13 +72,13 @@ impl Watcher {
     }
 
     fn sealed_before(run_dir: &Path, began: Option<Timestamp>) -> anyhow::Result<Option<Self>> {
-        let path = run_dir.join(foretell::FORECAST);
-        let Some(seal) = foretell::read_seal(&path)? else { return Ok(None) };
+        let path = run_dir.join(seal::FORECAST);
+        let Some(seal) = seal::read_seal(&path)? else { return Ok(None) };
         identity::check(run_dir, &path, &seal)?;
         if let Some(began) = began {
             seal.check_before(began).with_context(|| format!("in `{}`", path.display()))?;
         }
-        let curves: Vec<CurveForecast> = match seal.extra.get(foretell::CURVES) {
+        let curves: Vec<CurveForecast> = match seal.extra.get(seal::CURVES) {
             Some(curves) => serde_json::from_value(curves.clone()).with_context(|| {
                 format!("in `{}`: the curves are not such of this version", path.display())
             })?,
@@ -100,15 +100,15 @@ impl Watcher {
         &self.seal.forecast.prediction
     }
 
-    /// Steps of the run; `None` where no curve was foretold.
+    /// Steps of the run; `None` where no curve was predicted.
     pub(crate) fn n_steps(&self) -> Option<u64> {
         self.watches.first().map(|watch| watch.forecast().steps)
     }
 
-    /// Pass rates that were foretold, where they were.
-    pub(super) fn capability(&self) -> anyhow::Result<Option<capability::Foretold>> {
-        let foretold = self.seal.extra.get(capability::CAPABILITY).cloned().map(serde_json::from_value);
-        foretold.transpose().context("reading the sealed pass rates")
+    /// Pass rates that were predicted, where they were.
+    pub(super) fn capability(&self) -> anyhow::Result<Option<capability::PassRates>> {
+        let predicted = self.seal.extra.get(capability::CAPABILITY).cloned().map(serde_json::from_value);
+        predicted.transpose().context("reading the sealed pass rates")
     }
 
     /// Takes in a step; returns the alarms that it raises.
@@ -132,8 +132,8 @@ impl Watcher {
         Ok(raised)
     }
 
-    /// What was foretold of the training loss at `step`: median and 80 % interval of the curve without batch noise.
-    pub(crate) fn foretold(&self, step: u64) -> Option<(f64, f64, f64)> {
+    /// The forecast of the training loss at `step`: median and 80 % interval of the curve without batch noise.
+    pub(crate) fn predicted(&self, step: u64) -> Option<(f64, f64, f64)> {
         let curve = self.watches.iter().map(Watch::forecast).find(|curve| curve.channel == Channel::Loss)?;
         let point = curve.at(step as f64 / curve.steps as f64);
         let (low, high) = point.interval(0.8, None);
@@ -186,7 +186,7 @@ impl Watcher {
         progress::say(
             "verdict",
             &format!(
-                "foretold {:.4} ({:.4} to {:.4}), came {:.4}: {:+.2} %, {inside}",
+                "forecast {:.4} ({:.4} to {:.4}), actual {:.4}: {:+.2} %, {inside}",
                 p.median, p.lo80, p.hi80, verdict.actual, verdict.error_pct
             ),
         );
@@ -207,7 +207,7 @@ pub(crate) fn described(alarm: &Alarm) -> String {
     };
     let seen = alarm.observed.map_or_else(|| "no number".into(), |observed| format!("{observed:.4}"));
     format!(
-        "ALARM at step {} ({:.1} % of the run): {what} {seen}, foretold {:.4}: {}",
+        "ALARM at step {} ({:.1} % of the run): {what} {seen}, forecast {:.4}: {}",
         alarm.step,
         100.0 * alarm.fraction,
         alarm.forecast,

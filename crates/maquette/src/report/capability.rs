@@ -1,4 +1,4 @@
-//! The section of what the run can do: pass rates of the rungs by difficulty, what was sealed for the run, and what came.
+//! The section of what the run can do: pass rates of the rungs by difficulty, what was sealed for the run, and the actual rates.
 
 use forecast::{BucketForecast, Point as Run};
 use maud::{Markup, html};
@@ -6,14 +6,14 @@ use maud::{Markup, html};
 use super::axis::Axis;
 use super::number::{scientific, significant};
 use super::plot::{Mark, Plot, Point, Series};
-use super::read::{Capability, Foretold};
+use super::read::{Capability, SealedRun};
 use crate::pipeline::capability::BucketOutcome;
 
-pub(super) fn section(capability: &Capability, foretold: &Foretold) -> Markup {
+pub(super) fn section(capability: &Capability, sealed: &SealedRun) -> Markup {
     let Capability { buckets, outcomes } = capability;
-    let target = foretold.verdict.target_flops;
+    let target = sealed.verdict.target_flops;
     html! {
-        div.plots { (figure(buckets, outcomes, &foretold.seal.points, target).figure()) }
+        div.plots { (figure(buckets, outcomes, &sealed.seal.points, target).figure()) }
         (reckoning(outcomes))
         div.scroll tabindex="0" role="region" aria-label="Pass rates" { table {
             thead { tr {
@@ -68,7 +68,7 @@ fn figure(buckets: &[BucketForecast], outcomes: &[BucketOutcome], rungs: &[Run],
             format!("{label}: {} at {} FLOPs", significant(rate, 3), scientific(flops))
         };
         let mut dots: Vec<Point> = seen.iter().map(|(x, y)| none(*x, *y, note(*x, *y))).collect();
-        dots.push(none(x, outcome.actual, format!("came {}", note(target, outcome.actual))));
+        dots.push(none(x, outcome.actual, format!("actual {}", note(target, outcome.actual))));
         series.push(Series { label: String::new(), tone, mark: Mark::Points(dots) });
         if let Some(p) = outcome.predicted {
             let note = format!("sealed {}", note(target, p.median));
@@ -79,7 +79,7 @@ fn figure(buckets: &[BucketForecast], outcomes: &[BucketOutcome], rungs: &[Run],
     Plot {
         title: "Pass rates by difficulty",
         caption: "Lines join the means of rungs of one compute. At the right, side by side, the run's buckets: a ring is what was \
-                  sealed, with its 80 % interval, a dot what came."
+                  sealed, with its 80 % interval, a dot the actual rate."
             .to_owned(),
         x: Axis::log("training FLOPs"),
         y: Axis::linear("pass rate").over(0.0, 1.0),

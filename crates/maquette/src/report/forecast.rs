@@ -130,8 +130,8 @@ pub(crate) fn rows(seal: &Seal, verdict: Option<&Verdict>) -> Markup {
         rows.push(("Quantile of the draws", format!("{:.3}", verdict.quantile)));
     }
     rows.push(("Law", seal.forecast.formula.clone()));
-    for kin in &seal.kin {
-        rows.push(("Kin", format!("{}, {} runs", kin.name, kin.points.len())));
+    for runs in &seal.reference_runs {
+        rows.push(("Reference runs", format!("{}, {} runs", runs.name, runs.points.len())));
     }
     rows.push(("Runs fitted", seal.points.len().to_string()));
     rows.push(("Times the largest run", si(seal.forecast.extrapolation)));
@@ -188,7 +188,7 @@ mod tests {
             prediction,
             draws,
             warnings: Vec::new(),
-            candidates: Vec::new(),
+            laws: Vec::new(),
             n_points: 2,
             n_configurations: 2,
             extrapolation: 1e3,

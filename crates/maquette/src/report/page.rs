@@ -8,7 +8,7 @@ use super::read::{
     CAPABILITY, FORECAST, MANIFEST, METRICS, RECIPE, Run, SAMPLES, SUMMARY, VERDICT, WATCH, bits_margin,
     loss_margin,
 };
-use super::{capability, foretell, manifest, tables};
+use super::{capability, manifest, prediction, tables};
 use crate::pipeline::Sample;
 
 /// The whole page.
@@ -27,12 +27,12 @@ pub(super) fn page(run: &Run) -> Markup {
                 main {
                     (header(run))
                     (tiles(run))
-                    @if let Some(foretold) = &run.foretold {
+                    @if let Some(sealed) = &run.sealed {
                         (section("forecast", "Forecast", &[FORECAST, VERDICT, WATCH],
-                            &foretell::section(foretold, &run.metrics)))
-                        @if let Some(capability) = &foretold.capability {
+                            &prediction::section(sealed, &run.metrics)))
+                        @if let Some(capability) = &sealed.capability {
                             (section("capability", "Capability", &[FORECAST, CAPABILITY],
-                                &capability::section(capability, foretold)))
+                                &capability::section(capability, sealed)))
                         }
                     }
                     (section("curves", "Training", &[METRICS], &training(run)))
@@ -79,9 +79,9 @@ fn header(run: &Run) -> Markup {
             @let facts = shape(run);
             @if !facts.is_empty() { p.shape { (facts.join(" · ")) } }
             nav {
-                @if let Some(foretold) = &run.foretold {
+                @if let Some(sealed) = &run.sealed {
                     a href="#forecast" { "Forecast" }
-                    @if foretold.capability.is_some() { a href="#capability" { "Capability" } }
+                    @if sealed.capability.is_some() { a href="#capability" { "Capability" } }
                 }
                 @for (id, name) in [("curves", "Training"), ("samples", "Samples"), ("data", "Data"),
                     ("configuration", "Configuration"), ("sources", "Sources")] {

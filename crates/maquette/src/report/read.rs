@@ -15,8 +15,9 @@ use train::{Metric, Spike, Validation};
 use crate::pipeline::{
     Sample,
     capability::{self, BucketOutcome},
-    foretell, identity,
+    identity,
     ladder::{Cost, RatioTest, Sweep},
+    seal,
     watch::{self, Watched},
 };
 
@@ -32,16 +33,16 @@ pub(super) const SUMMARY: &str = "pretrain/summary.json";
 pub(super) const SAMPLES: &str = "pretrain/samples.jsonl";
 
 /// The forecast, sealed before the run.
-pub(super) const FORECAST: &str = foretell::FORECAST;
-/// What came of it.
+pub(super) const FORECAST: &str = seal::FORECAST;
+/// The verdict.
 pub(super) const VERDICT: &str = watch::VERDICT;
 /// The pass rates of the finished run.
 pub(super) const CAPABILITY: &str = capability::OUTCOME;
 /// The alarms of the run.
 pub(super) const WATCH: &str = "pretrain/watch.json";
 
-/// What was foretold, and what came.
-pub(super) struct Foretold {
+/// The sealed forecast, and the actual losses.
+pub(super) struct SealedRun {
     pub seal: Seal,
     pub verdict: Verdict,
     pub watched: Watched,
@@ -55,7 +56,7 @@ pub(super) struct Foretold {
     pub capability: Option<Capability>,
 }
 
-/// Pass rates that were foretold, and those of the finished run, bucket by bucket.
+/// Pass rates that were predicted, and those of the finished run, bucket by bucket.
 pub(super) struct Capability {
     pub buckets: Vec<BucketForecast>,
     pub outcomes: Vec<BucketOutcome>,
@@ -70,7 +71,7 @@ pub(super) struct Run {
     pub summary: Summary,
     pub samples: Vec<Sample>,
     /// Where the recipe has a ladder.
-    pub foretold: Option<Foretold>,
+    pub sealed: Option<SealedRun>,
     /// The files above, in the order in which they were read.
     pub sources: Vec<Source>,
 }
@@ -94,7 +95,7 @@ pub(super) struct Metrics {
     /// Parts of rows that were trained on before, and at which step that was noticed.
     pub repeated: Vec<(u64, f64)>,
     /// Parameters that no longer changed, and at which step that was noticed.
-    pub still: Vec<(u64, String)>,
+    pub stalled: Vec<(u64, String)>,
     /// Steps after which the run went on from a checkpoint.
     pub resumed: Vec<u64>,
     /// Steps up to which the record was lost.
@@ -104,8 +105,12 @@ pub(super) struct Metrics {
 impl Metrics {
     /// Whether nothing happened that a reader should look at.
     pub(super) fn is_uneventful(&self) -> bool {
-        let Self { spikes, repeated, still, resumed, lost, .. } = self;
-        spikes.is_empty() && repeated.is_empty() && still.is_empty() && resumed.is_empty() && lost.is_empty()
+        let Self { spikes, repeated, stalled, resumed, lost, .. } = self;
+        spikes.is_empty()
+            && repeated.is_empty()
+            && stalled.is_empty()
+            && resumed.is_empty()
+            && lost.is_empty()
     }
 }
 
@@ -185,12 +190,12 @@ impl Run {
         // A run whose forecast was never sealed has none to show; one that was sealed must show all of it.
         let has_forecast = recipe.contains_key("ladder") && run_dir.join(FORECAST).exists()
             || run_dir.join(VERDICT).exists();
-        let foretold = has_forecast.then(|| foretold(run_dir, &mut sources)).transpose()?;
-        Ok(Self { name, recipe, manifest, metrics, summary, samples, foretold, sources })
+        let sealed = has_forecast.then(|| sealed(run_dir, &mut sources)).transpose()?;
+        Ok(Self { name, recipe, manifest, metrics, summary, samples, sealed, sources })
     }
 }
 
-fn foretold(run_dir: &Path, sources: &mut Vec<Source>) -> anyhow::Result<Foretold> {
+fn sealed(run_dir: &Path, sources: &mut Vec<Source>) -> anyhow::Result<SealedRun> {
     let seal = Seal::read(&read(run_dir, FORECAST, sources)?)
         .map_err(|error| malformed(FORECAST, &error.to_string()))?;
     identity::check(run_dir, &run_dir.join(FORECAST), &seal)?;
@@ -198,27 +203,24 @@ fn foretold(run_dir: &Path, sources: &mut Vec<Source>) -> anyhow::Result<Foretol
         .map_err(|error| malformed(VERDICT, &error.to_string()))?;
     let watched = serde_json::from_slice(&read(run_dir, WATCH, sources)?)
         .map_err(|error| malformed(WATCH, &error.to_string()))?;
-    let (curves, cost, sweep) = (
-        section(&seal, foretell::CURVES)?,
-        section(&seal, foretell::COST)?,
-        section(&seal, foretell::SWEEP)?,
-    );
-    let ratios = match seal.extra.contains_key(foretell::RATIOS) {
-        true => section(&seal, foretell::RATIOS)?,
+    let (curves, cost, sweep) =
+        (section(&seal, seal::CURVES)?, section(&seal, seal::COST)?, section(&seal, seal::SWEEP)?);
+    let ratios = match seal.extra.contains_key(seal::RATIOS) {
+        true => section(&seal, seal::RATIOS)?,
         false => Vec::new(),
     };
     let capability = if seal.extra.contains_key(capability::CAPABILITY) {
-        let foretold: capability::Foretold = section(&seal, capability::CAPABILITY)?;
+        let predicted: capability::PassRates = section(&seal, capability::CAPABILITY)?;
         let outcomes: Vec<BucketOutcome> = serde_json::from_slice(&read(run_dir, CAPABILITY, sources)?)
             .map_err(|error| malformed(CAPABILITY, &error.to_string()))?;
-        if outcomes.len() != foretold.buckets.len() {
+        if outcomes.len() != predicted.buckets.len() {
             return Err(malformed(CAPABILITY, "it has another number of buckets than the forecast"));
         }
-        Some(Capability { buckets: foretold.buckets, outcomes })
+        Some(Capability { buckets: predicted.buckets, outcomes })
     } else {
         None
     };
-    Ok(Foretold { verdict, watched, curves, cost, sweep, ratios, capability, seal })
+    Ok(SealedRun { verdict, watched, curves, cost, sweep, ratios, capability, seal })
 }
 
 /// One of the seal's further sections.
@@ -272,7 +274,7 @@ impl Metrics {
                 }
                 Metric::Spike { step, of, spike } => sorted.spikes.push(Spiked { step, of, spike }),
                 Metric::Repeated { step, share } => sorted.repeated.push((step, share)),
-                Metric::Still { step, param } => sorted.still.push((step, param)),
+                Metric::Stalled { step, param } => sorted.stalled.push((step, param)),
                 Metric::Begun { .. } => {}
                 Metric::Resumed { step } => sorted.resumed.push(step),
                 Metric::Lost { step } => sorted.lost.push(step),

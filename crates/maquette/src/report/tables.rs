@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 use serde_json::Value as Json;
 use toml::{Table, Value};
-use train::StillnessDetector;
+use train::StalledDetector;
 
 use super::number::{bytes, grouped, scientific, si, significant, with_margin};
 use super::read::{Metrics, Source, Spiked, Validated, bits_margin, loss_margin};
@@ -11,7 +11,7 @@ use super::read::{Metrics, Source, Spiked, Validated, bits_margin, loss_margin};
 /// Spikes that are listed; of more only the furthest.
 const MAX_SPIKES: usize = 12;
 
-/// Spikes, repeated data, parameters that stood still, lost records and resumptions, or the statement that there were none.
+/// Spikes, repeated data, parameters that stalled, lost records and resumptions, or the statement that there were none.
 pub(super) fn events(metrics: &Metrics) -> Markup {
     let first = metrics.steps.first().map_or(0, |line| line.step);
     let last = metrics.steps.last().map_or(0, |line| line.step);
@@ -39,9 +39,9 @@ pub(super) fn events(metrics: &Metrics) -> Markup {
                 strong { "Repeated data" } " at step " (grouped(*step)) ": " (significant(100.0 * share, 2))
                 " % of the last rows were trained on before"
             } }
-            @for (step, param) in &metrics.still { li {
-                strong { "Still" } " at step " (grouped(*step)) ": " code { (param) } " has not changed for "
-                (StillnessDetector::PATIENCE) " steps"
+            @for (step, param) in &metrics.stalled { li {
+                strong { "Stalled" } " at step " (grouped(*step)) ": " code { (param) } " has not changed for "
+                (StalledDetector::PATIENCE) " steps"
             } }
             @for step in &metrics.lost { li {
                 strong { "Lost record" } ": what was written down up to step " (grouped(*step))

@@ -145,7 +145,7 @@ fn a_seal_is_written_once_and_verified() {
 }
 
 /// Runs that reach a thousand times beyond [`points`], on other data.
-fn kin() -> String {
+fn reference() -> String {
     let mut text = "run,n_params,n_tokens,flops,loss\n".to_owned();
     for i in 0..16 {
         let flops = 1e13 * 3f64.powi(i);
@@ -157,17 +157,18 @@ fn kin() -> String {
 }
 
 #[test]
-fn kin_are_sealed_with_the_forecast() {
+fn reference_runs_are_sealed_with_the_forecast() {
     let scene = scene();
-    scene.write("other.csv", kin().as_bytes());
-    let args = [&["forecast", "seal", "points.csv"], &TARGET[..], &["--kin", "other.csv", "--out", "f.json"]];
+    scene.write("other.csv", reference().as_bytes());
+    let args =
+        [&["forecast", "seal", "points.csv"], &TARGET[..], &["--reference", "other.csv", "--out", "f.json"]];
     scene.ok(&args.concat());
     let seal: Value = serde_json::from_str(&scene.read("f.json")).unwrap();
     assert_eq!(
-        (&seal["kin"][0]["name"], seal["kin"][0]["points"].as_array().unwrap().len()),
+        (&seal["reference_runs"][0]["name"], seal["reference_runs"][0]["points"].as_array().unwrap().len()),
         (&json!("other"), 16)
     );
-    assert_eq!(seal["forecast"]["candidates"][0]["kin"], "other", "{}", seal["forecast"]["candidates"]);
+    assert_eq!(seal["forecast"]["laws"][0]["reference_runs"], "other", "{}", seal["forecast"]["laws"]);
     let median = seal["forecast"]["prediction"]["median"].as_f64().unwrap();
     assert!((median / law(1e18) - 1.0).abs() < 0.01, "{median} and {}", law(1e18));
     let found = scene.ok(&["forecast", "verify", "f.json", "--json"]).json();
@@ -176,9 +177,9 @@ fn kin_are_sealed_with_the_forecast() {
     let changed = scene.read("f.json").replacen("\"name\": \"other\"", "\"name\": \"another\"", 1);
     scene.write("f.json", changed.as_bytes());
     assert!(scene.fails(&["forecast", "verify", "f.json"]).contains("changed"));
-    let error = scene.fails(&["forecast", "fit", "points.csv", TARGET[0], TARGET[1], "--kin", "none"]);
+    let error = scene.fails(&["forecast", "fit", "points.csv", TARGET[0], TARGET[1], "--reference", "none"]);
     assert!(error.contains("finished run, or a table of runs, at `none`: No such file"), "{error}");
-    assert!(error.contains("\nhint: kin are runs of the same design"), "{error}");
+    assert!(error.contains("\nhint: reference runs are finished runs of the same design"), "{error}");
 }
 
 #[test]
@@ -200,8 +201,8 @@ fn a_seal_that_was_touched_is_refused() {
     refused("", "expected a sealed forecast as JSON");
     refused("{}", "found JSON without `format` and `seal`\nhint: `maquette forecast seal` writes one");
     refused(
-        &json.replace("\"format\": 1", "\"format\": 7"),
-        "expected a sealed forecast of format 1, found format 7\nhint: read it with the maquette that wrote it",
+        &json.replace("\"format\": 2", "\"format\": 7"),
+        "expected a sealed forecast of format 2, found format 7\nhint: read it with the maquette that wrote it",
     );
     scene.refuses(
         &["forecast", "verify", "none.json"],

@@ -4,8 +4,8 @@
 use std::{fs, path::Path};
 
 use crate::{
-    foretell,
     scene::{CHECKPOINT, Said, Scene},
+    sealing,
 };
 
 const RUN: [&str; 4] = ["run", "tiny.toml", "--out", "run"];
@@ -116,7 +116,7 @@ fn of_a_recipe_in_minutes() {
 
 #[test]
 fn of_a_run_with_a_forecast() {
-    let scene = foretell::scene("");
+    let scene = sealing::scene("");
     let args = ["run", "small.toml", "--out", "run"];
     scene.ok(&args);
     let whole = scene.files("run");

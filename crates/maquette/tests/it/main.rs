@@ -14,7 +14,6 @@ mod escapes;
 mod faults;
 mod first_steps;
 mod forecast;
-mod foretell;
 #[cfg(target_os = "linux")]
 mod full_disk;
 #[cfg(unix)]
@@ -29,6 +28,7 @@ mod recipes;
 mod run_folder_as_checkpoint;
 mod scattered_folders;
 mod scene;
+mod sealing;
 mod seals;
 #[cfg(unix)]
 mod signals;

@@ -42,13 +42,13 @@ fn every_recipe_takes_a_step() {
     assert!(n_found >= 2);
 }
 
-/// The text of a recipe that ships comes with it, its licence is named, and its kin are there.
+/// The text of a recipe that ships comes with it, its licence is named, and its reference runs are there.
 #[test]
 fn every_recipe_finds_its_text() {
     for path in recipes() {
         let recipe: toml::Table = toml::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
-        let kin = recipe.get("ladder").and_then(|ladder| ladder.get("kin"));
-        for table in kin.iter().flat_map(|kin| kin.as_array().unwrap()) {
+        let references = recipe.get("ladder").and_then(|ladder| ladder.get("reference_runs"));
+        for table in references.iter().flat_map(|tables| tables.as_array().unwrap()) {
             assert!(path.with_file_name(table.as_str().unwrap()).is_file(), "{}: {table}", path.display());
         }
         let data = &recipe["data"];

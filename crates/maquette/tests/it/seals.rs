@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::{foretell::scene, scene::Scene};
+use crate::{scene::Scene, sealing::scene};
 
 const RUN: [&str; 4] = ["run", "small.toml", "--out", "out"];
 

@@ -69,7 +69,7 @@ fn tokens_in_billions_are_refused_with_the_option_that_mends_them() {
     assert_ne!(prediction(&scene, billions.as_bytes(), &["--keep-units"])["median"], right["median"]);
     let kept = scene.ok(&["forecast", "fit", "points.csv", "--at-flops", "1e23", "--keep-units"]);
     assert!(kept.stderr.contains("warning: The units were kept as they stand"), "{}", kept.stderr);
-    let kin = scene.fails(&[
+    let error = scene.fails(&[
         "forecast",
         "fit",
         "points.csv",
@@ -77,10 +77,10 @@ fn tokens_in_billions_are_refused_with_the_option_that_mends_them() {
         "1e23",
         "--tokens-unit",
         "B",
-        "--kin",
+        "--reference",
         "points.csv",
     ]);
-    assert!(kin.contains("`n_tokens` is 1e9 times too small"), "{kin}");
+    assert!(error.contains("`n_tokens` is 1e9 times too small"), "{error}");
     let error =
         scene.fails(&["forecast", "fit", "points.csv", "--at-flops", "1e23", "--tokens-unit", "apples"]);
     assert!(error.contains("billions, GFLOPs or PF-days"), "{error}");

@@ -295,7 +295,7 @@ fn a_run_goes_on_without_its_record() {
     }
 }
 
-/// Copies in the data and parameters that stand still are noticed at the step of a run that was never stopped.
+/// Copies in the data and parameters that stall are noticed at the step of a run that was never stopped.
 #[test]
 fn a_resumed_run_raises_the_same_alarms() {
     let mut scene = Scene::new();
@@ -309,10 +309,10 @@ fn a_resumed_run_raises_the_same_alarms() {
     whole.finish(1);
     let alarms = |run: &Run| -> Vec<serde_json::Value> {
         let lines = run.metrics();
-        lines.into_iter().filter(|line| line["kind"] == "repeated" || line["kind"] == "still").collect()
+        lines.into_iter().filter(|line| line["kind"] == "repeated" || line["kind"] == "stalled").collect()
     };
     let expected = alarms(&whole);
-    for kind in ["repeated", "still"] {
+    for kind in ["repeated", "stalled"] {
         assert!(expected.iter().any(|line| line["kind"] == kind), "no alarm of {kind}: {expected:?}");
     }
     for steps in [&[1][..], &[7], &[19, 20, 21], &[3, 15, 30, 39]] {

@@ -74,7 +74,7 @@ fn numbers(a: &Value, b: &Value) -> Option<Option<Ordering>> {
     })
 }
 
-/// Python's `a < b` and its kin: whether the order of both is one that `holds`.
+/// Python's `a < b`, `<=`, `>` and `>=`: whether the order of both is one that `holds`.
 pub(crate) fn ordered(
     a: &Value,
     b: &Value,

@@ -16,7 +16,7 @@ use forecast::Alarm;
 use model::{Gpt, ModelConfig, Tokens};
 use serde::Serialize;
 use tensor::Cpu;
-use train::{Learner, RepetitionDetector, StillnessDetector, TrainSettings, Update};
+use train::{Learner, RepetitionDetector, StalledDetector, TrainSettings, Update};
 
 use crate::{
     output,
@@ -81,7 +81,7 @@ struct Raised {
     step: u64,
     /// Part of the run that was over.
     fraction: f64,
-    /// What left its band, or what stood still.
+    /// What left its band, or what stalled.
     #[serde(flatten)]
     by: By,
 }
@@ -90,7 +90,7 @@ struct Raised {
 #[serde(rename_all = "snake_case")]
 enum By {
     Band(Alarm),
-    Still(String),
+    Stalled(String),
     /// Part of the last rows that had been trained on before.
     Repeated(f64),
 }
@@ -197,7 +197,7 @@ impl Bench {
         let gpt = Gpt::new(self.config.clone(), seed).with_dtype(settings.dtype.into());
         let mut learner = Learner::new(gpt, settings.optimizer);
         let mut stream = BatchStream::new(Arc::clone(&self.prepared), settings.seq_len, seed)?;
-        let (mut stillness, mut repetition) = (StillnessDetector::default(), RepetitionDetector::default());
+        let (mut stalled, mut repetition) = (StalledDetector::default(), RepetitionDetector::default());
         let mut rng = Rng::named(seed, "planted faults");
         let (mut repeated, n_repeated) = (Vec::new(), (settings.steps / 50).max(1) as usize);
         for step in 1..=settings.steps {
@@ -244,7 +244,7 @@ impl Bench {
             }
             // A loss that is no number is the alarm's own case, not an error of the bench.
             let band = watcher.observe(step, loss_nats, grad_norm)?.into_iter().next().map(By::Band);
-            let still = || stillness.push(learner.gpt()).into_iter().next().map(By::Still);
+            let still = || stalled.push(learner.gpt()).into_iter().next().map(By::Stalled);
             if let Some(by) = band.or(repeated_share.map(By::Repeated)).or_else(still) {
                 let fraction = step as f64 / settings.steps as f64;
                 return Ok(Watched { fault, seed, alarm: Some(Raised { step, fraction, by }) });

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use forecast::{Backtest, backtest_with};
+use forecast::{Backtest, backtest};
 
 use super::{ColumnOptions, FitOptions, read_table, warn};
 use crate::output;
@@ -38,9 +38,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     }
     let table = read_table(&args.points, &args.columns)?;
     warn(table.warnings());
-    let found =
-        backtest_with(&table, args.fit_max_flops, &args.fit.settings(&table)?, &args.fit.experience()?)
-            .with_context(|| format!("in `{}`", args.points.display()))?;
+    let found = backtest(&table, args.fit_max_flops, &args.fit.settings(&table)?, &args.fit.references()?)
+        .with_context(|| format!("in `{}`", args.points.display()))?;
     if args.json {
         let mut shown = serde_json::to_value(&found)?;
         if let Some(entries) = shown.as_object_mut() {

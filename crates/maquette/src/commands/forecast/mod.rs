@@ -19,7 +19,8 @@ use std::{
 use anyhow::Context as _;
 use clap::{Subcommand, ValueEnum};
 use forecast::{
-    Experience, Fitted, Forecast, LawChoice, Prediction, Seal, Settings, Table, Target, Warning, WarningKind,
+    Forecast, Forecaster, LawChoice, Prediction, ReferenceRuns, Seal, Settings, Table, Target, Warning,
+    WarningKind,
 };
 
 use self::columns::ColumnOptions;
@@ -99,7 +100,7 @@ struct FitOptions {
     /// Finished runs of the same design on other data, a table or the folder of a run: the bend of their curve is
     /// taken for that of these; may be repeated
     #[arg(long, value_name = "POINTS.csv|RUN")]
-    kin: Vec<PathBuf>,
+    reference: Vec<PathBuf>,
 }
 
 impl FitOptions {
@@ -128,10 +129,9 @@ impl FitOptions {
 }
 
 impl FitOptions {
-    /// What other tables taught, kin among them.
-    fn experience(&self) -> anyhow::Result<Experience> {
-        let kin = self.kin.iter().map(|path| run_folder::kin(path)).collect::<Result<_, _>>()?;
-        Ok(Experience { kin, ..Experience::default() })
+    /// The reference runs that were given.
+    fn references(&self) -> anyhow::Result<Vec<ReferenceRuns>> {
+        self.reference.iter().map(|path| run_folder::reference_runs(path)).collect()
     }
 }
 
@@ -193,8 +193,8 @@ fn read_seal(path: &Path) -> anyhow::Result<Seal> {
 }
 
 /// Fits what `options` allow to a table read from `path`.
-fn fit(table: &Table, options: &FitOptions, path: &Path) -> anyhow::Result<Fitted> {
-    let fitted = Fitted::fit_with(table, &options.settings(table)?, &options.experience()?);
+fn fit(table: &Table, options: &FitOptions, path: &Path) -> anyhow::Result<Forecaster> {
+    let fitted = Forecaster::fit(table, &options.settings(table)?, &options.references()?);
     if fitted.is_err() {
         // What was left out may be what is missing.
         warn(table.warnings());
@@ -256,9 +256,10 @@ fn described(forecast: &Forecast) -> String {
         let error = forecast.standard_errors.get(name).map_or(String::new(), |e| format!(" ± {e:.2e}"));
         lines.push(format!("  {name:<7} {value:.4e}{error}"));
     }
-    for other in forecast.candidates.iter().filter(|candidate| candidate.weight > 0.0) {
-        let error =
-            other.backtest_error_pct.map_or(String::new(), |e| format!(", off by {e:.2} % in its back-test"));
+    for other in forecast.laws.iter().filter(|law| law.weight > 0.0) {
+        let error = other
+            .cross_validation_error_pct
+            .map_or(String::new(), |e| format!(", off by {e:.2} % in cross-validation"));
         lines.push(format!(
             "weight    {:.2} {} ({}), alone {:.4}{error}",
             other.weight, other.formula, other.law, other.median

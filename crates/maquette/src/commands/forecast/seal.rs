@@ -46,7 +46,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     warn(&forecast.warnings);
     let now = Timestamp::from(SystemTime::now());
     let seal = Seal::new(&table, forecast, now, env!("CARGO_PKG_VERSION"))?;
-    let seal = seal.with_kin(fitted.kin()).with_band(band(&fitted, &table, &target)?);
+    let seal = seal.with_references(fitted.references()).with_band(band(&fitted, &table, &target)?);
     out.write(seal.to_json().as_bytes())?;
     args.plot.draw(&Picture::sealed(&seal, None))?;
     if args.json {

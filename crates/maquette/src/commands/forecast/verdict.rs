@@ -14,7 +14,7 @@ use crate::{
     run_folder::{self, Begun},
 };
 
-/// Hold a sealed forecast against what came of the run
+/// Compare a sealed forecast with the finished run
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// A sealed forecast

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use forecast::{Fitted, Prediction, Seal, Table};
+use forecast::{Forecaster, Prediction, Seal, Table};
 
 use super::{described_prediction, read_seal};
 use crate::output;
@@ -106,7 +106,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
 /// How far the forecast of the same points with the same settings lies from the sealed one, at most, in %.
 fn refit_error_pct(seal: &Seal) -> Option<f64> {
     let table = Table::new(seal.points.clone()).ok()?;
-    let fitted = Fitted::fit_with(&table, &seal.forecast.settings, &seal.experience().ok()?).ok()?;
+    let fitted = Forecaster::fit(&table, &seal.forecast.settings, &seal.references().ok()?).ok()?;
     let again = fitted.forecast(&seal.forecast.target).ok()?.prediction;
     let all = |p: &Prediction| [p.median, p.lo50, p.hi50, p.lo80, p.hi80, p.lo95, p.hi95];
     let errors =

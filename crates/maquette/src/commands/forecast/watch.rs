@@ -40,7 +40,7 @@ pub(super) struct Args {
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// A run without a new step for so long may have been stopped.
-const STILL: Duration = Duration::from_secs(60);
+const STALLED: Duration = Duration::from_secs(60);
 
 /// A median and its 80 % interval, in nats.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -59,8 +59,8 @@ struct State {
     n_steps: u64,
     /// Training loss of the last step.
     loss_nats: Option<f64>,
-    /// Foretold of it before the run, without the noise of one batch.
-    foretold: Option<Interval>,
+    /// Predicted of it before the run, without the noise of one batch.
+    predicted: Option<Interval>,
     /// Final validation loss as it was sealed.
     sealed: Interval,
     /// The same as the steps so far revise it: no forecast made before the run.
@@ -68,8 +68,8 @@ struct State {
     alarms: Vec<Alarm>,
     /// Part of rows that were trained on before, where the run found such rows.
     repeated_rows: Option<f64>,
-    /// Parameters that stood still.
-    still: Vec<String>,
+    /// Parameters that stalled.
+    stalled: Vec<String>,
     /// The record has a gap after `step`: what came behind it is not watched.
     has_gap: bool,
 }
@@ -105,9 +105,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         }
         if watch.n_seen != n_seen {
             (last_step_at, is_still) = (Instant::now(), false);
-        } else if last_step_at.elapsed() > STILL && !is_still {
+        } else if last_step_at.elapsed() > STALLED && !is_still {
             is_still = true;
-            bar.say(&format!("no new step for {} s: is the run still going?", STILL.as_secs()));
+            bar.say(&format!("no new step for {} s: is the run still going?", STALLED.as_secs()));
         }
         bar.update(watch.n_seen, watch.n_steps, fields(&watch.state(&recorded)));
     }
@@ -144,7 +144,7 @@ impl Follower {
         let n_steps = watcher.n_steps().with_context(|| {
             format!(
                 "expected the curve of the run in `{}`, found a forecast of its end alone\n\
-                 hint: only a forecast from a ladder of this program foretells the curve",
+                 hint: only a forecast from a ladder of this program predicts the curve",
                 run.join("forecast.json").display()
             )
         })?;
@@ -174,12 +174,12 @@ impl Follower {
             step: self.n_seen,
             n_steps: self.n_steps,
             loss_nats: recorded.steps.last().map(|(loss_nats, _)| *loss_nats),
-            foretold: self.watcher.foretold(self.n_seen).filter(|_| has_begun).map(interval),
+            predicted: self.watcher.predicted(self.n_seen).filter(|_| has_begun).map(interval),
             sealed: Interval { median: sealed.median, lo80: sealed.lo80, hi80: sealed.hi80 },
             revised: self.watcher.revised().filter(|_| has_begun).map(interval),
             alarms: self.alarms.clone(),
             repeated_rows: recorded.repeated_rows,
-            still: recorded.still.clone(),
+            stalled: recorded.stalled.clone(),
             has_gap: recorded.has_gap,
         }
     }
@@ -188,16 +188,16 @@ impl Follower {
 /// What the progress line shows.
 fn fields(state: &State) -> Vec<Field> {
     let step = Field::new(5, format!("step {}/{}", state.step, state.n_steps));
-    let forecast = state.foretold.map(|forecast| (forecast.median, forecast.lo80, forecast.hi80));
+    let forecast = state.predicted.map(|forecast| (forecast.median, forecast.lo80, forecast.hi80));
     std::iter::once(step).chain(state.loss_nats.map(|loss| progress::loss(loss, forecast))).collect()
 }
 
 fn line(state: &State) -> String {
     let mut line = format!("step {}/{}", state.step, state.n_steps);
-    if let (Some(loss), Some(foretold)) = (state.loss_nats, state.foretold) {
+    if let (Some(loss), Some(predicted)) = (state.loss_nats, state.predicted) {
         line.push_str(&format!(
             "  loss {loss:.3} (forecast {:.3}, 80 % in {:.3} to {:.3})",
-            foretold.median, foretold.lo80, foretold.hi80
+            predicted.median, predicted.lo80, predicted.hi80
         ));
     }
     line
@@ -224,8 +224,8 @@ fn described_state(state: &State) -> String {
     if let Some(share) = state.repeated_rows {
         lines.push(format!("ALARM: up to {:.0} % of the rows were trained on before", 100.0 * share));
     }
-    lines.extend(state.still.iter().map(|param| format!("ALARM: `{param}` stood still")));
-    if state.alarms.is_empty() && state.repeated_rows.is_none() && state.still.is_empty() {
+    lines.extend(state.stalled.iter().map(|param| format!("ALARM: `{param}` stalled")));
+    if state.alarms.is_empty() && state.repeated_rows.is_none() && state.stalled.is_empty() {
         lines.push(format!(
             "no alarm  (of healthy runs, {:.0} % or fewer raise one)",
             100.0 * state.false_alarm_rate

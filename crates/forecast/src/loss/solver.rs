@@ -1,6 +1,6 @@
 //! The least robust residual: Huber loss on log residuals, by damped Gauss–Newton steps from many starts.
 
-use crate::law::{Features, Form, MAX_PARAMS, Theta};
+use super::law::{Features, Form, MAX_PARAMS, Theta};
 
 /// δ of the Huber loss on log residuals, <https://arxiv.org/abs/2203.15556>, section 3.3.
 pub(crate) const HUBER_DELTA: f64 = 1e-3;
@@ -20,23 +20,23 @@ pub(crate) struct Problem<'a> {
     pub(crate) log_losses: &'a [f64],
     /// Weight of each run.
     pub(crate) weights: &'a [f64],
-    pub(crate) prior: &'a Prior,
+    pub(crate) prior: &'a CoefficientPriors,
     /// δ of the Huber loss: [`HUBER_DELTA`], or more where single runs are known to scatter more.
     pub(crate) delta: f64,
 }
 
-/// Independent normal beliefs about coefficients, in units of the objective: `½·strength·Σ ((θ − mean)/sd)²`.
+/// Independent normal priors about coefficients, in units of the objective: `½·strength·Σ ((θ − mean)/sd)²`.
 #[derive(Clone, Debug)]
-pub(crate) struct Prior {
+pub(crate) struct CoefficientPriors {
     pub(crate) mean: Theta,
-    /// 0 where there is no belief.
+    /// 0 where there is no prior.
     pub(crate) precision: Theta,
     pub(crate) strength: f64,
-    /// Coefficients that stay at their start; one with a belief stays elsewhere in each draw.
+    /// Coefficients that stay at their start; one with a prior stays elsewhere in each draw.
     pub(crate) is_fixed: [bool; MAX_PARAMS],
 }
 
-impl Prior {
+impl CoefficientPriors {
     /// `theta` with the fixed coefficients at their mean.
     pub(crate) fn held(&self, theta: &Theta) -> Theta {
         std::array::from_fn(|i| if self.is_fixed[i] { self.mean[i] } else { theta[i] })
@@ -79,9 +79,9 @@ impl Problem<'_> {
         for ((x, y), weight) in self.features.iter().zip(self.log_losses).zip(self.weights) {
             sum += weight * huber(y - self.form.log_loss(theta, x), self.delta);
         }
-        let beliefs = (0..self.form.n_params())
+        let priors = (0..self.form.n_params())
             .map(|i| self.prior.precision[i] * (theta[i] - self.prior.mean[i]).powi(2));
-        sum + 0.5 * self.prior.strength * beliefs.sum::<f64>()
+        sum + 0.5 * self.prior.strength * priors.sum::<f64>()
     }
 
     /// Levenberg–Marquardt on the quadratic that touches the Huber loss from above at the present residuals

@@ -12,23 +12,23 @@ const OF_A_LAYER: &str = "layers.";
 /// Looks at a few values of every layer's parameters; reports, and changes nothing.
 ///
 /// A layer whose gradient is cut off, or whose weights are put back, costs a loss of one or two per cent, which hides
-/// among the ways that healthy runs differ in. That its weights stand still hides nowhere.
+/// among the ways that healthy runs differ in. That its weights stall hides nowhere.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct StillnessDetector {
+pub struct StalledDetector {
     /// Of each parameter, a hash of its values when it last changed and the steps since.
     seen: Vec<(u64, u64)>,
 }
 
-impl StillnessDetector {
+impl StalledDetector {
     /// Steps after which a parameter that has not changed is reported.
     pub const PATIENCE: u64 = 20;
 
-    /// Takes in the parameters after a step; returns the names of those that have stood still for [`Self::PATIENCE`] steps, once each.
+    /// Takes in the parameters after a step; returns the names of those that have stalled for [`Self::PATIENCE`] steps, once each.
     pub fn push(&mut self, gpt: &Gpt) -> Vec<String> {
         let specs = gpt.config().params();
         self.seen.resize_with(specs.len(), Default::default);
-        let mut still = Vec::new();
+        let mut stalled = Vec::new();
         for ((spec, param), (seen, n_steps)) in specs.iter().zip(gpt.params()).zip(&mut self.seen) {
             if !spec.name.contains(OF_A_LAYER) {
                 continue;
@@ -44,10 +44,10 @@ impl StillnessDetector {
             }
             *n_steps += 1;
             if *n_steps == Self::PATIENCE {
-                still.push(spec.name.clone());
+                stalled.push(spec.name.clone());
             }
         }
-        still
+        stalled
     }
 }
 
@@ -79,16 +79,16 @@ mod tests {
         let is_frozen = |i: usize| config.params()[i].name.contains("layers.1.");
         let n_frozen = (0..n_params).filter(|i| is_frozen(*i)).count();
         let mut gpt = Gpt::new(config.clone(), 1);
-        let mut detector = StillnessDetector::default();
+        let mut detector = StalledDetector::default();
         // The first look is what the others are compared with.
-        for step in 0..=2 * StillnessDetector::PATIENCE {
+        for step in 0..=2 * StalledDetector::PATIENCE {
             for i in (0..n_params).filter(|i| !is_frozen(*i)) {
                 gpt.params_mut()[i].f32_mut().iter_mut().for_each(|x| *x += 1.0);
             }
-            let still = detector.push(&gpt);
-            let expected = if step == StillnessDetector::PATIENCE { n_frozen } else { 0 };
-            assert_eq!(still.len(), expected, "after step {step}: {still:?}");
-            assert!(still.iter().all(|name| name.contains("layers.1.")));
+            let stalled = detector.push(&gpt);
+            let expected = if step == StalledDetector::PATIENCE { n_frozen } else { 0 };
+            assert_eq!(stalled.len(), expected, "after step {step}: {stalled:?}");
+            assert!(stalled.iter().all(|name| name.contains("layers.1.")));
         }
     }
 }

@@ -42,7 +42,7 @@ fn json(scene: &Scene, path: &str) -> Value {
 }
 
 #[test]
-fn a_run_is_foretold_watched_and_judged() {
+fn a_run_is_forecast_watched_and_judged() {
     let scene = scene("");
     let args = ["run", "small.toml", "--out", "out"];
     let sealed = scene.ok(&["run", "small.toml", "--out", "out", "--only", "tokenizer,data,ladder,forecast"]);
@@ -63,7 +63,7 @@ fn a_run_is_foretold_watched_and_judged() {
     scene.write("out/forecast.json", text.as_bytes());
 
     let said = scene.ok(&args);
-    assert!(said.stderr.contains("verdict foretold"), "{}", said.stderr);
+    assert!(said.stderr.contains("verdict forecast"), "{}", said.stderr);
     let (seal, verdict) = (json(&scene, "out/forecast.json"), json(&scene, "out/verdict.json"));
     assert_eq!(verdict["seal"], seal["seal"]);
     assert_eq!(verdict["timing"], "in_time");
@@ -141,7 +141,7 @@ fn only_a_run_with_a_sealed_forecast_is_watched() {
 }
 
 #[test]
-fn a_run_that_has_begun_is_not_foretold() {
+fn a_run_that_has_begun_is_not_forecast() {
     let scene = scene("");
     scene.ok(&["run", "small.toml", "--out", "out", "--only", "tokenizer,data,pretrain"]);
     let said = scene.ok(&["run", "small.toml", "--out", "out", "--only", "ladder,forecast"]);
@@ -150,7 +150,7 @@ fn a_run_that_has_begun_is_not_foretold() {
 }
 
 #[test]
-fn tasks_that_are_mixed_in_are_foretold_and_examined() {
+fn tasks_that_are_mixed_in_are_forecast_and_examined() {
     let scene = scene("[data.tasks]\nweight = 0.5\nbytes = 200000\n");
     let said = scene.ok(&["run", "small.toml", "--out", "out", "--set", "ladder.problems=4"]);
     assert!(scene.path("out/eval/copy.jsonl").is_file(), "{}", said.stderr);

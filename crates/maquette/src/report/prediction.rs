@@ -1,4 +1,4 @@
-//! The section of a run's forecast: what was foretold and what came, the curve it was watched against, and what
+//! The section of a run's forecast: what was forecast and what came out, the curve it was watched against, and what
 //! knowing cost.
 
 use forecast::{AlarmKind, CurveForecast};
@@ -8,14 +8,14 @@ use super::axis::Axis;
 use super::forecast::{Picture, rows};
 use super::number::{duration, scientific, significant};
 use super::plot::{Mark, Plot, Series};
-use super::read::{Foretold, Metrics};
+use super::read::{Metrics, SealedRun};
 use crate::pipeline::ladder::{RatioTest, Sweep};
 
-/// Places at which the foretold curve is drawn, at equal ratios of steps.
+/// Places at which the predicted curve is drawn, at equal ratios of steps.
 const N_PLACES: u32 = 160;
 
-pub(super) fn section(foretold: &Foretold, metrics: &Metrics) -> Markup {
-    let Foretold { seal, verdict, watched, curves, cost, sweep, ratios, .. } = foretold;
+pub(super) fn section(sealed: &SealedRun, metrics: &Metrics) -> Markup {
+    let SealedRun { seal, verdict, watched, curves, cost, sweep, ratios, .. } = sealed;
     html! {
         div.plots {
             (Picture::sealed(seal, Some(verdict)).figure())
@@ -39,7 +39,7 @@ pub(super) fn section(foretold: &Foretold, metrics: &Metrics) -> Markup {
             @for alarm in &watched.alarms {
                 p.intro {
                     "Step " (alarm.step) " (" (significant(100.0 * alarm.fraction, 2)) " % of the run), "
-                    (kind(alarm.kind)) ": foretold " (significant(alarm.forecast, 4))
+                    (kind(alarm.kind)) ": forecast " (significant(alarm.forecast, 4))
                     @if let Some(observed) = alarm.observed { ", seen " (significant(observed, 4)) }
                     ". " (alarm.meaning)
                 }
@@ -57,7 +57,7 @@ fn kind(kind: AlarmKind) -> &'static str {
     }
 }
 
-/// The training loss over the curve that was foretold for it.
+/// The training loss over the curve that was predicted for it.
 fn watched_curve(curve: &CurveForecast, metrics: &Metrics) -> Plot {
     let last = curve.steps as f64;
     let places = (0..=N_PLACES).map(|i| last.powf(f64::from(i) / f64::from(N_PLACES)) / last);
@@ -96,7 +96,7 @@ fn watched_curve(curve: &CurveForecast, metrics: &Metrics) -> Plot {
         y: Axis::log("nats per token"),
         series: [
             Some(series("80 and 95 % intervals", 2, Mark::Bands(vec![band(0.95), band(0.8)]))),
-            Some(series("foretold", 2, Mark::Dotted(median))),
+            Some(series("forecast", 2, Mark::Dotted(median))),
             (!seen.is_empty()).then(|| series("training", 1, Mark::Line(seen))),
         ]
         .into_iter()

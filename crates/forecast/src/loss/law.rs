@@ -5,13 +5,13 @@ const C: usize = 0;
 const N: usize = 1;
 const D: usize = 2;
 
-/// Position of −ln L of kin in [`Features`].
-const KIN: usize = 3;
+/// Position of −ln L of the reference runs in [`Features`].
+const REFERENCE: usize = 3;
 
 /// ln C, ln N, ln D of a run; N and D are 0 where a law does not read them.
 pub(crate) type RawFeatures = [f64; 3];
 
-/// [`RawFeatures`], and −ln of the loss that kin has at the same shape.
+/// [`RawFeatures`], and −ln of the loss that reference runs have at the same shape.
 pub(crate) type Features = [f64; 4];
 
 /// The most coefficients that a form has.
@@ -34,10 +34,10 @@ pub(crate) enum Form {
     /// L = E + A·N^−α + B·D^−α: one exponent, as in <https://arxiv.org/abs/2403.08540>, equation 4.
     SharedExponent,
     /// L = E + ((A·N^−α)^(1/γ) + (B·D^−β)^(1/γ))^γ. γ = 1 is [`Form::Chinchilla`]; E = 0 and γ = β is the law of
-    /// <https://arxiv.org/abs/2001.08361>, equation 1.5. The smaller γ, the more the larger of the two wants decides alone.
+    /// <https://arxiv.org/abs/2001.08361>, equation 1.5. The smaller γ, the more the larger of the two terms decides alone.
     Coupled,
-    /// L = K·L_kin(N, D)^κ: see [`crate::Kin`].
-    Kin,
+    /// L = K·L_ref(N, D)^κ: see [`crate::ReferenceRuns`].
+    Transferred,
 }
 
 /// One term: the position of its scale, and those of its exponent and its feature.
@@ -68,7 +68,7 @@ impl Form {
             Self::Chinchilla => "chinchilla",
             Self::SharedExponent => "chinchilla_shared_exponent",
             Self::Coupled => "coupled",
-            Self::Kin => "kin",
+            Self::Transferred => "transferred",
         }
     }
 
@@ -80,7 +80,7 @@ impl Form {
             Self::Chinchilla => "L = E + A/N^alpha + B/D^beta",
             Self::SharedExponent => "L = E + A/N^alpha + B/D^alpha",
             Self::Coupled => "L = E + ((A/N^alpha)^(1/gamma) + (B/D^beta)^(1/gamma))^gamma",
-            Self::Kin => "L = K·L_kin(N, D)^kappa",
+            Self::Transferred => "L = K·L_ref(N, D)^kappa",
         }
     }
 
@@ -92,7 +92,7 @@ impl Form {
             Self::Chinchilla => &["A", "alpha", "B", "beta", "E"],
             Self::SharedExponent => &["A", "alpha", "B", "E"],
             Self::Coupled => &["A", "alpha", "B", "beta", "E", "gamma"],
-            Self::Kin => &["K", "kappa"],
+            Self::Transferred => &["K", "kappa"],
         }
     }
 
@@ -104,7 +104,7 @@ impl Form {
             Self::Chinchilla => &[("A", 0), ("alpha", 1), ("B", 2), ("beta", 3), ("E", 4)],
             Self::SharedExponent => &[("A", 0), ("alpha", 1), ("B", 2), ("beta", 1), ("E", 3)],
             Self::Coupled => &[("A", 0), ("alpha", 1), ("B", 2), ("beta", 3), ("E", 4), ("gamma", 5)],
-            Self::Kin => &[("K", 0), ("kappa", 1)],
+            Self::Transferred => &[("K", 0), ("kappa", 1)],
         }
     }
 
@@ -114,7 +114,7 @@ impl Form {
             Self::PowerFloor => const { &[power(0, 1, C), floor(2)] },
             Self::Chinchilla | Self::Coupled => const { &[power(0, 1, N), power(2, 3, D), floor(4)] },
             Self::SharedExponent => const { &[power(0, 1, N), power(2, 1, D), floor(3)] },
-            Self::Kin => const { &[power(0, 1, KIN)] },
+            Self::Transferred => const { &[power(0, 1, REFERENCE)] },
         }
     }
 
@@ -227,7 +227,7 @@ mod tests {
     #[test]
     fn gradients_are_those_of_finite_differences() {
         let theta = [0.7, -1.3, 0.4, -0.9, 0.2, -0.6];
-        for form in Form::COMPUTE.into_iter().chain(Form::SHAPE).chain([Form::Kin]) {
+        for form in Form::COMPUTE.into_iter().chain(Form::SHAPE).chain([Form::Transferred]) {
             for x in [[0.0; 4], [2.0, -1.0, 3.0, 0.7], [-4.0, 2.5, -6.5, -0.2]] {
                 let mut gradient = [0.0; MAX_PARAMS];
                 form.log_loss_and_gradient(&theta, &x, &mut gradient);

@@ -11,8 +11,8 @@ use anyhow::Context as _;
 use base::Timestamp;
 use data::{Prepared, Tokenizer};
 use forecast::{
-    Channel, CurveForecast, CurveSchedule, Experience, FinalLoss, Fitted, Forecast, RunPlan, RungCurve, Seal,
-    SealError, Settings, Table, Target, band,
+    Channel, CurveForecast, CurveSchedule, FinalLoss, Forecast, Forecaster, ReferenceRuns, RunPlan,
+    RungCurve, Seal, SealError, Settings, Table, Target, band,
 };
 use model::ModelConfig;
 use train::TrainSettings;
@@ -40,7 +40,7 @@ pub(crate) const RATIOS: &str = "tokens_per_param_sweep";
 
 impl Run {
     /// Trains the ladder; seals its forecast if `seal`.
-    pub(super) fn foretell(
+    pub(super) fn predict(
         &self,
         tokenizer: &Tokenizer,
         prepared: &Arc<Prepared>,
@@ -70,7 +70,7 @@ impl Run {
         // What the minutes came to is fixed here: ladder and run are derived from the same budget.
         self.write_recipe(&resolved)?;
         // Before the minutes that the ladder takes.
-        let experience = self.experience()?;
+        let references = self.references()?;
         let ladder = match self.ladder(tokenizer, prepared, &big) {
             // The run will have no forecast: that of an earlier one is not its own.
             Err(error) if seal && error.is::<ladder::TooSmall>() => {
@@ -86,11 +86,11 @@ impl Run {
             return Ok(());
         }
         let table = table(ladder.points())?;
-        let seal_at = |at| sealed(&ladder, &table, &big, &experience, &identity, at);
+        let seal_at = |at| sealed(&ladder, &table, &big, &references, &identity, at);
         if let Some(there) = there {
             let is_same = there.forecast.fingerprint == table.fingerprint()
                 && there.forecast.target == target
-                && there.is_with_kin(&experience.kin);
+                && there.is_with_references(&references);
             if is_same {
                 check_refit(&path, &there, &seal_at(there.sealed_at)?)?;
                 describe(&there.forecast, "kept");
@@ -103,8 +103,8 @@ impl Run {
             output::talk(format_args!("{:>12} {}", "warning", warning.text));
         }
         describe(&seal.forecast, "sealed");
-        if let Some(foretold) = seal.extra.get(capability::CAPABILITY) {
-            describe_capability(&serde_json::from_value(foretold.clone())?);
+        if let Some(predicted) = seal.extra.get(capability::CAPABILITY) {
+            describe_capability(&serde_json::from_value(predicted.clone())?);
         }
         write_whole(&path, seal.to_json().as_bytes())?;
         progress::say("seal", &seal.seal);
@@ -131,7 +131,7 @@ impl Run {
         };
         if let (Some(at), Some(ladder)) = (self.sealed_at(), self.kept_ladder(tokenizer, prepared, big)) {
             let again = table(ladder.points())
-                .and_then(|table| sealed(&ladder, &table, big, &self.experience()?, identity, at));
+                .and_then(|table| sealed(&ladder, &table, big, &self.references()?, identity, at));
             if let Ok(again) = again.map(|again| (again.seal == seal).then_some(again))
                 && let Some(again) = again
             {
@@ -177,11 +177,10 @@ impl Run {
         begun.or_else(judged)?.parse().ok()
     }
 
-    /// What earlier runs taught: kin that the recipe names.
-    fn experience(&self) -> anyhow::Result<Experience> {
-        let paths = self.recipe.ladder.iter().flat_map(|ladder| &ladder.kin);
-        let kin = paths.map(|path| run_folder::kin(path)).collect::<Result<_, _>>()?;
-        Ok(Experience { kin, ..Experience::default() })
+    /// The reference runs that the recipe names.
+    fn references(&self) -> anyhow::Result<Vec<ReferenceRuns>> {
+        let paths = self.recipe.ladder.iter().flat_map(|ladder| &ladder.reference_runs);
+        paths.map(|path| run_folder::reference_runs(path)).collect()
     }
 }
 
@@ -190,29 +189,29 @@ pub(super) fn identity(inputs: String, tokenizer: &Tokenizer, prepared: &Prepare
     Identity { inputs, tokenizer: tokenizer.fingerprint().into(), data: prepared.fingerprint().into() }
 }
 
-/// What the ladder foretells of the run, sealed `at` that time: the same ladder and time give the same seal.
+/// What the ladder predicts of the run, sealed `at` that time: the same ladder and time give the same seal.
 fn sealed(
     ladder: &Ladder,
     table: &Table,
     big: &(ModelConfig, TrainSettings),
-    experience: &Experience,
+    references: &[ReferenceRuns],
     identity: &Identity,
     at: Timestamp,
 ) -> anyhow::Result<Seal> {
     let target = target(big)?;
-    let fitted = Fitted::fit_with(table, &Settings::default(), experience)?;
+    let fitted = Forecaster::fit(table, &Settings::default(), references)?;
     let forecast = fitted.forecast(&target)?;
     let curves = curves(ladder, big, &forecast);
     let seal = Seal::new(table, forecast, at, env!("CARGO_PKG_VERSION"))?
-        .with_kin(fitted.kin())
+        .with_references(fitted.references())
         .with_band(band(&fitted, table, &target)?)
         .with_extra(identity::RUN, serde_json::to_value(identity)?)
         .with_extra(CURVES, serde_json::to_value(&curves)?)
         .with_extra(COST, serde_json::to_value(ladder.cost)?)
         .with_extra(SWEEP, serde_json::to_value(&ladder.sweep)?)
         .with_extra(RATIOS, serde_json::to_value(&ladder.ratios)?);
-    Ok(match capability::foretell(ladder.points(), &seal.forecast)? {
-        Some(foretold) => seal.with_extra(capability::CAPABILITY, serde_json::to_value(&foretold)?),
+    Ok(match capability::predict(ladder.points(), &seal.forecast)? {
+        Some(predicted) => seal.with_extra(capability::CAPABILITY, serde_json::to_value(&predicted)?),
         None => seal,
     })
 }
@@ -300,8 +299,8 @@ fn curves(ladder: &Ladder, big: &(ModelConfig, TrainSettings), forecast: &Foreca
     }
 }
 
-fn describe_capability(foretold: &capability::Foretold) {
-    let rates: Vec<String> = foretold
+fn describe_capability(predicted: &capability::PassRates) {
+    let rates: Vec<String> = predicted
         .buckets
         .iter()
         .map(|bucket| match &bucket.pass_rate {

@@ -1,0 +1,5 @@
+//! Quantiles, intervals and random numbers.
+
+pub(crate) mod interval;
+pub(crate) mod quantile;
+pub(crate) mod random;
