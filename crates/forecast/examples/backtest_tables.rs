@@ -1,4 +1,4 @@
-//! Back-tests every table of a folder by the rolling protocol of `docs/forecast.md` and sums them up.
+//! Back-tests every table of a folder by the rolling protocol of `docs/forecast-statistics.md` and sums them up.
 //!
 //! `cargo run --release -p forecast --example backtest_tables -- DIR [--points FILE.csv] [--law auto|compute|chinchilla]`
 //!
