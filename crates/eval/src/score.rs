@@ -9,7 +9,7 @@ pub struct Score {
     /// What was asked.
     #[serde(flatten)]
     pub problem: Problem,
-    /// What came of it.
+    /// Its outcome.
     #[serde(flatten)]
     pub outcome: Outcome,
 }

@@ -92,14 +92,14 @@ pub struct Alarm {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AlarmError {
-    /// A step was left out or came twice.
+    /// A step was left out or given twice.
     #[error(
         "expected step {expected}, found step {found}\nhint: on resuming, restore the watch that was saved with the checkpoint"
     )]
     OutOfOrder {
         /// The step that is next.
         expected: u64,
-        /// The step that came.
+        /// The step that was given.
         found: u64,
     },
     /// A rate that is none.
@@ -176,7 +176,7 @@ impl Watch {
         self.false_alarm_rate
     }
 
-    /// The forecast that the run is held against.
+    /// The forecast that the run is compared with.
     pub fn forecast(&self) -> &CurveForecast {
         &self.forecast
     }

@@ -52,7 +52,7 @@ fn range(table: &Table, target: &Target) -> (f64, f64) {
     all.fold((f64::INFINITY, 0.0), |(low, high), flops| (low.min(flops), high.max(flops)))
 }
 
-/// The exponent `b` of `anchor·(C/flops)^b` with the least squares in logarithms; a half where no run tells.
+/// The exponent `b` of `anchor·(C/flops)^b` with the least squares in logarithms; a half where no run determines it.
 fn slope(table: &Table, flops: f64, anchor: f64, of: impl Fn(&crate::Point) -> Option<f64>) -> f64 {
     let (mut xy, mut xx) = (0.0, 0.0);
     for point in table.points() {

@@ -1,4 +1,4 @@
-//! Points of small runs in, a forecast with an honest interval out: pure mathematics, with no internal dependency.
+//! Points of small runs in, a forecast with intervals out: pure mathematics on hashes and timestamps of `base` alone.
 
 #![forbid(unsafe_code)]
 

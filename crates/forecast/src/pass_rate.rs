@@ -53,7 +53,7 @@ pub struct PassRateRow {
     pub loss_nats: f64,
     /// Name of the problem.
     pub problem: String,
-    /// What came of it.
+    /// Its outcome.
     pub outcome: Outcome,
 }
 
@@ -67,7 +67,7 @@ pub struct PassRateTable {
     outcomes: Vec<Vec<Outcome>>,
 }
 
-/// What a fit may be told.
+/// Settings of a fit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PassRateSettings {

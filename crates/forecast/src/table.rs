@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{ForecastError, UnitFault, Warning, WarningKind};
 
-/// One finished run: what it cost and how well it came out.
+/// One finished run: what it cost and its final loss.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Point {
     /// Name of the run.

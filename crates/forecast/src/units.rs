@@ -1,5 +1,5 @@
-//! Whether the columns of a table stand in the units that they are taken for: compute held against 6·N·D, and sizes
-//! against what is trained at all.
+//! Whether the columns of a table stand in the units that they are taken for: compute compared with 6·N·D, and
+//! sizes with what is trained at all.
 
 use std::{fmt, ops::RangeInclusive};
 
@@ -14,7 +14,7 @@ pub(crate) const PLAUSIBLE_RATIO: RangeInclusive<f64> = 0.0316..=31.6;
 const LEAST: [f64; 3] = [1e3, 1e3, 1e6];
 /// D/N in the middle of a table.
 const PLAUSIBLE_TOKENS_PER_PARAM: RangeInclusive<f64> = 1e-2..=1e6;
-/// D/N in the middle of a table beyond which a reader is asked to look, where no compute tells.
+/// D/N in the middle of a table beyond which a reader is asked to look, where there is no compute to check.
 const USUAL_TOKENS_PER_PARAM: RangeInclusive<f64> = 0.1..=2e4;
 
 /// A column of a table.

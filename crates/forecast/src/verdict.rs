@@ -1,4 +1,4 @@
-//! A sealed forecast held against what came of the run.
+//! A sealed forecast compared with the finished run.
 
 use base::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -8,7 +8,7 @@ use crate::{Prediction, Seal};
 /// A compute further than this from the one forecast, in %, is another run's.
 const MAX_COMPUTE_ERROR_PCT: f64 = 2.0;
 
-/// What came of the run.
+/// The result of the run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Actual {
     /// L: its final loss, in the unit of the points.
@@ -52,7 +52,7 @@ pub struct Verdict {
     pub seal: String,
     /// What was forecast.
     pub predicted: Prediction,
-    /// L: what came.
+    /// L: the final loss.
     pub actual: f64,
     /// `100·(actual − median)/median`: positive where the run came out worse than forecast.
     pub error_pct: f64,
@@ -87,7 +87,7 @@ pub struct VerdictError {
 }
 
 impl Verdict {
-    /// Holds a seal against what came.
+    /// Compares a seal with the result.
     ///
     /// # Errors
     /// If the loss is not a finite number above 0.

@@ -61,9 +61,9 @@ pub enum WarningKind {
     Undetermined,
     /// The target lies further from the runs than the table can test.
     FarExtrapolation,
-    /// ReferenceRuns that reach hardly further than the table and so say nothing about what lies beyond it.
+    /// Reference runs that reach hardly further than the table and so say nothing about what lies beyond it.
     ShortReference,
-    /// ReferenceRuns whose large runs no floor reconciles with their small ones.
+    /// Reference runs whose large runs no floor reconciles with their small ones.
     InconsistentReference,
     /// Runs of equal compute differ in shape, which a law in compute alone cannot see, or the target's shape is none of theirs.
     MixedShapes,

@@ -78,8 +78,8 @@ pub(crate) struct LadderConfig {
     pub(crate) sweep: Option<bool>,
     /// Problems of each task and level that every rung is examined with, where `[data.tasks]` mixes tasks in.
     pub(crate) problems: usize,
-    /// Finished runs of the same design on other data, folders of runs or tables of points: the bend of their curve is
-    /// taken for that of this one.
+    /// Finished runs of the same design on other data, folders of runs or tables of points, which show how the curve
+    /// bends beyond the ladder.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) reference_runs: Vec<PathBuf>,
 }

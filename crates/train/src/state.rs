@@ -38,7 +38,7 @@ pub struct TrainerState {
     /// Parameters, and since when they have not changed.
     #[serde(default)]
     pub stalled: StalledDetector,
-    /// What the run was told; another run's checkpoint is refused.
+    /// The settings of the run; another run's checkpoint is refused.
     pub settings: TrainSettings,
     /// Hash of tokenizer and data.
     pub data_fingerprint: String,

@@ -50,7 +50,7 @@ pub struct Sealed {
     pub sealed_at: String,
 }
 
-/// What a run tells while it goes.
+/// What a run reports while it trains.
 #[derive(Clone, Debug)]
 pub enum Event {
     /// A step was taken.
@@ -106,7 +106,7 @@ pub enum Event {
 pub enum Outcome {
     /// All steps were taken.
     Finished(Summary),
-    /// It was told to stop; a checkpoint of this step is written.
+    /// It was asked to stop; a checkpoint of this step is written.
     Stopped {
         /// The step.
         step: u64,

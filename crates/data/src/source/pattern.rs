@@ -134,7 +134,7 @@ impl Pattern {
     }
 }
 
-/// Folders still to be held against a part. None is searched twice for the same part: links may form rings.
+/// Folders still to be matched with a part. None is searched twice for the same part: links may form rings.
 struct Search<'a> {
     todo: Vec<(PathBuf, usize)>,
     /// Links to folders below `**`, after all that is reached without them: a file keeps its own name where it has one.

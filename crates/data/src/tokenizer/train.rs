@@ -64,7 +64,7 @@ pub enum TokenizerKind {
 
 /// Every vocabulary has these: special tokens and bytes.
 const N_BASE: usize = Special::COUNT as usize + 256;
-/// Pairs that occur once teach nothing.
+/// Pairs that occur once are no use.
 const MIN_COUNT: u64 = 2;
 /// Sampling unit: small against the corpus, large against the words that its ends may cut.
 const SAMPLE_CHUNK_BYTES: usize = 1 << 14;

@@ -26,11 +26,11 @@ const PRIOR_SD_OF_GRAD_NORM: f64 = 0.1;
 const PRIOR_SD_OF_GRAD_NORM_TIMING: f64 = 0.15;
 /// Between plans the same loss is met earlier or later by about this part of the steps so far.
 const PRIOR_SD_OF_TIMING: f64 = 0.04;
-/// Degrees of freedom that this priors is worth.
+/// Degrees of freedom that these priors are worth.
 const PRIOR_DEGREES: f64 = 6.0;
-/// No spread is believed to be smaller: mapped moments are rounded to steps.
+/// No spread is taken to be smaller: mapped moments are rounded to steps.
 const LEAST_SD: f64 = 5e-4;
-/// The same per e-fold of batch, where rungs do not tell how batch counts.
+/// The same per e-fold of batch, where rungs do not show how batch counts.
 const PRIOR_SD_OF_TIMING_BY_BATCH: f64 = 0.1;
 /// How batch counts where all rungs have the same: doubling it made steps 10 to 50 of a run count 1.1 to 1.2 times.
 const USUAL_BATCH_EXPONENT: f64 = 0.25;
@@ -469,7 +469,7 @@ impl Spread {
         let scale = mean_square.clamp(1.0, 9.0).sqrt();
         sd.iter_mut().for_each(|sd| *sd *= scale);
         let range = coordinates.last().unwrap_or(&0.0) - coordinates.first().unwrap_or(&0.0);
-        // Stretches of a curve that are further apart than ℓ tell of the spread independently; half counted, for safety.
+        // Stretches of a curve that are further apart than ℓ are independent evidence of the spread; half counted, for safety.
         let stretches = (range / correlation_length).clamp(1.0, 4.0);
         Self {
             sd,

@@ -14,7 +14,7 @@ use super::{
 /// Fewer configurations than this and the interval rests mostly on other tables.
 const FEW: usize = 6;
 const NARROW_SPAN: f64 = 10.0;
-/// Beyond this factor of compute the cross_validation has tested nothing like it.
+/// Beyond this factor of compute cross-validation has tested nothing like it.
 const FAR: f64 = 1000.0;
 
 /// What the table and the fit say about themselves.
@@ -31,7 +31,7 @@ pub(crate) fn warnings(
         warn(
             WarningKind::FewRuns,
             format!(
-                "There are {} different configurations; with fewer than {FEW} the interval rests mostly on what other tables taught.",
+                "There are {} different configurations; with fewer than {FEW} the interval rests mostly on priors from other tables.",
                 runs.n_clusters
             ),
         );

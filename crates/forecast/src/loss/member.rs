@@ -127,7 +127,7 @@ fn weigh(members: &mut [Member], flops: f64, priors: &Priors, transfer: &dyn Tra
 ///
 /// A law transferred from one sweep knows nothing there that the law of that sweep does not, and stands back behind a
 /// coupled law that takes from all reference runs what they have in common and from the table the rest. Cross-validation,
-/// which sees a few large runs, does not tell such a law from the others as the whole table does: Akaike's criterion,
+/// which sees a few large runs, separates such a law from the others less well than the whole table: Akaike's criterion,
 /// negative log-likelihood plus the number of coefficients, counts beside it, over the runs that no form holds to be
 /// outliers.
 pub(crate) fn beyond_references(members: &[Member]) -> Option<Vec<Member>> {

@@ -20,23 +20,23 @@ use crate::{
     stop,
 };
 
-/// Talk with a checkpoint in the terminal
+/// Chat with a checkpoint in the terminal
 ///
-/// The conversation runs through the checkpoint's chat template. Ctrl-C stops an answer, Ctrl-D ends the talk; /help
-/// lists what else there is. Without a terminal every line of stdin is a message.
+/// The conversation runs through the checkpoint's chat template. Ctrl-C stops an answer, Ctrl-D quits; /help lists the
+/// commands. Without a terminal every line of stdin is a message.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Folder of a checkpoint, or of a run, whose model was trained to chat
     checkpoint: PathBuf,
-    /// What the model is told first
+    /// System prompt
     #[arg(long, value_name = "TEXT")]
     system: Option<String>,
-    /// Most tokens of an answer
+    /// Maximum number of tokens of an answer
     #[arg(long, value_name = "N", default_value_t = 1024)]
     max_tokens: usize,
     #[command(flatten)]
     sampling: SamplingOptions,
-    /// What activations are held in and products multiply in
+    /// Data type of activations and of the factors of matrix products
     #[arg(long, value_enum, default_value_t)]
     dtype: Dtype,
     /// Threads that compute; 0 takes every core. Results do not depend on it
@@ -45,7 +45,7 @@ pub(crate) struct Args {
 }
 
 const HELP: &str = "\
-/system TEXT  what the model is told first; alone, nothing
+/system TEXT  set the system prompt; without TEXT, remove it
 /retry        the last answer again, drawn anew
 /clear        forget the conversation
 /save FILE    write the conversation as JSON lines of role and content

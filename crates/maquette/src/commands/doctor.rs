@@ -10,7 +10,7 @@ use crate::{
     output,
 };
 
-/// Look at this machine: what it has, what would be slow and why
+/// Check this machine: what it has, what would be slow and why
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Folder that runs would be written to

@@ -14,10 +14,10 @@ use crate::{
     pipeline::{SUITE_SEED, capability},
 };
 
-/// Examine a checkpoint: how likely it is to solve graded tasks with exact answers
+/// Evaluate a checkpoint: how likely it is to solve graded tasks with exact answers
 ///
-/// Where one answer is right, the pass rate at temperature 1 is the exact probability of that answer; where many are,
-/// answers are sampled.
+/// Where one answer is correct, the pass rate at temperature 1 is the exact probability of that answer; where several
+/// are, answers are sampled.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// A run's folder, such as runs/quickstart, whose newest checkpoint is taken; or the folder of a checkpoint
@@ -31,7 +31,7 @@ pub(crate) struct Args {
     /// Folder for one file a task, a JSON object a problem
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// What activations are held in
+    /// Data type of activations
     #[arg(long, value_enum, default_value_t)]
     dtype: Dtype,
     /// Threads that compute; 0 takes every core. Results do not depend on it

@@ -14,10 +14,10 @@ use crate::{
     output_file::{self, OutputFile},
 };
 
-/// Make a GGUF file for llama.cpp of a checkpoint
+/// Make a GGUF file for llama.cpp from a checkpoint
 ///
-/// Any checkpoint is a folder that Hugging Face libraries and vLLM open as it is; llama.cpp and what is built on it want
-/// one file with the weights, the tokenizer and the chat template in it.
+/// Hugging Face libraries and vLLM open a checkpoint's folder as it is; llama.cpp and programs built on it need one
+/// file with the weights, the tokenizer and the chat template.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// A run's folder, such as runs/quickstart, whose newest checkpoint is taken; or the folder of a checkpoint
@@ -28,7 +28,7 @@ pub(crate) struct Args {
     /// How matrices are stored: 32, 16, 8.5 or 4.5 bits a weight
     #[arg(long, value_enum, default_value_t)]
     quant: Quant,
-    /// The file to write; one that is there is replaced if `export` wrote it
+    /// The file to write; an existing one is replaced if `export` wrote it
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     /// Print the result as JSON on stdout

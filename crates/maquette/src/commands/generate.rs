@@ -15,40 +15,40 @@ use crate::{
     stop,
 };
 
-/// Let a checkpoint continue a text
+/// Continue a text with a checkpoint
 ///
-/// The continuation alone goes to stdout. The same seed gives the same text. On a terminal control characters are shown,
+/// Only the continuation goes to stdout. The same seed gives the same text. On a terminal control characters are shown,
 /// such as \x1b; into a pipe or a file they go as they are.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// A run's folder, such as runs/quickstart, whose newest checkpoint is taken; or the folder of a checkpoint
     checkpoint: PathBuf,
-    /// Text to continue; empty begins a new one
+    /// Text to continue; empty starts a new text
     #[arg(long, default_value = "")]
     prompt: String,
     /// Continue every prompt of a file instead, many at a time: .jsonl with a "prompt" on each line. One JSON object a
     /// prompt goes to stdout
     #[arg(long, value_name = "FILE", conflicts_with = "prompt")]
     prompts: Option<PathBuf>,
-    /// What the names of special tokens in a prompt, such as <|im_start|>, are taken for: the tokens, as transformers and
-    /// llama.cpp take them, or letters, as texts that others wrote should be
+    /// How names of special tokens in a prompt, such as <|im_start|>, are read: as the tokens, as in transformers and
+    /// llama.cpp, or as plain text, which suits text that others wrote
     #[arg(long, value_enum, value_name = "AS", default_value_t)]
     special_tokens: Special,
     /// Prompts of a file that are continued together
     #[arg(long, value_name = "N", default_value_t = 16, requires = "prompts")]
     batch: usize,
-    /// Most tokens to add
+    /// Maximum number of tokens to add
     #[arg(long, value_name = "N", default_value_t = 100)]
     max_tokens: usize,
     #[command(flatten)]
     sampling: SamplingOptions,
-    /// What activations are held in and products multiply in
+    /// Data type of activations and of the factors of matrix products
     #[arg(long, value_enum, default_value_t)]
     dtype: Dtype,
     /// Threads that compute; 0 takes every core. Results do not depend on it
     #[arg(long, value_name = "N", default_value_t = 0)]
     threads: usize,
-    /// Print text, ids, log-probabilities and why it ended as JSON
+    /// Print text, ids, log-probabilities and the stop reason as JSON
     #[arg(long)]
     json: bool,
 }
@@ -56,10 +56,10 @@ pub(crate) struct Args {
 /// What the names of special tokens in a prompt are taken for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 enum Special {
-    /// For the tokens
+    /// As the tokens
     #[default]
     Parse,
-    /// For letters
+    /// As plain text
     Text,
 }
 
@@ -75,22 +75,22 @@ impl From<Special> for SpecialTokens {
 /// How the next token is chosen.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(super) struct SamplingOptions {
-    /// Seed of the draws
+    /// Random seed
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(super) seed: u64,
-    /// Divides the logits; 0 takes the most likely token each time
+    /// Divides the logits; 0 always takes the most likely token
     #[arg(long, value_name = "T", default_value_t = 0.8)]
     temperature: f64,
     /// Keep the K most likely tokens; 0 keeps all
     #[arg(long, value_name = "K", default_value_t = 0)]
     top_k: usize,
-    /// Keep the fewest tokens that hold this share of the probability
+    /// Keep the fewest tokens whose probabilities add up to P
     #[arg(long, value_name = "P", default_value_t = 1.0)]
     top_p: f64,
-    /// Keep tokens at least this times as likely as the most likely
+    /// Keep tokens at least P times as likely as the most likely one
     #[arg(long, value_name = "P", default_value_t = 0.0)]
     min_p: f64,
-    /// Divides the logits of tokens that were already there; 1 leaves them
+    /// Penalty on the logits of tokens that are already there; 1 turns it off
     #[arg(long, value_name = "R", default_value_t = 1.0)]
     repetition_penalty: f64,
 }
@@ -221,7 +221,7 @@ fn continue_file(
     let bytes = std::fs::read(path)
         .with_context(|| format!("cannot read `{}`\nhint: check the path", path.display()))?;
     let text = data::text_of(path, bytes)?;
-    // All of them first: a bad line is told before hours of work.
+    // All of them first: a bad line is reported before hours of work.
     let mut prompts = Vec::new();
     for (i, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         let value: Option<serde_json::Value> = serde_json::from_str(line).ok();

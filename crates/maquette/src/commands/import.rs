@@ -12,15 +12,15 @@ use model::{
 
 use crate::{edits, open_model, output};
 
-/// Make a checkpoint of a Hugging Face folder or a GGUF file
+/// Make a checkpoint from a Hugging Face folder or a GGUF file
 ///
-/// Llama, Qwen2 and Qwen3 are computed; whatever a file asks for beyond that is named and refused.
+/// Llama, Qwen2 and Qwen3 are supported; whatever else a file needs is named and refused.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// A folder with config.json, safetensors and tokenizer.json, or a .gguf file
     #[arg(value_name = "SRC")]
     source: PathBuf,
-    /// Folder of the checkpoint; one that is there is replaced if maquette wrote all that is in it
+    /// Folder of the checkpoint; an existing one is replaced if maquette wrote all that is in it
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// Print the result as JSON on stdout

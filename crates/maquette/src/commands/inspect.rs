@@ -11,24 +11,24 @@ use crate::{
     output_file::{Kind, OutputFile},
 };
 
-/// Show a checkpoint's shape, or write the logits that it gives to tokens
+/// Show a checkpoint's shape, or write its logits for given tokens
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// A run's folder, whose newest checkpoint is taken, or the folder of a checkpoint
     checkpoint: PathBuf,
-    /// Token ids between commas
+    /// Token ids, separated by commas
     #[arg(long, value_name = "ID,ID,..", value_delimiter = ',', requires = "logits")]
     ids: Vec<u32>,
-    /// Where to write the logits of every position, [T, V] in f32, as safetensors; logits that are there are replaced
+    /// Where to write the logits of every position, [T, V] in f32, as safetensors; existing logits are replaced
     #[arg(long, value_name = "FILE", requires = "ids")]
     logits: Option<PathBuf>,
-    /// What activations are held in and products multiply in
+    /// Data type of activations and of the factors of matrix products
     #[arg(long, value_enum, default_value_t = Dtype::F32, requires = "logits")]
     dtype: Dtype,
     /// Threads that compute; 0 takes every core. Results do not depend on it
     #[arg(long, value_name = "N", default_value_t = 0)]
     threads: usize,
-    /// Print JSON; a shape always is
+    /// Print JSON; a shape is always printed as JSON
     #[arg(long)]
     json: bool,
 }

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use super::RunOptions;
 use crate::pipeline::Stage;
 
-/// Train the small runs that predict a recipe's run, on data that are prepared
+/// Train the small runs that predict a recipe's run, on prepared data
 ///
-/// Says first what it costs. Runs that are there already are kept. `[ladder]` in the recipe changes how many there are.
+/// The cost is printed first. Small runs that are finished are kept. `[ladder]` in the recipe sets how many there are.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// A recipe with a budget, such as recipes/thousandfold.toml

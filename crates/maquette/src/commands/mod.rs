@@ -32,8 +32,8 @@ use crate::{
 
 /// Train GPT-4-style models, from raw text to a model that writes.
 ///
-/// Data go to stdout, talk to stderr. Every run is a folder: resolved recipe, tokenizer, data, checkpoints, metrics
-/// and a report.
+/// Results go to stdout, messages to stderr. Every run is a folder: resolved recipe, tokenizer, data, checkpoints,
+/// metrics and a report.
 #[derive(Debug, Parser)]
 #[command(name = "maquette", version, arg_required_else_help = true, max_term_width = 100)]
 pub(crate) struct Cli {
@@ -62,7 +62,7 @@ enum Command {
 }
 
 impl Cli {
-    /// What was typed; whoever typed something else is told what there is, and the program ends.
+    /// What was typed; for anything else an error lists what there is, and the program ends.
     pub(crate) fn read() -> Self {
         Self::try_parse().unwrap_or_else(|error| slips::end(error))
     }
@@ -91,7 +91,7 @@ impl Cli {
     }
 }
 
-/// What activations are held in and products multiply in.
+/// Data type of activations and of the factors of matrix products.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 enum Dtype {
     /// bf16 where the processor multiplies it (AVX-512 BF16); else f32
@@ -114,7 +114,7 @@ impl Dtype {
 /// What every subcommand that runs stages of a recipe takes.
 #[derive(Debug, clap::Args)]
 struct RunOptions {
-    /// Folder of the run; `runs/NAME` if not given. What others left there is not replaced
+    /// Folder of the run; `runs/NAME` if not given. Files of others there are not replaced
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Change a value of the recipe, such as train.steps=500; may be repeated

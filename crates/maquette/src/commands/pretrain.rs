@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::RunOptions;
 use crate::pipeline::Stage;
 
-/// Train the model of a recipe on data that are prepared
+/// Train the model of a recipe on prepared data
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// A recipe, such as recipes/quickstart.toml

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::output;
 
-/// Build the report of a run again, from its files
+/// Rebuild the report of a run from its files
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Folder of a finished run, such as runs/quickstart

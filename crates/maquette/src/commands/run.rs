@@ -12,10 +12,10 @@ use crate::pipeline::Stage;
 pub(crate) struct Args {
     /// A recipe, such as recipes/shakespeare-char.toml; or a text or folder of texts, for which one is made
     recipe: PathBuf,
-    /// Minutes of training on this machine, in the place of the recipe's
+    /// Minutes of training on this machine, instead of the recipe's
     #[arg(long, value_name = "M")]
     minutes: Option<f64>,
-    /// Run these stages alone; what they need must be there
+    /// Run only these stages; their inputs must exist
     #[arg(long, value_name = "STAGE", value_delimiter = ',')]
     only: Vec<Stage>,
     #[command(flatten)]

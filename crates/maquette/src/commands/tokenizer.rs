@@ -9,7 +9,7 @@ use data::Tokenizer;
 use super::RunOptions;
 use crate::{output, pipeline::Stage};
 
-/// Learn a vocabulary, or look at one
+/// Train a vocabulary, or encode text with one
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -18,7 +18,7 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Learn the vocabulary of a recipe from its sources
+    /// Train the vocabulary of a recipe on its sources
     Train {
         /// A recipe, such as recipes/quickstart.toml
         recipe: PathBuf,
@@ -31,7 +31,7 @@ enum Action {
         tokenizer: PathBuf,
         /// A text file, in UTF-8 or UTF-16
         file: PathBuf,
-        /// One JSON array a line, instead of ids between spaces
+        /// One JSON array a line, instead of ids separated by spaces
         #[arg(long)]
         json: bool,
     },

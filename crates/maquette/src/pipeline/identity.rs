@@ -1,7 +1,7 @@
 //! Whether a sealed forecast is the one of the run beside it.
 //!
-//! A seal holds its content together, but whoever changes a forecast can seal it anew. The run's own files tell: its metrics, its
-//! alarms and its verdict name the seal that they were written with, the seal names the run that it forecasts, and its points are
+//! A seal holds its content together, but whoever changes a forecast can seal it anew. The run's own files show it: its metrics,
+//! its alarms and its verdict name the seal that they were written with, the seal names the run that it forecasts, and its points are
 //! those of the ladder's files.
 
 use std::{fs, path::Path};

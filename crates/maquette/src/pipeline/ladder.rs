@@ -303,7 +303,7 @@ fn cannot_remove(path: &Path) -> String {
     format!("cannot remove `{}`\nhint: remove it, then give the same command again", path.display())
 }
 
-/// Trains one rung and writes its result; `advance` is told of the FLOPs that are done.
+/// Trains one rung and writes its result; `advance` is given the FLOPs that are done.
 fn train_rung(
     job: &Job,
     dir: &Path,

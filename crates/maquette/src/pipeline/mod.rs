@@ -254,7 +254,7 @@ fn stamp(dir: &Path, inputs: &str, output: Option<&str>) -> anyhow::Result<()> {
     write_whole(&dir.join(STAMP), &serde_json::to_vec(&stamp)?)
 }
 
-/// Moves what was made from other inputs out of the way, under a name that tells so. Nothing is deleted.
+/// Moves what was made from other inputs out of the way, under a name that says so. Nothing is deleted.
 fn set_aside(dir: &Path) -> anyhow::Result<()> {
     move_aside(dir, "was made from other inputs")
 }

@@ -420,7 +420,7 @@ fn is_begun(dir: &Path) -> bool {
     dir.join(BEGUN).exists() || dir.join("checkpoints").exists()
 }
 
-/// Whether the training there was begun from these inputs; where the file that says so is lost, its checkpoints tell.
+/// Whether the training there was begun from these inputs; where the file that says so is lost, its checkpoints show it.
 pub(super) fn is_begun_from(
     dir: &Path,
     inputs: &str,

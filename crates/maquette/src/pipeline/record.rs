@@ -21,7 +21,7 @@ pub(crate) struct Recorded {
     pub(crate) repeated_rows: Option<f64>,
     /// Parameters that stalled.
     pub(crate) stalled: Vec<String>,
-    /// The last step that the record tells of.
+    /// The last step in the record.
     pub(crate) last_step: u64,
     /// Whether steps are missing: `steps` then ends before the first of them.
     pub(crate) has_gap: bool,

@@ -9,7 +9,7 @@ use super::{Run, budget};
 /// Vocabulary that a budget in minutes is measured with before there is one: speed hardly depends on it.
 const MEASURED_WITH: usize = 1024;
 
-/// Beyond this many readings a text teaches clearly less than new text would (Muennighoff et al. 2023, figure 3,
+/// Beyond this many readings a text is worth clearly less than new text (Muennighoff et al. 2023, figure 3,
 /// <https://arxiv.org/abs/2305.16264>).
 const MAX_PASSES: f64 = 4.0;
 

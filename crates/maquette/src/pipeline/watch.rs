@@ -1,4 +1,4 @@
-//! A run held against its sealed forecast, step by step.
+//! A run compared with its sealed forecast, step by step.
 
 use std::{path::Path, time::SystemTime};
 

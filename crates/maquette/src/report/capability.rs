@@ -17,7 +17,7 @@ pub(super) fn section(capability: &Capability, sealed: &SealedRun) -> Markup {
         (reckoning(outcomes))
         div.scroll tabindex="0" role="region" aria-label="Pass rates" { table {
             thead { tr {
-                th { "Bucket" } th { "Problems" } th { "Forecast" } th { "80 % interval" } th { "Came" } th { "Inside" }
+                th { "Bucket" } th { "Problems" } th { "Forecast" } th { "80 % interval" } th { "Actual" } th { "Inside" }
             } }
             tbody {
                 @for outcome in outcomes { tr {

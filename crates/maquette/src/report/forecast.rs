@@ -1,4 +1,4 @@
-//! A forecast as a figure and as rows: the runs, the law, the interval, and what came.
+//! A forecast as a figure and as rows: the runs, the law, the interval, and the result.
 
 use forecast::{BandPoint, Forecast, Point as Run, Seal, Timing, Verdict};
 use maud::{Markup, html};
@@ -25,7 +25,7 @@ pub(crate) struct Picture<'a> {
 }
 
 impl<'a> Picture<'a> {
-    /// A sealed forecast, and what came of it.
+    /// A sealed forecast, and the result where there is one.
     pub(crate) fn sealed(seal: &'a Seal, verdict: Option<&Verdict>) -> Self {
         let actual = verdict.map(|v| (v.actual_flops.unwrap_or(v.target_flops), v.actual));
         Self { runs: &seal.points, band: &seal.band, forecast: &seal.forecast, is_sealed: true, actual }

@@ -1,5 +1,4 @@
-//! The section of a run's forecast: what was forecast and what came out, the curve it was watched against, and what
-//! knowing cost.
+//! The section of a run's forecast: forecast and result, the curve it was watched against, and what the ladder cost.
 
 use forecast::{AlarmKind, CurveForecast};
 use maud::{Markup, html};

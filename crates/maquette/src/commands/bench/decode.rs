@@ -18,7 +18,7 @@ use crate::{
     open_model, output, stop,
 };
 
-/// Reading prompts and continuing them, of a checkpoint or of a model of any shape
+/// Prefill and decoding, of a checkpoint or of a model of any shape
 ///
 /// The prompts are random tokens; what follows is the most likely token each time. All sequences are read at once and
 /// then continued together, one token of each a step. Rates are of the median prefill and the median step.
@@ -39,7 +39,7 @@ pub(crate) struct Args {
     /// Sequences decoded together
     #[arg(long, value_name = "N", default_value_t = 1)]
     batch: usize,
-    /// What activations are held in and products multiply in
+    /// Data type of activations and of the factors of matrix products
     #[arg(long, value_enum, default_value_t)]
     dtype: Dtype,
     /// Threads that compute; 0 takes every core

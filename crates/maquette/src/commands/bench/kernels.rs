@@ -15,9 +15,9 @@ use super::{
 };
 use crate::{commands::Dtype, output, stop};
 
-/// Each operation by itself, against what this machine can do at most
+/// Each operation by itself, compared with this machine's own peak
 ///
-/// At the sizes of a model 768 wide that reads 2048 tokens, unless a size says otherwise. What is needed at least is
+/// At the sizes of a model 768 wide that reads 2048 tokens, unless a size says otherwise. The least work needed is
 /// counted, so that no kernel gains from doing more:
 ///
 /// Products, attention, cross-entropy and Muon count floating-point operations, a multiply-add as 2, against the measured
@@ -33,13 +33,13 @@ use crate::{commands::Dtype, output, stop};
 /// Times are medians after one call that is not measured.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Measure these alone
+    /// Measure only these
     #[arg(long, value_enum, value_name = "OPERATION,..", value_delimiter = ',')]
     only: Vec<Operation>,
-    /// Time for each line of the table; three calls are made in any case
+    /// Time for each line of the table; at least three calls are made
     #[arg(long, value_name = "S", default_value_t = 0.2)]
     seconds: f64,
-    /// What activations are held in and products multiply in
+    /// Data type of activations and of the factors of matrix products
     #[arg(long, value_enum, default_value_t)]
     dtype: Dtype,
     /// Threads that compute; 0 takes every core

@@ -9,7 +9,7 @@ mod watch;
 
 use clap::Subcommand;
 
-/// Measure this machine at the work of the program
+/// Measure how fast this machine trains and decodes
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]

@@ -23,10 +23,10 @@ pub(crate) struct Args {
     /// Tokens of a row
     #[arg(long, default_value_t = 256)]
     seq_len: usize,
-    /// What activations are held in and products multiply in
+    /// Data type of activations and of the factors of matrix products
     #[arg(long, value_enum, default_value_t)]
     dtype: Dtype,
-    /// Keep only the input of each block and compute the rest again in the backward
+    /// Keep only the input of each block and recompute the rest in the backward pass
     #[arg(long)]
     recompute: bool,
     /// Optimizer of the matrices

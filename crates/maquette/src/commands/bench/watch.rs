@@ -27,8 +27,8 @@ use crate::{
 
 /// How often the alarms of a sealed forecast are right: healthy runs, and runs with a planted fault
 ///
-/// Trains the forecast's run again and again, with other seeds, and again with each fault, one thread each. Nothing is
-/// written to the run's folder.
+/// Trains the forecast's run many times with other seeds, then with each fault, one thread each. Nothing is written to
+/// the run's folder.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Folder of a run with data and a sealed forecast, as `maquette ladder RECIPE --seal` leaves it

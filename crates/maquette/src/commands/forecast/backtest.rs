@@ -8,7 +8,7 @@ use forecast::{Backtest, backtest};
 use super::{ColumnOptions, FitOptions, read_table, warn};
 use crate::output;
 
-/// Forecast runs that are already finished from smaller ones, and count how often the intervals hold them
+/// Forecast finished runs from smaller ones, and count how often the intervals contain the results
 ///
 /// Without a threshold the largest compute is divided by 1000, 300, 100, 30, 10 and 3 in turn: runs up to there are
 /// fitted, all above are forecast.

@@ -19,22 +19,22 @@ pub(super) struct ColumnOptions {
     /// Column with the training FLOPs; 6·N·D if there is none
     #[arg(long, value_name = "NAME")]
     flops_column: Option<String>,
-    /// Column with the final loss; one on held-out text is preferred to that of the training
+    /// Column with the final loss; held-out loss is preferred to training loss
     #[arg(long, value_name = "NAME")]
     loss_column: Option<String>,
     /// Column with the seed
     #[arg(long, value_name = "NAME")]
     seed_column: Option<String>,
-    /// What 1 in the column of the parameters stands for, such as 1e6, M or millions
+    /// Unit of the parameters column, such as 1e6, M or millions
     #[arg(long, value_name = "UNIT", allow_negative_numbers = true)]
     params_unit: Option<String>,
-    /// What 1 in the column of the tokens stands for, such as 1e9, B or billions
+    /// Unit of the tokens column, such as 1e9, B or billions
     #[arg(long, value_name = "UNIT", allow_negative_numbers = true)]
     tokens_unit: Option<String>,
-    /// What 1 in the column of the FLOPs stands for, such as 1e9, GFLOPs or PF-days
+    /// Unit of the FLOPs column, such as 1e9, GFLOPs or PF-days
     #[arg(long, value_name = "UNIT", allow_negative_numbers = true)]
     flops_unit: Option<String>,
-    /// Take the units as they stand, even where the FLOPs are far from 6·N·D
+    /// Take the units as they are, even where the FLOPs are far from 6·N·D
     #[arg(long)]
     keep_units: bool,
 }

@@ -12,7 +12,7 @@ use crate::{
     run_folder,
 };
 
-/// Make a table of points from what other tools and earlier runs left
+/// Make a table of points from exports of other tools or from earlier runs
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -25,7 +25,7 @@ enum From {
     Runs(Runs),
 }
 
-/// From run folders of this program: their rungs, and the runs themselves where they have ended
+/// From run folders of this program: their rungs, and the runs themselves where they are finished
 #[derive(Debug, clap::Args)]
 struct Runs {
     /// Folders of runs
@@ -38,7 +38,7 @@ struct Runs {
 /// Where the points go.
 #[derive(Debug, clap::Args)]
 pub(super) struct Out {
-    /// Where to write the table; on stdout if not given. A file that is there is not replaced
+    /// Where to write the table; stdout if not given. An existing file is not replaced
     #[arg(long, value_name = "POINTS.csv")]
     out: Option<PathBuf>,
 }

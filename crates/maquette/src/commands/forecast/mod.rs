@@ -31,10 +31,10 @@ use crate::{
     run_folder,
 };
 
-/// Forecast the loss of a large run from small ones, seal it, and judge it afterwards
+/// Forecast the loss of a large run from small ones, seal it, and compare it with the result
 ///
 /// Points come as CSV with the columns run,n_params,n_tokens,flops,loss[,seed], from this program or any other trainer;
-/// other usual names, delimiters, encodings and JSON are recognised, and what was taken for what is told.
+/// other usual names, delimiters, encodings and JSON are recognised. Every assumption about the table is printed.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -73,32 +73,32 @@ const MAX_FILE_BYTES: u64 = 1 << 28;
 /// Which laws may compete.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 enum Law {
-    /// all that the points allow, weighed by how well they forecast the larger ones from the smaller ones
+    /// all that the points allow, weighted by how well they predict the larger runs from the smaller ones
     #[default]
     Auto,
-    /// laws in compute alone
+    /// laws in compute
     Compute,
-    /// laws in parameters and tokens
+    /// the law in parameters and tokens with two exponents
     Chinchilla,
 }
 
 /// How to fit.
 #[derive(Debug, clap::Args)]
 struct FitOptions {
-    /// Laws that may compete
+    /// Laws to fit
     #[arg(long, value_enum, default_value_t)]
     law: Law,
-    /// The loss that no model can go below, where it is known; fitted otherwise
+    /// The irreducible loss, where it is known; fitted otherwise
     #[arg(long, value_name = "LOSS", allow_negative_numbers = true)]
     irreducible: Option<f64>,
     /// Draws from the predictive distribution
     #[arg(long, value_name = "N", default_value_t = Settings::default().n_draws)]
     draws: usize,
-    /// Seed of the draws
+    /// Random seed
     #[arg(long, value_name = "N", default_value_t = Settings::default().seed)]
     seed: u64,
-    /// Finished runs of the same design on other data, a table or the folder of a run: the bend of their curve is
-    /// taken for that of these; may be repeated
+    /// Finished runs of the same design on other data, a table or the folder of a run, which show how the curve bends
+    /// beyond the points; may be repeated
     #[arg(long, value_name = "POINTS.csv|RUN")]
     reference: Vec<PathBuf>,
 }
@@ -109,7 +109,7 @@ impl FitOptions {
         anyhow::ensure!(
             self.draws <= MAX_DRAWS,
             "expected at most {MAX_DRAWS} draws for `--draws`, found {}\n\
-             hint: 1000 tell the 95 % interval to a few hundredths of its width",
+             hint: 1000 give the 95 % interval to a few hundredths of its width",
             self.draws
         );
         let least = table.points().iter().map(|point| point.loss).fold(f64::INFINITY, f64::min);
@@ -215,7 +215,7 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
 /// Where to draw.
 #[derive(Debug, clap::Args)]
 struct PlotOption {
-    /// Draw runs, law, intervals and forecast into an SVG file
+    /// Plot runs, law, intervals and forecast to an SVG file
     #[arg(long, value_name = "FILE.svg")]
     plot: Option<PathBuf>,
 }

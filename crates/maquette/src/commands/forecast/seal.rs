@@ -12,7 +12,7 @@ use crate::{
     report::Picture,
 };
 
-/// Write a forecast down under a hash, before the run begins
+/// Save a forecast under a hash, before the run begins
 ///
 /// The file holds the points, the settings, the law, every draw and the time. Publish the hash: whoever has it can
 /// check later that nothing was changed.
@@ -22,7 +22,7 @@ pub(super) struct Args {
     points: PathBuf,
     #[command(flatten)]
     target: TargetOptions,
-    /// Where to write the sealed forecast; a file that is there is not replaced
+    /// Where to write the sealed forecast; an existing file is not replaced
     #[arg(long, value_name = "FILE.json", default_value = "forecast.json")]
     out: PathBuf,
     #[command(flatten)]

@@ -12,12 +12,12 @@ use crate::run_folder::Begun;
 /// Above this the forecast cannot be made again from its points, in % of the loss.
 const MAX_REFIT_ERROR_PCT: f64 = 0.01;
 
-/// Check that a sealed forecast was not changed, and that it was there before the run
+/// Check that a sealed forecast is unchanged and was made before the run
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// A sealed forecast
     forecast: PathBuf,
-    /// The run that it forecasts, to check that it was sealed before the first step and is the forecast that the run names
+    /// The run that it forecasts, to check that it was sealed before the first step and is the one that the run names
     #[arg(long, value_name = "DIR")]
     run: Option<PathBuf>,
     /// The hash that was published

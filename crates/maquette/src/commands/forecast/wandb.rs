@@ -8,8 +8,8 @@ use super::{ColumnOptions, import::Out};
 
 /// From the CSV that Weights & Biases exports of a table of runs, or any other table
 ///
-/// Columns are found by their usual names, such as Name, n_params, total_tokens, total_gflops and eval/loss; what was
-/// taken for what is told, and so are the runs that crashed, are still running or have no loss, which are left out.
+/// Columns are found by their usual names, such as Name, n_params, total_tokens, total_gflops and eval/loss; how they
+/// were read is printed. Runs that crashed, are still running or have no loss are named and left out.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The export

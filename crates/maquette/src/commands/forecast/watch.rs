@@ -20,15 +20,15 @@ use crate::{
     stop,
 };
 
-/// Hold a run against its sealed forecast, while it trains or afterwards
+/// Compare a run with its sealed forecast, while it trains or afterwards
 ///
-/// Reads what the run has recorded: the decisions are those that `pretrain` takes itself. What the run so far says of its
-/// end is shown beside the sealed forecast and never replaces it.
+/// Reads the run's metrics and decides as `pretrain` itself does. The final loss estimated from the steps so far is
+/// shown beside the sealed forecast and never replaces it.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Folder of a run with a sealed forecast, such as runs/quickstart
     run: PathBuf,
-    /// Go on until the last planned step, or Ctrl-C
+    /// Keep watching until the last planned step, or Ctrl-C
     #[arg(long)]
     follow: bool,
     /// Print the state of the watch as JSON on stdout
@@ -119,7 +119,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     output::words(described_state(&state))
 }
 
-/// Whether the run has taken its last step, as far as its record tells.
+/// Whether the run has taken its last step, as far as its record shows.
 fn is_over(watch: &Follower, recorded: &Recorded) -> bool {
     watch.n_seen.max(recorded.last_step) >= watch.n_steps
 }

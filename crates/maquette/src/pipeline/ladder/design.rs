@@ -64,7 +64,7 @@ pub(crate) struct TooSmall {
 }
 
 /// The rungs below `big`: budgets each half the one before, from `max_fraction` of the big run down; at each the best
-/// width and its neighbours on the grid, with which the law can tell parameters from tokens; several seeds, so that their noise is known. Rungs above 1/100 of the run are made
+/// width and its neighbours on the grid, with which the law can separate parameters from tokens; several seeds, so that their noise is known. Rungs above 1/100 of the run are made
 /// once, those above 1/50 at the best width alone. Then the sweep on the smallest.
 ///
 /// # Errors

@@ -79,7 +79,7 @@ pub(crate) struct OnDisk {
 }
 
 impl OnDisk {
-    /// Whether nobody changed it. Files of earlier versions do not tell.
+    /// Whether nobody changed it. Files of earlier versions do not show it.
     pub(crate) fn is_as_written(&self) -> bool {
         self.result.checksum.is_empty() || self.result.checksum == self.found
     }
