@@ -208,6 +208,68 @@ fn files_are_written_through_base() {
     assert!(n_seen > 100, "found only {n_seen} files: is this test looking in the right place?");
 }
 
+/// Words that this project once made up for what the field has a name for, and must not come back.
+#[test]
+fn words_are_those_of_the_field() {
+    const WORDS: [&str; 14] = [
+        "kin",
+        "kinship",
+        "foretell",
+        "foretells",
+        "foretold",
+        "rehearsal",
+        "stillness",
+        "nearness",
+        "seldomer",
+        "pace gap",
+        "unsupported drop",
+        "belief",
+        "beliefs",
+        "experience",
+    ];
+    let mut found = Vec::new();
+    for path in spoken() {
+        let text = fs::read_to_string(&path).unwrap();
+        for (i, line) in text.lines().enumerate() {
+            let words: Vec<String> = line
+                .split(|c: char| !c.is_ascii_alphanumeric())
+                .filter(|word| !word.is_empty())
+                .map(str::to_ascii_lowercase)
+                .collect();
+            let line = format!(" {} ", words.join(" "));
+            let old = WORDS.iter().filter(|word| line.contains(&format!(" {word} ")));
+            found.extend(old.map(|word| format!("{}:{}: {word}", path.display(), i + 1)));
+        }
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+/// Sources, recipes and documents, but for the log, which says what was, and this file, which has the list.
+fn spoken() -> Vec<PathBuf> {
+    let mut paths = vec![
+        repository().join("README.md"),
+        repository().join("ARCHITECTURE.md"),
+        repository().join("CONTRIBUTING.md"),
+    ];
+    for folder in ["docs", "recipes", "recipes/references"] {
+        paths.extend(entries(folder).into_iter().filter(|path| path.is_file()));
+    }
+    for name in entries("crates").iter().map(|path| name(path)) {
+        for part in ["src", "tests", "examples", "benches"] {
+            if repository().join("crates").join(&name).join(part).is_dir() {
+                paths.extend(sources(&format!("crates/{name}/{part}")));
+            }
+        }
+    }
+    paths.retain(|path| {
+        let kind = path.extension().and_then(|extension| extension.to_str());
+        matches!(kind, Some("rs" | "toml" | "md" | "css"))
+            && !path.ends_with("docs/log.md")
+            && !path.ends_with("it/tidy.rs")
+    });
+    paths
+}
+
 #[test]
 fn no_large_file_is_checked_in() {
     let listed = Command::new("git").args(["ls-files", "-z"]).current_dir(repository()).output();
