@@ -1,7 +1,8 @@
 //! `maquette`: train GPT-4-style models, from raw text to a model that writes.
 //!
 //! The only crate that knows argv and recipes. `commands/` has one file a subcommand, in the order of the
-//! pipeline; `pipeline/` has the stages that they share; `report/` builds the page.
+//! pipeline; `pipeline/` has the stages that they share; `report/` builds the page; both know
+//! the files of a run from `run_dir/` and nothing of each other.
 #![forbid(unsafe_code)]
 
 mod commands;
@@ -15,7 +16,7 @@ mod pipeline;
 mod progress;
 mod recipe;
 mod report;
-mod run_folder;
+mod run_dir;
 mod stop;
 mod terminal;
 

@@ -11,7 +11,8 @@ use crate::{
     open_model::{self, Opened},
     output,
     output_file::{Kind, OutputFile},
-    pipeline::{SUITE_SEED, capability},
+    pipeline::SUITE_SEED,
+    run_dir::write_scores,
 };
 
 /// Evaluate a checkpoint: how likely it is to solve graded tasks with exact answers
@@ -67,7 +68,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     problems.retain(|p| args.tasks.is_empty() || args.tasks.iter().any(|task| task == p.task.name()));
     let scores = eval::capability(&gpt, &kernels, &tokenizer, &problems, &CapabilitySettings::default())?;
     if let Some(out) = &args.out {
-        capability::write_scores(out, &scores)?;
+        write_scores(out, &scores)?;
     }
     let levels = summarise(&scores);
     if args.json {

@@ -27,7 +27,9 @@ use train::Precision;
 use crate::{
     output,
     pipeline::{self, Run, Stage},
+    progress,
     recipe::Recipe,
+    report as page,
 };
 
 /// Train GPT-4-style models, from raw text to a model that writes.
@@ -147,7 +149,11 @@ impl RunOptions {
 
     fn run_recipe(&self, recipe: Recipe, stages: &[Stage]) -> anyhow::Result<()> {
         let mut run = Run::open(recipe, self.out.as_deref(), self.threads)?;
-        let Some(finished) = run.stages(stages)? else {
+        let finished = run.stages(stages)?;
+        if stages.contains(&Stage::Report) {
+            progress::say("report", &page::write(run.dir())?.display().to_string());
+        }
+        let Some(finished) = finished else {
             if self.json {
                 output::line(serde_json::json!({ "out": run.dir() }))?;
             }

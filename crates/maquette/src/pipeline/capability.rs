@@ -8,45 +8,16 @@ use data::{
 };
 use eval::{CapabilitySettings, Score};
 use forecast::{
-    BucketForecast, Forecast, Outcome, PassRateForecast, PassRateForm, PassRateRow, PassRateSettings,
-    PassRateTable, Prediction,
+    BucketForecast, Forecast, Outcome, PassRateForecast, PassRateRow, PassRateSettings, PassRateTable,
 };
 use model::checkpoint;
-use serde::{Deserialize, Serialize};
 use tensor::{DType, Kernels};
 
-use super::{
-    ladder::{RungResult, SUITE_SEED},
-    write_whole,
+use super::ladder::SUITE_SEED;
+use crate::{
+    progress,
+    run_dir::{BucketOutcome, CAPABILITY, PassRates, RungResult, SCORES, write_scores, write_whole},
 };
-use crate::progress;
-
-/// Section of the seal.
-pub(crate) const CAPABILITY: &str = "capability";
-/// The pass rates of the finished run, in the run's folder.
-pub(crate) const OUTCOME: &str = "capability.json";
-
-/// The scores of its problems, in the run's folder.
-pub(crate) const SCORES: &str = "eval";
-
-/// Pass rates forecast for the run, easiest bucket first.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct PassRates {
-    pub(crate) form: PassRateForm,
-    pub(crate) buckets: Vec<BucketForecast>,
-}
-
-/// One bucket's forecast and its outcome.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct BucketOutcome {
-    pub(crate) bucket: usize,
-    pub(crate) n_problems: usize,
-    /// None where the bucket was refused.
-    pub(crate) predicted: Option<Prediction>,
-    /// Mean pass rate of the finished run.
-    pub(crate) actual: f64,
-    pub(crate) inside_80: Option<bool>,
-}
 
 /// The forecast of pass rates from the ladder's scores; none, with a word why, where they do not give one.
 pub(super) fn predict<'a>(
@@ -117,7 +88,7 @@ pub(super) fn examine(
     let Some(predicted) = predicted else { return Ok(()) };
     let outcomes: Vec<BucketOutcome> =
         predicted.buckets.iter().map(|bucket| judge(bucket, &scores)).collect();
-    write_whole(&run_dir.join(OUTCOME), &serde_json::to_vec_pretty(&outcomes)?)?;
+    write_whole(&run_dir.join(CAPABILITY), &serde_json::to_vec_pretty(&outcomes)?)?;
     for outcome in &outcomes {
         let Some(p) = outcome.predicted else { continue };
         let mark = if outcome.inside_80 == Some(true) { "inside" } else { "OUTSIDE" };
@@ -147,19 +118,4 @@ fn judge(bucket: &BucketForecast, scores: &[Score]) -> BucketOutcome {
         actual,
         inside_80,
     }
-}
-
-/// One file a task, one JSON object a problem.
-pub(crate) fn write_scores(dir: &Path, scores: &[Score]) -> anyhow::Result<()> {
-    for task in tasks::Task::ALL {
-        let mut lines = Vec::new();
-        for score in scores.iter().filter(|score| score.problem.task == task) {
-            serde_json::to_writer(&mut lines, score)?;
-            lines.push(b'\n');
-        }
-        if !lines.is_empty() {
-            write_whole(&dir.join(format!("{}.jsonl", task.name())), &lines)?;
-        }
-    }
-    Ok(())
 }

@@ -8,8 +8,11 @@ use std::{
 use anyhow::Context as _;
 use base::disk;
 
-use super::{STAMP, capability, move_aside, pretrain, seal, sources, watch};
-use crate::recipe::Recipe;
+use super::{move_aside, sources};
+use crate::{
+    recipe::Recipe,
+    run_dir::{CAPABILITY, FORECAST, INPUTS, RECIPE, REPORT, STAMP, VERDICT},
+};
 
 /// Held while a run is open; says whose the folder is.
 const LOCK: &str = ".lock";
@@ -17,17 +20,17 @@ const LOCK_TEXT: &str = "maquette: the folder of a run\n";
 
 /// What a run writes at the top of its folder. The last is no part of a run, but of a checkpoint.
 const NAMES: [&str; 12] = [
-    "recipe.toml",
+    RECIPE,
     sources::KNOWN,
     "tokenizer",
     "data",
     "ladder",
-    seal::FORECAST,
+    FORECAST,
     "pretrain",
     "eval",
-    capability::OUTCOME,
-    watch::VERDICT,
-    "report.html",
+    CAPABILITY,
+    VERDICT,
+    REPORT,
     "maquette.json",
 ];
 
@@ -103,9 +106,9 @@ fn is_ours(dir: &Path) -> bool {
             .is_ok_and(|recipe| recipe.get("hashes").is_some_and(toml::Value::is_table))
     };
     fs::read_to_string(dir.join(LOCK)).is_ok_and(|text| text == LOCK_TEXT)
-        || fs::read_to_string(dir.join("recipe.toml")).is_ok_and(has_hashes)
+        || fs::read_to_string(dir.join(RECIPE)).is_ok_and(has_hashes)
         || ["tokenizer", "data"].iter().any(|stage| dir.join(stage).join(STAMP).is_file())
-        || dir.join("pretrain").join(pretrain::BEGUN).is_file()
+        || dir.join(INPUTS).is_file()
 }
 
 /// Moves a recipe away that is to be replaced and that somebody wrote or changed by hand.

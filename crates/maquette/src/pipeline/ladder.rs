@@ -3,8 +3,8 @@
 //! Each rung leaves one `ladder/NAME.json`, which is kept as long as its inputs are the same. While it trains it lives in
 //! `ladder/.work/NAME/` like any run, so that a stopped ladder goes on where it was.
 
+mod aside;
 mod design;
-mod rung_file;
 mod sweep;
 
 use std::{
@@ -21,32 +21,19 @@ use anyhow::Context as _;
 use base::disk;
 use data::{Prepared, Tokenizer};
 use model::ModelConfig;
-use serde::{Deserialize, Serialize};
 use tensor::Cpu;
 use train::{Event, Inputs, Outcome, TrainSettings, Trainer};
 
-use super::{Run, budget, capability, hash, record::Recorded, write_whole};
+use super::{Run, budget, capability, hash};
 use crate::{
     machine,
     progress::{self, Field, Progress, count, duration},
+    run_dir::{Cost, RatioTest, Recorded, Role, RungResult, Sweep, rung_file, write_whole},
     stop::{self, Interrupted},
 };
 
-pub(crate) use design::{Role, Rung, TooSmall};
-pub(crate) use rung_file::{RungResult, file, on_disk};
-use rung_file::{aside, read, set_aside_changed};
-pub(crate) use sweep::{RatioTest, Sweep};
-
-/// What a ladder cost.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(crate) struct Cost {
-    pub(crate) n_runs: usize,
-    pub(crate) flops: f64,
-    /// Of the big run's FLOPs.
-    pub(crate) share: f64,
-    /// Seconds on one thread, all runs together.
-    pub(crate) thread_seconds: f64,
-}
+use aside::{aside, set_aside_changed};
+pub(crate) use design::{Rung, TooSmall};
 
 /// A finished ladder.
 pub(crate) struct Ladder {
@@ -89,7 +76,7 @@ impl Run {
             machine::check_memory(&job.rung.config, &job.rung.settings)?;
         }
         let (kept, missing): (Vec<&Job>, Vec<&Job>) =
-            jobs.iter().partition(|job| read(&dir, &job.rung.name, &job.inputs).is_some());
+            jobs.iter().partition(|job| RungResult::read(&dir, &job.rung.name, &job.inputs).is_some());
         for job in &missing {
             set_aside_changed(&dir, &job.rung.name, &job.inputs)?;
         }
@@ -106,8 +93,8 @@ impl Run {
         let results = jobs
             .iter()
             .map(|job| {
-                read(&dir, &job.rung.name, &job.inputs).with_context(|| {
-                    let path = file(&dir, &job.rung.name);
+                RungResult::read(&dir, &job.rung.name, &job.inputs).with_context(|| {
+                    let path = rung_file(&dir, &job.rung.name);
                     format!("cannot read back `{}`\nhint: give the same command again", path.display())
                 })
             })
@@ -132,8 +119,10 @@ impl Run {
     ) -> Option<Ladder> {
         let dir = self.dir.join("ladder");
         let jobs = self.jobs(tokenizer, prepared, big).ok()?;
-        let results =
-            jobs.iter().map(|job| read(&dir, &job.rung.name, &job.inputs)).collect::<Option<_>>()?;
+        let results = jobs
+            .iter()
+            .map(|job| RungResult::read(&dir, &job.rung.name, &job.inputs))
+            .collect::<Option<_>>()?;
         Some(self.judged(results, flops(&big.0, &big.1)))
     }
 
@@ -291,7 +280,7 @@ fn forget_others(dir: &Path, jobs: &[Job]) {
     let Ok(entries) = fs::read_dir(dir) else { return };
     for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
         let is_result = path.extension().is_some_and(|ending| ending == "json");
-        let is_ours = jobs.iter().any(|job| file(dir, &job.rung.name) == path);
+        let is_ours = jobs.iter().any(|job| rung_file(dir, &job.rung.name) == path);
         if is_result && !is_ours {
             // A result that cannot be moved is no reason to stop: the fit reads its own rungs by name.
             let _ = aside(dir, &path);
@@ -381,8 +370,7 @@ fn train_rung(
         scores,
         inputs: job.inputs.clone(),
         checksum: String::new(),
-    }
-    .sealed()?;
-    write_whole(&file(dir, &rung.name), &serde_json::to_vec(&result)?)?;
+    };
+    result.write(dir)?;
     disk::remove_dir_all(&work).with_context(|| cannot_remove(&work))
 }

@@ -6,11 +6,9 @@
 mod budget;
 pub(crate) mod capability;
 mod claim;
-pub(crate) mod identity;
 pub(crate) mod ladder;
 mod prepare;
 mod pretrain;
-pub(crate) mod record;
 mod samples;
 pub(crate) mod seal;
 mod sources;
@@ -27,18 +25,17 @@ use std::{
 use anyhow::Context as _;
 use clap::ValueEnum;
 use data::{Prepared, Tokenizer};
-use serde::{Deserialize, Serialize};
 use tensor::{Cpu, Isa, Kernels};
 use train::{Precision, Summary};
 
 use crate::{
     open_model, progress,
     recipe::{Hashes, Recipe},
-    report,
+    run_dir::{Sample, write_whole},
 };
 
 pub(crate) use ladder::SUITE_SEED;
-pub(crate) use samples::{Sample, prompt_ids};
+pub(crate) use samples::prompt_ids;
 
 /// One stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
@@ -104,8 +101,8 @@ impl Run {
         &self.dir
     }
 
-    /// Runs the given stages in their order. Stages that others need must be there already if they are not among
-    /// them.
+    /// Runs the given stages in their order, up to the report, which is made from the files alone. Stages that others need must
+    /// be there already if they are not among them.
     pub(crate) fn stages(&mut self, stages: &[Stage]) -> anyhow::Result<Option<Finished>> {
         let wants = |stage| stages.contains(&stage);
         if stages.iter().any(|stage| *stage != Stage::Report) {
@@ -113,10 +110,7 @@ impl Run {
         }
         let tokenizer = match wants(Stage::Tokenizer) {
             true => self.tokenizer()?,
-            false if stages.iter().all(|stage| *stage == Stage::Report) => {
-                progress::say("report", &report::write(&self.dir)?.display().to_string());
-                return Ok(None);
-            }
+            false if stages.iter().all(|stage| *stage == Stage::Report) => return Ok(None),
             false => self.finished_tokenizer()?,
         };
         if stages.iter().all(|stage| *stage == Stage::Tokenizer) {
@@ -142,9 +136,6 @@ impl Run {
             true => Some(self.pretrain(&tokenizer, &prepared)?),
             false => None,
         };
-        if wants(Stage::Report) {
-            progress::say("report", &report::write(&self.dir)?.display().to_string());
-        }
         Ok(finished)
     }
 
@@ -216,44 +207,6 @@ impl Run {
     }
 }
 
-/// What `stage.json` holds.
-#[derive(Serialize, Deserialize)]
-struct Stamp {
-    /// Hash of what the stage was made from.
-    inputs: String,
-    /// Hash of what it made, where it has one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    output: Option<String>,
-}
-
-const STAMP: &str = "stage.json";
-
-/// What the stage in `dir` was finished from; `None` if it was not, or its mark cannot be read.
-fn stamp_of(dir: &Path) -> Option<Stamp> {
-    serde_json::from_slice(&fs::read(dir.join(STAMP)).ok()?).ok()
-}
-
-/// Whether the stage in `dir` was finished from the same inputs.
-fn is_kept(dir: &Path, inputs: &str) -> bool {
-    stamp_of(dir).is_some_and(|stamp| stamp.inputs == inputs)
-}
-
-/// Whether the stage in `dir` was finished from other inputs.
-fn is_other(dir: &Path, inputs: &str) -> bool {
-    stamp_of(dir).is_some_and(|stamp| stamp.inputs != inputs)
-}
-
-/// Whether what is in `dir` is what the stage made, as far as its mark says.
-fn is_as_made(dir: &Path, output: &str) -> bool {
-    stamp_of(dir).and_then(|stamp| stamp.output).is_none_or(|made| made == output)
-}
-
-/// Marks the stage in `dir` as finished.
-fn stamp(dir: &Path, inputs: &str, output: Option<&str>) -> anyhow::Result<()> {
-    let stamp = Stamp { inputs: inputs.to_owned(), output: output.map(str::to_owned) };
-    write_whole(&dir.join(STAMP), &serde_json::to_vec(&stamp)?)
-}
-
 /// Moves what was made from other inputs out of the way, under a name that says so. Nothing is deleted.
 fn set_aside(dir: &Path) -> anyhow::Result<()> {
     move_aside(dir, "was made from other inputs")
@@ -270,18 +223,6 @@ fn move_aside(dir: &Path, why: &str) -> anyhow::Result<()> {
     })?;
     progress::say("set aside", &format!("{} {why}, now {}", dir.display(), aside.display()));
     Ok(())
-}
-
-/// Writes a file of the run; it appears whole or not at all.
-pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    base::write(path, bytes).map_err(|error| {
-        use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
-        let hint = match error.source.kind() {
-            StorageFull | QuotaExceeded | FileTooLarge => "free some space, then give the same command again",
-            _ => "move away what stands there, or choose another --out",
-        };
-        anyhow::anyhow!("cannot write `{}`: {}\nhint: {hint}", path.display(), error.source)
-    })
 }
 
 /// Hash of parts that must all stay the same.

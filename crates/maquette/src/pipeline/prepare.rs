@@ -6,11 +6,12 @@ use anyhow::Context as _;
 use data::{ChatTemplate, DataError, Prepared, Tokenizer, ValidationConfig};
 use model::checkpoint;
 
-use super::{Run, hash, is_as_made, is_kept, is_other, set_aside, stamp, stamp_of, write_whole};
+use super::{Run, hash, set_aside};
 use crate::{
     edits,
     progress::{self, Field, Progress, count},
     recipe::{Hashes, without_places},
+    run_dir::{Stamp, write_whole},
     stop::{self, Interrupted},
 };
 
@@ -70,9 +71,9 @@ impl Run {
             // A vocabulary that is there stays, however fast this machine is found to be today.
             inputs = hash(&[&inputs, &self.vocabulary_inputs()?]);
         }
-        if is_kept(&dir, &inputs) {
+        if Stamp::is_kept(&dir, &inputs) {
             match Tokenizer::load(&dir) {
-                Ok(tokenizer) if is_as_made(&dir, tokenizer.fingerprint()) => {
+                Ok(tokenizer) if Stamp::is_as_made(&dir, tokenizer.fingerprint()) => {
                     progress::say("tokenizer", &format!("{} tokens, kept", tokenizer.vocab_size()));
                     return Ok(tokenizer);
                 }
@@ -86,7 +87,7 @@ impl Run {
                 progress::say("tokenizer", &format!("{n} tokens, taken from a checkpoint of the run"));
                 return Ok(tokenizer);
             }
-        } else if is_other(&dir, &inputs) {
+        } else if Stamp::is_other(&dir, &inputs) {
             set_aside(&dir)?;
         }
         let open_size = if config.is_open() { Some(self.open_vocab_size()?) } else { None };
@@ -102,7 +103,7 @@ impl Run {
         };
         let tokenizer = trained.map_err(interrupted)?;
         tokenizer.save(&dir)?;
-        stamp(&dir, &inputs, Some(tokenizer.fingerprint()))?;
+        Stamp::write(&dir, &inputs, Some(tokenizer.fingerprint()))?;
         bar.finish(&format!("{} tokens", tokenizer.vocab_size()));
         Ok(tokenizer)
     }
@@ -121,11 +122,11 @@ impl Run {
         let is_there = Tokenizer::load(&dir)
             .is_ok_and(|there| there.fingerprint() == tokenizer.fingerprint())
             && ChatTemplate::read(&dir).is_ok_and(|there| there == template);
-        if is_kept(&dir, &inputs) && is_there {
+        if Stamp::is_kept(&dir, &inputs) && is_there {
             progress::say("tokenizer", &format!("{} tokens, kept", tokenizer.vocab_size()));
             return Ok(tokenizer);
         }
-        if is_other(&dir, &inputs) {
+        if Stamp::is_other(&dir, &inputs) {
             set_aside(&dir)?;
         }
         tokenizer.save(&dir)?;
@@ -133,7 +134,7 @@ impl Run {
         if let Some(template) = template {
             write_whole(&dir.join(ChatTemplate::FILE), template.as_bytes())?;
         }
-        stamp(&dir, &inputs, Some(tokenizer.fingerprint()))?;
+        Stamp::write(&dir, &inputs, Some(tokenizer.fingerprint()))?;
         progress::say("tokenizer", &format!("{} tokens, of {}", tokenizer.vocab_size(), from.display()));
         Ok(tokenizer)
     }
@@ -151,16 +152,16 @@ impl Run {
             inputs.push(&ends);
         }
         let inputs = hash(&inputs);
-        if is_kept(&dir, &inputs) {
+        if Stamp::is_kept(&dir, &inputs) {
             match Prepared::open(&dir, tokenizer) {
-                Ok(prepared) if is_as_made(&dir, prepared.fingerprint()) => {
+                Ok(prepared) if Stamp::is_as_made(&dir, prepared.fingerprint()) => {
                     progress::say("data", &format!("{} kept", totals(&prepared)));
                     return Ok(prepared);
                 }
                 Ok(_) => made_anew("data", &changed(&dir)),
                 Err(error) => made_anew("data", &error.to_string()),
             }
-        } else if is_other(&dir, &inputs) {
+        } else if Stamp::is_other(&dir, &inputs) {
             set_aside(&dir)?;
         }
         let mut bar = Progress::new("data");
@@ -170,7 +171,7 @@ impl Run {
             stop::check()
         });
         let prepared = prepared.map_err(interrupted)?;
-        stamp(&dir, &inputs, Some(prepared.fingerprint())).context("marking the data as prepared")?;
+        Stamp::write(&dir, &inputs, Some(prepared.fingerprint())).context("marking the data as prepared")?;
         bar.finish(&format!("{} dropped: {}", totals(&prepared), prepared.manifest().dropped()));
         for notice in prepared.manifest().notices() {
             progress::say("", &notice);
@@ -192,7 +193,7 @@ impl Run {
 
     /// The tokenizer that the stage in `dir` made, as the checkpoints hold it.
     fn tokenizer_of_checkpoint(&self, dir: &Path) -> Option<Tokenizer> {
-        let made = stamp_of(dir)?.output?;
+        let made = Stamp::read(dir)?.output?;
         let checkpoints = std::fs::read_dir(self.dir.join("pretrain/checkpoints")).ok()?;
         let mut found = checkpoints.filter_map(|entry| Tokenizer::load(&entry.ok()?.path()).ok());
         found.find(|tokenizer| tokenizer.fingerprint() == made)

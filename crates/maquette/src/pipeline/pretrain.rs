@@ -5,33 +5,23 @@ use std::{fs, path::Path, sync::Arc, time::Instant};
 use anyhow::Context as _;
 use data::{ChatTemplate, Prepared, Tokenizer};
 use model::{ModelConfig, checkpoint, scaling::ModelOverrides};
-use serde::Serialize;
-use train::{
-    Event, Inputs, OptimizerKind, Outcome, StalledDetector, Summary, TrainOverrides, TrainSettings, Trainer,
-};
+use train::{Event, Inputs, OptimizerKind, Outcome, StalledDetector, TrainOverrides, TrainSettings, Trainer};
 
 use super::{
-    Finished, Run, STAMP, budget, capability, hash, identity, is_kept, samples, seal, set_aside, stamp,
-    vocabulary,
+    Finished, Run, budget, capability, hash, samples, seal, set_aside, vocabulary,
     watch::{self, Watcher},
-    write_whole,
 };
 use crate::{
     disk,
     machine::{self, Machine},
     progress::{self, Field, Progress, count, duration},
     recipe::{Budget, Hashes, Recipe},
+    run_dir::{
+        self, CAPABILITY, FORECAST, INPUTS, METRICS, RunSummary, SAMPLES, SAMPLES_INPUTS, SCORES, STAMP,
+        SUMMARY, Sample, Stamp, VERDICT, read_seal, write_whole,
+    },
     stop::{self, Interrupted},
 };
-
-/// What `summary.json` adds to the trainer's own.
-#[derive(Serialize)]
-struct RunSummary<'a> {
-    #[serde(flatten)]
-    summary: &'a Summary,
-    machine: Machine,
-    maquette_version: &'static str,
-}
 
 impl Run {
     /// Trains, or keeps the training that is there, or goes on with one that was interrupted.
@@ -47,16 +37,16 @@ impl Run {
             inputs = hash(&[&inputs, &weights]);
         }
         let dir = self.dir.join("pretrain");
-        let forecast = self.dir.join(seal::FORECAST);
+        let forecast = self.dir.join(FORECAST);
         let seal = self.own_seal()?;
         if let Some(seal) = &seal {
             let target = seal::target(&(config.clone(), settings.clone()))?;
             let run = seal::identity(inputs.clone(), tokenizer, prepared);
-            identity::check_plan(&forecast, seal, &run, &target)?;
+            run_dir::check_plan(&forecast, seal, &run, &target)?;
         }
         let checkpoint = dir.join(format!("checkpoints/step-{}", settings.steps));
         // A training whose checkpoint is gone or damaged is not one to keep.
-        let is_stamped = is_kept(&dir, &inputs);
+        let is_stamped = Stamp::is_kept(&dir, &inputs);
         let lost = is_stamped.then(|| self.lost(&settings, seal.as_ref())).flatten();
         if let Some(lost) = &lost {
             let lost = self.dir.join(lost);
@@ -69,11 +59,11 @@ impl Run {
         let is_whole = checkpoint.is_dir() && checkpoint::verify(&checkpoint).is_ok();
         if is_stamped && is_whole && lost.is_none() {
             if let Some(seal) = &seal {
-                identity::check(&self.dir, &forecast, seal)?;
+                run_dir::check(&self.dir, &forecast, seal)?;
             }
             self.write_recipe(&resolved)?;
-            if !fs::read_to_string(dir.join(BEGUN)).is_ok_and(|begun| begun == inputs) {
-                write_whole(&dir.join(BEGUN), inputs.as_bytes())?;
+            if !fs::read_to_string(self.dir.join(INPUTS)).is_ok_and(|begun| begun == inputs) {
+                write_whole(&self.dir.join(INPUTS), inputs.as_bytes())?;
             }
             progress::say("pretrain", "kept");
         } else {
@@ -83,14 +73,15 @@ impl Run {
                 progress::say("warning", &warning);
             }
             self.check_prompts(tokenizer, &config)?;
-            let is_other = is_begun(&dir) && !is_begun_from(&dir, &inputs, &config, &settings, prepared);
+            let is_other =
+                is_begun(&self.dir) && !is_begun_from(&self.dir, &inputs, &config, &settings, prepared);
             if is_other {
                 set_aside(&dir)?;
             }
             // What an earlier training came to is no outcome of this one.
-            for outcome in [watch::VERDICT, capability::OUTCOME, capability::SCORES] {
+            for outcome in [VERDICT, CAPABILITY, SCORES] {
                 let path = self.dir.join(outcome);
-                if (is_other || !is_begun(&dir)) && path.exists() {
+                if (is_other || !is_begun(&self.dir)) && path.exists() {
                     set_aside(&path)?;
                 }
             }
@@ -101,16 +92,16 @@ impl Run {
                 )
             })?;
             self.write_recipe(&resolved)?;
-            write_whole(&dir.join(BEGUN), inputs.as_bytes())?;
+            write_whole(&self.dir.join(INPUTS), inputs.as_bytes())?;
             describe(&config, &settings);
             for imbalance in vocabulary::imbalances(&config, &settings, prepared) {
                 progress::say("warning", &imbalance);
             }
             self.train(tokenizer, prepared, config, settings, &dir)?;
-            stamp(&dir, &inputs, None)?;
+            Stamp::write(&dir, &inputs, None)?;
         }
-        let samples = self.samples(tokenizer, &resolved, &checkpoint, &dir, &inputs)?;
-        let path = dir.join("summary.json");
+        let samples = self.samples(tokenizer, &resolved, &checkpoint, &inputs)?;
+        let path = self.dir.join(SUMMARY);
         let advice = || format!("hint: remove `{}` and run again", dir.join(STAMP).display());
         let summary =
             fs::read(&path).with_context(|| format!("cannot read `{}`\n{}", path.display(), advice()))?;
@@ -225,11 +216,11 @@ impl Run {
             data: Arc::clone(prepared),
             tokenizer: tokenizer.clone(),
             chat_template: ChatTemplate::read(&self.dir.join("tokenizer"))?,
-            forecast: seal::read_seal(&self.dir.join(seal::FORECAST))?.as_ref().map(watch::recorded),
+            forecast: read_seal(&self.dir.join(FORECAST))?.as_ref().map(watch::recorded),
             start: self.start()?.map(Path::to_owned),
         };
         // Before anything of the run is there: a forecast that was changed, or sealed late, stops it.
-        let (is_new, metrics) = (!dir.join("checkpoints").exists(), dir.join("metrics.jsonl"));
+        let (is_new, metrics) = (!dir.join("checkpoints").exists(), self.dir.join(METRICS));
         if is_new {
             Watcher::open(&self.dir, &metrics, 0)?;
         }
@@ -293,7 +284,7 @@ impl Run {
             return Err(error.context("watching the run"));
         }
         if let Some(watcher) = &watcher {
-            watcher.write(dir)?;
+            watcher.write(&self.dir)?;
         }
         match outcome {
             Outcome::Stopped { step } => {
@@ -306,11 +297,11 @@ impl Run {
                     count(summary.tokens_per_second)
                 ));
                 let machine = Machine::detect(self.kernels.n_threads());
-                let summary =
-                    RunSummary { summary: &summary, machine, maquette_version: env!("CARGO_PKG_VERSION") };
-                write_whole(&dir.join("summary.json"), &serde_json::to_vec_pretty(&summary)?)?;
+                let maquette_version = env!("CARGO_PKG_VERSION").to_owned();
+                let summary = RunSummary { train: summary, machine, maquette_version };
+                write_whole(&self.dir.join(SUMMARY), &serde_json::to_vec_pretty(&summary)?)?;
                 if let Some(watcher) = &watcher {
-                    watcher.judge(&self.dir, &metrics, summary.summary)?;
+                    watcher.judge(&self.dir, &metrics, &summary.train)?;
                 }
                 let Some(n_problems) = self.recipe.suite_problems() else { return Ok(()) };
                 let checkpoint = dir.join(format!("checkpoints/step-{steps}"));
@@ -339,7 +330,7 @@ impl Run {
             progress::say("pretrain", "no whole checkpoint is left: the training begins anew");
         }
         if trainer.has_lost_record() {
-            let metrics = self.dir.join("pretrain/metrics.jsonl");
+            let metrics = self.dir.join(METRICS);
             let text = format!(
                 "LOST: `{}` has a gap before step {}: the curves of these steps cannot be drawn, and the run is not watched any \
                  more. The weights are whole: the training goes on",
@@ -356,15 +347,13 @@ impl Run {
         tokenizer: &Tokenizer,
         recipe: &Recipe,
         checkpoint: &Path,
-        dir: &Path,
         inputs: &str,
-    ) -> anyhow::Result<Vec<samples::Sample>> {
+    ) -> anyhow::Result<Vec<Sample>> {
         let inputs = hash(&[inputs, &serde_json::to_string(&(&recipe.samples, recipe.seed))?]);
-        let (path, made_from) = (dir.join("samples.jsonl"), dir.join("samples.inputs"));
+        let (path, made_from) = (self.dir.join(SAMPLES), self.dir.join(SAMPLES_INPUTS));
         if fs::read_to_string(&made_from).is_ok_and(|made_from| made_from == inputs)
-            && let Ok(text) = fs::read_to_string(&path)
+            && let Some(kept) = Sample::read_all(&path)
         {
-            let kept: Result<Vec<samples::Sample>, _> = text.lines().map(serde_json::from_str).collect();
             match kept {
                 Ok(kept) if kept.len() == recipe.samples.prompts.len() => return Ok(kept),
                 _ => progress::say("samples", &format!("`{}` is damaged: written again", path.display())),
@@ -373,12 +362,7 @@ impl Run {
         let dtype = recipe.train.dtype.unwrap_or_default().into();
         let (settings, seed, kernels) = (&recipe.samples, recipe.seed, &*self.kernels);
         let samples = samples::write(settings, seed, tokenizer, checkpoint, kernels, dtype)?;
-        let mut lines = Vec::new();
-        for sample in &samples {
-            serde_json::to_writer(&mut lines, sample)?;
-            lines.push(b'\n');
-        }
-        write_whole(&path, &lines)?;
+        Sample::write_all(&path, &samples)?;
         write_whole(&made_from, inputs.as_bytes())?;
         Ok(samples)
     }
@@ -412,25 +396,24 @@ pub(super) fn inputs(
     Ok(hash(&[&plan, tokenizer.fingerprint(), prepared.fingerprint()]))
 }
 
-/// Holds the hash of what a training was begun from.
-pub(super) const BEGUN: &str = "inputs";
-
 /// Whether a training stands there; a crash right at its beginning leaves a folder with none.
-fn is_begun(dir: &Path) -> bool {
-    dir.join(BEGUN).exists() || dir.join("checkpoints").exists()
+fn is_begun(run_dir: &Path) -> bool {
+    run_dir.join(INPUTS).exists() || run_dir.join("pretrain/checkpoints").exists()
 }
 
 /// Whether the training there was begun from these inputs; where the file that says so is lost, its checkpoints show it.
 pub(super) fn is_begun_from(
-    dir: &Path,
+    run_dir: &Path,
     inputs: &str,
     config: &ModelConfig,
     settings: &TrainSettings,
     prepared: &Prepared,
 ) -> bool {
-    match fs::read_to_string(dir.join(BEGUN)) {
+    match fs::read_to_string(run_dir.join(INPUTS)) {
         Ok(begun) if begun.len() == inputs.len() => begun == inputs,
-        _ => train::holds_run(&dir.join("checkpoints"), config, settings, prepared.fingerprint()),
+        _ => {
+            train::holds_run(&run_dir.join("pretrain/checkpoints"), config, settings, prepared.fingerprint())
+        }
     }
 }
 

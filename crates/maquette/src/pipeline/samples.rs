@@ -4,25 +4,9 @@ use std::path::Path;
 
 use data::{SpecialTokens, Tokenizer};
 use model::{Request, Sampler, checkpoint};
-use serde::{Deserialize, Serialize};
 use tensor::{DType, Kernels};
 
-use crate::recipe::Samples;
-
-/// One line of `samples.jsonl`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Sample {
-    /// What was given.
-    pub(crate) prompt: String,
-    /// What was added.
-    pub(crate) text: String,
-    pub(crate) temperature: f64,
-    pub(crate) top_p: f64,
-    pub(crate) seed: u64,
-    /// Training step of the checkpoint.
-    pub(crate) step: u64,
-    pub(crate) n_tokens: usize,
-}
+use crate::{recipe::Samples, run_dir::Sample};
 
 /// Continues every prompt of the recipe, each with a seed of its own.
 pub(super) fn write(

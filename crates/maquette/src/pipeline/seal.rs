@@ -1,13 +1,7 @@
 //! The stages `ladder` and `forecast`: from the recipe to a sealed forecast of its run.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::SystemTime,
-};
+use std::{path::Path, sync::Arc, time::SystemTime};
 
-use anyhow::Context as _;
 use base::Timestamp;
 use data::{Prepared, Tokenizer};
 use forecast::{
@@ -19,24 +13,16 @@ use train::TrainSettings;
 
 use super::{
     Run, capability,
-    identity::{self, Identity},
-    ladder::{self, Ladder, RungResult},
-    move_aside, pretrain, set_aside, watch, write_whole,
+    ladder::{self, Ladder},
+    move_aside, pretrain, set_aside,
 };
 use crate::{
     disk, machine, output,
     progress::{self, count},
-    run_folder,
+    run_dir::{
+        self, FORECAST, Identity, PassRates, RungResult, VERDICT, read_json, read_seal, section, write_whole,
+    },
 };
-
-/// Name of the sealed forecast in a run's folder.
-pub(crate) const FORECAST: &str = "forecast.json";
-
-/// Sections of the seal beside the forecast of the final loss.
-pub(crate) const CURVES: &str = "curves";
-pub(crate) const COST: &str = "cost";
-pub(crate) const SWEEP: &str = "learning_rate_sweep";
-pub(crate) const RATIOS: &str = "tokens_per_param_sweep";
 
 impl Run {
     /// Trains the ladder; seals its forecast if `seal`.
@@ -51,8 +37,7 @@ impl Run {
         // Before the minutes that the ladder takes.
         disk::check(&self.dir.join("pretrain"), &config, &settings)?;
         let inputs = pretrain::inputs(&config, &settings, tokenizer, prepared)?;
-        let pretrain_dir = self.dir.join("pretrain");
-        let has_begun = pretrain::is_begun_from(&pretrain_dir, &inputs, &config, &settings, prepared);
+        let has_begun = pretrain::is_begun_from(&self.dir, &inputs, &config, &settings, prepared);
         let path = self.dir.join(FORECAST);
         let big = (config, settings);
         let (target, identity) = (target(&big)?, identity(inputs, tokenizer, prepared));
@@ -62,8 +47,8 @@ impl Run {
             let Some(there) = there else {
                 return self.without_forecast(&path, tokenizer, prepared, &big, &identity);
             };
-            identity::check_plan(&path, &there, &identity, &target)?;
-            identity::check(&self.dir, &path, &there)?;
+            run_dir::check_plan(&path, &there, &identity, &target)?;
+            run_dir::check(&self.dir, &path, &there)?;
             describe(&there.forecast, "kept: the run has begun");
             return Ok(());
         }
@@ -74,7 +59,7 @@ impl Run {
         let ladder = match self.ladder(tokenizer, prepared, &big) {
             // The run will have no forecast: that of an earlier one is not its own.
             Err(error) if seal && error.is::<ladder::TooSmall>() => {
-                if there.is_some_and(|there| identity::check_plan(&path, &there, &identity, &target).is_err())
+                if there.is_some_and(|there| run_dir::check_plan(&path, &there, &identity, &target).is_err())
                 {
                     set_aside(&path)?;
                 }
@@ -103,7 +88,7 @@ impl Run {
             output::talk(format_args!("{:>12} {}", "warning", warning.text));
         }
         describe(&seal.forecast, "sealed");
-        if let Some(predicted) = seal.extra.get(capability::CAPABILITY) {
+        if let Some(predicted) = seal.extra.get(section::PASS_RATES) {
             describe_capability(&serde_json::from_value(predicted.clone())?);
         }
         write_whole(&path, seal.to_json().as_bytes())?;
@@ -121,7 +106,7 @@ impl Run {
         big: &(ModelConfig, TrainSettings),
         identity: &Identity,
     ) -> anyhow::Result<()> {
-        let recorded = identity::recorded_seals(&self.dir).into_iter().find(|(_, seal)| !seal.is_empty());
+        let recorded = run_dir::recorded_seals(&self.dir).into_iter().find(|(_, seal)| !seal.is_empty());
         let Some((file, seal)) = recorded else {
             progress::say(
                 "forecast",
@@ -169,9 +154,9 @@ impl Run {
 
     /// When the forecast of the run was sealed, as the run's files say.
     fn sealed_at(&self) -> Option<Timestamp> {
-        let begun = run_folder::sealed_at_start(&self.dir).and_then(|sealed| sealed.sealed_at);
+        let begun = run_dir::sealed_at_start(&self.dir).and_then(|sealed| sealed.sealed_at);
         let judged = || {
-            let verdict: serde_json::Value = watch::read_json(&self.dir.join(watch::VERDICT))?;
+            let verdict: serde_json::Value = read_json(&self.dir.join(VERDICT))?;
             Some(verdict.get("sealed_at")?.as_str()?.to_owned())
         };
         begun.or_else(judged)?.parse().ok()
@@ -180,7 +165,7 @@ impl Run {
     /// The reference runs that the recipe names.
     fn references(&self) -> anyhow::Result<Vec<ReferenceRuns>> {
         let paths = self.recipe.ladder.iter().flat_map(|ladder| &ladder.reference_runs);
-        paths.map(|path| run_folder::reference_runs(path)).collect()
+        paths.map(|path| run_dir::reference_runs(path)).collect()
     }
 }
 
@@ -205,13 +190,13 @@ fn sealed(
     let seal = Seal::new(table, forecast, at, env!("CARGO_PKG_VERSION"))?
         .with_references(fitted.references())
         .with_band(band(&fitted, table, &target)?)
-        .with_extra(identity::RUN, serde_json::to_value(identity)?)
-        .with_extra(CURVES, serde_json::to_value(&curves)?)
-        .with_extra(COST, serde_json::to_value(ladder.cost)?)
-        .with_extra(SWEEP, serde_json::to_value(&ladder.sweep)?)
-        .with_extra(RATIOS, serde_json::to_value(&ladder.ratios)?);
+        .with_extra(section::RUN, serde_json::to_value(identity)?)
+        .with_extra(section::CURVES, serde_json::to_value(&curves)?)
+        .with_extra(section::COST, serde_json::to_value(ladder.cost)?)
+        .with_extra(section::SWEEP, serde_json::to_value(&ladder.sweep)?)
+        .with_extra(section::RATIOS, serde_json::to_value(&ladder.ratios)?);
     Ok(match capability::predict(ladder.points(), &seal.forecast)? {
-        Some(predicted) => seal.with_extra(capability::CAPABILITY, serde_json::to_value(&predicted)?),
+        Some(predicted) => seal.with_extra(section::PASS_RATES, serde_json::to_value(&predicted)?),
         None => seal,
     })
 }
@@ -233,18 +218,6 @@ fn check_refit(path: &Path, there: &Seal, again: &Seal) -> anyhow::Result<()> {
         expected.hi95
     );
     Ok(())
-}
-
-/// The sealed forecast at `path`, if there is one.
-///
-/// # Errors
-/// If it was changed after it was sealed, or is no sealed forecast.
-pub(crate) fn read_seal(path: &PathBuf) -> anyhow::Result<Option<Seal>> {
-    if !path.exists() {
-        return Ok(None);
-    }
-    let bytes = fs::read(path).with_context(|| format!("cannot read `{}`", path.display()))?;
-    Ok(Some(Seal::read(&bytes).with_context(|| format!("in `{}`", path.display()))?))
 }
 
 /// What the law is fitted to.
@@ -299,7 +272,7 @@ fn curves(ladder: &Ladder, big: &(ModelConfig, TrainSettings), forecast: &Foreca
     }
 }
 
-fn describe_capability(predicted: &capability::PassRates) {
+fn describe_capability(predicted: &PassRates) {
     let rates: Vec<String> = predicted
         .buckets
         .iter()

@@ -12,10 +12,11 @@ use base::hash::Xxh3;
 use data::{OnError, ValidationConfig};
 use serde::{Deserialize, Serialize};
 
-use super::{Run, write_whole};
+use super::Run;
 use crate::{
     progress::{self, count},
     recipe::without_places,
+    run_dir::write_whole,
     stop::{self, Interrupted},
 };
 

@@ -5,31 +5,18 @@ use std::{path::Path, time::SystemTime};
 use anyhow::Context as _;
 use base::Timestamp;
 use forecast::{Actual, Alarm, Channel, CurveForecast, Prediction, Seal, Verdict, Watch};
-use serde::{Deserialize, Serialize};
 use train::{Sealed, Summary};
 
-use super::{capability, identity, record::Recorded, seal, write_whole};
-use crate::progress;
+use crate::{
+    progress,
+    run_dir::{
+        self, FORECAST, PassRates, Recorded, VERDICT, WATCH, Watched, first_step_at, read_json, read_seal,
+        section, write_whole,
+    },
+};
 
 /// Part of healthy runs in which any of the curves raises an alarm.
 pub(crate) const FALSE_ALARM_RATE: f64 = 0.01;
-
-/// Name of the file of alarms, beside the metrics.
-pub(crate) const WATCH: &str = "watch.json";
-/// Name of the verdict in a run's folder.
-pub(crate) const VERDICT: &str = "verdict.json";
-
-/// What `watch.json` holds.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Watched {
-    /// [`Seal::seal`] of the forecast.
-    pub(crate) seal: String,
-    /// Part of healthy runs that raise an alarm.
-    pub(crate) false_alarm_rate: f64,
-    /// Steps that were watched.
-    pub(crate) n_steps: u64,
-    pub(crate) alarms: Vec<Alarm>,
-}
 
 /// Tests on every curve of a sealed forecast.
 pub(crate) struct Watcher {
@@ -72,13 +59,13 @@ impl Watcher {
     }
 
     fn sealed_before(run_dir: &Path, began: Option<Timestamp>) -> anyhow::Result<Option<Self>> {
-        let path = run_dir.join(seal::FORECAST);
-        let Some(seal) = seal::read_seal(&path)? else { return Ok(None) };
-        identity::check(run_dir, &path, &seal)?;
+        let path = run_dir.join(FORECAST);
+        let Some(seal) = read_seal(&path)? else { return Ok(None) };
+        run_dir::check(run_dir, &path, &seal)?;
         if let Some(began) = began {
             seal.check_before(began).with_context(|| format!("in `{}`", path.display()))?;
         }
-        let curves: Vec<CurveForecast> = match seal.extra.get(seal::CURVES) {
+        let curves: Vec<CurveForecast> = match seal.extra.get(section::CURVES) {
             Some(curves) => serde_json::from_value(curves.clone()).with_context(|| {
                 format!("in `{}`: the curves are not such of this version", path.display())
             })?,
@@ -106,8 +93,8 @@ impl Watcher {
     }
 
     /// Pass rates that were predicted, where they were.
-    pub(super) fn capability(&self) -> anyhow::Result<Option<capability::PassRates>> {
-        let predicted = self.seal.extra.get(capability::CAPABILITY).cloned().map(serde_json::from_value);
+    pub(super) fn capability(&self) -> anyhow::Result<Option<PassRates>> {
+        let predicted = self.seal.extra.get(section::PASS_RATES).cloned().map(serde_json::from_value);
         predicted.transpose().context("reading the sealed pass rates")
     }
 
@@ -148,9 +135,10 @@ impl Watcher {
     }
 
     /// Writes what was seen so far, unless more was seen before the record of it was lost.
-    pub(super) fn write(&self, dir: &Path) -> anyhow::Result<()> {
+    pub(super) fn write(&self, run_dir: &Path) -> anyhow::Result<()> {
         let n_seen = self.watches.iter().map(Watch::n_seen).max().unwrap_or(0);
-        let before = read_json::<Watched>(&dir.join(WATCH)).filter(|before| before.seal == self.seal.seal);
+        let before =
+            read_json::<Watched>(&run_dir.join(WATCH)).filter(|before| before.seal == self.seal.seal);
         if self.has_ended && before.is_some_and(|before| before.n_steps > n_seen) {
             return Ok(());
         }
@@ -160,7 +148,7 @@ impl Watcher {
             n_steps: n_seen,
             alarms: self.watches.iter().filter_map(|watch| watch.alarm().cloned()).collect(),
         };
-        write_whole(&dir.join(WATCH), &serde_json::to_vec_pretty(&watched)?)
+        write_whole(&run_dir.join(WATCH), &serde_json::to_vec_pretty(&watched)?)
     }
 
     /// The verdict on the forecast, written to the run's folder and said.
@@ -213,20 +201,4 @@ pub(crate) fn described(alarm: &Alarm) -> String {
         alarm.forecast,
         alarm.meaning
     )
-}
-
-/// A file of the run, if it can be read.
-pub(super) fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Option<T> {
-    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
-}
-
-/// When the run took its first step, as its metrics say.
-fn first_step_at(metrics: &Path) -> anyhow::Result<Option<Timestamp>> {
-    let text =
-        std::fs::read_to_string(metrics).with_context(|| format!("cannot read `{}`", metrics.display()))?;
-    let first = text.lines().next().and_then(|line| serde_json::from_str(line).ok());
-    Ok(match first {
-        Some(train::Metric::Begun { unix_s, .. }) => Timestamp::from_unix_s(unix_s),
-        _ => None,
-    })
 }

@@ -7,7 +7,7 @@ use super::axis::Axis;
 use super::number::{scientific, significant};
 use super::plot::{Mark, Plot, Point, Series};
 use super::read::{Capability, SealedRun};
-use crate::pipeline::capability::BucketOutcome;
+use crate::run_dir::BucketOutcome;
 
 pub(super) fn section(capability: &Capability, sealed: &SealedRun) -> Markup {
     let Capability { buckets, outcomes } = capability;

@@ -23,6 +23,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
+use crate::run_dir::REPORT;
+
 pub(crate) use self::{forecast::Picture, svg::WRITER};
 
 /// The page of the run in `run_dir`. Same files, same page: it holds no clock and no randomness.
@@ -40,7 +42,7 @@ pub(crate) fn render(run_dir: &Path) -> anyhow::Result<String> {
 /// As [`render`], or if the page cannot be written; an older report is then still whole.
 pub(crate) fn write(run_dir: &Path) -> anyhow::Result<PathBuf> {
     let page = render(run_dir)?;
-    let path = run_dir.join("report.html");
+    let path = run_dir.join(REPORT);
     base::write(&path, page.as_bytes()).with_context(|| {
         format!("cannot write `{}`\nhint: is the disk full, or the folder read-only?", path.display())
     })?;

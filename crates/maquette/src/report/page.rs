@@ -4,12 +4,11 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::curves::figures;
 use super::number::{duration, grouped, scientific, si, si_of, significant, with_margin};
-use super::read::{
-    CAPABILITY, FORECAST, MANIFEST, METRICS, RECIPE, Run, SAMPLES, SUMMARY, VERDICT, WATCH, bits_margin,
-    loss_margin,
-};
+use super::read::{Run, bits_margin, loss_margin};
 use super::{capability, manifest, prediction, tables};
-use crate::pipeline::Sample;
+use crate::run_dir::{
+    CAPABILITY, FORECAST, MANIFEST, METRICS, RECIPE, SAMPLES, SUMMARY, Sample, VERDICT, WATCH,
+};
 
 /// The whole page.
 pub(super) fn page(run: &Run) -> Markup {

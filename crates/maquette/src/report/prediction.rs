@@ -8,7 +8,7 @@ use super::forecast::{Picture, rows};
 use super::number::{duration, scientific, significant};
 use super::plot::{Mark, Plot, Series};
 use super::read::{Metrics, SealedRun};
-use crate::pipeline::ladder::{RatioTest, Sweep};
+use crate::run_dir::{RatioTest, Sweep};
 
 /// Places at which the predicted curve is drawn, at equal ratios of steps.
 const N_PLACES: u32 = 160;

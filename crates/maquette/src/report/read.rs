@@ -7,39 +7,14 @@ use base::hash::xxh3_64;
 use data::{Entry, Manifest};
 use forecast::{BucketForecast, CurveForecast, Seal, Verdict};
 use model::scaling::LearningRates;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use train::{Metric, Spike, Validation};
 
-use crate::pipeline::{
-    Sample,
-    capability::{self, BucketOutcome},
-    identity,
-    ladder::{Cost, RatioTest, Sweep},
-    seal,
-    watch::{self, Watched},
+use crate::run_dir::{
+    self, BucketOutcome, CAPABILITY, Cost, FORECAST, MANIFEST, METRICS, PassRates, RECIPE, RatioTest,
+    RunSummary, SAMPLES, SUMMARY, Sample, Sweep, VERDICT, WATCH, Watched,
 };
-
-/// The resolved recipe.
-pub(super) const RECIPE: &str = "recipe.toml";
-/// What went into the token shards, and the shards.
-pub(super) const MANIFEST: &str = "data/manifest.jsonl";
-/// One object a step, and one an event.
-pub(super) const METRICS: &str = "pretrain/metrics.jsonl";
-/// The totals of the stage and the last validation.
-pub(super) const SUMMARY: &str = "pretrain/summary.json";
-/// Text that the finished model wrote.
-pub(super) const SAMPLES: &str = "pretrain/samples.jsonl";
-
-/// The forecast, sealed before the run.
-pub(super) const FORECAST: &str = seal::FORECAST;
-/// The verdict.
-pub(super) const VERDICT: &str = watch::VERDICT;
-/// The pass rates of the finished run.
-pub(super) const CAPABILITY: &str = capability::OUTCOME;
-/// The alarms of the run.
-pub(super) const WATCH: &str = "pretrain/watch.json";
 
 /// The sealed forecast, and the actual losses.
 pub(super) struct SealedRun {
@@ -68,7 +43,7 @@ pub(super) struct Run {
     pub recipe: toml::Table,
     pub manifest: Manifest,
     pub metrics: Metrics,
-    pub summary: Summary,
+    pub summary: RunSummary,
     pub samples: Vec<Sample>,
     /// Where the recipe has a ladder.
     pub sealed: Option<SealedRun>,
@@ -142,16 +117,6 @@ pub(super) struct Spiked {
     pub spike: Spike,
 }
 
-/// Totals of the stage, and where it ran.
-#[derive(Deserialize)]
-pub(super) struct Summary {
-    #[serde(flatten)]
-    pub train: train::Summary,
-    /// Shown as it is.
-    pub machine: serde_json::Map<String, Value>,
-    pub maquette_version: String,
-}
-
 /// Half the width of the 95 % interval of the loss, in nats.
 pub(super) fn loss_margin(validation: &Validation) -> f64 {
     1.96 * validation.loss_stderr
@@ -198,19 +163,22 @@ impl Run {
 fn sealed(run_dir: &Path, sources: &mut Vec<Source>) -> anyhow::Result<SealedRun> {
     let seal = Seal::read(&read(run_dir, FORECAST, sources)?)
         .map_err(|error| malformed(FORECAST, &error.to_string()))?;
-    identity::check(run_dir, &run_dir.join(FORECAST), &seal)?;
+    run_dir::check(run_dir, &run_dir.join(FORECAST), &seal)?;
     let verdict = serde_json::from_slice(&read(run_dir, VERDICT, sources)?)
         .map_err(|error| malformed(VERDICT, &error.to_string()))?;
     let watched = serde_json::from_slice(&read(run_dir, WATCH, sources)?)
         .map_err(|error| malformed(WATCH, &error.to_string()))?;
-    let (curves, cost, sweep) =
-        (section(&seal, seal::CURVES)?, section(&seal, seal::COST)?, section(&seal, seal::SWEEP)?);
-    let ratios = match seal.extra.contains_key(seal::RATIOS) {
-        true => section(&seal, seal::RATIOS)?,
+    let (curves, cost, sweep) = (
+        section(&seal, run_dir::section::CURVES)?,
+        section(&seal, run_dir::section::COST)?,
+        section(&seal, run_dir::section::SWEEP)?,
+    );
+    let ratios = match seal.extra.contains_key(run_dir::section::RATIOS) {
+        true => section(&seal, run_dir::section::RATIOS)?,
         false => Vec::new(),
     };
-    let capability = if seal.extra.contains_key(capability::CAPABILITY) {
-        let predicted: capability::PassRates = section(&seal, capability::CAPABILITY)?;
+    let capability = if seal.extra.contains_key(run_dir::section::PASS_RATES) {
+        let predicted: PassRates = section(&seal, run_dir::section::PASS_RATES)?;
         let outcomes: Vec<BucketOutcome> = serde_json::from_slice(&read(run_dir, CAPABILITY, sources)?)
             .map_err(|error| malformed(CAPABILITY, &error.to_string()))?;
         if outcomes.len() != predicted.buckets.len() {

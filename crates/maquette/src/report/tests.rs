@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use super::number::grouped;
-use super::read::{MANIFEST, METRICS, RECIPE, SAMPLES, SUMMARY};
 use super::{render, write};
+use crate::run_dir::{MANIFEST, METRICS, RECIPE, SAMPLES, SUMMARY};
 
 const METRIC_LINES: &str = r#"{"kind":"train","step":1,"loss_nats":9.01,"grad_norm":4.0,"lr":{"matrix":0.002,"embedding":0.001,"head":0.001,"gain":0.001},"tokens":1000,"flops":1e12,"tokens_per_second":900.0,"elapsed_s":1.1}
 {"kind":"validation","step":1,"tokens":1000,"flops":1e12,"loss_nats":8.875,"loss_stderr":0.1,"bits_per_byte":3.1415,"n_tokens":1234,"n_bytes":5042}

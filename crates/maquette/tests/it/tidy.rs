@@ -167,6 +167,65 @@ fn the_readme_shows_a_tree_that_exists() {
     assert!(n_found > 5, "found only {n_found} paths in the tree of README.md");
 }
 
+/// Parts of the binary, and which others each must not name: what two of them share is a file of a run, and lives in `run_dir`.
+const SEPARATE: [(&str, &[&str]); 3] = [
+    ("run_dir", &["commands", "pipeline", "report"]),
+    ("pipeline", &["commands", "report"]),
+    ("report", &["commands", "pipeline"]),
+];
+
+#[test]
+fn stages_and_report_meet_in_the_files_of_a_run_alone() {
+    for (part, others) in SEPARATE {
+        let files = sources(&format!("crates/maquette/src/{part}"));
+        assert!(files.len() > 5, "found only {} files in {part}/", files.len());
+        for path in files {
+            let text = fs::read_to_string(&path).unwrap();
+            let modules = named_modules(&text);
+            let foreign: Vec<_> = others.iter().filter(|other| modules.contains(**other)).collect();
+            assert!(
+                foreign.is_empty(),
+                "{} names {foreign:?}: what both need belongs in run_dir/",
+                path.display()
+            );
+        }
+    }
+    let named =
+        named_modules("use crate::{\n    a, // b::c\n    d::{self, E},\n};\nlet x = crate::f::g(super::h);");
+    assert_eq!(named, ["a", "d", "f", "h"].map(str::to_owned).into());
+}
+
+/// The modules above it that a file names, in `crate::a`, `super::a` and `use crate::{a, b::c}`.
+fn named_modules(text: &str) -> BTreeSet<String> {
+    let code: Vec<&str> = text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect();
+    let code: String = code.join("\n");
+    let name = |text: &str| -> String {
+        text.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
+    };
+    let mut named = BTreeSet::new();
+    for after in code.replace("super::", "crate::").split("crate::").skip(1) {
+        let Some(list) = after.strip_prefix('{') else {
+            named.insert(name(after));
+            continue;
+        };
+        let (mut depth, mut is_start) = (0, true);
+        for (i, c) in list.char_indices() {
+            match c {
+                '{' => depth += 1,
+                '}' if depth == 0 => break,
+                '}' => depth -= 1,
+                ',' if depth == 0 => is_start = true,
+                c if is_start && !c.is_whitespace() => {
+                    named.insert(name(&list[i..]));
+                    is_start = false;
+                }
+                _ => {}
+            }
+        }
+    }
+    named
+}
+
 /// Whoever writes a file in place, or under a temporary name of his own, may replace one of the user's; and what does not go
 /// through `base::disk` is never made to fail by the tests.
 #[test]

@@ -23,6 +23,7 @@ use crate::{
     pipeline::watch::{self, Watcher},
     progress::{Field, Progress},
     recipe::Recipe,
+    run_dir::METRICS,
 };
 
 /// How often the alarms of a sealed forecast are right: healthy runs, and runs with a planted fault
@@ -144,7 +145,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
 
 impl Bench {
     fn watcher(&self) -> anyhow::Result<Watcher> {
-        Watcher::open(&self.run_dir, &self.run_dir.join("pretrain/metrics.jsonl"), 0)?.with_context(|| {
+        Watcher::open(&self.run_dir, &self.run_dir.join(METRICS), 0)?.with_context(|| {
             format!(
                 "expected a sealed forecast in `{}`, found none\nhint: `maquette ladder RECIPE --seal` makes one",
                 self.run_dir.display()

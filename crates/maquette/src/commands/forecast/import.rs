@@ -9,7 +9,7 @@ use super::{wandb, warn};
 use crate::{
     output,
     output_file::{Kind, OutputFile},
-    run_folder,
+    run_dir,
 };
 
 /// Make a table of points from exports of other tools or from earlier runs
@@ -49,7 +49,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         From::Runs(args) => {
             let mut points = Vec::new();
             for dir in &args.runs {
-                points.extend(run_folder::points(dir)?);
+                points.extend(run_dir::points(dir)?);
             }
             args.out.write(&Table::new(points)?)
         }

@@ -28,7 +28,7 @@ use crate::{
     output,
     output_file::{self, Kind, OutputFile},
     report::Picture,
-    run_folder,
+    run_dir,
 };
 
 /// Forecast the loss of a large run from small ones, seal it, and compare it with the result
@@ -131,7 +131,7 @@ impl FitOptions {
 impl FitOptions {
     /// The reference runs that were given.
     fn references(&self) -> anyhow::Result<Vec<ReferenceRuns>> {
-        self.reference.iter().map(|path| run_folder::reference_runs(path)).collect()
+        self.reference.iter().map(|path| run_dir::reference_runs(path)).collect()
     }
 }
 

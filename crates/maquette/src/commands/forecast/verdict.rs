@@ -9,9 +9,8 @@ use super::{PlotOption, check, read_seal};
 use crate::{
     output,
     output_file::{Kind, OutputFile},
-    pipeline::identity,
     report::Picture,
-    run_folder::{self, Begun},
+    run_dir::{self, Begun},
 };
 
 /// Compare a sealed forecast with the finished run
@@ -42,8 +41,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let actual = match (args.actual, &args.run) {
         (Some(loss), None) => Actual { loss, flops: None, first_step_at: None },
         (None, Some(dir)) => {
-            let summary = run_folder::summary(dir)?;
-            identity::check(dir, &args.forecast, &seal)?;
+            let summary = run_dir::summary(dir)?;
+            run_dir::check(dir, &args.forecast, &seal)?;
             Actual {
                 loss: summary.validation.loss_nats,
                 flops: Some(summary.flops),

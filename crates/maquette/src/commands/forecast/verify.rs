@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use forecast::{Forecaster, Prediction, Seal, Table};
 
 use super::{described_prediction, read_seal};
-use crate::output;
-use crate::pipeline::identity;
-use crate::run_folder::Begun;
+use crate::{
+    output,
+    run_dir::{self, Begun},
+};
 
 /// Above this the forecast cannot be made again from its points, in % of the loss.
 const MAX_REFIT_ERROR_PCT: f64 = 0.01;
@@ -44,7 +45,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     if let Some(Begun::At(first_step_at)) = begun {
         seal.check_before(first_step_at)?;
     }
-    let compared = args.run.as_deref().map(|run| identity::check(run, &args.forecast, &seal)).transpose()?;
+    let compared = args.run.as_deref().map(|run| run_dir::check(run, &args.forecast, &seal)).transpose()?;
     let refit_error_pct = refit_error_pct(&seal);
     if let Some(error) = refit_error_pct.filter(|error| *error > MAX_REFIT_ERROR_PCT)
         && seal.maquette_version == env!("CARGO_PKG_VERSION")

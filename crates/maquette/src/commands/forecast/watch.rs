@@ -12,11 +12,9 @@ use serde::Serialize;
 
 use crate::{
     output,
-    pipeline::{
-        record::{Growth, Recorded},
-        watch::{FALSE_ALARM_RATE, Watcher, described},
-    },
+    pipeline::watch::{FALSE_ALARM_RATE, Watcher, described},
     progress::{self, Field, Progress},
+    run_dir::{Growth, METRICS, Recorded},
     stop,
 };
 
@@ -80,7 +78,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         "expected the folder of a run at `{}`, found none\nhint: give a folder such as runs/quickstart",
         args.run.display()
     );
-    let metrics = args.run.join("pretrain/metrics.jsonl");
+    let metrics = args.run.join(METRICS);
     let mut recorded = Recorded::read(&metrics)?;
     let mut watch = Follower::open(&args.run, &metrics, &recorded)?;
     let mut bar = Progress::new("watch");

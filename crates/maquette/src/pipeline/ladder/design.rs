@@ -3,21 +3,13 @@
 use std::collections::BTreeSet;
 
 use model::{ModelConfig, scaling};
-use serde::{Deserialize, Serialize};
 use train::{TrainOverrides, TrainSettings};
 
 use super::flops;
-use crate::recipe::{LadderConfig, Recipe};
-
-/// What a run of the ladder is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Role {
-    /// A point that the law is fitted to.
-    Rung,
-    /// A test of the learning-rate rule: same as a rung, other rates.
-    Sweep,
-}
+use crate::{
+    recipe::{LadderConfig, Recipe},
+    run_dir::Role,
+};
 
 /// One run of the ladder.
 #[derive(Clone, Debug)]

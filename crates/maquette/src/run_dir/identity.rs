@@ -11,17 +11,7 @@ use forecast::{Point, Seal, Target};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{ladder, seal, watch};
-use crate::run_folder;
-
-/// Section of the seal that names the run.
-pub(crate) const RUN: &str = "run";
-/// In the run's folder.
-const METRICS: &str = "pretrain/metrics.jsonl";
-const WATCH: &str = "pretrain/watch.json";
-const SUMMARY: &str = "pretrain/summary.json";
-const INPUTS: &str = "pretrain/inputs";
-const RECIPE: &str = "recipe.toml";
+use super::{FORECAST, INPUTS, METRICS, RECIPE, SUMMARY, VERDICT, WATCH, begun, rung, section, summary};
 
 /// A compute further than this factor from the run's is another run's, where a forecast was sealed by hand: its FLOPs may be
 /// counted in another way.
@@ -40,13 +30,13 @@ pub(crate) struct Identity {
 
 /// The run that a seal names; none in those of earlier versions and in those sealed by hand.
 fn named(path: &Path, seal: &Seal) -> anyhow::Result<Option<Identity>> {
-    let run = seal.extra.get(RUN).cloned().map(serde_json::from_value);
-    run.transpose().with_context(|| format!("in `{}`: `{RUN}` names no run", path.display()))
+    let run = seal.extra.get(section::RUN).cloned().map(serde_json::from_value);
+    run.transpose().with_context(|| format!("in `{}`: `{}` names no run", path.display(), section::RUN))
 }
 
 /// Whether this program's ladder made it, for one run alone.
 fn is_of_ladder(seal: &Seal) -> bool {
-    seal.extra.contains_key(RUN) || seal.extra.contains_key(seal::CURVES)
+    seal.extra.contains_key(section::RUN) || seal.extra.contains_key(section::CURVES)
 }
 
 /// Refuses the forecast of another run than the one that is to be trained.
@@ -120,7 +110,7 @@ impl std::fmt::Display for Agreement {
 /// If a file says that the forecast is another one, or another run's; which one and what it says.
 pub(crate) fn check(run_dir: &Path, path: &Path, seal: &Seal) -> anyhow::Result<Agreement> {
     let mut agreed = Agreement::default();
-    let is_own = fs::canonicalize(run_dir.join(seal::FORECAST)).ok() == fs::canonicalize(path).ok();
+    let is_own = fs::canonicalize(run_dir.join(FORECAST)).ok() == fs::canonicalize(path).ok();
     if is_own || is_of_ladder(seal) {
         for (file, recorded) in recorded_seals(run_dir) {
             let (path, file_of_run) = (path.display(), run_dir.join(file));
@@ -143,7 +133,7 @@ pub(crate) fn check(run_dir: &Path, path: &Path, seal: &Seal) -> anyhow::Result<
             agreed.files.push(file.to_owned());
         }
     }
-    if let Ok(summary) = run_folder::summary(run_dir) {
+    if let Ok(summary) = summary(run_dir) {
         let run = Target {
             flops: summary.flops,
             n_params: Some(summary.n_matrix_params as f64),
@@ -168,8 +158,8 @@ pub(crate) fn recorded_seals(run_dir: &Path) -> Vec<(&'static str, String)> {
         let value: Value = serde_json::from_slice(&fs::read(run_dir.join(file)).ok()?).ok()?;
         Some(value.get("seal")?.as_str()?.to_owned())
     };
-    let begun = run_folder::sealed_at_start(run_dir).map(|sealed| sealed.seal);
-    [(METRICS, begun), (WATCH, in_json(WATCH)), (watch::VERDICT, in_json(watch::VERDICT))]
+    let begun = begun::sealed_at_start(run_dir).map(|sealed| sealed.seal);
+    [(METRICS, begun), (WATCH, in_json(WATCH)), (VERDICT, in_json(VERDICT))]
         .into_iter()
         .filter_map(|(file, seal)| Some((file, seal?)))
         .collect()
@@ -206,8 +196,8 @@ fn check_rungs(run_dir: &Path, path: &Path, points: &[Point]) -> anyhow::Result<
     let dir = run_dir.join("ladder");
     let mut n = 0;
     for point in points {
-        let file = ladder::file(&dir, &point.run);
-        let Some(there) = ladder::on_disk(&file) else { continue };
+        let file = rung::rung_file(&dir, &point.run);
+        let Some(there) = rung::on_disk(&file) else { continue };
         anyhow::ensure!(
             there.result.point() == *point && there.is_as_written(),
             "`{}` was changed: `{}` was made from a loss of {} in {:.6e} FLOPs, found {} in {:.6e}\n\

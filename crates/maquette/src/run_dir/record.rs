@@ -8,6 +8,9 @@ use std::{
 
 use anyhow::Context as _;
 
+/// In the run's folder.
+pub(crate) const METRICS: &str = "pretrain/metrics.jsonl";
+
 /// The part of `metrics.jsonl` that the alarms are about.
 #[derive(Debug)]
 pub(crate) struct Recorded {
@@ -120,6 +123,22 @@ impl Recorded {
         self.offset += end as u64 + 1;
         Ok(())
     }
+}
+
+/// Whether every line can be read and the last step and its validation are among them. A gap that is marked as one stays.
+pub(crate) fn is_record_whole(path: &Path, n_steps: u64) -> bool {
+    let Ok(text) = std::fs::read_to_string(path) else { return false };
+    let (mut expected, mut is_validated) = (1, false);
+    for line in text.lines() {
+        match serde_json::from_str(line) {
+            Ok(train::Metric::Train { step, .. }) if step == expected => expected += 1,
+            Ok(train::Metric::Train { .. }) | Err(_) => return false,
+            Ok(train::Metric::Lost { step }) => expected = expected.max(step + 1),
+            Ok(train::Metric::Validation { step, .. }) => is_validated |= step == n_steps,
+            Ok(_) => {}
+        }
+    }
+    expected == n_steps + 1 && is_validated && text.ends_with('\n')
 }
 
 #[cfg(test)]

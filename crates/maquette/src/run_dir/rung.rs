@@ -5,15 +5,22 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::Context as _;
-use base::disk;
 use forecast::{Point, content_hash};
 use model::ModelConfig;
 use serde::{Deserialize, Serialize};
 use train::{TrainSettings, Validation};
 
-use super::Role;
-use crate::progress;
+use super::write_whole;
+
+/// What a run of the ladder is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Role {
+    /// A point that the law is fitted to.
+    Rung,
+    /// A test of the learning-rate rule: same as a rung, other rates.
+    Sweep,
+}
 
 /// One finished run of the ladder, as its file holds it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -62,10 +69,17 @@ impl RungResult {
         }
     }
 
-    /// The same with its checksum.
-    pub(super) fn sealed(mut self) -> anyhow::Result<Self> {
+    /// Writes it to the folder of the ladder, with its checksum.
+    pub(crate) fn write(mut self, dir: &Path) -> anyhow::Result<()> {
         self.checksum = content_hash(&serde_json::to_value(&self)?, CHECKSUM);
-        Ok(self)
+        write_whole(&rung_file(dir, &self.run), &serde_json::to_vec(&self)?)
+    }
+
+    /// The rung of that name, if it is there as it was written, and was made from these inputs.
+    pub(crate) fn read(dir: &Path, name: &str, inputs: &str) -> Option<Self> {
+        let there = on_disk(&rung_file(dir, name))?;
+        let is_same = there.result.inputs == inputs && !there.result.checksum.is_empty();
+        (is_same && there.is_as_written()).then_some(there.result)
     }
 }
 
@@ -92,41 +106,34 @@ pub(crate) fn on_disk(path: &Path) -> Option<OnDisk> {
     Some(OnDisk { result: serde_json::from_value(value).ok()?, found })
 }
 
-pub(crate) fn file(dir: &Path, name: &str) -> PathBuf {
+/// The file of a rung in the folder of the ladder.
+pub(crate) fn rung_file(dir: &Path, name: &str) -> PathBuf {
     dir.join(format!("{name}.json"))
 }
 
-/// The rung's result, if it is there as it was written, and was made from these inputs.
-pub(super) fn read(dir: &Path, name: &str, inputs: &str) -> Option<RungResult> {
-    let there = on_disk(&file(dir, name))?;
-    let is_same = there.result.inputs == inputs && !there.result.checksum.is_empty();
-    (is_same && there.is_as_written()).then_some(there.result)
+/// What a law is fitted to of a rung; what else its file holds is not looked at.
+#[derive(Deserialize)]
+pub(super) struct RungPoint {
+    run: String,
+    /// Runs with another role than `rung` were trained in another way.
+    role: Option<String>,
+    n_params: f64,
+    n_tokens: f64,
+    flops: f64,
+    loss_nats: f64,
+    seed: Option<u64>,
 }
 
-/// Moves a rung's file out of the way, with a word, if it is of these inputs but was changed.
-pub(super) fn set_aside_changed(dir: &Path, name: &str, inputs: &str) -> anyhow::Result<()> {
-    let path = file(dir, name);
-    let Some(there) = on_disk(&path).filter(|there| there.result.inputs == inputs) else { return Ok(()) };
-    let why = match there.result.checksum.is_empty() {
-        true => "holds no hash of its content",
-        false => "was changed after it was written",
-    };
-    let aside = aside(dir, &path)?;
-    progress::say(
-        "ladder",
-        &format!("`{}` {why}: now `{}`, and trained again", path.display(), aside.display()),
-    );
-    Ok(())
-}
-
-/// Moves a file to `.replaced/`, under a name that is free there.
-pub(super) fn aside(dir: &Path, path: &Path) -> anyhow::Result<PathBuf> {
-    let folder = dir.join(".replaced");
-    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let free = std::iter::once(name.clone()).chain((1..).map(|i| format!("{name}-{i}")));
-    let aside = free.map(|name| folder.join(name)).find(|path| !path.exists()).expect("some number is free");
-    disk::create_dir_all(&folder).and_then(|()| disk::rename(path, &aside)).with_context(|| {
-        format!("cannot move `{}` aside\nhint: move it away, or choose another --out", path.display())
-    })?;
-    Ok(aside)
+impl RungPoint {
+    /// The point, unless the run had another role.
+    pub(super) fn point(self) -> Option<Point> {
+        self.role.is_none_or(|role| role == "rung").then_some(Point {
+            run: self.run,
+            n_params: Some(self.n_params),
+            n_tokens: Some(self.n_tokens),
+            flops: self.flops,
+            loss: self.loss_nats,
+            seed: self.seed,
+        })
+    }
 }

@@ -1,0 +1,90 @@
+//! Finished trainings as points: those of a run's folder, and those of a table.
+
+use std::{
+    fs::{self, File},
+    io::Read as _,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context as _;
+use forecast::{Point, ReferenceRuns, Table};
+
+use super::{RECIPE, SUMMARY, rung::RungPoint, summary, summary::damaged};
+use crate::output;
+
+/// Longest table that is read.
+const MAX_TABLE_BYTES: u64 = 1 << 28;
+
+/// The finished trainings in a run's folder: its rungs, and itself if it has ended.
+pub(crate) fn points(dir: &Path) -> anyhow::Result<Vec<Point>> {
+    let mut points = Vec::new();
+    for path in rungs(dir) {
+        let bytes = fs::read(&path)
+            .with_context(|| format!("cannot read `{}`\nhint: check who may read it", path.display()))?;
+        let rung: RungPoint = serde_json::from_slice(&bytes).with_context(|| damaged(&path))?;
+        points.extend(rung.point());
+    }
+    if points.is_empty() || dir.join(SUMMARY).exists() {
+        let summary = summary(dir)?;
+        points.push(Point {
+            run: name(dir),
+            n_params: Some(summary.n_matrix_params as f64),
+            n_tokens: Some(summary.tokens as f64),
+            flops: summary.flops,
+            loss: summary.validation.loss_nats,
+            seed: seed(dir),
+        });
+    }
+    Ok(points)
+}
+
+/// Finished runs of the same design on other data: the folder of a run, or a table of points.
+pub(crate) fn reference_runs(path: &Path) -> anyhow::Result<ReferenceRuns> {
+    let what = || {
+        format!(
+            "expected the folder of a finished run, or a table of runs, at `{}`\n\
+             hint: reference runs are finished runs of the same design on other data, as `maquette run` leaves them",
+            path.display()
+        )
+    };
+    let table = if path.is_dir() {
+        Table::new(points(path).with_context(what)?)?
+    } else {
+        let table = Table::read_csv(File::open(path).with_context(what)?.take(MAX_TABLE_BYTES));
+        let table = table.with_context(what)?;
+        for warning in table.warnings() {
+            output::talk(format_args!("warning: in `{}`: {}", path.display(), warning.text));
+        }
+        table.check_units().with_context(|| format!("in `{}`", path.display()))?;
+        table
+    };
+    let name = if path.is_dir() { name(path) } else { stem(path) };
+    ReferenceRuns::new(name, &table).with_context(what)
+}
+
+fn stem(path: &Path) -> String {
+    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// The files of `ladder/`, sorted.
+fn rungs(dir: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(dir.join("ladder")) else { return Vec::new() };
+    let mut paths: Vec<PathBuf> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.is_file() && path.extension().is_some_and(|ending| ending == "json"))
+        .collect();
+    paths.sort();
+    paths
+}
+
+/// The name of the folder, also of `.` and of `runs/a/`.
+fn name(dir: &Path) -> String {
+    let full = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
+    full.file_name().unwrap_or(full.as_os_str()).to_string_lossy().into_owned()
+}
+
+/// The seed in the run's own recipe.
+fn seed(dir: &Path) -> Option<u64> {
+    let recipe: toml::Table = toml::from_str(&fs::read_to_string(dir.join(RECIPE)).ok()?).ok()?;
+    recipe.get("seed")?.as_integer()?.try_into().ok()
+}

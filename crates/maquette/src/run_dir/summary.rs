@@ -1,0 +1,40 @@
+//! `summary.json`: the totals of a finished training, and where it ran.
+
+use std::{fs, path::Path};
+
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// In the run's folder.
+pub(crate) const SUMMARY: &str = "pretrain/summary.json";
+
+/// The whole file; who reads it shows the machine as it stands there.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct RunSummary<M = Map<String, Value>> {
+    #[serde(flatten)]
+    pub(crate) train: train::Summary,
+    pub(crate) machine: M,
+    pub(crate) maquette_version: String,
+}
+
+/// The totals of a finished training.
+pub(crate) fn summary(dir: &Path) -> anyhow::Result<train::Summary> {
+    let path = dir.join(SUMMARY);
+    let bytes = fs::read(&path).with_context(|| {
+        format!(
+            "expected a finished run in `{}`, found no `pretrain/summary.json` there\n\
+             hint: give the folder of a run, and let the run end first",
+            dir.display()
+        )
+    })?;
+    serde_json::from_slice(&bytes).with_context(|| damaged(&path))
+}
+
+/// What is said of a file that cannot be parsed.
+pub(super) fn damaged(path: &Path) -> String {
+    format!(
+        "`{}` is damaged, or from another version\nhint: run the same command again to write it anew",
+        path.display()
+    )
+}
