@@ -1,5 +1,6 @@
 //! Text to token ids and back.
 
+mod bytes;
 mod class;
 mod encode;
 mod ends;
@@ -8,6 +9,7 @@ mod folder;
 mod imported;
 mod known;
 mod merge;
+mod mismatch;
 mod names;
 mod parts;
 mod special;

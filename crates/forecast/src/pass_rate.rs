@@ -13,6 +13,7 @@
 
 mod bucket;
 mod fit;
+mod fitted_bucket;
 mod form;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,6 +24,7 @@ pub use form::PassRateForm;
 
 use crate::{Prediction, Warning};
 use bucket::Bucket;
+use fitted_bucket::FittedBucket;
 
 /// What is known of one problem and one run.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -156,7 +158,7 @@ pub enum PassRateError {
 pub struct PassRateForecast {
     form: PassRateForm,
     competition: Vec<FormScore>,
-    buckets: Vec<Bucket>,
+    buckets: Vec<FittedBucket>,
     settings: PassRateSettings,
 }
 
@@ -286,7 +288,7 @@ impl PassRateForecast {
             return Err(PassRateError::TooFewProblems { n_buckets, found: table.problems.len() });
         }
         let members = bucket::by_difficulty(&table.outcomes, n_buckets);
-        let mut buckets: Vec<Bucket> =
+        let buckets: Vec<Bucket> =
             members.iter().map(|problems| Bucket::new(table, problems, settings.chance)).collect();
         if buckets.iter().all(|bucket| bucket.refused.is_some()) {
             let reasons: BTreeSet<&str> =
@@ -296,9 +298,7 @@ impl PassRateForecast {
         }
         let competition = fit::compete(&buckets);
         let form = settings.form.unwrap_or_else(|| fit::choose(&competition));
-        for bucket in &mut buckets {
-            bucket.settle(form);
-        }
+        let buckets = buckets.into_iter().map(|bucket| FittedBucket::new(bucket, form)).collect();
         Ok(Self { form, competition, buckets, settings: settings.clone() })
     }
 
@@ -320,7 +320,7 @@ impl PassRateForecast {
     #[track_caller]
     pub fn at(&self, flops: f64, loss_draws_nats: &[f64]) -> Vec<BucketForecast> {
         assert!(!loss_draws_nats.is_empty(), "pass rate: no draw of the loss");
-        let at = |(idx, bucket): (usize, &Bucket)| {
+        let at = |(idx, bucket): (usize, &FittedBucket)| {
             bucket.forecast(idx, self.form, flops, loss_draws_nats, &self.settings)
         };
         self.buckets.iter().enumerate().map(at).collect()

@@ -3,7 +3,7 @@
 mod json;
 mod text;
 
-use crate::{ForecastError, Warning, WarningKind, column};
+use crate::{ForecastError, Warning, WarningKind, column::header::is_known};
 
 /// Text cells under a header, in the order of the file.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,7 +62,7 @@ impl Sheet {
         self.delimiter
     }
 
-    /// The cells of one column, empty where a line is too short.
+    /// The cells of one column::header, empty where a line is too short.
     pub(crate) fn column(&self, idx: usize) -> impl Iterator<Item = &str> {
         self.lines.iter().map(move |line| line.cells.get(idx).map_or("", String::as_str))
     }
@@ -142,7 +142,7 @@ fn unmarked(text: &str) -> String {
     let next = text.lines().filter(|line| !line.trim().is_empty()).find(|line| !line.starts_with('#'));
     let score = |line: &str| {
         let cells = |delimiter: char| line.split(delimiter).map(|cell| cell.trim().trim_matches('"'));
-        let known = |delimiter| cells(delimiter).filter(|cell| column::is_known(cell)).count();
+        let known = |delimiter| cells(delimiter).filter(|cell| is_known(cell)).count();
         DELIMITERS.into_iter().chain([' ']).map(known).max().unwrap_or(0)
     };
     if score(rest) >= 2 && score(rest) > next.map_or(0, score) {
@@ -157,13 +157,13 @@ fn best_delimiter(text: &str) -> char {
     let mut best = (0, 1, ',');
     for delimiter in DELIMITERS {
         let header = records_reader(text, delimiter).headers().cloned().unwrap_or_default();
-        let known = header.iter().filter(|cell| column::is_known(cell)).count();
+        let known = header.iter().filter(|cell| is_known(cell)).count();
         if (known, header.len()) > (best.0, best.1) {
             best = (known, header.len(), delimiter);
         }
     }
     if best.1 == 1 {
-        let known = aligned(text).0.iter().filter(|cell| column::is_known(cell)).count();
+        let known = aligned(text).0.iter().filter(|cell| is_known(cell)).count();
         if known >= 2 {
             return ' ';
         }

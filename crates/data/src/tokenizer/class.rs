@@ -5,9 +5,9 @@ use std::fmt;
 use serde_json::Value;
 
 use super::{
-    file::Mismatch,
     folder::Folder,
     known::{normalizers, pre_tokenizers},
+    mismatch::Mismatch,
 };
 
 /// A class of `transformers` 5, by what it takes from `tokenizer.json`.

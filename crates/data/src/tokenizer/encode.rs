@@ -11,7 +11,7 @@ use tokenizers::{
 
 use super::{
     Special,
-    file::byte_chars,
+    bytes::byte_chars,
     split::{Splitter, chunks},
 };
 

@@ -4,9 +4,9 @@ use serde_json::Value;
 use tokenizers::Tokenizer as Pipeline;
 
 use super::{
-    file::Mismatch,
     folder::Folder,
     merge::{self, Merged},
+    mismatch::Mismatch,
 };
 
 /// Names that end a text, and that end a turn of a chat, in the vocabularies of published models. They count where they

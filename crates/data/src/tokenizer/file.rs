@@ -4,7 +4,10 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::{Special, Text, Tokenizer, encode::Encoder, folder::Files, imported, known, split::Splitter};
+use super::{
+    Special, Text, Tokenizer, bytes::byte_chars, encode::Encoder, folder::Files, imported, known,
+    mismatch::Mismatch, split::Splitter,
+};
 use crate::{DataError, file::write_atomically};
 
 impl Tokenizer {
@@ -145,9 +148,6 @@ fn pre_tokenizer(splitter: Splitter) -> Value {
     })
 }
 
-/// What was expected and what was found.
-pub(super) type Mismatch = (String, String);
-
 /// Reads the content of `tokenizer.json`: one of ours if it has our special tokens, and not the pattern of another model,
 /// as one that came back from a GGUF file has.
 fn parse(files: Files) -> Result<Tokenizer, Mismatch> {
@@ -219,21 +219,6 @@ fn parse_native(document: &Value, splitter: Splitter) -> Result<Tokenizer, Misma
         return Err(mismatch(&format!("{} tokens, as the merges make", names.len()), &vocab.len()));
     }
     Ok(Tokenizer::from_merges(splitter, &pairs))
-}
-
-/// GPT-2's printable character for every byte: itself where it is printable in Latin-1, else from U+0100 on.
-pub(super) fn byte_chars() -> [char; 256] {
-    let mut n_moved = 0;
-    std::array::from_fn(|byte| {
-        let own = char::from(byte as u8);
-        match own {
-            '!'..='~' | '\u{a1}'..='\u{ac}' | '\u{ae}'..='\u{ff}' => own,
-            _ => {
-                n_moved += 1;
-                char::from_u32(0xff + n_moved).expect("256 characters from U+0100 exist")
-            }
-        }
-    })
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use serde::{
 };
 use serde_json::Value;
 
-use super::file::Mismatch;
+use super::mismatch::Mismatch;
 
 /// The content of the files, without byte-order marks.
 #[derive(Clone, Debug, Default)]

@@ -6,11 +6,12 @@ use tokenizers::Tokenizer as Pipeline;
 
 use super::{
     Inner, Text, Tokenizer,
+    bytes::byte_chars,
     class::Class,
     ends::Ends,
-    file::{Mismatch, byte_chars},
     folder::{Files, Folder},
     known, merge,
+    mismatch::Mismatch,
 };
 
 /// Largest id: more than any published vocabulary, little enough to hold a list of them.

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::file::Mismatch;
+use super::mismatch::Mismatch;
 
 /// The patterns of `Split` that are known to cut every text in linear time: Llama 3's and Qwen2's.
 pub(super) const PATTERNS: [&str; 2] = [

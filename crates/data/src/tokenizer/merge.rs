@@ -13,8 +13,8 @@ use tokenizers::{AddedToken, Tokenizer as Pipeline};
 
 use super::{
     class::Class,
-    file::Mismatch,
     folder::{Folder, Pairs},
+    mismatch::Mismatch,
 };
 
 /// The names under which every tokenizer keeps its special tokens, in the order in which they are added.

@@ -1,13 +1,10 @@
 //! Problems of like difficulty: what the runs say of their common scale q.
 
 use super::{
-    BucketForecast, Outcome, PassRateForm, PassRateSettings, PassRateTable, fit,
+    Outcome, PassRateTable,
     form::{Place, Value},
 };
-use crate::{
-    Prediction, Warning, WarningKind,
-    stats::{quantile::ln_gamma, random::Stream},
-};
+use crate::{Warning, WarningKind, stats::quantile::ln_gamma};
 
 /// ln q of the grid on which likelihoods are kept: q from e^−9 (p = 0.9999) to e^7.5 (p = e^−1800).
 const GRID: Grid = Grid { first: -9.0, step: 0.075, len: 221 };
@@ -33,7 +30,7 @@ impl Grid {
     }
 }
 
-/// One bucket and its fit.
+/// One bucket.
 #[derive(Clone, Debug)]
 pub(crate) struct Bucket {
     pub(crate) problems: Vec<String>,
@@ -50,7 +47,6 @@ pub(crate) struct Bucket {
     pass_rates: Vec<f64>,
     pub(crate) refused: Option<String>,
     pub(crate) warnings: Vec<Warning>,
-    pub(crate) fit: Option<fit::Fitted>,
 }
 
 /// Cuts problems into `n_buckets` by mean logarithm of difficulty, easiest first; sampled problems count with Jeffreys'
@@ -118,7 +114,6 @@ impl Bucket {
             nodes,
             refused: None,
             warnings: Vec::new(),
-            fit: None,
         };
         bucket.diagnose();
         bucket
@@ -176,13 +171,6 @@ impl Bucket {
         }
     }
 
-    /// Fits `form` to all runs.
-    pub(crate) fn settle(&mut self, form: PassRateForm) {
-        if self.refused.is_none() {
-            self.fit = Some(fit::Fitted::new(self, form));
-        }
-    }
-
     /// `m(q) = Σ w·e^(−q·h)`.
     pub(crate) fn pass_rate(&self, ln_q: f64) -> f64 {
         pass_rate(&self.nodes, ln_q)
@@ -198,50 +186,6 @@ impl Bucket {
                 let part = if high > low { ((high - p) / (high - low)).clamp(0.0, 1.0) } else { 0.5 };
                 GRID.ln_q(above - 1) + part * GRID.step
             }
-        }
-    }
-
-    /// The forecast of bucket number `idx`.
-    pub(crate) fn forecast(
-        &self,
-        idx: usize,
-        form: PassRateForm,
-        flops: f64,
-        loss_draws_nats: &[f64],
-        settings: &PassRateSettings,
-    ) -> BucketForecast {
-        let mut warnings = self.warnings.clone();
-        let ln_qs: Vec<f64> = self.fit.as_ref().map_or_else(Vec::new, |fit| {
-            let ln_flops = flops.ln() - self.ln_flops_base;
-            let span = -self.places.first().map_or(0.0, |place| place.ln_flops);
-            if ln_flops > 1.5 * span {
-                warnings.push(Warning::new(
-                    WarningKind::FarExtrapolation,
-                    format!("The target lies {:.1} times as far beyond the largest rung, in ln C, as the rungs span.", ln_flops / span),
-                ));
-            }
-            (0..settings.n_draws.max(1))
-                .map(|draw| {
-                    let mut rng = Stream::new(settings.seed.wrapping_add(1000 * idx as u64), draw as u64);
-                    let place = Place { ln_flops, loss_nats: loss_draws_nats[draw % loss_draws_nats.len()] };
-                    fit.draw(self, form, &place, &mut rng)
-                })
-                .collect()
-        });
-        let draws: Vec<f64> = ln_qs.iter().map(|ln_q| self.pass_rate(*ln_q)).collect();
-        let is_forecast = !draws.is_empty();
-        BucketForecast {
-            bucket: idx + 1,
-            problems: self.problems.clone(),
-            fitted_pass_rates: (0..self.places.len())
-                .map(|run| self.estimates[run].map_or(0.0, |(ln_q, _)| self.pass_rate(ln_q)))
-                .collect(),
-            pass_rate: is_forecast.then(|| Prediction::from_draws(&draws)),
-            minus_mean_ln_p: is_forecast
-                .then(|| Prediction::from_draws(&ln_qs.iter().map(|ln_q| ln_q.exp()).collect::<Vec<_>>())),
-            draws,
-            refused: self.refused.clone(),
-            warnings,
         }
     }
 }
