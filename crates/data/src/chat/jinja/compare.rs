@@ -5,9 +5,8 @@ use std::{cmp::Ordering, rc::Rc};
 use super::{
     failure::{Result, fail, unsupported},
     meter::Meter,
-    stream::Source,
     text::{find, plain},
-    value::{Value, View},
+    value::{Dict, Source, Value, View, deeper, hashable},
 };
 
 /// Python's `a == b`.
@@ -162,4 +161,36 @@ pub(crate) fn sort<T: Clone>(items: Vec<T>, less: &dyn Fn(&T, &T) -> Result<bool
     sorted.extend(left);
     sorted.extend(right);
     Ok(sorted)
+}
+
+impl Dict {
+    /// Of pairs in their order; a later value replaces an earlier one of the same key.
+    pub(crate) fn new(pairs: impl IntoIterator<Item = (Value, Value)>, meter: &Meter) -> Result<Rc<Self>> {
+        let mut dict = Self::default();
+        for (key, value) in pairs {
+            hashable(&key)?;
+            meter.make_values(2)?;
+            dict.depth = dict.depth.max(key.depth()).max(value.depth());
+            match dict.position(&key, meter)? {
+                Some(at) => dict.entries[at].1 = value,
+                None => dict.entries.push((key, value)),
+            }
+        }
+        dict.depth = deeper(dict.depth)?;
+        Ok(Rc::new(dict))
+    }
+
+    fn position(&self, key: &Value, meter: &Meter) -> Result<Option<usize>> {
+        for (at, (known, _)) in self.entries.iter().enumerate() {
+            if equal(known, key, meter)? {
+                return Ok(Some(at));
+            }
+        }
+        Ok(None)
+    }
+
+    pub(crate) fn get(&self, key: &Value, meter: &Meter) -> Result<Option<&Value>> {
+        hashable(key)?;
+        Ok(self.position(key, meter)?.map(|at| &self.entries[at].1))
+    }
 }

@@ -1,5 +1,6 @@
 //! `value | filter`
 
+pub(crate) mod names;
 mod sequence;
 mod single;
 
@@ -11,65 +12,8 @@ use super::{
     value::Value,
 };
 
+use names::{REFUSED, SEQUENCE, SINGLE, is_known};
 pub(crate) use sequence::pairs;
-
-/// Of one value.
-const SINGLE: [&str; 29] = [
-    "abs",
-    "attr",
-    "capitalize",
-    "center",
-    "d",
-    "default",
-    "e",
-    "escape",
-    "float",
-    "format",
-    "indent",
-    "int",
-    "items",
-    "lower",
-    "replace",
-    "reverse",
-    "round",
-    "safe",
-    "string",
-    "title",
-    "trim",
-    "truncate",
-    "upper",
-    "urlencode",
-    "wordcount",
-    "tojson",
-    "count",
-    "length",
-    "forceescape",
-];
-/// Of a list's items.
-const SEQUENCE: [&str; 19] = [
-    "batch",
-    "dictsort",
-    "first",
-    "groupby",
-    "join",
-    "last",
-    "list",
-    "map",
-    "max",
-    "min",
-    "reject",
-    "rejectattr",
-    "select",
-    "selectattr",
-    "slice",
-    "sort",
-    "sum",
-    "unique",
-    "items",
-];
-/// Those of Jinja2 that no chat template needs.
-const REFUSED: [&str; 8] =
-    ["filesizeformat", "pprint", "random", "striptags", "urlize", "wordwrap", "xmlattr", "mark_unsafe"];
 
 /// Refuses unknown filters where the template is read; `soft` leaves that to those who reach it.
 pub(crate) fn check(name: &str, soft: bool) -> Result<()> {
@@ -77,10 +21,6 @@ pub(crate) fn check(name: &str, soft: bool) -> Result<()> {
         return unsupported(format!("the template uses the filter `{name}`"));
     }
     if soft || is_known(name) { Ok(()) } else { fail(format!("there is no filter `{name}`")) }
-}
-
-pub(crate) fn is_known(name: &str) -> bool {
-    SINGLE.contains(&name) || SEQUENCE.contains(&name) || REFUSED[..7].contains(&name)
 }
 
 /// Applies a filter.

@@ -3,7 +3,7 @@
 use super::{
     ast::Name,
     failure::{Result, fail, unsupported},
-    operator::MAX_INT,
+    number::MAX_INT,
     text::{Char, Text, is_space, trim},
 };
 

@@ -4,6 +4,9 @@ use std::cell::Cell;
 
 use super::failure::{Failure, Kind, Result};
 
+/// What a value takes; it is checked where values are.
+pub(crate) const VALUE_BYTES: usize = 64;
+
 /// Elementary operations: a long conversation needs some millions, and this many take about two seconds.
 const MAX_WORK: u64 = 400_000_000;
 /// What evaluating one expression or statement counts as.
@@ -49,7 +52,7 @@ impl Meter {
 
     /// Counts memory for `n` values of a list or dictionary.
     pub(crate) fn make_values(&self, n: usize) -> Result<()> {
-        self.make(n.saturating_mul(size_of::<super::value::Value>() / 4))
+        self.make(n.saturating_mul(VALUE_BYTES / 4))
     }
 
     /// Begins a nested step; [`Meter::leave`] ends it.

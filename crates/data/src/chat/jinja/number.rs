@@ -1,5 +1,8 @@
 //! Numbers as Python reads and writes them.
 
+/// Largest integer: sums and differences of two fit an `i128`.
+pub(crate) const MAX_INT: u128 = 1 << 126;
+
 /// Python's `repr(x)`: the shortest digits that give `x` back.
 pub(crate) fn float(x: f64) -> String {
     if x.is_nan() {
@@ -55,7 +58,7 @@ pub(crate) fn parse_int(text: &str, base: u32) -> Result<Option<i128>, ()> {
         return Ok(None);
     }
     let value = i128::from_str_radix(&digits, base).map_err(|_| ())?;
-    if value.unsigned_abs() > super::operator::MAX_INT {
+    if value.unsigned_abs() > MAX_INT {
         return Err(());
     }
     Ok(Some(if negative { -value } else { value }))

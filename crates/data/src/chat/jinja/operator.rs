@@ -4,6 +4,7 @@ use super::{
     ast::Operator,
     failure::{Result, fail, unsupported},
     meter::Meter,
+    number::MAX_INT,
     printf,
     text::Builder,
     value::{List, Value},
@@ -11,9 +12,6 @@ use super::{
 
 /// Integers beyond this lose digits as floats.
 const EXACT: i128 = 1 << 53;
-
-/// Largest integer: sums and differences of two fit an `i128`.
-pub(crate) const MAX_INT: u128 = 1 << 126;
 
 /// `a operator b`
 pub(crate) fn binary(operator: Operator, a: &Value, b: &Value, meter: &Meter) -> Result<Value> {

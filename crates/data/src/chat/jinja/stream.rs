@@ -10,27 +10,8 @@ use super::{
     ast::For,
     failure::{Result, fail, unsupported},
     meter::Meter,
-    text::Text,
-    value::{Dict, Frame, List, Loop, Range, Value, View, deeper},
+    value::{Frame, List, Loop, Source, Value, View, deeper},
 };
-
-/// A generator's rest.
-#[derive(Debug)]
-pub(crate) struct Stream {
-    pub(crate) source: RefCell<Source>,
-    pub(crate) depth: u32,
-}
-
-/// Where the next item comes from.
-#[derive(Debug)]
-pub(crate) enum Source {
-    Items(Rc<List>, usize),
-    Chars(Text, usize),
-    View(Rc<Dict>, View, usize),
-    Range(Range, usize),
-    /// A generator, which others may read too.
-    Shared(Rc<Stream>),
-}
 
 impl Source {
     /// Python's `iter(value)`.

@@ -5,7 +5,7 @@ use super::{
     case,
     compare::{contains, equal, ordered},
     failure::{Result, fail, unsupported},
-    filter,
+    filter::names,
     meter::Meter,
     operator::binary,
     show,
@@ -103,7 +103,7 @@ pub(crate) fn apply(name: &str, value: &Value, called: Called, meter: &Meter) ->
         }
         "defined" => !value.is_undefined(),
         "undefined" => value.is_undefined(),
-        "filter" => matches!(value, Value::Text(name) if filter::is_known(&name.to_string())),
+        "filter" => matches!(value, Value::Text(name) if names::is_known(&name.to_string())),
         "test" => matches!(value, Value::Text(name) if is_known(&name.to_string())),
         "none" => matches!(value, Value::None),
         "boolean" => matches!(value, Value::Bool(_)),

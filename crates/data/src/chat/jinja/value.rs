@@ -8,12 +8,12 @@ use std::{
 
 use super::{
     ast::{For, Macro, Name},
-    compare::equal,
     failure::{Failure, Kind, Result, fail},
-    meter::Meter,
-    stream::{Source, Stream},
+    meter::{Meter, VALUE_BYTES},
     text::Text,
 };
+
+const _: () = assert!(size_of::<Value>() == VALUE_BYTES);
 
 /// Lists within lists; so deep a value can still be printed, compared and dropped.
 const MAX_DEPTH: u32 = 200;
@@ -103,6 +103,24 @@ pub(crate) struct Closure {
 pub(crate) struct Frame {
     pub(crate) variables: RefCell<Vec<(Name, Value)>>,
     pub(crate) outer: Option<Rc<Self>>,
+}
+
+/// A generator's rest.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    pub(crate) source: RefCell<Source>,
+    pub(crate) depth: u32,
+}
+
+/// Where the next item comes from.
+#[derive(Debug)]
+pub(crate) enum Source {
+    Items(Rc<List>, usize),
+    Chars(Text, usize),
+    View(Rc<Dict>, View, usize),
+    Range(Range, usize),
+    /// A generator, which others may read too.
+    Shared(Rc<Stream>),
 }
 
 /// `loop` within a loop.
@@ -265,36 +283,6 @@ pub(crate) fn deeper(depth: u32) -> Result<u32> {
 }
 
 impl Dict {
-    /// Of pairs in their order; a later value replaces an earlier one of the same key.
-    pub(crate) fn new(pairs: impl IntoIterator<Item = (Value, Value)>, meter: &Meter) -> Result<Rc<Self>> {
-        let mut dict = Self::default();
-        for (key, value) in pairs {
-            hashable(&key)?;
-            meter.make_values(2)?;
-            dict.depth = dict.depth.max(key.depth()).max(value.depth());
-            match dict.position(&key, meter)? {
-                Some(at) => dict.entries[at].1 = value,
-                None => dict.entries.push((key, value)),
-            }
-        }
-        dict.depth = deeper(dict.depth)?;
-        Ok(Rc::new(dict))
-    }
-
-    fn position(&self, key: &Value, meter: &Meter) -> Result<Option<usize>> {
-        for (at, (known, _)) in self.entries.iter().enumerate() {
-            if equal(known, key, meter)? {
-                return Ok(Some(at));
-            }
-        }
-        Ok(None)
-    }
-
-    pub(crate) fn get(&self, key: &Value, meter: &Meter) -> Result<Option<&Value>> {
-        hashable(key)?;
-        Ok(self.position(key, meter)?.map(|at| &self.entries[at].1))
-    }
-
     pub(crate) fn get_name(&self, name: &str) -> Option<&Value> {
         let is_it = |key: &Value| matches!(key, Value::Text(text) if text.is(name));
         self.entries.iter().find(|(key, _)| is_it(key)).map(|(_, value)| value)

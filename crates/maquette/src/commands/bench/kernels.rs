@@ -1,17 +1,14 @@
 //! `maquette bench kernels`
 
-use std::{
-    hint::black_box,
-    time::{Duration, Instant},
-};
+use std::time::Duration;
 
 use clap::ValueEnum as _;
 use serde::Serialize;
-use tensor::{Cpu, DType, Isa, Kernels as _, Tensor};
+use tensor::{Cpu, DType, Isa};
 
 use super::{
-    median,
-    operations::{Operation, Sizes},
+    operations::Operation,
+    timing::{Bench, Measured, Sizes, Work},
 };
 use crate::{commands::Dtype, output, stop};
 
@@ -50,28 +47,6 @@ pub(crate) struct Args {
     json: bool,
 }
 
-/// What a call does at least.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Work {
-    /// Floating-point operations of products in a format.
-    Flops(DType, f64),
-    /// Memory read and written.
-    Bytes(f64),
-}
-
-/// One line of the table.
-#[derive(Debug)]
-pub(super) struct Measured {
-    /// As the method of [`tensor::Kernels`] is called.
-    operation: &'static str,
-    /// Sizes, and what else tells it from its neighbours.
-    case: String,
-    work: Work,
-    /// Median.
-    seconds: f64,
-    n_calls: usize,
-}
-
 /// What `--json` prints for each line.
 #[derive(Debug, Serialize)]
 struct Output<'a> {
@@ -91,48 +66,6 @@ struct Output<'a> {
     dtype: &'static str,
     instruction_set: &'static str,
     threads: usize,
-}
-
-/// Calls operations and takes their time.
-#[derive(Debug)]
-pub(super) struct Bench<'a> {
-    pub(super) kernels: &'a Cpu,
-    pub(super) dtype: DType,
-    pub(super) sizes: Sizes,
-    /// For each line.
-    time: Duration,
-    /// What is read to drive everything else out of the caches.
-    cold: Tensor,
-    pub(super) results: Vec<Measured>,
-}
-
-/// Calls that are made however long they take.
-const MIN_CALLS: usize = 3;
-
-impl<'a> Bench<'a> {
-    pub(super) fn new(kernels: &'a Cpu, dtype: DType, sizes: Sizes, time: Duration) -> Self {
-        let cold = Tensor::zeros(&[sizes.cold_bytes / DType::F32.size()], DType::F32);
-        Self { kernels, dtype, sizes, time, cold, results: Vec::new() }
-    }
-
-    /// Calls `f` until the time is up.
-    pub(super) fn measure(&mut self, operation: &'static str, case: String, work: Work, mut f: impl FnMut()) {
-        if stop::check().is_break() {
-            return;
-        }
-        f(); // the first pays for memory and clocks
-        let (begin, mut seconds) = (Instant::now(), Vec::new());
-        while seconds.len() < MIN_CALLS || begin.elapsed() < self.time {
-            if let Work::Bytes(_) = work {
-                black_box(self.kernels.sum_of_squares(self.cold.slice()));
-            }
-            let start = Instant::now();
-            f();
-            seconds.push(start.elapsed().as_secs_f64());
-        }
-        let n_calls = seconds.len();
-        self.results.push(Measured { operation, case, work, seconds: median(&mut seconds), n_calls });
-    }
 }
 
 /// What this machine can do at most.

@@ -4,6 +4,7 @@ mod decode;
 mod kernels;
 mod operations;
 mod shape;
+mod timing;
 mod train;
 mod watch;
 

@@ -6,7 +6,7 @@ use tensor::{
     kernel::{AdamW, Muon, Packed, Rows, Weight, WeightGrad},
 };
 
-use super::kernels::{Bench, Work};
+use super::timing::{Bench, Sizes, Work};
 
 /// In the order in which a step of training meets them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -45,57 +45,6 @@ impl Operation {
             Self::Adamw => adamw(bench),
             Self::Muon => muon(bench),
         }
-    }
-}
-
-/// What is measured is this large.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Sizes {
-    /// R: rows of all but attention.
-    tokens: usize,
-    /// T, for attention: so many sequences of it as make `tokens`, and at least one.
-    seq_lens: [usize; 2],
-    /// H, as many of keys and values.
-    n_heads: usize,
-    d_head: usize,
-    d_ff: usize,
-    vocab_size: usize,
-    /// Of square products.
-    squares: [usize; 3],
-    /// Bytes that are read to drive everything else out of the caches.
-    pub(super) cold_bytes: usize,
-}
-
-impl Sizes {
-    /// A layer of GPT-2 small's size with the vocabulary of a small model.
-    pub(super) const USUAL: Self = Self {
-        tokens: 2048,
-        seq_lens: [512, 4096],
-        n_heads: 12,
-        d_head: 64,
-        d_ff: 2048,
-        vocab_size: 32_768,
-        squares: [512, 1024, 2048],
-        cold_bytes: 256 << 20, // as much as the peak is measured on
-    };
-
-    fn d_model(&self) -> usize {
-        self.n_heads * self.d_head
-    }
-
-    fn attention(&self) -> AttentionShape {
-        AttentionShape { n_heads: self.n_heads, n_kv_heads: self.n_heads, d_head: self.d_head }
-    }
-
-    /// The products with weights of a block.
-    fn products(&self) -> [Product; 4] {
-        let (c, f) = (self.d_model(), self.d_ff);
-        [
-            Product { name: "qkv", n: vec![c, c, c], k: c, is_residual: false },
-            Product { name: "out", n: vec![c], k: c, is_residual: true },
-            Product { name: "gate-up", n: vec![f, f], k: c, is_residual: false },
-            Product { name: "down", n: vec![c], k: f, is_residual: true },
-        ]
     }
 }
 
@@ -241,6 +190,23 @@ fn swiglu(bench: &mut Bench) {
     bench.measure("swiglu_backward", case, bytes(&[&gate_up, &dy, &d_gate_up, &y]), || {
         kernels.swiglu_backward(gate_up.slice(), dy.slice(), d_gate_up.slice_mut(), y.slice_mut(), f);
     });
+}
+
+impl Sizes {
+    fn attention(&self) -> AttentionShape {
+        AttentionShape { n_heads: self.n_heads, n_kv_heads: self.n_heads, d_head: self.d_head }
+    }
+
+    /// The products with weights of a block.
+    fn products(&self) -> [Product; 4] {
+        let (c, f) = (self.d_model(), self.d_ff);
+        [
+            Product { name: "qkv", n: vec![c, c, c], k: c, is_residual: false },
+            Product { name: "out", n: vec![c], k: c, is_residual: true },
+            Product { name: "gate-up", n: vec![f, f], k: c, is_residual: false },
+            Product { name: "down", n: vec![c], k: f, is_residual: true },
+        ]
+    }
 }
 
 /// A product with one weight `[Nᵢ, K]` or several side by side.

@@ -4,6 +4,7 @@ mod backtest;
 mod columns;
 mod fit;
 mod import;
+mod points_file;
 mod seal;
 mod verdict;
 mod verify;

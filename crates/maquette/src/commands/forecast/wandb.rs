@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 
-use super::{ColumnOptions, import::Out};
+use super::{ColumnOptions, points_file::Out};
 
 /// From the CSV that Weights & Biases exports of a table of runs, or any other table
 ///

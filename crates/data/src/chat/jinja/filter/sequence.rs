@@ -11,10 +11,10 @@ use super::super::{
     meter::Meter,
     operator::binary,
     show,
-    stream::{Source, items},
+    stream::items,
     test,
     text::Builder,
-    value::{Dict, List, Value, hashable},
+    value::{Dict, List, Source, Value, hashable},
 };
 use crate::chat::jinja::ast::Operator;
 

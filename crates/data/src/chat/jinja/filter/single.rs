@@ -8,9 +8,9 @@ use super::super::{
     meter::Meter,
     number, operator, printf, show,
     str_method::{justify, lines, replace, strip},
-    stream::{Source, items},
+    stream::items,
     text::{Builder, Char, TYPED, Text, plain, to_char},
-    value::{Dict, Value, View},
+    value::{Dict, Source, Value, View},
 };
 
 pub(super) fn apply(name: &str, value: &Value, called: Called, meter: &Meter) -> Result<Value> {
