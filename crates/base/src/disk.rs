@@ -31,6 +31,14 @@ pub fn create_new(path: &Path) -> io::Result<File> {
     })
 }
 
+/// As [`File::create`]: for files in a folder that has no name yet.
+///
+/// # Errors
+/// What the operating system reports.
+pub fn create(path: &Path) -> io::Result<File> {
+    change("create", path, Need::Space, || File::create(path))
+}
+
 /// Opens a file for writing, with what it holds; makes it, if it is not there.
 ///
 /// # Errors

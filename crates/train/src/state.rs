@@ -249,6 +249,15 @@ pub fn latest_checkpoint(folder: &Path) -> Result<Option<PathBuf>, TrainError> {
     Ok(steps(folder)?.last().map(|step| folder.join(format!("step-{step}"))))
 }
 
+/// Removes all checkpoints in `folder` but the `n_kept` newest.
+pub(crate) fn remove_old(folder: &Path, n_kept: usize) -> Result<(), TrainError> {
+    let steps = steps(folder)?;
+    for step in &steps[..steps.len().saturating_sub(n_kept)] {
+        checkpoint::remove(&folder.join(format!("step-{step}")))?;
+    }
+    Ok(())
+}
+
 /// Steps of the finished checkpoints, ascending.
 pub(crate) fn steps(folder: &Path) -> Result<Vec<u64>, TrainError> {
     let io = |source| TrainError::Io { action: "list", path: folder.to_owned(), source };

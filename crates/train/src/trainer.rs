@@ -184,6 +184,10 @@ impl Trainer {
         checkpoint::remove_unfinished(&checkpoints)?;
 
         let (resumed, damaged) = state::resume(&checkpoints, config, settings, data.fingerprint())?;
+        if resumed.is_some() {
+            // A kill may have come between the newest and the removal of the oldest.
+            state::remove_old(&checkpoints, settings.keep_checkpoints)?;
+        }
         let (gpt, optimizer, state) = match resumed {
             Some(Resumed { gpt, optimizer, state }) => (gpt, optimizer, Some(state)),
             None => {
@@ -438,11 +442,7 @@ impl Trainer {
         let (tokenizer, chat_template) = (&self.inputs.tokenizer, self.inputs.chat_template.as_deref());
         let dir =
             state::save(&checkpoints, &Parts { gpt, optimizer, tokenizer, chat_template, state: &state })?;
-        let steps = state::steps(&checkpoints)?;
-        for step in &steps[..steps.len().saturating_sub(settings.keep_checkpoints)] {
-            let old = checkpoints.join(format!("step-{step}"));
-            checkpoint::remove(&old)?;
-        }
+        state::remove_old(&checkpoints, settings.keep_checkpoints)?;
         Ok(dir)
     }
 

@@ -107,7 +107,7 @@ pub fn remove_unfinished(dir: &Path) -> Result<(), CheckpointError> {
 /// What the operating system reports.
 pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), CheckpointError> {
     let write = || {
-        let mut file = disk::create_new(path)?;
+        let mut file = disk::create(path)?;
         disk::write_all(&mut file, bytes)?;
         disk::sync(&file)
     };
