@@ -13,11 +13,13 @@ use forecast::{
 use model::checkpoint;
 use tensor::{DType, Kernels};
 
-use super::ladder::SUITE_SEED;
 use crate::{
     progress,
     run_dir::{BucketOutcome, CAPABILITY, PassRates, RungResult, SCORES, write_scores, write_whole},
 };
+
+/// Seed of the problems that every rung and the big run are examined with.
+pub(crate) const SUITE_SEED: u64 = 1;
 
 /// The forecast of pass rates from the ladder's scores; none, with a word why, where they do not give one.
 pub(super) fn predict<'a>(

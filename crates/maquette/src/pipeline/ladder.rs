@@ -266,9 +266,6 @@ const PARTS: u64 = 1_000_000_000_000;
 /// Seconds that the announcement measures for each of two shapes.
 const ANNOUNCE_MEASURE_S: f64 = 0.1;
 
-/// Seed of the problems that every rung and the big run are examined with.
-pub(crate) const SUITE_SEED: u64 = 1;
-
 /// FLOPs of a whole training.
 pub(crate) fn flops(config: &ModelConfig, settings: &TrainSettings) -> f64 {
     let tokens = settings.steps * settings.batch_tokens();

@@ -34,7 +34,7 @@ use crate::{
     run_dir::{Sample, write_whole},
 };
 
-pub(crate) use ladder::SUITE_SEED;
+pub(crate) use capability::SUITE_SEED;
 pub(crate) use samples::prompt_ids;
 
 /// One stage.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::{CheckpointError, SpecialIds, keys, rope};
+use super::{CheckpointError, SpecialIds, fields::Fields, keys, rope};
 use crate::ModelConfig;
 
 /// Architectures of Hugging Face that this crate computes: the name in `architectures`, `model_type`, and what sets
@@ -117,51 +117,7 @@ pub(super) fn from_hugging_face(path: &Path, value: &Value) -> Result<ModelConfi
     })
 }
 
-/// `config.json` while it is read.
-pub(super) struct Fields<'a> {
-    path: &'a Path,
-    value: &'a Value,
-}
-
 impl Fields<'_> {
-    pub(super) fn value(&self) -> &Value {
-        self.value
-    }
-
-    pub(super) fn unsupported(&self, what: &str, found: &Value, expected: &str) -> CheckpointError {
-        CheckpointError::Unsupported {
-            path: self.path.to_owned(),
-            what: format!("`{what}`"),
-            found: found.to_string(),
-            expected: expected.into(),
-        }
-    }
-
-    pub(super) fn size_in(&self, object: &Value, name: &str) -> Result<usize, CheckpointError> {
-        let found = &object[name];
-        let size = found.as_u64().and_then(|n| usize::try_from(n).ok());
-        size.ok_or_else(|| self.unsupported(name, found, "a whole number"))
-    }
-
-    pub(super) fn size(&self, name: &str) -> Result<usize, CheckpointError> {
-        self.size_in(self.value, name)
-    }
-
-    fn size_or(&self, name: &str, default: usize) -> Result<usize, CheckpointError> {
-        if self.value[name].is_null() { Ok(default) } else { self.size(name) }
-    }
-
-    pub(super) fn real(&self, name: &str, found: &Value) -> Result<f64, CheckpointError> {
-        found.as_f64().ok_or_else(|| self.unsupported(name, found, "a number"))
-    }
-
-    fn flag_or(&self, name: &str, default: bool) -> Result<bool, CheckpointError> {
-        match &self.value[name] {
-            Value::Null => Ok(default),
-            found => found.as_bool().ok_or_else(|| self.unsupported(name, found, "true or false")),
-        }
-    }
-
     /// The family that `architectures` names, which `model_type` may not contradict: `transformers` goes by the latter.
     fn family(&self) -> Result<&'static Family, CheckpointError> {
         let (named, model_type) = (&self.value["architectures"], &self.value["model_type"]);

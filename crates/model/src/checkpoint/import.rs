@@ -11,7 +11,9 @@ use base::MappedFile;
 use safetensors::{Dtype, View, tensor::TensorView};
 use tensor::{bf16, f16};
 
-use super::{CheckpointError, SpecialIds, parse_config, read_json, weights, write_description};
+use super::{
+    CheckpointError, SpecialIds, adapter::refuse_adapter, parse_config, read_json, weights, write_description,
+};
 use crate::{ModelConfig, gguf::GgufFile};
 
 /// The config of a Hugging Face folder, single-file or sharded.
@@ -25,20 +27,6 @@ pub fn read_foreign_config(folder: &Path) -> Result<ModelConfig, CheckpointError
         return Err(CheckpointError::Missing { path: folder.to_owned(), missing: "config.json" });
     }
     parse_config(&path, &read_json(&path)?)
-}
-
-/// `transformers` puts an adapter that lies beside a model onto it, or onto the one that it names.
-pub(super) fn refuse_adapter(folder: &Path) -> Result<(), CheckpointError> {
-    let path = folder.join("adapter_config.json");
-    if !path.is_file() {
-        return Ok(());
-    }
-    Err(CheckpointError::Unsupported {
-        path,
-        what: "the model".into(),
-        found: "one with an adapter beside it".into(),
-        expected: "models whose adapter is merged into their weights".into(),
-    })
 }
 
 /// Writes the weights of a Hugging Face folder into `dir`, which [`super::publish`] made, in the dtype that they have;

@@ -5,7 +5,10 @@
 //! training goes on, a folder `state/`. It is written under a temporary, hidden name and renamed when it is whole, so
 //! a folder that is seen was finished.
 
+mod adapter;
 mod config;
+mod fields;
+mod files;
 mod import;
 mod keys;
 mod publish;
@@ -20,8 +23,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{ConfigError, Gpt, ModelConfig};
 
+pub use files::{sync_dir, write_file};
 pub use import::{import_folder, import_gguf, read_foreign_config};
-pub use publish::{publish, remove, remove_unfinished, sync_dir, write_file};
+pub use publish::{publish, remove, remove_unfinished};
 pub use sums::{edited, sha256_of, verify, verify_source};
 pub use target::check_target;
 pub(crate) use weights::WeightFile;
@@ -268,7 +272,7 @@ pub fn read_config(dir: &Path) -> Result<ModelConfig, CheckpointError> {
         }
     }
     read_about(dir)?;
-    import::refuse_adapter(dir)?;
+    adapter::refuse_adapter(dir)?;
     let path = dir.join("config.json");
     parse_config(&path, &read_json(&path)?)
 }

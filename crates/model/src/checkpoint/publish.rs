@@ -2,13 +2,12 @@
 
 use std::{
     fs,
-    io::ErrorKind,
     path::{Path, PathBuf},
 };
 
 use base::{FileError, disk, temporary};
 
-use super::{CheckpointError, sums, target};
+use super::{CheckpointError, files::sync_dir, sums, target};
 
 /// Makes the folder `dir`: `fill` writes into a temporary one beside it, which is checksummed, flushed to disk and
 /// renamed. A crash at any moment leaves either the whole folder or one that [`remove_unfinished`] clears away.
@@ -101,35 +100,8 @@ pub fn remove_unfinished(dir: &Path) -> Result<(), CheckpointError> {
     Ok(temporary::remove_leftovers(dir)?)
 }
 
-/// Writes a file into a folder that nobody else sees yet, and flushes it to disk.
-///
-/// # Errors
-/// What the operating system reports.
-pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), CheckpointError> {
-    let write = || {
-        let mut file = disk::create(path)?;
-        disk::write_all(&mut file, bytes)?;
-        disk::sync(&file)
-    };
-    write().map_err(CheckpointError::io("write", path))
-}
-
-/// Flushes a folder's list of names to disk, where the system can.
-///
-/// # Errors
-/// What the operating system reports.
-pub fn sync_dir(path: &Path) -> Result<(), CheckpointError> {
-    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
-    disk::sync_folder(path).map_err(CheckpointError::io("flush", path))
-}
-
 impl From<FileError> for CheckpointError {
     fn from(FileError { action, path, source }: FileError) -> Self {
         Self::Io { action, path, source }
     }
-}
-
-/// Whether a folder or file is not there, as far as one can know.
-pub(super) fn is_missing(error: &std::io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }

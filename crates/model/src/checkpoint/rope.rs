@@ -6,7 +6,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{CheckpointError, config::Fields};
+use super::{CheckpointError, fields::Fields};
 use crate::RopeScaling;
 
 /// The base where none is given.

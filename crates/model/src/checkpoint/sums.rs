@@ -5,7 +5,10 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-use super::{CheckpointError, publish::is_missing, write_file};
+use super::{
+    CheckpointError,
+    files::{is_missing, write_file},
+};
 
 /// The list's own name.
 pub(super) const SUMS: &str = "SHA256SUMS";
