@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{BufRead as _, BufReader},
+    io::BufReader,
     path::{Path, PathBuf},
 };
 
@@ -10,7 +10,7 @@ use base::disk;
 use model::scaling::LearningRates;
 use serde::{Deserialize, Serialize};
 
-use crate::{Spike, TrainError, Validation};
+use crate::{MetricsReader, Spike, TrainError, Validation};
 
 /// One line of `metrics.jsonl`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -106,28 +106,27 @@ struct Known {
 
 impl Known {
     fn read(path: &Path, len: u64, step: u64) -> std::io::Result<Self> {
-        let mut file = BufReader::new(File::open(path)?);
         let mut known = Self { n_bytes: 0, is_marked: false, has_more: false };
-        let mut line = Vec::new();
-        while known.n_bytes < len {
-            line.clear();
-            file.read_until(b'\n', &mut line)?;
-            let end = known.n_bytes + line.len() as u64;
-            let is_whole = line.ends_with(b"\n");
-            let metric = serde_json::from_slice(&line).ok().filter(|_| is_whole && end <= len);
+        for line in MetricsReader::new(BufReader::new(File::open(path)?)) {
+            if known.n_bytes >= len {
+                break;
+            }
+            let line = line?;
+            let is_before = line.is_ended && line.end <= len;
+            let metric = line.metric.ok();
             let is_of_it = metric.as_ref().is_some_and(|metric| match metric {
                 Metric::Train { step: taken, .. } => *taken <= step,
                 // A checkpoint comes before the validation of its step.
                 Metric::Validation { step: validated, .. } => *validated < step,
                 _ => true,
             });
-            if !is_of_it {
+            if !is_before || !is_of_it {
                 // Steps after the checkpoint are taken again: they are no loss.
-                known.has_more = is_whole && metric.is_none() && end <= len;
+                known.has_more = is_before && metric.is_none();
                 break;
             }
             known.is_marked |= metric.is_some_and(|metric| metric == Metric::Lost { step });
-            known.n_bytes = end;
+            known.n_bytes = line.end;
         }
         Ok(known)
     }

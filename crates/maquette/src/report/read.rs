@@ -8,8 +8,7 @@ use data::{Entry, Manifest};
 use forecast::{BucketForecast, CurveForecast, Seal, Verdict};
 use model::scaling::LearningRates;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
-use train::{Metric, Spike, Validation};
+use train::{Metric, MetricsReader, Spike, Validation};
 
 use crate::run_dir::{
     self, BucketOutcome, CAPABILITY, Cost, FORECAST, MANIFEST, METRICS, PassRates, RECIPE, RatioTest,
@@ -143,12 +142,11 @@ impl Run {
         let name = name.ok_or_else(|| malformed(RECIPE, "it has no `name`"))?.to_owned();
 
         let manifest = manifest(lines(MANIFEST, &read(run_dir, MANIFEST, &mut sources)?)?)?;
-        let mut metrics = read(run_dir, METRICS, &mut sources)?;
-        let is_cut = drop_cut_line(&mut metrics);
+        let (metrics, is_cut) = metrics(&read(run_dir, METRICS, &mut sources)?)?;
         if let Some(source) = sources.last_mut() {
             source.is_cut = is_cut;
         }
-        let metrics = Metrics::sorted(lines(METRICS, &metrics)?)?;
+        let metrics = Metrics::sorted(metrics)?;
         let summary = serde_json::from_slice(&read(run_dir, SUMMARY, &mut sources)?)
             .map_err(|error| malformed(SUMMARY, &error.to_string()))?;
         let samples = lines(SAMPLES, &read(run_dir, SAMPLES, &mut sources)?)?;
@@ -286,34 +284,35 @@ fn read(run_dir: &Path, path: &'static str, sources: &mut Vec<Source>) -> anyhow
     Ok(bytes)
 }
 
-/// Drops what follows the last line end, unless it is a whole object; says whether it did.
-fn drop_cut_line(bytes: &mut Vec<u8>) -> bool {
-    let start = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
-    let tail = &bytes[start..];
-    let is_cut = !tail.trim_ascii().is_empty() && serde_json::from_slice::<Value>(tail).is_err();
-    if is_cut {
-        bytes.truncate(start);
+/// Every metric, and whether a crash cut the last line: that is left out.
+fn metrics(bytes: &[u8]) -> anyhow::Result<(Vec<Metric>, bool)> {
+    let (mut metrics, mut is_cut) = (Vec::new(), false);
+    for line in MetricsReader::new(bytes) {
+        let line = line?;
+        is_cut |= line.is_cut;
+        if !line.is_blank && !line.is_cut {
+            metrics.push(line.metric.map_err(|error| malformed_line(METRICS, line.number, &error))?);
+        }
     }
-    is_cut
+    Ok((metrics, is_cut))
 }
 
 fn lines<T: DeserializeOwned>(path: &'static str, bytes: &[u8]) -> anyhow::Result<Vec<T>> {
     let numbered = bytes.split(|&byte| byte == b'\n').zip(1..);
     numbered
         .filter(|(line, _)| !line.trim_ascii().is_empty())
-        .map(|(line, number): (_, usize)| {
-            serde_json::from_slice(line).map_err(|error| {
-                // The parser counts the lines of the object, which are not those of the file.
-                let place = format!(" at line {} column {}", error.line(), error.column());
-                let error = error.to_string();
-                let error = error.strip_suffix(&place).unwrap_or(&error);
-                malformed(
-                    path,
-                    &format!("at line {number}, {}", error.replace("unknown variant", "unknown kind")),
-                )
-            })
+        .map(|(line, number)| {
+            serde_json::from_slice(line).map_err(|error| malformed_line(path, number, &error))
         })
         .collect()
+}
+
+fn malformed_line(path: &str, number: usize, error: &serde_json::Error) -> anyhow::Error {
+    // The parser counts the lines of the object, which are not those of the file.
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    let error = error.to_string();
+    let error = error.strip_suffix(&place).unwrap_or(&error);
+    malformed(path, &format!("at line {number}, {}", error.replace("unknown variant", "unknown kind")))
 }
 
 fn malformed(path: &str, error: &str) -> anyhow::Error {

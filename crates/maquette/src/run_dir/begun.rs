@@ -2,13 +2,13 @@
 
 use std::{
     fs::File,
-    io::{BufRead as _, BufReader, ErrorKind, Read as _},
+    io::{BufReader, ErrorKind, Read as _},
     path::Path,
 };
 
 use anyhow::Context as _;
 use base::Timestamp;
-use serde::Deserialize;
+use train::{Metric, MetricsReader};
 
 use super::METRICS;
 
@@ -25,19 +25,6 @@ pub(crate) enum Begun {
     Unknown,
 }
 
-/// The first line of `metrics.jsonl`.
-#[derive(Deserialize)]
-#[serde(tag = "kind", rename_all = "lowercase")]
-enum FirstLine {
-    Begun {
-        unix_s: f64,
-        seal: Option<String>,
-        sealed_at: Option<String>,
-    },
-    #[serde(other)]
-    Other,
-}
-
 /// A forecast, as the record of a run names it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct SealedAtStart {
@@ -48,16 +35,25 @@ pub(crate) struct SealedAtStart {
 
 /// The forecast that was sealed when the run took its first step; `None` where its metrics do not say.
 pub(crate) fn sealed_at_start(dir: &Path) -> Option<SealedAtStart> {
-    match serde_json::from_str(&first_line(&dir.join(METRICS)).ok()?) {
-        Ok(FirstLine::Begun { seal, sealed_at, .. }) => Some(SealedAtStart { seal: seal?, sealed_at }),
+    match first_line(&dir.join(METRICS)).ok()?? {
+        Some(Metric::Begun { seal, sealed_at, .. }) => Some(SealedAtStart { seal: seal?, sealed_at }),
         _ => None,
     }
 }
 
-fn first_line(path: &Path) -> std::io::Result<String> {
-    let mut line = String::new();
-    BufReader::new(File::open(path)?.take(MAX_LINE_BYTES)).read_line(&mut line)?;
-    Ok(line)
+/// What the first line says, if it can be parsed; `None` where there is no line yet.
+fn first_line(path: &Path) -> std::io::Result<Option<Option<Metric>>> {
+    let file = BufReader::new(File::open(path)?.take(MAX_LINE_BYTES));
+    let line = MetricsReader::new(file).next().transpose()?;
+    Ok(line.map(|line| line.metric.ok()))
+}
+
+/// The time in a first line.
+fn time(line: Option<Metric>) -> Option<Timestamp> {
+    match line {
+        Some(Metric::Begun { unix_s, .. }) => Timestamp::from_unix_s(unix_s),
+        _ => None,
+    }
 }
 
 impl Begun {
@@ -80,14 +76,9 @@ impl Begun {
                 });
             }
         };
-        if line.is_empty() {
-            return Ok(Self::NotYet);
-        }
-        Ok(match serde_json::from_str(&line) {
-            Ok(FirstLine::Begun { unix_s, .. }) => {
-                Timestamp::from_unix_s(unix_s).map_or(Self::Unknown, Self::At)
-            }
-            _ => Self::Unknown,
+        Ok(match line {
+            None => Self::NotYet,
+            Some(line) => time(line).map_or(Self::Unknown, Self::At),
         })
     }
 
@@ -98,11 +89,6 @@ impl Begun {
 
 /// When the run took its first step, as its metrics say.
 pub(crate) fn first_step_at(metrics: &Path) -> anyhow::Result<Option<Timestamp>> {
-    let text =
-        std::fs::read_to_string(metrics).with_context(|| format!("cannot read `{}`", metrics.display()))?;
-    let first = text.lines().next().and_then(|line| serde_json::from_str(line).ok());
-    Ok(match first {
-        Some(train::Metric::Begun { unix_s, .. }) => Timestamp::from_unix_s(unix_s),
-        _ => None,
-    })
+    let line = first_line(metrics).with_context(|| format!("cannot read `{}`", metrics.display()))?;
+    Ok(line.and_then(time))
 }

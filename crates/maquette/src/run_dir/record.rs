@@ -2,11 +2,12 @@
 
 use std::{
     fs::File,
-    io::{Read as _, Seek as _, SeekFrom},
+    io::{BufReader, Seek as _, SeekFrom},
     path::{Path, PathBuf},
 };
 
 use anyhow::Context as _;
+use train::{Metric, MetricsReader};
 
 /// In the run's folder.
 pub(crate) const METRICS: &str = "pretrain/metrics.jsonl";
@@ -83,12 +84,14 @@ impl Recorded {
         let cannot_read = || format!("cannot read `{}`", self.path.display());
         let mut file = File::open(&self.path).with_context(cannot_read)?;
         file.seek(SeekFrom::Start(self.offset)).with_context(cannot_read)?;
-        let mut text = String::new();
-        file.read_to_string(&mut text).with_context(cannot_read)?;
-        let Some(end) = text.rfind('\n') else { return Ok(()) };
-        for line in text[..end].lines() {
-            self.n_lines += 1;
-            let metric: train::Metric = serde_json::from_str(line).with_context(|| {
+        let mut end = self.offset;
+        for line in MetricsReader::after(self.n_lines, self.offset, BufReader::new(file)) {
+            let line = line.with_context(cannot_read)?;
+            if !line.is_ended {
+                break;
+            }
+            (self.n_lines, end) = (line.number, line.end);
+            let metric = line.metric.with_context(|| {
                 format!(
                     "`{}` is damaged in line {}\nhint: it holds the run's metrics, one object a line",
                     self.path.display(),
@@ -96,12 +99,12 @@ impl Recorded {
                 )
             })?;
             match metric {
-                train::Metric::Train { step, .. } if self.has_gap => self.last_step = step,
-                train::Metric::Lost { step } => {
+                Metric::Train { step, .. } if self.has_gap => self.last_step = step,
+                Metric::Lost { step } => {
                     self.has_gap |= step > self.steps.len() as u64;
                     self.last_step = self.last_step.max(step);
                 }
-                train::Metric::Train { step, loss_nats, grad_norm, .. } => {
+                Metric::Train { step, loss_nats, grad_norm, .. } => {
                     self.last_step = step;
                     let expected = self.steps.len() as u64 + 1;
                     anyhow::ensure!(
@@ -113,32 +116,35 @@ impl Recorded {
                     );
                     self.steps.push((loss_nats, grad_norm));
                 }
-                train::Metric::Repeated { share, .. } => {
+                Metric::Repeated { share, .. } => {
                     self.repeated_rows = Some(self.repeated_rows.map_or(share, |most| most.max(share)));
                 }
-                train::Metric::Stalled { param, .. } => self.stalled.push(param),
+                Metric::Stalled { param, .. } => self.stalled.push(param),
                 _ => {}
             }
         }
-        self.offset += end as u64 + 1;
+        self.offset = end;
         Ok(())
     }
 }
 
 /// Whether every line can be read and the last step and its validation are among them. A gap that is marked as one stays.
 pub(crate) fn is_record_whole(path: &Path, n_steps: u64) -> bool {
-    let Ok(text) = std::fs::read_to_string(path) else { return false };
+    let Ok(file) = File::open(path) else { return false };
     let (mut expected, mut is_validated) = (1, false);
-    for line in text.lines() {
-        match serde_json::from_str(line) {
-            Ok(train::Metric::Train { step, .. }) if step == expected => expected += 1,
-            Ok(train::Metric::Train { .. }) | Err(_) => return false,
-            Ok(train::Metric::Lost { step }) => expected = expected.max(step + 1),
-            Ok(train::Metric::Validation { step, .. }) => is_validated |= step == n_steps,
-            Ok(_) => {}
+    for line in MetricsReader::new(BufReader::new(file)) {
+        let Some(metric) = line.ok().filter(|line| line.is_ended).and_then(|line| line.metric.ok()) else {
+            return false;
+        };
+        match metric {
+            Metric::Train { step, .. } if step == expected => expected += 1,
+            Metric::Train { .. } => return false,
+            Metric::Lost { step } => expected = expected.max(step + 1),
+            Metric::Validation { step, .. } => is_validated |= step == n_steps,
+            _ => {}
         }
     }
-    expected == n_steps + 1 && is_validated && text.ends_with('\n')
+    expected == n_steps + 1 && is_validated
 }
 
 #[cfg(test)]
