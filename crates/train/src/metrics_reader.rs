@@ -90,7 +90,7 @@ mod tests {
         let text = format!("{RESUMED}\n\n{{\"kind\":\"none\"}}\n{RESUMED}");
         let all = lines(text.as_bytes());
         let places: Vec<_> = all.iter().map(|line| (line.number, line.end, line.is_ended)).collect();
-        assert_eq!(places, [(1, 27, true), (2, 28, true), (3, 44, true), (4, 70, false)]);
+        assert_eq!(places, [(1, 28, true), (2, 29, true), (3, 45, true), (4, 72, false)]);
         let states: Vec<_> = all.iter().map(|line| (line.is_blank, line.metric.is_ok())).collect();
         assert_eq!(states, [(false, true), (true, false), (false, false), (false, true)]);
         assert!(all.iter().all(|line| !line.is_cut), "a whole object is not cut, also without its line end");
