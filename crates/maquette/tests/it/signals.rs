@@ -3,6 +3,7 @@
 use std::{
     fs,
     process::{Child, Command, Stdio},
+    sync::{Arc, Once},
     thread,
     time::{Duration, Instant},
 };
@@ -13,6 +14,11 @@ const STEPS: &str = "train.steps=400";
 
 /// A run of some seconds, behind a line of shell.
 fn start(scene: &Scene, before: &str) -> Child {
+    // Whoever runs these tests may have had SIGHUP ignored, which a child inherits; one that is handled here is not.
+    static HANDLED: Once = Once::new();
+    HANDLED.call_once(|| {
+        signal_hook::flag::register(signal_hook::consts::SIGHUP, Arc::default()).unwrap();
+    });
     let line = format!(
         "{before} exec \"$0\" run tiny.toml --out run --threads 1 --set {STEPS} --set train.checkpoint_every_steps=1"
     );
