@@ -1,5 +1,5 @@
 //! What every other crate stands on: files that appear whole or not at all ([`AtomicFile`]), mapped files
-//! ([`MappedFile`]), random numbers ([`Rng`]) hashes
+//! ([`MappedFile`]), random numbers ([`Rng`]), hashes
 //! ([`hash`]) and points in time ([`Timestamp`]).
 //!
 //! [`AtomicFile`] is the one way in which this program replaces a file. It writes under a temporary name beside the
@@ -30,5 +30,5 @@ mod timestamp;
 pub use atomic_file::{AtomicFile, is_stream, make_folders, remove_folders, write, write_new};
 pub use error::FileError;
 pub use mapped_file::MappedFile;
-pub use rng::Rng;
+pub use rng::{Rng, mix};
 pub use timestamp::{Timestamp, TimestampError};

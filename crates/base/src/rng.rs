@@ -94,9 +94,24 @@ fn philox(mut x: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
     x
 }
 
+/// The finaliser of SplitMix64 (Steele et al. 2014): every bit of the input moves every bit of the output.
+pub fn mix(mut z: u64) -> u64 {
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_finaliser_is_that_of_splitmix64() {
+        // The first outputs of SplitMix64 with seed 0: the finaliser of multiples of its increment.
+        let increment = 0x9e37_79b9_7f4a_7c15u64;
+        assert_eq!(super::mix(increment), 0xe220_a839_7b1d_cdaf);
+        assert_eq!(super::mix(increment.wrapping_mul(2)), 0x6e78_9e6a_a1b9_65f4);
+    }
 
     /// Known answers of the Random123 distribution (`kat_vectors`, philox4x32 with 10 rounds).
     #[test]

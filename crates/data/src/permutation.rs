@@ -1,6 +1,6 @@
 //! A shuffle of any length that takes no memory.
 
-use base::Rng;
+use base::{Rng, mix};
 
 /// Rounds of the network: four suffice for a pseudorandom permutation (Luby and Rackoff 1988), if the round
 /// function is one; ours is a cheap mixer, and domains may be small.
@@ -45,13 +45,6 @@ impl Permutation {
         }
         left << self.half_bits | right
     }
-}
-
-/// The finaliser of SplitMix64 (Steele et al. 2014): every bit of the input moves every bit of the output.
-fn mix(mut z: u64) -> u64 {
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Random numbers by index: draw `i` is the same whichever thread asks for it.
 
+use base::mix;
+
 /// A stream of numbers that is a pure function of its key and a counter (SplitMix64 finaliser over both).
 ///
 /// Mixing constants: <https://doi.org/10.1145/2714064.2660195>.
@@ -51,12 +53,6 @@ impl Stream {
             }
         }
     }
-}
-
-fn mix(mut z: u64) -> u64 {
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }
 
 #[cfg(test)]
