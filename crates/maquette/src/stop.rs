@@ -105,3 +105,11 @@ pub(crate) fn flag() -> &'static AtomicBool {
 pub(crate) fn check() -> ControlFlow<()> {
     if REQUESTED.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
 }
+
+/// An error of `data` as one of the program: what the user stopped is no failure.
+pub(crate) fn interrupted(error: data::DataError) -> anyhow::Error {
+    match error {
+        data::DataError::Interrupted => Interrupted(String::new()).into(),
+        other => other.into(),
+    }
+}

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Subcommand;
 
 use super::RunOptions;
-use crate::pipeline::Stage;
+use crate::pipeline::{PrepareData, TrainTokenizer};
 
 /// Turn text into token shards
 #[derive(Debug, clap::Args)]
@@ -27,5 +27,5 @@ enum Action {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let Action::Prepare { recipe, options } = &args.action;
-    options.run(recipe, &[Stage::Tokenizer, Stage::Data])
+    options.run(recipe, &[&TrainTokenizer, &PrepareData])
 }

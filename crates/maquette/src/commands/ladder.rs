@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::RunOptions;
-use crate::pipeline::Stage;
+use crate::pipeline::{SealForecast, TrainLadder};
 
 /// Train the small runs that predict a recipe's run, on prepared data
 ///
@@ -20,6 +20,8 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    let stages: &[Stage] = if args.seal { &[Stage::Ladder, Stage::Forecast] } else { &[Stage::Ladder] };
-    args.options.run(&args.recipe, stages)
+    match args.seal {
+        true => args.options.run(&args.recipe, &[&SealForecast { is_optional: false }]),
+        false => args.options.run(&args.recipe, &[&TrainLadder]),
+    }
 }

@@ -6,6 +6,7 @@ mod data;
 mod doctor;
 mod eval;
 mod export;
+mod finished;
 mod forecast;
 mod generate;
 mod import;
@@ -17,6 +18,7 @@ mod quickstart;
 mod report;
 mod run;
 mod slips;
+mod stages;
 mod tokenizer;
 
 use std::path::{Path, PathBuf};
@@ -24,12 +26,12 @@ use std::path::{Path, PathBuf};
 use clap::{Parser, Subcommand, ValueEnum};
 use train::Precision;
 
+use stages::StageRef;
+
 use crate::{
     output,
-    pipeline::{self, Run, Stage},
-    progress,
+    pipeline::{self, Run, Stage as _, WriteSamples},
     recipe::Recipe,
-    report as page,
 };
 
 /// Train GPT-4-style models, from raw text to a model that writes.
@@ -132,13 +134,8 @@ struct RunOptions {
 
 impl RunOptions {
     /// Runs stages of the recipe at `path`; prints what a finished training has to show.
-    fn run(&self, path: &Path, stages: &[Stage]) -> anyhow::Result<()> {
+    fn run(&self, path: &Path, stages: &[StageRef]) -> anyhow::Result<()> {
         self.run_recipe(Recipe::read(path, &self.changes)?, stages)
-    }
-
-    /// The same for so many minutes, where they are given.
-    fn run_for(&self, path: &Path, minutes: Option<f64>, stages: &[Stage]) -> anyhow::Result<()> {
-        self.run_recipe(Recipe::read(path, &self.changes(minutes))?, stages)
     }
 
     /// Changes of the recipe, minutes among them.
@@ -147,43 +144,14 @@ impl RunOptions {
         self.changes.iter().cloned().chain(minutes).collect()
     }
 
-    fn run_recipe(&self, recipe: Recipe, stages: &[Stage]) -> anyhow::Result<()> {
-        let mut run = Run::open(recipe, self.out.as_deref(), self.threads)?;
-        let finished = run.stages(stages)?;
-        if stages.contains(&Stage::Report) {
-            progress::say("report", &page::write(run.dir())?.display().to_string());
+    fn run_recipe(&self, recipe: Recipe, stages: &[StageRef]) -> anyhow::Result<()> {
+        let run = Run::open(recipe, self.out.as_deref(), self.threads)?;
+        pipeline::run_all(&run, stages)?;
+        let has_samples = stages.iter().any(|stage| stage.name() == WriteSamples.name());
+        let finished = if has_samples { Some(run.finished()?) } else { None };
+        match self.json {
+            true => output::json(&finished::json(&run, stages, finished.as_ref())?),
+            false => finished.map_or(Ok(()), |finished| finished::print(&run, &finished)),
         }
-        let Some(finished) = finished else {
-            if self.json {
-                output::line(serde_json::json!({ "out": run.dir() }))?;
-            }
-            return Ok(());
-        };
-        if self.json {
-            let result = serde_json::json!({
-                "out": run.dir(),
-                "checkpoint": finished.checkpoint,
-                "summary": finished.summary,
-                "samples": finished.samples,
-            });
-            return output::json(&result);
-        }
-        let v = &finished.summary.validation;
-        output::words(format_args!(
-            "validation: {:.4} bits per byte, {:.4} ± {:.4} nats per token (95 %, n = {} tokens)",
-            v.bits_per_byte,
-            v.loss_nats,
-            1.96 * v.loss_stderr,
-            v.n_tokens
-        ))?;
-        for sample in &finished.samples {
-            let title = if sample.prompt.is_empty() { "(from nothing)" } else { &sample.prompt };
-            output::words(format_args!("\n--- {title}\n{}{}", sample.prompt, sample.text))?;
-        }
-        output::words(format_args!("\ncheckpoint: {}", finished.checkpoint.display()))?;
-        let prompt =
-            finished.samples.iter().map(|sample| sample.prompt.as_str()).find(|text| !text.is_empty());
-        next::after_training(run.dir(), &finished.checkpoint, prompt.unwrap_or("Once upon a time"));
-        Ok(())
     }
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::RunOptions;
-use crate::pipeline::Stage;
+use crate::pipeline::{Pretrain, WriteSamples};
 
 /// Train the model of a recipe on prepared data
 #[derive(Debug, clap::Args)]
@@ -15,5 +15,5 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    args.options.run(&args.recipe, &[Stage::Pretrain])
+    args.options.run(&args.recipe, &[&Pretrain, &WriteSamples])
 }

@@ -1,7 +1,7 @@
 //! `maquette quickstart`
 
-use super::RunOptions;
-use crate::{pipeline::Stage, recipe::Recipe};
+use super::{RunOptions, stages};
+use crate::recipe::Recipe;
 
 /// From raw text to a GPT that writes: the default recipe, on books that ship with the project
 #[derive(Debug, clap::Args)]
@@ -15,5 +15,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let changes = args.options.changes(args.minutes);
-    args.options.run_recipe(Recipe::quickstart(&changes)?, &Stage::ALL)
+    let recipe = Recipe::quickstart(&changes)?;
+    let stages = stages::of(&recipe);
+    args.options.run_recipe(recipe, &stages)
 }

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::RunOptions;
-use crate::pipeline::Stage;
+use super::{RunOptions, stages};
+use crate::recipe::Recipe;
 
 /// A recipe from end to end
 ///
@@ -16,13 +16,14 @@ pub(crate) struct Args {
     #[arg(long, value_name = "M")]
     minutes: Option<f64>,
     /// Run only these stages; their inputs must exist
-    #[arg(long, value_name = "STAGE", value_delimiter = ',')]
-    only: Vec<Stage>,
+    #[arg(long, value_name = "STAGE", value_delimiter = ',', value_parser = stages::parser())]
+    only: Vec<String>,
     #[command(flatten)]
     options: RunOptions,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    let stages = if args.only.is_empty() { &Stage::ALL[..] } else { &args.only };
-    args.options.run_for(&args.recipe, args.minutes, stages)
+    let recipe = Recipe::read(&args.recipe, &args.options.changes(args.minutes))?;
+    let stages = if args.only.is_empty() { stages::of(&recipe) } else { stages::named(&args.only) };
+    args.options.run_recipe(recipe, &stages)
 }

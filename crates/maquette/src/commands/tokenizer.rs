@@ -7,7 +7,7 @@ use clap::Subcommand;
 use data::Tokenizer;
 
 use super::RunOptions;
-use crate::{output, pipeline::Stage};
+use crate::{output, pipeline::TrainTokenizer};
 
 /// Train a vocabulary, or encode text with one
 #[derive(Debug, clap::Args)]
@@ -39,7 +39,7 @@ enum Action {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     match &args.action {
-        Action::Train { recipe, options } => options.run(recipe, &[Stage::Tokenizer]),
+        Action::Train { recipe, options } => options.run(recipe, &[&TrainTokenizer]),
         Action::Encode { tokenizer, file, json } => {
             let tokenizer = Tokenizer::load(&folder_of(tokenizer))?;
             let bytes = std::fs::read(file)

@@ -8,7 +8,7 @@ use std::{
 use anyhow::Context as _;
 use base::disk;
 
-use super::{move_aside, sources};
+use super::{aside::move_aside, sources};
 use crate::{
     recipe::Recipe,
     run_dir::{CAPABILITY, FORECAST, INPUTS, RECIPE, REPORT, STAMP, VERDICT},

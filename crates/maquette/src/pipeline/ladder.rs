@@ -20,11 +20,15 @@ use std::{
 use anyhow::Context as _;
 use base::disk;
 use data::{Prepared, Tokenizer};
-use model::ModelConfig;
 use tensor::Cpu;
-use train::{Event, Inputs, Outcome, TrainSettings, Trainer};
+use train::{Event, Inputs, Outcome, Trainer};
 
-use super::{Run, budget, capability, hash};
+use super::{
+    budget, capability,
+    plan::Plan,
+    run::{Run, once},
+    stage::{Stage, hash},
+};
 use crate::{
     machine,
     progress::{self, Field, Progress, count, duration},
@@ -56,16 +60,40 @@ struct Job {
     inputs: String,
 }
 
+/// Trains the small runs, or keeps those that are there.
+#[derive(Debug)]
+pub(crate) struct TrainLadder;
+
+impl Stage for TrainLadder {
+    fn name(&self) -> &'static str {
+        "ladder"
+    }
+
+    fn about(&self) -> &'static str {
+        "Train the small runs that predict the big one"
+    }
+
+    fn inputs(&self, run: &Run) -> anyhow::Result<String> {
+        let jobs = run.jobs(run.plan()?)?;
+        Ok(hash(&jobs.iter().map(|job| job.inputs.as_str()).collect::<Vec<_>>()))
+    }
+
+    fn run(&self, run: &Run) -> anyhow::Result<()> {
+        run.write_recipe(&run.plan()?.recipe)?;
+        run.ladder().map(drop)
+    }
+}
+
 impl Run {
+    /// What the stage `ladder` leaves; rungs that are not there yet are trained.
+    pub(super) fn ladder(&self) -> anyhow::Result<&Ladder> {
+        once(&self.ladder, || self.train_ladder(self.plan()?))
+    }
+
     /// Trains the rungs that are not there yet, side by side, one thread each.
-    pub(super) fn ladder(
-        &self,
-        tokenizer: &Tokenizer,
-        prepared: &Arc<Prepared>,
-        big: &(ModelConfig, TrainSettings),
-    ) -> anyhow::Result<Ladder> {
+    fn train_ladder(&self, plan: &Plan) -> anyhow::Result<Ladder> {
         let dir = self.dir.join("ladder");
-        let jobs = self.jobs(tokenizer, prepared, big)?;
+        let jobs = self.jobs(plan)?;
         disk::create_dir_all(&dir).with_context(|| {
             format!(
                 "cannot create `{}`\nhint: choose a folder that you may write to, with --out",
@@ -80,9 +108,9 @@ impl Run {
         for job in &missing {
             set_aside_changed(&dir, &job.rung.name, &job.inputs)?;
         }
-        let big_flops = flops(&big.0, &big.1);
+        let big_flops = plan.flops();
         self.announce(&jobs, &missing, kept.len(), big_flops);
-        self.train_rungs(&missing, &dir, tokenizer, prepared)?;
+        self.train_rungs(&missing, &dir)?;
         // With what a kill left of rungs whose results were there.
         let work = dir.join(WORK);
         if work.exists() {
@@ -111,36 +139,27 @@ impl Run {
     }
 
     /// The ladder as it stands there, if every rung is as it was trained; nothing is trained.
-    pub(super) fn kept_ladder(
-        &self,
-        tokenizer: &Tokenizer,
-        prepared: &Prepared,
-        big: &(ModelConfig, TrainSettings),
-    ) -> Option<Ladder> {
+    pub(super) fn kept_ladder(&self, plan: &Plan) -> Option<Ladder> {
         let dir = self.dir.join("ladder");
-        let jobs = self.jobs(tokenizer, prepared, big).ok()?;
+        let jobs = self.jobs(plan).ok()?;
         let results = jobs
             .iter()
             .map(|job| RungResult::read(&dir, &job.rung.name, &job.inputs))
             .collect::<Option<_>>()?;
-        Some(self.judged(results, flops(&big.0, &big.1)))
+        Some(self.judged(results, plan.flops()))
     }
 
     /// Every rung with what it is kept by.
-    fn jobs(
-        &self,
-        tokenizer: &Tokenizer,
-        prepared: &Prepared,
-        big: &(ModelConfig, TrainSettings),
-    ) -> anyhow::Result<Vec<Job>> {
-        let config = self.recipe.ladder.clone().unwrap_or_default();
-        let rungs = design::rungs(&self.recipe, &config, tokenizer.vocab_size(), big)?;
+    fn jobs(&self, plan: &Plan) -> anyhow::Result<Vec<Job>> {
+        let (recipe, tokenizer, prepared) = (self.recipe()?, self.tokenizer()?, self.prepared()?);
+        let config = recipe.ladder.clone().unwrap_or_default();
+        let rungs = design::rungs(recipe, &config, tokenizer.vocab_size(), &plan.big)?;
         let job = |rung: Rung| {
             let inputs = hash(&[
                 &serde_json::to_string(&(&rung.config, &rung.settings))?,
                 tokenizer.fingerprint(),
                 prepared.fingerprint(),
-                self.recipe.suite_problems().map(|n| n.to_string()).as_deref().unwrap_or_default(),
+                recipe.suite_problems().map(|n| n.to_string()).as_deref().unwrap_or_default(),
             ]);
             Ok(Job { rung, inputs })
         };
@@ -156,7 +175,7 @@ impl Run {
             thread_seconds: results.iter().map(|result| result.elapsed_s).sum(),
         };
         let sweep = sweep::judge(&results);
-        let rule = self.recipe.train.tokens_per_param.unwrap_or(model::scaling::TOKENS_PER_PARAM);
+        let rule = self.given.train.tokens_per_param.unwrap_or(model::scaling::TOKENS_PER_PARAM);
         let ratios = sweep::judge_ratios(&results, rule);
         Ladder { results, sweep, ratios, cost }
     }
@@ -199,22 +218,17 @@ impl Run {
         );
     }
 
-    fn train_rungs(
-        &self,
-        missing: &[&Job],
-        dir: &Path,
-        tokenizer: &Tokenizer,
-        prepared: &Arc<Prepared>,
-    ) -> anyhow::Result<()> {
+    fn train_rungs(&self, missing: &[&Job], dir: &Path) -> anyhow::Result<()> {
         if missing.is_empty() {
             return Ok(());
         }
+        let (tokenizer, prepared) = (self.tokenizer()?, self.prepared()?);
         // The dearest first: what is left at the end is short, and no core waits long.
         let mut order: Vec<&Job> = missing.to_vec();
         order.sort_by(|a, b| b.rung.flops().total_cmp(&a.rung.flops()));
         // All rungs read as far as the run: the same problems for each.
         let max_seq_len = order.iter().map(|job| job.rung.config.max_seq_len).min().unwrap_or(0);
-        let problems = self.recipe.suite_problems().map(|n| capability::problems(n, tokenizer, max_seq_len));
+        let problems = self.given.suite_problems().map(|n| capability::problems(n, tokenizer, max_seq_len));
         let total: f64 = order.iter().map(|job| job.rung.flops()).sum();
         let n_workers = self.kernels.n_threads().min(order.len());
         // In parts of a million millions: an atomic has no floating-point sum.
@@ -265,12 +279,6 @@ const PARTS: u64 = 1_000_000_000_000;
 
 /// Seconds that the announcement measures for each of two shapes.
 const ANNOUNCE_MEASURE_S: f64 = 0.1;
-
-/// FLOPs of a whole training.
-pub(crate) fn flops(config: &ModelConfig, settings: &TrainSettings) -> f64 {
-    let tokens = settings.steps * settings.batch_tokens();
-    tokens as f64 * config.train_flops_per_token(settings.seq_len)
-}
 
 /// Removes results of rungs that belong to another design: a law must not be fitted to them.
 fn forget_others(dir: &Path, jobs: &[Job]) {

@@ -1,15 +1,72 @@
-//! Texts that a finished model writes.
+//! The stage `samples`: texts that the finished model writes.
 
-use std::path::Path;
+use std::{fs, path::Path};
 
 use data::{SpecialTokens, Tokenizer};
 use model::{Request, Sampler, checkpoint};
 use tensor::{DType, Kernels};
 
-use crate::{recipe::Samples, run_dir::Sample};
+use super::{
+    pretrain::Pretrain,
+    run::Run,
+    stage::{Stage, hash},
+};
+use crate::{
+    progress,
+    recipe::Samples,
+    run_dir::{SAMPLES, SAMPLES_INPUTS, SUMMARY, Sample, write_whole},
+};
+
+/// Writes the samples, or keeps those that are there.
+#[derive(Debug)]
+pub(crate) struct WriteSamples;
+
+impl Stage for WriteSamples {
+    fn name(&self) -> &'static str {
+        "samples"
+    }
+
+    fn about(&self) -> &'static str {
+        "Let the model continue the recipe's prompts"
+    }
+
+    fn inputs(&self, run: &Run) -> anyhow::Result<String> {
+        let (plan, trained) = (run.plan()?, Pretrain.inputs(run)?);
+        let recipe = &plan.recipe;
+        Ok(hash(&[&trained, &serde_json::to_string(&(&recipe.samples, recipe.seed))?]))
+    }
+
+    fn run(&self, run: &Run) -> anyhow::Result<()> {
+        let (inputs, recipe) = (self.inputs(run)?, &run.plan()?.recipe);
+        run.require("pretrain", SUMMARY.trim_start_matches("pretrain/"), Pretrain.name())?;
+        let (path, made_from) = (run.dir.join(SAMPLES), run.dir.join(SAMPLES_INPUTS));
+        if fs::read_to_string(&made_from).is_ok_and(|made_from| made_from == inputs)
+            && let Some(kept) = Sample::read_all(&path)
+        {
+            match kept {
+                Ok(kept) if kept.len() == recipe.samples.prompts.len() => return Ok(()),
+                _ => progress::say("samples", &format!("`{}` is damaged: written again", path.display())),
+            }
+        }
+        let dtype = recipe.train.dtype.unwrap_or_default().into();
+        let (settings, seed, checkpoint) = (&recipe.samples, recipe.seed, run.checkpoint()?);
+        let samples = write(settings, seed, run.tokenizer()?, &checkpoint, &*run.kernels, dtype)?;
+        Sample::write_all(&path, &samples)?;
+        write_whole(&made_from, inputs.as_bytes())
+    }
+}
+
+/// Refuses prompts that the model could not read, before it is trained.
+pub(super) fn check_prompts(run: &Run, max_seq_len: usize) -> anyhow::Result<()> {
+    let (samples, tokenizer) = (&run.recipe()?.samples, run.tokenizer()?);
+    for prompt in &samples.prompts {
+        prompt_within(tokenizer, prompt, samples.special_tokens, max_seq_len)?;
+    }
+    Ok(())
+}
 
 /// Continues every prompt of the recipe, each with a seed of its own.
-pub(super) fn write(
+fn write(
     settings: &Samples,
     seed: u64,
     tokenizer: &Tokenizer,
@@ -51,7 +108,7 @@ pub(super) fn write(
 }
 
 /// A prompt's ids, with room left to add to them.
-pub(super) fn prompt_within(
+fn prompt_within(
     tokenizer: &Tokenizer,
     prompt: &str,
     special_tokens: SpecialTokens,

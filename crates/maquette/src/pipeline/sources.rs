@@ -12,7 +12,7 @@ use base::hash::Xxh3;
 use data::{OnError, ValidationConfig};
 use serde::{Deserialize, Serialize};
 
-use super::Run;
+use super::run::Run;
 use crate::{
     progress::{self, count},
     recipe::without_places,
@@ -42,7 +42,7 @@ struct Known {
 impl Run {
     /// Settings of the data, and name, size and hash of every file: nothing of where they lie or when they were copied.
     pub(super) fn sources(&self) -> anyhow::Result<String> {
-        let config = &self.recipe.data;
+        let config = &self.recipe()?.data;
         let held_out = match &config.validation {
             ValidationConfig::Source { sources } => sources.as_slice(),
             _ => &[],

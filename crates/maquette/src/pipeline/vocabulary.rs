@@ -4,7 +4,7 @@ use data::Prepared;
 use model::{ModelConfig, scaling};
 use train::TrainSettings;
 
-use super::{Run, budget};
+use super::{budget, plan::flops, run::Run};
 
 /// Vocabulary that a budget in minutes is measured with before there is one: speed hardly depends on it.
 const MEASURED_WITH: usize = 1024;
@@ -16,7 +16,7 @@ const MAX_PASSES: f64 = 4.0;
 impl Run {
     /// What the size of an open vocabulary follows from, beside the text.
     pub(super) fn vocabulary_inputs(&self) -> anyhow::Result<String> {
-        let recipe = &self.recipe;
+        let recipe = self.recipe()?;
         Ok(serde_json::to_string(&(&recipe.budget, &recipe.model, &recipe.train))?)
     }
 
@@ -25,7 +25,7 @@ impl Run {
     /// # Errors
     /// If the recipe says neither a budget nor steps and width.
     pub(super) fn open_vocab_size(&self) -> anyhow::Result<impl FnOnce(u64) -> usize> {
-        let recipe = &self.recipe;
+        let recipe = self.recipe()?;
         let train_flops = match recipe.budget.minutes {
             Some(minutes) => Some(budget::measured_flops(recipe, &self.kernels(), MEASURED_WITH, minutes)?),
             None => recipe.budget.train_flops,
@@ -35,10 +35,6 @@ impl Run {
         let train_flops = train_flops.unwrap_or_else(|| flops(&config, &settings));
         Ok(move |n_bytes| scaling::vocab_size(train_flops, n_bytes as f64))
     }
-}
-
-fn flops(config: &ModelConfig, settings: &TrainSettings) -> f64 {
-    settings.steps as f64 * settings.batch_tokens() as f64 * config.train_flops_per_token(settings.seq_len)
 }
 
 /// What in a plan works against its own budget, each with what to do; nothing where the rules decided.

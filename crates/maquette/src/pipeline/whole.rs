@@ -5,7 +5,7 @@ use data::tasks::Task;
 use forecast::Seal;
 use train::{Summary, TrainSettings};
 
-use super::Run;
+use super::run::Run;
 use crate::run_dir::{
     BucketOutcome, CAPABILITY, METRICS, SCORES, SUMMARY, VERDICT, WATCH, Watched, are_scores_whole,
     is_record_whole, read_json, section,
@@ -13,7 +13,11 @@ use crate::run_dir::{
 
 impl Run {
     /// The first file of the finished training that is lost or damaged, as named from the run's folder.
-    pub(super) fn lost(&self, settings: &TrainSettings, seal: Option<&Seal>) -> Option<String> {
+    pub(super) fn lost(
+        &self,
+        settings: &TrainSettings,
+        seal: Option<&Seal>,
+    ) -> anyhow::Result<Option<String>> {
         let at = |file: &str| self.dir.join(file);
         let mut needed = vec![
             (SUMMARY.to_owned(), read_json::<Summary>(&at(SUMMARY)).is_some()),
@@ -24,7 +28,7 @@ impl Run {
             needed.push((WATCH.to_owned(), read_json::<Watched>(&at(WATCH)).is_some()));
             needed.push((VERDICT.to_owned(), verdict));
         }
-        if self.recipe.suite_problems().is_some() {
+        if self.recipe()?.suite_problems().is_some() {
             for task in Task::ALL {
                 let file = format!("{}/{}.jsonl", SCORES, task.name());
                 let is_whole = are_scores_whole(&at(&file));
@@ -35,6 +39,6 @@ impl Run {
                 needed.push((CAPABILITY.to_owned(), is_whole));
             }
         }
-        needed.into_iter().find(|(_, is_whole)| !is_whole).map(|(file, _)| file)
+        Ok(needed.into_iter().find(|(_, is_whole)| !is_whole).map(|(file, _)| file))
     }
 }

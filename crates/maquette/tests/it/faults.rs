@@ -151,7 +151,7 @@ fn legs(scene: &Scene) -> Vec<Leg> {
     legs.extend([
         rung,
         Leg::new(scene, "forecast", "ladder", "forecast"),
-        Leg::new(scene, "pretrain", "forecast", "pretrain"),
+        Leg::new(scene, "pretrain,samples", "forecast", "pretrain"),
         Leg::new(scene, "report", "pretrain", "report"),
     ]);
     legs

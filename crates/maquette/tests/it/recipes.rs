@@ -21,8 +21,14 @@ fn every_recipe_takes_a_step() {
         n_found += 1;
         let scene = Scene::new();
         let sources = format!("data.sources=[{{path=\"{}\"}}]", text.display());
-        let mut args =
-            vec!["run", path.to_str().unwrap(), "--out", "run", "--only", "tokenizer,data,pretrain,report"];
+        let mut args = vec![
+            "run",
+            path.to_str().unwrap(),
+            "--out",
+            "run",
+            "--only",
+            "tokenizer,data,pretrain,samples,report",
+        ];
         for change in [
             &sources,
             "data.validation={by=\"tail\",fraction=0.1}",

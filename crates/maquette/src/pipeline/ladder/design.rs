@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use model::{ModelConfig, scaling};
 use train::{TrainOverrides, TrainSettings};
 
-use super::flops;
+use crate::pipeline::plan::flops;
 use crate::{
     recipe::{LadderConfig, Recipe},
     run_dir::Role,

@@ -1,77 +1,92 @@
-//! The stages `ladder` and `forecast`: from the recipe to a sealed forecast of its run.
+//! The stage `forecast`: what the ladder says of the run, sealed before it begins.
 
-use std::{path::Path, sync::Arc, time::SystemTime};
+use std::{path::Path, time::SystemTime};
 
 use base::Timestamp;
-use data::{Prepared, Tokenizer};
 use forecast::{
-    Channel, CurveForecast, CurveSchedule, FinalLoss, Forecast, Forecaster, ReferenceRuns, RunPlan,
-    RungCurve, Seal, SealError, Settings, Table, Target, band,
+    Channel, CurveForecast, FinalLoss, Forecast, Forecaster, ReferenceRuns, RungCurve, Seal, SealError,
+    Settings, Table, band,
 };
-use model::ModelConfig;
-use train::TrainSettings;
 
 use super::{
-    Run, capability,
-    ladder::{self, Ladder},
-    move_aside, pretrain, set_aside,
+    aside::{move_aside, set_aside},
+    capability,
+    ladder::{Ladder, TooSmall, TrainLadder},
+    plan::{Plan, run_plan},
+    run::Run,
+    stage::{Stage, hash},
 };
 use crate::{
     disk, machine, output,
     progress::{self, count},
-    run_dir::{
-        self, FORECAST, Identity, PassRates, RungResult, VERDICT, read_json, read_seal, section, write_whole,
-    },
+    run_dir::{self, FORECAST, PassRates, RungResult, VERDICT, read_json, read_seal, section, write_whole},
 };
 
+/// Seals the forecast of the run, or keeps the one that is there. Its ladder is trained where it is not there yet.
+#[derive(Debug)]
+pub(crate) struct SealForecast {
+    /// Whether a run that is too small for a ladder goes on without a forecast.
+    pub(crate) is_optional: bool,
+}
+
+impl Stage for SealForecast {
+    fn name(&self) -> &'static str {
+        "forecast"
+    }
+
+    fn about(&self) -> &'static str {
+        "Seal what the ladder predicts"
+    }
+
+    fn inputs(&self, run: &Run) -> anyhow::Result<String> {
+        let references = serde_json::to_string(&run.plan()?.recipe.ladder)?;
+        Ok(hash(&[run.plan()?.inputs(), &TrainLadder.inputs(run)?, &references]))
+    }
+
+    fn run(&self, run: &Run) -> anyhow::Result<()> {
+        match run.seal_forecast() {
+            // A very short run is still a run.
+            Err(error) if self.is_optional && error.is::<TooSmall>() => {
+                progress::say("forecast", &format!("none: {}", error.to_string().replace('\n', "; ")));
+                Ok(())
+            }
+            sealed => sealed,
+        }
+    }
+}
+
 impl Run {
-    /// Trains the ladder; seals its forecast if `seal`.
-    pub(super) fn predict(
-        &self,
-        tokenizer: &Tokenizer,
-        prepared: &Arc<Prepared>,
-        seal: bool,
-    ) -> anyhow::Result<()> {
-        let (resolved, config, settings) = self.resolve(tokenizer, prepared)?;
-        machine::check_memory(&config, &settings)?;
+    fn seal_forecast(&self) -> anyhow::Result<()> {
+        let plan = self.plan()?;
+        machine::check_memory(plan.config(), plan.settings())?;
         // Before the minutes that the ladder takes.
-        disk::check(&self.dir.join("pretrain"), &config, &settings)?;
-        let inputs = pretrain::inputs(&config, &settings, tokenizer, prepared)?;
-        let has_begun = pretrain::is_begun_from(&self.dir, &inputs, &config, &settings, prepared);
+        disk::check(&self.dir.join("pretrain"), plan.config(), plan.settings())?;
+        // What the minutes came to is fixed here: ladder and run are derived from the same budget.
+        self.write_recipe(&plan.recipe)?;
         let path = self.dir.join(FORECAST);
-        let big = (config, settings);
-        let (target, identity) = (target(&big)?, identity(inputs, tokenizer, prepared));
-        let there = self.own_seal()?;
-        if has_begun && seal {
-            self.write_recipe(&resolved)?;
-            let Some(there) = there else {
-                return self.without_forecast(&path, tokenizer, prepared, &big, &identity);
-            };
-            run_dir::check_plan(&path, &there, &identity, &target)?;
+        let (target, there) = (plan.target()?, self.own_seal()?);
+        if self.is_begun_from(plan) {
+            let Some(there) = there else { return self.without_forecast(&path, plan) };
+            run_dir::check_plan(&path, &there, &plan.identity, &target)?;
             run_dir::check(&self.dir, &path, &there)?;
             describe(&there.forecast, "kept: the run has begun");
             return Ok(());
         }
-        // What the minutes came to is fixed here: ladder and run are derived from the same budget.
-        self.write_recipe(&resolved)?;
         // Before the minutes that the ladder takes.
         let references = self.references()?;
-        let ladder = match self.ladder(tokenizer, prepared, &big) {
+        let ladder = match self.ladder() {
             // The run will have no forecast: that of an earlier one is not its own.
-            Err(error) if seal && error.is::<ladder::TooSmall>() => {
-                if there.is_some_and(|there| run_dir::check_plan(&path, &there, &identity, &target).is_err())
-                {
+            Err(error) if error.is::<TooSmall>() => {
+                let is_own = |there| run_dir::check_plan(&path, there, &plan.identity, &target).is_ok();
+                if there.as_ref().is_some_and(|there| !is_own(there)) {
                     set_aside(&path)?;
                 }
                 return Err(error);
             }
             ladder => ladder?,
         };
-        if !seal {
-            return Ok(());
-        }
         let table = table(ladder.points())?;
-        let seal_at = |at| sealed(&ladder, &table, &big, &references, &identity, at);
+        let seal_at = |at| sealed(ladder, &table, plan, &references, at);
         if let Some(there) = there {
             let is_same = there.forecast.fingerprint == table.fingerprint()
                 && there.forecast.target == target
@@ -98,14 +113,7 @@ impl Run {
 
     /// A run has begun and has no forecast: it had none, or lost it. A forecast made now could know the run, unless it is the
     /// very one that the run's files name.
-    fn without_forecast(
-        &self,
-        path: &Path,
-        tokenizer: &Tokenizer,
-        prepared: &Prepared,
-        big: &(ModelConfig, TrainSettings),
-        identity: &Identity,
-    ) -> anyhow::Result<()> {
+    fn without_forecast(&self, path: &Path, plan: &Plan) -> anyhow::Result<()> {
         let recorded = run_dir::recorded_seals(&self.dir).into_iter().find(|(_, seal)| !seal.is_empty());
         let Some((file, seal)) = recorded else {
             progress::say(
@@ -114,9 +122,9 @@ impl Run {
             );
             return Ok(());
         };
-        if let (Some(at), Some(ladder)) = (self.sealed_at(), self.kept_ladder(tokenizer, prepared, big)) {
+        if let (Some(at), Some(ladder)) = (self.sealed_at(), self.kept_ladder(plan)) {
             let again = table(ladder.points())
-                .and_then(|table| sealed(&ladder, &table, big, &self.references()?, identity, at));
+                .and_then(|table| sealed(&ladder, &table, plan, &self.references()?, at));
             if let Ok(again) = again.map(|again| (again.seal == seal).then_some(again))
                 && let Some(again) = again
             {
@@ -164,33 +172,27 @@ impl Run {
 
     /// The reference runs that the recipe names.
     fn references(&self) -> anyhow::Result<Vec<ReferenceRuns>> {
-        let paths = self.recipe.ladder.iter().flat_map(|ladder| &ladder.reference_runs);
+        let paths = self.recipe()?.ladder.iter().flat_map(|ladder| &ladder.reference_runs);
         paths.map(|path| run_dir::reference_runs(path)).collect()
     }
-}
-
-/// The run that a seal is to name.
-pub(super) fn identity(inputs: String, tokenizer: &Tokenizer, prepared: &Prepared) -> Identity {
-    Identity { inputs, tokenizer: tokenizer.fingerprint().into(), data: prepared.fingerprint().into() }
 }
 
 /// What the ladder predicts of the run, sealed `at` that time: the same ladder and time give the same seal.
 fn sealed(
     ladder: &Ladder,
     table: &Table,
-    big: &(ModelConfig, TrainSettings),
+    plan: &Plan,
     references: &[ReferenceRuns],
-    identity: &Identity,
     at: Timestamp,
 ) -> anyhow::Result<Seal> {
-    let target = target(big)?;
+    let target = plan.target()?;
     let fitted = Forecaster::fit(table, &Settings::default(), references)?;
     let forecast = fitted.forecast(&target)?;
-    let curves = curves(ladder, big, &forecast);
+    let curves = curves(ladder, plan, &forecast);
     let seal = Seal::new(table, forecast, at, env!("CARGO_PKG_VERSION"))?
         .with_references(fitted.references())
         .with_band(band(&fitted, table, &target)?)
-        .with_extra(section::RUN, serde_json::to_value(identity)?)
+        .with_extra(section::RUN, serde_json::to_value(&plan.identity)?)
         .with_extra(section::CURVES, serde_json::to_value(&curves)?)
         .with_extra(section::COST, serde_json::to_value(ladder.cost)?)
         .with_extra(section::SWEEP, serde_json::to_value(&ladder.sweep)?)
@@ -225,35 +227,13 @@ fn table<'a>(results: impl Iterator<Item = &'a RungResult>) -> anyhow::Result<Ta
     Ok(Table::new(results.map(RungResult::point).collect())?)
 }
 
-pub(super) fn target(big: &(ModelConfig, TrainSettings)) -> anyhow::Result<Target> {
-    let plan = plan(&big.0, &big.1);
-    let shape = Target::at_shape(plan.n_params, plan.n_tokens)?;
-    // With the model's own FLOPs: attention's are in them, which 6·N·D leaves out.
-    Ok(Target { flops: plan.flops, ..shape })
-}
-
-fn plan(config: &ModelConfig, settings: &TrainSettings) -> RunPlan {
-    RunPlan {
-        n_params: config.n_matrix_params() as f64,
-        n_tokens: (settings.steps * settings.batch_tokens()) as f64,
-        flops: ladder::flops(config, settings),
-        batch_tokens: settings.batch_tokens() as f64,
-        schedule: CurveSchedule {
-            steps: settings.steps,
-            warmup_steps: settings.warmup_steps,
-            decay_steps: settings.decay_steps,
-            final_lr_fraction: settings.final_lr_fraction,
-        },
-    }
-}
-
 /// The curves that the run is watched against; none, with a word why, where the rungs do not give one.
-fn curves(ladder: &Ladder, big: &(ModelConfig, TrainSettings), forecast: &Forecast) -> Vec<CurveForecast> {
+fn curves(ladder: &Ladder, plan: &Plan, forecast: &Forecast) -> Vec<CurveForecast> {
     let rungs: Vec<RungCurve> = ladder
         .points()
         .map(|result| RungCurve {
             run: result.run.clone(),
-            plan: plan(&result.config, &result.settings),
+            plan: run_plan(&result.config, &result.settings),
             final_loss_nats: result.loss_nats,
             train_loss_nats: result.train_loss.clone(),
             grad_norm: result.grad_norm.clone(),
@@ -261,7 +241,7 @@ fn curves(ladder: &Ladder, big: &(ModelConfig, TrainSettings), forecast: &Foreca
         .collect();
     let final_loss =
         FinalLoss { median_nats: forecast.prediction.median, draws_nats: forecast.draws.clone() };
-    let plan = plan(&big.0, &big.1);
+    let plan = run_plan(plan.config(), plan.settings());
     let fitted = CurveForecast::fit_channel(&rungs, &plan, &final_loss, Channel::Loss);
     match fitted {
         Ok(curve) => vec![curve],

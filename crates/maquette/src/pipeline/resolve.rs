@@ -1,0 +1,115 @@
+//! From a recipe that leaves most things open to one that leaves nothing open.
+
+use std::{path::Path, time::Instant};
+
+use data::{Prepared, Tokenizer};
+use model::{ModelConfig, checkpoint, scaling::ModelOverrides};
+use tensor::Isa;
+use train::{OptimizerKind, Precision, TrainOverrides, TrainSettings};
+
+use super::{budget, run::Run};
+use crate::{
+    disk, progress,
+    recipe::{Budget, Hashes, Recipe},
+};
+
+/// What a machine with these instructions trains in, if nobody says: the same at every start.
+pub(crate) fn default_precision(isa: Isa) -> Precision {
+    if isa.multiplies_bf16() { Precision::Bf16 } else { Precision::F32 }
+}
+
+impl Run {
+    /// Every number of the run: from an earlier start in this folder, or derived now.
+    pub(super) fn resolve(
+        &self,
+        tokenizer: &Tokenizer,
+        prepared: &Prepared,
+    ) -> anyhow::Result<(Recipe, ModelConfig, TrainSettings)> {
+        let (began, given) = (Instant::now(), self.recipe()?);
+        let hashes = Hashes {
+            maquette_version: env!("CARGO_PKG_VERSION").into(),
+            recipe: given.fingerprint(),
+            tokenizer: tokenizer.fingerprint().into(),
+            data: prepared.fingerprint().into(),
+        };
+        let from = self.start()?.map(Path::to_owned);
+        let start = from.as_deref().map(checkpoint::read_config).transpose()?;
+        let vocab_size = start.as_ref().map_or(tokenizer.vocab_size(), |config| config.vocab_size);
+        if let Some(earlier) = self.earlier_recipe(&hashes)? {
+            let Recipe { name, samples, data, ladder, .. } = given.clone();
+            let model = ModelOverrides { from: from.clone(), ..earlier.model };
+            let earlier = Recipe { name, samples, data, ladder, model, ..earlier };
+            let (model, train) = (&earlier.model, &earlier.train);
+            let (config, settings) = train::plan(None, vocab_size, model, train, earlier.seed)?;
+            return Ok((earlier, config, settings));
+        }
+        let mut recipe = given.clone();
+        recipe.model.from = from;
+        recipe.train.dtype.get_or_insert_with(|| default_precision(Isa::current()));
+        if let Some(config) = &start {
+            let fixed = ModelOverrides { from: recipe.model.from.clone(), ..ModelOverrides::fixed(config) };
+            let given = std::mem::replace(&mut recipe.model, fixed);
+            let nothing = ModelOverrides { from: given.from.clone(), ..ModelOverrides::default() };
+            anyhow::ensure!(
+                given == nothing || given == recipe.model,
+                "expected no sizes in [model] beside `from`, found some that are not the checkpoint's\n\
+                 hint: remove them: a model that is continued keeps its shape"
+            );
+            continue_gently(&mut recipe.train);
+        }
+        let n_validation = prepared.n_validation_tokens();
+        if recipe.train.seq_len.is_none() && (SHORTEST_ROW..USUAL_ROW).contains(&n_validation) {
+            let seq_len = 1 << n_validation.ilog2();
+            recipe.train.seq_len = Some(seq_len);
+            progress::say(
+                "plan",
+                &format!("rows of {seq_len} tokens: of so little text only {n_validation} are held out"),
+            );
+        }
+        let train_flops = match recipe.budget.minutes {
+            Some(minutes) => {
+                let kernels = self.kernels();
+                let afforded =
+                    budget::within_minutes(&recipe, &kernels, vocab_size, minutes, began, n_validation)?;
+                recipe.train = afforded.train;
+                Some(afforded.train_flops)
+            }
+            None => recipe.budget.train_flops,
+        };
+        let recipe = &recipe;
+        let (config, mut settings) =
+            train::plan(train_flops, vocab_size, &recipe.model, &recipe.train, recipe.seed)?;
+        if recipe.train.keep_checkpoints.is_none() {
+            settings.keep_checkpoints = disk::affordable(&self.dir.join("pretrain"), &config, &settings);
+        }
+        let mut resolved = Recipe {
+            model: ModelOverrides { from: recipe.model.from.clone(), ..ModelOverrides::fixed(&config) },
+            train: TrainOverrides::fixed(&settings),
+            hashes: Some(hashes),
+            ..recipe.clone()
+        };
+        if let Some(open) = resolved.tokenizer.as_mut().filter(|config| config.is_open()) {
+            open.vocab_size = Some(tokenizer.vocab_size());
+        }
+        // What the minutes came to on this machine: the resolved recipe gives the same run on any other.
+        resolved.budget = Budget { minutes: None, train_flops };
+        Ok((resolved, config, settings))
+    }
+}
+
+/// Tokens of a row where nothing is said, and the fewest where little text is held out: a validation needs a whole row.
+const USUAL_ROW: u64 = 256;
+const SHORTEST_ROW: u64 = 16;
+
+/// AdamW and a tenth of the peak rate at which models of 10⁸ weights are usually trained: Muon's steps and the rates of a
+/// new model would undo what a trained one knows.
+fn continue_gently(train: &mut TrainOverrides) {
+    train.optimizer.get_or_insert(OptimizerKind::AdamW);
+    let rates = &mut train.learning_rates;
+    for rate in [&mut rates.matrix, &mut rates.embedding, &mut rates.head, &mut rates.gain] {
+        rate.get_or_insert(CONTINUED_LEARNING_RATE);
+    }
+}
+
+/// Of every weight.
+const CONTINUED_LEARNING_RATE: f64 = 1e-4;

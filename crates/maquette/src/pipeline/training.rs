@@ -1,0 +1,172 @@
+//! The training of the stage `pretrain`, shown and watched while it runs.
+
+use std::{path::Path, sync::Arc};
+
+use data::ChatTemplate;
+use train::{Event, Inputs, Outcome, StalledDetector, Trainer};
+
+use super::{
+    capability,
+    plan::Plan,
+    run::Run,
+    watch::{self, Watcher},
+};
+use crate::{
+    machine::Machine,
+    progress::{self, Field, Progress, count, duration},
+    run_dir::{FORECAST, METRICS, RunSummary, SUMMARY, read_seal, write_whole},
+    stop::{self, Interrupted},
+};
+
+impl Run {
+    /// Trains in `dir`, or goes on there; then judges and examines what came of it.
+    pub(super) fn train(&self, plan: &Plan, dir: &Path) -> anyhow::Result<()> {
+        let (steps, dtype) = (plan.settings().steps, plan.settings().dtype.into());
+        let tokenizer = self.tokenizer()?;
+        let inputs = Inputs {
+            kernels: self.kernels(),
+            config: plan.config().clone(),
+            settings: plan.settings().clone(),
+            data: Arc::clone(self.prepared()?),
+            tokenizer: tokenizer.clone(),
+            chat_template: ChatTemplate::read(&self.dir.join("tokenizer"))?,
+            forecast: read_seal(&self.dir.join(FORECAST))?.as_ref().map(watch::recorded),
+            start: self.start()?.map(Path::to_owned),
+        };
+        // Before anything of the run is there: a forecast that was changed, or sealed late, stops it.
+        let (is_new, metrics) = (!dir.join("checkpoints").exists(), self.dir.join(METRICS));
+        if is_new {
+            Watcher::open(&self.dir, &metrics, 0)?;
+        }
+        let mut trainer = Trainer::open(inputs, dir)?;
+        let mut watcher = Watcher::open(&self.dir, &metrics, trainer.step())?;
+        self.say_what_is_lost(&trainer);
+        let mut broken = None;
+        if trainer.step() > 0 {
+            progress::say("pretrain", &format!("continues after step {} of {steps}", trainer.step()));
+        }
+        let mut bar = Progress::new("pretrain");
+        // A running mean: single batches jump.
+        let (mut loss, mut speed) = (Mean::default(), Mean::default());
+        let outcome = trainer.run(stop::flag(), &mut |event| match event {
+            Event::Step { step, loss_nats, grad_norm, tokens_per_second } => {
+                let (loss, speed) = (loss.push(loss_nats), speed.push(tokens_per_second));
+                let forecast = watcher.as_ref().and_then(|watcher| watcher.predicted(step));
+                let fields = [
+                    Field::new(5, format!("step {step}/{steps}")),
+                    progress::loss(loss, forecast),
+                    progress::speed(speed),
+                ];
+                bar.update(step, steps, fields);
+                let Some(watcher) = &mut watcher else { return };
+                match watcher.observe(step, loss_nats, grad_norm) {
+                    Ok(alarms) => alarms.iter().for_each(|alarm| bar.say(&watch::described(alarm))),
+                    Err(error) => broken = Some(error),
+                }
+            }
+            Event::Validated { step, validation: v } => {
+                bar.say(&format!(
+                    "step {step}: validation loss {:.4} ± {:.4} nats per token, {:.4} bits per byte",
+                    v.loss_nats,
+                    1.96 * v.loss_stderr,
+                    v.bits_per_byte
+                ));
+                if let Some((median, low, high)) = watcher.as_ref().and_then(Watcher::revised).filter(|_| step < steps) {
+                    bar.say(&format!(
+                        "step {step}: from the run so far the end looks like {median:.4}, 80 % in {low:.4} to {high:.4} (not the \
+                         sealed forecast, which stays)"
+                    ));
+                }
+            }
+            Event::Spiked { step, of, spike } => {
+                bar.say(&format!(
+                    "step {step}: {of} {:.3} is {:.1} standard deviations above its mean",
+                    spike.value, spike.z
+                ));
+            }
+            Event::Repeated { step, share } => bar.say(&format!(
+                "ALARM at step {step}: {:.0} % of the last rows were trained on before; look at the data for copies",
+                100.0 * share
+            )),
+            Event::Stalled { step, param } => bar.say(&format!(
+                "ALARM at step {step}: `{param}` has not changed for {} steps",
+                StalledDetector::PATIENCE
+            )),
+            Event::Saved { .. } => {}
+        })?;
+        if let Some(error) = broken {
+            return Err(error.context("watching the run"));
+        }
+        if let Some(watcher) = &watcher {
+            watcher.write(&self.dir)?;
+        }
+        match outcome {
+            Outcome::Stopped { step } => {
+                Err(Interrupted(format!(" after step {step} of {steps}, saved")).into())
+            }
+            Outcome::Finished(summary) => {
+                let (tokens, took) = (count(summary.tokens as f64), duration(summary.elapsed_s));
+                bar.finish(&format!(
+                    "{tokens} tokens in {took}, {} tokens/s",
+                    count(summary.tokens_per_second)
+                ));
+                let machine = Machine::detect(self.kernels.n_threads());
+                let maquette_version = env!("CARGO_PKG_VERSION").to_owned();
+                let summary = RunSummary { train: summary, machine, maquette_version };
+                write_whole(&self.dir.join(SUMMARY), &serde_json::to_vec_pretty(&summary)?)?;
+                if let Some(watcher) = &watcher {
+                    watcher.judge(&self.dir, &metrics, &summary.train)?;
+                }
+                let Some(n_problems) = self.recipe()?.suite_problems() else { return Ok(()) };
+                let checkpoint = dir.join(format!("checkpoints/step-{steps}"));
+                let predicted = watcher.map(|watcher| watcher.capability()).transpose()?.flatten();
+                let kernels = &*self.kernels;
+                capability::examine(
+                    &self.dir,
+                    &checkpoint,
+                    n_problems,
+                    kernels,
+                    tokenizer,
+                    dtype,
+                    predicted.as_ref(),
+                )
+            }
+        }
+    }
+
+    /// Says what of an interrupted training cannot be read any more, and what that means.
+    fn say_what_is_lost(&self, trainer: &Trainer) {
+        for damaged in trainer.damaged() {
+            let problem = damaged.problem.lines().next().unwrap_or_default();
+            progress::say("pretrain", &format!("{problem}; now `{}`", damaged.aside.display()));
+        }
+        if !trainer.damaged().is_empty() && trainer.step() == 0 {
+            progress::say("pretrain", "no whole checkpoint is left: the training begins anew");
+        }
+        if trainer.has_lost_record() {
+            let metrics = self.dir.join(METRICS);
+            let text = format!(
+                "LOST: `{}` has a gap before step {}: the curves of these steps cannot be drawn, and the run is not watched any \
+                 more. The weights are whole: the training goes on",
+                metrics.display(),
+                trainer.step() + 1
+            );
+            progress::say("pretrain", &text);
+        }
+    }
+}
+
+/// Exponential mean over about 20 values.
+#[derive(Default)]
+struct Mean {
+    sum: f64,
+    weight: f64,
+}
+
+impl Mean {
+    fn push(&mut self, value: f64) -> f64 {
+        self.sum = 0.95 * self.sum + 0.05 * value;
+        self.weight = 0.95 * self.weight + 0.05;
+        self.sum / self.weight
+    }
+}
