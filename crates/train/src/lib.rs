@@ -8,7 +8,9 @@ mod cadence;
 mod error;
 mod evaluate;
 mod learner;
-mod metrics;
+mod metric;
+mod metric_kinds;
+mod metrics_file;
 mod metrics_reader;
 mod optimizer;
 mod plan;
@@ -24,7 +26,10 @@ pub use cadence::Cadence;
 pub use error::TrainError;
 pub use evaluate::{Validation, evaluate};
 pub use learner::{Learner, Update, clip_coefficient};
-pub use metrics::Metric;
+pub use metric::{Metric, MetricKind};
+pub use metric_kinds::{
+    ParamStalled, RecordLost, RowsRepeated, RunBegun, RunResumed, Spiked, TrainStep, Validated,
+};
 pub use metrics_reader::{MetricsLine, MetricsReader};
 pub use optimizer::Optimizer;
 pub use plan::{LearningRateOverrides, TrainOverrides, plan};

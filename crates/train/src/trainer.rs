@@ -15,9 +15,10 @@ use serde::{Deserialize, Serialize};
 use tensor::Kernels;
 
 use crate::{
-    Cadence, DamagedCheckpoint, Learner, Metric, Optimizer, RepetitionDetector, Spike, SpikeDetector,
-    StalledDetector, TrainError, TrainSettings, TrainerState, Update, Validation, evaluate,
-    metrics::MetricsFile,
+    Cadence, DamagedCheckpoint, Learner, Optimizer, ParamStalled, RepetitionDetector, RowsRepeated, RunBegun,
+    RunResumed, Spike, SpikeDetector, Spiked, StalledDetector, TrainError, TrainSettings, TrainStep,
+    TrainerState, Update, Validated, Validation, evaluate,
+    metrics_file::MetricsFile,
     state::{self, Parts, Resumed},
 };
 
@@ -209,14 +210,14 @@ impl Trainer {
         let step = state.as_ref().map_or(0, |state| state.step);
         let mut metrics = MetricsFile::open(&folder.join("metrics.jsonl"), metrics_len, step)?;
         match &state {
-            Some(state) => metrics.write(&Metric::Resumed { step: state.step })?,
+            Some(state) => metrics.write(&RunResumed { step: state.step })?,
             None => {
                 let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
                 let unix_s = since_1970.map_or(0.0, |elapsed| elapsed.as_secs_f64());
                 let forecast = inputs.forecast.clone();
                 let sealed_at = forecast.as_ref().map(|forecast| forecast.sealed_at.clone());
                 let seal = Some(forecast.map_or_else(String::new, |forecast| forecast.seal));
-                metrics.write(&Metric::Begun { unix_s, seal, sealed_at })?;
+                metrics.write(&RunBegun { step, unix_s, seal, sealed_at })?;
             }
         }
         let gpt = gpt.with_dtype(settings.dtype.into()).with_recomputation(settings.recompute_activations);
@@ -335,23 +336,20 @@ impl Trainer {
 
         let seconds = start.elapsed().as_secs_f64();
         let batch_tokens = settings.batch_tokens();
-        let rates = &settings.learning_rates;
-        let lr = model::scaling::LearningRates {
-            matrix: rates.matrix * fraction,
-            embedding: rates.embedding * fraction,
-            head: rates.head * fraction,
-            gain: rates.gain * fraction,
-        };
+        let rates = settings.learning_rates;
         self.step = step;
         self.tokens += batch_tokens;
         self.elapsed_s += seconds;
         let tokens_per_second = batch_tokens as f64 / seconds;
         let (tokens, flops, elapsed_s) = (self.tokens, self.flops(), self.elapsed_s);
-        self.metrics.write(&Metric::Train {
+        self.metrics.write(&TrainStep {
             step,
             loss_nats,
             grad_norm,
-            lr,
+            lr_matrix: rates.matrix * fraction,
+            lr_embedding: rates.embedding * fraction,
+            lr_head: rates.head * fraction,
+            lr_gain: rates.gain * fraction,
             tokens,
             flops,
             tokens_per_second,
@@ -362,16 +360,16 @@ impl Trainer {
             [("loss_nats", self.loss_spikes.push(loss_nats)), ("grad_norm", self.grad_spikes.push(grad_norm))]
         {
             if let Some(spike) = spike {
-                self.metrics.write(&Metric::Spike { step, of: of.into(), spike })?;
+                self.metrics.write(&Spiked { step, of: of.into(), spike })?;
                 on_event(Event::Spiked { step, of, spike });
             }
         }
         if let Some(share) = self.repeated_share.take() {
-            self.metrics.write(&Metric::Repeated { step, share })?;
+            self.metrics.write(&RowsRepeated { step, share })?;
             on_event(Event::Repeated { step, share });
         }
         for param in self.stalled.push(self.learner.gpt()) {
-            self.metrics.write(&Metric::Stalled { step, param: param.clone() })?;
+            self.metrics.write(&ParamStalled { step, param: param.clone() })?;
             on_event(Event::Stalled { step, param });
         }
         Ok(())
@@ -414,7 +412,7 @@ impl Trainer {
         if !validation.loss_nats.is_finite() {
             return Err(not_finite(step, "the validation loss", validation.loss_nats, &self.stream.cursor()));
         }
-        self.metrics.write(&Metric::Validation { step, tokens, flops, validation })?;
+        self.metrics.write(&Validated { step, tokens, flops, validation })?;
         self.last_validation = Some((step, validation));
         on_event(Event::Validated { step, validation });
         Ok(())

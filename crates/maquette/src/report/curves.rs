@@ -1,11 +1,11 @@
 //! The figures of a training run, from its metrics.
 
-use model::scaling::LearningRates;
+use train::{Spiked, TrainStep, Validated};
 
 use super::axis::{Axis, Scale};
 use super::number::{grouped, significant, with_margin};
 use super::plot::{Mark, Plot, Point, Series};
-use super::read::{Metrics, Spiked, Step, Validated, loss_margin};
+use super::read::{Metrics, loss_margin};
 
 /// Points of a smooth curve that the page keeps; more cannot be told apart on a screen.
 const MAX_POINTS: usize = 500;
@@ -76,21 +76,21 @@ fn scaling(metrics: &Metrics) -> Plot {
 }
 
 fn rates(metrics: &Metrics) -> Plot {
-    type Rate = fn(&LearningRates) -> f64;
+    type Rate = fn(&TrainStep) -> f64;
     let roles: [(&str, Rate); 4] = [
-        ("matrix", |lr| lr.matrix),
-        ("embedding", |lr| lr.embedding),
-        ("head", |lr| lr.head),
-        ("gain", |lr| lr.gain),
+        ("matrix", |line| line.lr_matrix),
+        ("embedding", |line| line.lr_embedding),
+        ("head", |line| line.lr_head),
+        ("gain", |line| line.lr_gain),
     ];
     let steps = &metrics.steps;
-    let peaks = roles.map(|(_, rate)| steps.iter().map(|line| rate(&line.lr)).fold(0.0, f64::max));
+    let peaks = roles.map(|(_, rate)| steps.iter().map(rate).fold(0.0, f64::max));
     let most = peaks.into_iter().fold(0.0, f64::max);
     let least = peaks.into_iter().filter(|peak| *peak > 0.0).fold(most, f64::min);
     // On one linear axis a group at a twentieth of another is a flat line.
     let scale = if most > 20.0 * least { Scale::Log } else { Scale::Linear };
     let series = roles.iter().zip(1..).map(|((name, rate), tone)| {
-        let points = column(steps, |line| line.step as f64, |line| rate(&line.lr));
+        let points = column(steps, |line| line.step as f64, rate);
         Series { label: (*name).to_owned(), tone, mark: Mark::Line(sampled(&points)) }
     });
     Plot {
@@ -166,11 +166,15 @@ fn spikes(metrics: &Metrics, of: &str, x: impl Fn(u64) -> Option<f64>) -> Option
     (!points.is_empty()).then(|| Series { label: "spike".to_owned(), tone: 4, mark: Mark::Points(points) })
 }
 
-fn step_axis(steps: &[Step]) -> Axis {
+fn step_axis(steps: &[TrainStep]) -> Axis {
     Axis::linear("step").over(0.0, steps.last().map_or(1.0, |line| line.step as f64))
 }
 
-fn column(steps: &[Step], x: impl Fn(&Step) -> f64, y: impl Fn(&Step) -> f64) -> Vec<(f64, f64)> {
+fn column(
+    steps: &[TrainStep],
+    x: impl Fn(&TrainStep) -> f64,
+    y: impl Fn(&TrainStep) -> f64,
+) -> Vec<(f64, f64)> {
     steps.iter().map(|line| (x(line), y(line))).collect()
 }
 

@@ -6,9 +6,11 @@ use anyhow::{anyhow, bail};
 use base::hash::xxh3_64;
 use data::{Entry, Manifest};
 use forecast::{BucketForecast, CurveForecast, Seal, Verdict};
-use model::scaling::LearningRates;
 use serde::de::DeserializeOwned;
-use train::{Metric, MetricsReader, Spike, Validation};
+use train::{
+    Metric, MetricKind, MetricsReader, ParamStalled, RecordLost, RowsRepeated, RunResumed, Spiked, TrainStep,
+    Validated, Validation,
+};
 
 use crate::run_dir::{
     self, BucketOutcome, CAPABILITY, Cost, FORECAST, MANIFEST, METRICS, PassRates, RECIPE, RatioTest,
@@ -63,13 +65,11 @@ pub(super) struct Source {
 /// The metrics, sorted by kind; steps rise strictly within `steps` and within `validations`.
 #[derive(Default)]
 pub(super) struct Metrics {
-    pub steps: Vec<Step>,
+    pub steps: Vec<TrainStep>,
     pub validations: Vec<Validated>,
     pub spikes: Vec<Spiked>,
-    /// Parts of rows that were trained on before, and at which step that was noticed.
-    pub repeated: Vec<(u64, f64)>,
-    /// Parameters that no longer changed, and at which step that was noticed.
-    pub stalled: Vec<(u64, String)>,
+    pub repeated: Vec<RowsRepeated>,
+    pub stalled: Vec<ParamStalled>,
     /// Steps after which the run went on from a checkpoint.
     pub resumed: Vec<u64>,
     /// Steps up to which the record was lost.
@@ -86,34 +86,6 @@ impl Metrics {
             && resumed.is_empty()
             && lost.is_empty()
     }
-}
-
-/// One optimizer step, as in [`Metric::Train`].
-pub(super) struct Step {
-    pub step: u64,
-    pub loss_nats: f64,
-    pub grad_norm: f64,
-    pub lr: LearningRates,
-    /// Since the start of the run, as are the FLOPs.
-    pub tokens: u64,
-    pub flops: f64,
-    pub tokens_per_second: f64,
-}
-
-/// A validation after a step, as in [`Metric::Validation`].
-pub(super) struct Validated {
-    pub step: u64,
-    pub tokens: u64,
-    pub flops: f64,
-    pub validation: Validation,
-}
-
-/// A value that stands out, as in [`Metric::Spike`].
-pub(super) struct Spiked {
-    pub step: u64,
-    /// `loss_nats` or `grad_norm`.
-    pub of: String,
-    pub spike: Spike,
 }
 
 /// Half the width of the 95 % interval of the loss, in nats.
@@ -142,11 +114,10 @@ impl Run {
         let name = name.ok_or_else(|| malformed(RECIPE, "it has no `name`"))?.to_owned();
 
         let manifest = manifest(lines(MANIFEST, &read(run_dir, MANIFEST, &mut sources)?)?)?;
-        let (metrics, is_cut) = metrics(&read(run_dir, METRICS, &mut sources)?)?;
+        let (metrics, is_cut) = Metrics::read(&read(run_dir, METRICS, &mut sources)?)?;
         if let Some(source) = sources.last_mut() {
             source.is_cut = is_cut;
         }
-        let metrics = Metrics::sorted(metrics)?;
         let summary = serde_json::from_slice(&read(run_dir, SUMMARY, &mut sources)?)
             .map_err(|error| malformed(SUMMARY, &error.to_string()))?;
         let samples = lines(SAMPLES, &read(run_dir, SAMPLES, &mut sources)?)?;
@@ -216,53 +187,51 @@ fn manifest(entries: Vec<Entry>) -> anyhow::Result<Manifest> {
 }
 
 impl Metrics {
-    fn sorted(metrics: Vec<Metric>) -> anyhow::Result<Self> {
-        let mut sorted = Self::default();
-        for metric in metrics {
-            match metric {
-                Metric::Train {
-                    step, loss_nats, grad_norm, lr, tokens, flops, tokens_per_second, ..
-                } => {
-                    rising(sorted.steps.last().map(|last| last.step), step)?;
-                    sorted.steps.push(Step {
-                        step,
-                        loss_nats,
-                        grad_norm,
-                        lr,
-                        tokens,
-                        flops,
-                        tokens_per_second,
-                    });
-                }
-                Metric::Validation { step, tokens, flops, validation } => {
-                    rising(sorted.validations.last().map(|last| last.step), step)?;
-                    sorted.validations.push(Validated { step, tokens, flops, validation });
-                }
-                Metric::Spike { step, of, spike } => sorted.spikes.push(Spiked { step, of, spike }),
-                Metric::Repeated { step, share } => sorted.repeated.push((step, share)),
-                Metric::Stalled { step, param } => sorted.stalled.push((step, param)),
-                Metric::Begun { .. } => {}
-                Metric::Resumed { step } => sorted.resumed.push(step),
-                Metric::Lost { step } => sorted.lost.push(step),
+    /// Takes the metric in, if the page shows its kind.
+    fn push(&mut self, metric: &Metric) -> Result<(), serde_json::Error> {
+        match metric.kind.as_str() {
+            TrainStep::KIND => self.steps.push(metric.read()?),
+            Validated::KIND => self.validations.push(metric.read()?),
+            Spiked::KIND => self.spikes.push(metric.read()?),
+            RowsRepeated::KIND => self.repeated.push(metric.read()?),
+            ParamStalled::KIND => self.stalled.push(metric.read()?),
+            RunResumed::KIND => self.resumed.push(metric.step),
+            RecordLost::KIND => self.lost.push(metric.step),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Every metric, and whether a crash cut the last line: that is left out.
+    fn read(bytes: &[u8]) -> anyhow::Result<(Self, bool)> {
+        let (mut sorted, mut is_cut) = (Self::default(), false);
+        for line in MetricsReader::new(bytes) {
+            let line = line?;
+            is_cut |= line.is_cut;
+            if !line.is_blank && !line.is_cut {
+                let pushed = line.metric.and_then(|metric| sorted.push(&metric));
+                pushed.map_err(|error| malformed_line(METRICS, line.number, &error))?;
             }
         }
+        rising(sorted.steps.iter().map(|line| line.step))?;
+        rising(sorted.validations.iter().map(|line| line.step))?;
         if sorted.steps.is_empty() && sorted.lost.is_empty() {
             bail!(
                 "`{METRICS}` should hold one object for each training step, found none\n\
                  hint: let the run take a step before its report is written"
             );
         }
-        Ok(sorted)
+        Ok((sorted, is_cut))
     }
 }
 
 /// A run that goes on from a checkpoint first cuts the file back to it, so that no step stands there twice.
-fn rising(last: Option<u64>, step: u64) -> anyhow::Result<()> {
-    match last {
-        Some(last) if last >= step => {
+fn rising(steps: impl Iterator<Item = u64> + Clone) -> anyhow::Result<()> {
+    match steps.clone().zip(steps.skip(1)).find(|(last, step)| last >= step) {
+        None => Ok(()),
+        Some((last, step)) => {
             Err(malformed(METRICS, &format!("its steps should rise, found step {step} after step {last}")))
         }
-        _ => Ok(()),
     }
 }
 
@@ -284,19 +253,6 @@ fn read(run_dir: &Path, path: &'static str, sources: &mut Vec<Source>) -> anyhow
     Ok(bytes)
 }
 
-/// Every metric, and whether a crash cut the last line: that is left out.
-fn metrics(bytes: &[u8]) -> anyhow::Result<(Vec<Metric>, bool)> {
-    let (mut metrics, mut is_cut) = (Vec::new(), false);
-    for line in MetricsReader::new(bytes) {
-        let line = line?;
-        is_cut |= line.is_cut;
-        if !line.is_blank && !line.is_cut {
-            metrics.push(line.metric.map_err(|error| malformed_line(METRICS, line.number, &error))?);
-        }
-    }
-    Ok((metrics, is_cut))
-}
-
 fn lines<T: DeserializeOwned>(path: &'static str, bytes: &[u8]) -> anyhow::Result<Vec<T>> {
     let numbered = bytes.split(|&byte| byte == b'\n').zip(1..);
     numbered
@@ -312,7 +268,7 @@ fn malformed_line(path: &str, number: usize, error: &serde_json::Error) -> anyho
     let place = format!(" at line {} column {}", error.line(), error.column());
     let error = error.to_string();
     let error = error.strip_suffix(&place).unwrap_or(&error);
-    malformed(path, &format!("at line {number}, {}", error.replace("unknown variant", "unknown kind")))
+    malformed(path, &format!("at line {number}, {error}"))
 }
 
 fn malformed(path: &str, error: &str) -> anyhow::Error {

@@ -3,10 +3,10 @@
 use maud::{Markup, html};
 use serde_json::Value as Json;
 use toml::{Table, Value};
-use train::StalledDetector;
+use train::{ParamStalled, RowsRepeated, Spiked, StalledDetector, Validated};
 
 use super::number::{bytes, grouped, scientific, si, significant, with_margin};
-use super::read::{Metrics, Source, Spiked, Validated, bits_margin, loss_margin};
+use super::read::{Metrics, Source, bits_margin, loss_margin};
 
 /// Spikes that are listed; of more only the furthest.
 const MAX_SPIKES: usize = 12;
@@ -35,11 +35,11 @@ pub(super) fn events(metrics: &Metrics) -> Markup {
                 ", " (significant(spike.z, 3)) " standard deviations above its running mean of "
                 (significant(spike.mean, 4))
             } }
-            @for (step, share) in &metrics.repeated { li {
+            @for RowsRepeated { step, share } in &metrics.repeated { li {
                 strong { "Repeated data" } " at step " (grouped(*step)) ": " (significant(100.0 * share, 2))
                 " % of the last rows were trained on before"
             } }
-            @for (step, param) in &metrics.stalled { li {
+            @for ParamStalled { step, param } in &metrics.stalled { li {
                 strong { "Stalled" } " at step " (grouped(*step)) ": " code { (param) } " has not changed for "
                 (StalledDetector::PATIENCE) " steps"
             } }

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::Context as _;
 use base::Timestamp;
-use train::{Metric, MetricsReader};
+use train::{MetricKind as _, MetricsReader, RunBegun};
 
 use super::METRICS;
 
@@ -21,7 +21,7 @@ pub(crate) enum Begun {
     /// It has not yet.
     NotYet,
     At(Timestamp),
-    /// Its metrics do not say so: they are from an older version.
+    /// Its metrics do not say so: their first line is lost, or was made by hand.
     Unknown,
 }
 
@@ -35,25 +35,20 @@ pub(crate) struct SealedAtStart {
 
 /// The forecast that was sealed when the run took its first step; `None` where its metrics do not say.
 pub(crate) fn sealed_at_start(dir: &Path) -> Option<SealedAtStart> {
-    match first_line(&dir.join(METRICS)).ok()?? {
-        Some(Metric::Begun { seal, sealed_at, .. }) => Some(SealedAtStart { seal: seal?, sealed_at }),
-        _ => None,
-    }
+    let RunBegun { seal, sealed_at, .. } = first_line(&dir.join(METRICS)).ok()???;
+    Some(SealedAtStart { seal: seal?, sealed_at })
 }
 
-/// What the first line says, if it can be parsed; `None` where there is no line yet.
-fn first_line(path: &Path) -> std::io::Result<Option<Option<Metric>>> {
+/// What the first line says, if it says that the run began; `None` where there is no line yet.
+fn first_line(path: &Path) -> std::io::Result<Option<Option<RunBegun>>> {
     let file = BufReader::new(File::open(path)?.take(MAX_LINE_BYTES));
     let line = MetricsReader::new(file).next().transpose()?;
-    Ok(line.map(|line| line.metric.ok()))
+    Ok(line.map(|line| line.metric.ok().filter(|metric| metric.kind == RunBegun::KIND)?.read().ok()))
 }
 
 /// The time in a first line.
-fn time(line: Option<Metric>) -> Option<Timestamp> {
-    match line {
-        Some(Metric::Begun { unix_s, .. }) => Timestamp::from_unix_s(unix_s),
-        _ => None,
-    }
+fn time(line: Option<RunBegun>) -> Option<Timestamp> {
+    Timestamp::from_unix_s(line?.unix_s)
 }
 
 impl Begun {

@@ -7,7 +7,9 @@ use std::{
 };
 
 use anyhow::Context as _;
-use train::{Metric, MetricsReader};
+use train::{
+    Metric, MetricKind as _, MetricsReader, ParamStalled, RecordLost, RowsRepeated, TrainStep, Validated,
+};
 
 /// In the run's folder.
 pub(crate) const METRICS: &str = "pretrain/metrics.jsonl";
@@ -81,8 +83,9 @@ impl Recorded {
 
     /// Takes in the whole lines from `offset` on: what has no end yet is being written.
     fn append(&mut self) -> anyhow::Result<()> {
-        let cannot_read = || format!("cannot read `{}`", self.path.display());
-        let mut file = File::open(&self.path).with_context(cannot_read)?;
+        let path = self.path.clone();
+        let cannot_read = || format!("cannot read `{}`", path.display());
+        let mut file = File::open(&path).with_context(cannot_read)?;
         file.seek(SeekFrom::Start(self.offset)).with_context(cannot_read)?;
         let mut end = self.offset;
         for line in MetricsReader::after(self.n_lines, self.offset, BufReader::new(file)) {
@@ -91,41 +94,54 @@ impl Recorded {
                 break;
             }
             (self.n_lines, end) = (line.number, line.end);
-            let metric = line.metric.with_context(|| {
-                format!(
-                    "`{}` is damaged in line {}\nhint: it holds the run's metrics, one object a line",
-                    self.path.display(),
-                    self.n_lines
-                )
-            })?;
-            match metric {
-                Metric::Train { step, .. } if self.has_gap => self.last_step = step,
-                Metric::Lost { step } => {
-                    self.has_gap |= step > self.steps.len() as u64;
-                    self.last_step = self.last_step.max(step);
-                }
-                Metric::Train { step, loss_nats, grad_norm, .. } => {
-                    self.last_step = step;
-                    let expected = self.steps.len() as u64 + 1;
-                    anyhow::ensure!(
-                        step == expected,
-                        "`{}`: expected step {expected} in line {}, found {step}\n\
-                         hint: a run that goes on cuts its record back to the checkpoint; was the file put together by hand?",
-                        self.path.display(),
-                        self.n_lines
-                    );
-                    self.steps.push((loss_nats, grad_norm));
-                }
-                Metric::Repeated { share, .. } => {
-                    self.repeated_rows = Some(self.repeated_rows.map_or(share, |most| most.max(share)));
-                }
-                Metric::Stalled { param, .. } => self.stalled.push(param),
-                _ => {}
-            }
+            let metric = line.metric.with_context(|| damaged(&path, line.number))?;
+            self.push(&metric, line.number)?;
         }
         self.offset = end;
         Ok(())
     }
+
+    fn push(&mut self, metric: &Metric, number: usize) -> anyhow::Result<()> {
+        let step = metric.step;
+        match metric.kind.as_str() {
+            TrainStep::KIND if self.has_gap => self.last_step = step,
+            TrainStep::KIND => {
+                self.last_step = step;
+                let expected = self.steps.len() as u64 + 1;
+                anyhow::ensure!(
+                    step == expected,
+                    "`{}`: expected step {expected} in line {number}, found {step}\n\
+                     hint: a run that goes on cuts its record back to the checkpoint; was the file put together by hand?",
+                    self.path.display()
+                );
+                let train: TrainStep = metric.read().with_context(|| damaged(&self.path, number))?;
+                self.steps.push((train.loss_nats, train.grad_norm));
+            }
+            RecordLost::KIND => {
+                self.has_gap |= step > self.steps.len() as u64;
+                self.last_step = self.last_step.max(step);
+            }
+            RowsRepeated::KIND => {
+                let RowsRepeated { share, .. } =
+                    metric.read().with_context(|| damaged(&self.path, number))?;
+                self.repeated_rows = Some(self.repeated_rows.map_or(share, |most| most.max(share)));
+            }
+            ParamStalled::KIND => {
+                let stalled: ParamStalled = metric.read().with_context(|| damaged(&self.path, number))?;
+                self.stalled.push(stalled.param);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// What is said of a line that cannot be read.
+fn damaged(path: &Path, number: usize) -> String {
+    format!(
+        "`{}` is damaged in line {number}\nhint: it holds the run's metrics, one object a line",
+        path.display()
+    )
 }
 
 /// Whether every line can be read and the last step and its validation are among them. A gap that is marked as one stays.
@@ -136,11 +152,11 @@ pub(crate) fn is_record_whole(path: &Path, n_steps: u64) -> bool {
         let Some(metric) = line.ok().filter(|line| line.is_ended).and_then(|line| line.metric.ok()) else {
             return false;
         };
-        match metric {
-            Metric::Train { step, .. } if step == expected => expected += 1,
-            Metric::Train { .. } => return false,
-            Metric::Lost { step } => expected = expected.max(step + 1),
-            Metric::Validation { step, .. } => is_validated |= step == n_steps,
+        match metric.kind.as_str() {
+            TrainStep::KIND if metric.step == expected => expected += 1,
+            TrainStep::KIND => return false,
+            RecordLost::KIND => expected = expected.max(metric.step + 1),
+            Validated::KIND => is_validated |= metric.step == n_steps,
             _ => {}
         }
     }
@@ -155,9 +171,9 @@ mod tests {
 
     fn line(step: u64, loss_nats: f64) -> String {
         format!(
-            "{{\"kind\":\"train\",\"step\":{step},\"loss_nats\":{loss_nats},\"grad_norm\":1.0,\"lr\":{{\"matrix\":0.1,\
-             \"embedding\":0.1,\"head\":0.1,\"gain\":0.1}},\"tokens\":1,\"flops\":1.0,\"tokens_per_second\":1.0,\
-             \"elapsed_s\":1.0}}\n"
+            "{{\"kind\":\"train\",\"step\":{step},\"loss_nats\":{loss_nats},\"grad_norm\":1.0,\"lr_matrix\":0.1,\
+             \"lr_embedding\":0.1,\"lr_head\":0.1,\"lr_gain\":0.1,\"tokens\":1,\"flops\":1.0,\
+             \"tokens_per_second\":1.0,\"elapsed_s\":1.0}}\n"
         )
     }
 
@@ -185,5 +201,26 @@ mod tests {
         fs::write(&path, format!("{}{}", lines[0], lines[2])).unwrap();
         let error = recorded.read_on().unwrap_err().to_string();
         assert!(error.contains("expected step 2 in line 2, found 3\nhint: "), "{error}");
+    }
+
+    #[test]
+    fn kinds_that_nobody_watches_are_passed_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("metrics.jsonl");
+        let other = "{\"kind\":\"reward\",\"step\":1,\"mean\":0.5,\"policy\":\"a\"}\n";
+        let validation = "{\"kind\":\"validation\",\"step\":2,\"tokens\":2,\"flops\":2.0,\"loss_nats\":1.0,\"loss_stderr\":0.1,\
+                          \"bits_per_byte\":1.0,\"n_tokens\":1,\"n_bytes\":1}\n";
+        let text = [other, &line(1, 3.0), other, &line(2, 2.0), validation, other].concat();
+        fs::write(&path, &text).unwrap();
+        assert_eq!(Recorded::read(&path).unwrap().steps, [(3.0, 1.0), (2.0, 1.0)]);
+        assert!(is_record_whole(&path, 2));
+
+        fs::write(&path, text.replacen("\"loss_nats\":2", "\"loss\":2", 1)).unwrap();
+        let error = format!("{:#}", Recorded::read(&path).unwrap_err());
+        assert!(
+            error.contains("damaged in line 4") && error.contains("missing field `loss_nats`"),
+            "{error}"
+        );
+        assert!(!is_record_whole(&path, 2));
     }
 }

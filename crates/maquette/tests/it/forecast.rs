@@ -48,8 +48,9 @@ fn add_run(scene: &Scene, dir: &str, first_step_at: Option<f64>, loss: f64) {
         },
     });
     scene.write(&format!("{dir}/pretrain/summary.json"), summary.to_string().as_bytes());
-    let mut metrics = first_step_at
-        .map_or(String::new(), |unix_s| format!("{}\n", json!({ "kind": "begun", "unix_s": unix_s })));
+    let mut metrics = first_step_at.map_or(String::new(), |unix_s| {
+        format!("{}\n", json!({ "kind": "begun", "step": 0, "unix_s": unix_s }))
+    });
     metrics += "{\"kind\":\"resumed\",\"step\":3}\n";
     scene.write(&format!("{dir}/pretrain/metrics.jsonl"), metrics.as_bytes());
 }

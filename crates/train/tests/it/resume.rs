@@ -3,7 +3,9 @@
 use std::{fs, path::Path, sync::atomic::AtomicBool};
 
 use model::ModelConfig;
-use train::{Event, Metric, OptimizerKind, Precision, TrainError, TrainSettings};
+use train::{
+    Event, Metric, MetricKind as _, OptimizerKind, Precision, RunResumed, TrainError, TrainSettings,
+};
 
 use crate::scene::{Run, Scene};
 
@@ -332,10 +334,8 @@ fn metrics_say_where_a_run_was_resumed() {
     let run = scene.run("run");
     run.stop_at(5, 1);
     run.finish(1);
-    let resumed = |path: &Path| {
-        let text = fs::read_to_string(path).unwrap();
-        let lines = text.lines().map(|line| serde_json::from_str::<Metric>(line).unwrap());
-        lines.filter(|line| matches!(line, Metric::Resumed { .. })).collect::<Vec<_>>()
-    };
-    assert_eq!(resumed(&run.metrics_path()), [Metric::Resumed { step: 5 }]);
+    let text = fs::read_to_string(run.metrics_path()).unwrap();
+    let lines = text.lines().map(|line| serde_json::from_str::<Metric>(line).unwrap());
+    let resumed: Vec<Metric> = lines.filter(|line| line.kind == RunResumed::KIND).collect();
+    assert_eq!(resumed, [Metric::of(&RunResumed { step: 5 })]);
 }

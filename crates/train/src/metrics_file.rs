@@ -1,4 +1,4 @@
-//! `metrics.jsonl`: one object a line, appended, in full precision.
+//! `metrics.jsonl` as a training appends to it: one object a line, in full precision.
 
 use std::{
     fs::File,
@@ -7,92 +7,8 @@ use std::{
 };
 
 use base::disk;
-use model::scaling::LearningRates;
-use serde::{Deserialize, Serialize};
 
-use crate::{MetricsReader, Spike, TrainError, Validation};
-
-/// One line of `metrics.jsonl`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "lowercase")]
-pub enum Metric {
-    /// The run began, before its first step: what a forecast must be older than.
-    Begun {
-        /// Seconds since 1970, UTC.
-        unix_s: f64,
-        /// Hash of the forecast that was sealed before; empty where there was none, absent in records of earlier versions.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        seal: Option<String>,
-        /// When that forecast was sealed.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        sealed_at: Option<String>,
-    },
-    /// One optimizer step.
-    Train {
-        /// Its number, from 1.
-        step: u64,
-        /// Mean loss of its batch before the step, in nats.
-        loss_nats: f64,
-        /// Norm of the whole gradient before clipping.
-        grad_norm: f64,
-        /// Rates used.
-        lr: LearningRates,
-        /// Tokens trained on so far.
-        tokens: u64,
-        /// FLOPs spent so far.
-        flops: f64,
-        /// Speed of this step.
-        tokens_per_second: f64,
-        /// Seconds of training so far.
-        elapsed_s: f64,
-    },
-    /// A validation after a step.
-    Validation {
-        /// The step's number.
-        step: u64,
-        /// Tokens trained on so far.
-        tokens: u64,
-        /// FLOPs spent so far.
-        flops: f64,
-        /// The result.
-        #[serde(flatten)]
-        validation: Validation,
-    },
-    /// A loss or gradient norm that stands out.
-    Spike {
-        /// The step's number.
-        step: u64,
-        /// `loss_nats` or `grad_norm`.
-        of: String,
-        /// How far it stands out.
-        #[serde(flatten)]
-        spike: Spike,
-    },
-    /// Rows of tokens that were trained on before.
-    Repeated {
-        /// The step's number.
-        step: u64,
-        /// Part of the last rows.
-        share: f64,
-    },
-    /// A parameter that no longer changes.
-    Stalled {
-        /// The step's number.
-        step: u64,
-        /// Its name.
-        param: String,
-    },
-    /// What was recorded up to this step is gone from here on: the file was lost or damaged.
-    Lost {
-        /// The step's number.
-        step: u64,
-    },
-    /// The run went on from a checkpoint after this step.
-    Resumed {
-        /// The step's number.
-        step: u64,
-    },
-}
+use crate::{Metric, MetricKind, MetricsReader, RecordLost, TrainError, Validated};
 
 /// The lines of a file that a checkpoint after a step knew of.
 struct Known {
@@ -114,18 +30,16 @@ impl Known {
             let line = line?;
             let is_before = line.is_ended && line.end <= len;
             let metric = line.metric.ok();
-            let is_of_it = metric.as_ref().is_some_and(|metric| match metric {
-                Metric::Train { step: taken, .. } => *taken <= step,
+            let is_of_it = metric.as_ref().is_some_and(|metric| {
                 // A checkpoint comes before the validation of its step.
-                Metric::Validation { step: validated, .. } => *validated < step,
-                _ => true,
+                metric.step <= step && !metric.is::<Validated>(step)
             });
             if !is_before || !is_of_it {
                 // Steps after the checkpoint are taken again: they are no loss.
                 known.has_more = is_before && metric.is_none();
                 break;
             }
-            known.is_marked |= metric.is_some_and(|metric| metric == Metric::Lost { step });
+            known.is_marked |= metric.is_some_and(|metric| metric.is::<RecordLost>(step));
             known.n_bytes = line.end;
         }
         Ok(known)
@@ -166,7 +80,7 @@ impl MetricsFile {
             metrics.len = known.n_bytes;
         }
         if metrics.is_lost && !is_marked {
-            metrics.write(&Metric::Lost { step })?;
+            metrics.write(&RecordLost { step })?;
         }
         Ok(metrics)
     }
@@ -182,8 +96,8 @@ impl MetricsFile {
     }
 
     /// Appends one line. The system buffers it; [`MetricsFile::sync`] makes it last.
-    pub(crate) fn write(&mut self, metric: &Metric) -> Result<(), TrainError> {
-        let mut line = serde_json::to_vec(metric).expect("plain data is valid JSON");
+    pub(crate) fn write(&mut self, fields: &impl MetricKind) -> Result<(), TrainError> {
+        let mut line = serde_json::to_vec(&Metric::of(fields)).expect("plain data is valid JSON");
         line.push(b'\n');
         disk::write_all(&mut self.file, &line).map_err(|source| self.error("write", source))?;
         self.len += line.len() as u64;
@@ -197,5 +111,33 @@ impl MetricsFile {
 
     fn error(&self, action: &'static str, source: std::io::Error) -> TrainError {
         TrainError::Io { action, path: self.path.clone(), source }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_other_kinds_stay_and_later_steps_are_cut() {
+        let other = |step| format!("{{\"kind\":\"reward\",\"step\":{step},\"mean\":0.5}}\n");
+        let resumed = "{\"kind\":\"resumed\",\"step\":0}\n";
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("metrics.jsonl");
+        let kept = format!("{resumed}{}{}", other(1), other(2));
+        std::fs::write(&path, format!("{kept}{}", other(3))).unwrap();
+        let mut metrics = MetricsFile::open(&path, kept.len() as u64, 2).unwrap();
+        assert!(!metrics.is_lost() && metrics.len() == kept.len() as u64);
+        metrics.write(&RecordLost { step: 2 }).unwrap();
+        let lost = "{\"kind\":\"lost\",\"step\":2}\n";
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), format!("{kept}{lost}"));
+
+        // A line of a known kind without its fields is damage, and so is one of a later step.
+        for damaged in ["{\"kind\":\"repeated\",\"step\":1}\n".to_owned(), other(3)] {
+            std::fs::write(&path, format!("{resumed}{damaged}{}", other(2))).unwrap();
+            let metrics = MetricsFile::open(&path, (resumed.len() + damaged.len()) as u64, 2).unwrap();
+            assert!(metrics.is_lost(), "{damaged}");
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), format!("{resumed}{lost}"));
+        }
     }
 }
