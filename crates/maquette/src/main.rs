@@ -8,6 +8,7 @@
 mod commands;
 mod disk;
 mod edits;
+mod input_file;
 mod machine;
 mod open_model;
 mod output;

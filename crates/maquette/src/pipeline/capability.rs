@@ -15,7 +15,7 @@ use tensor::{DType, Kernels};
 
 use crate::{
     progress,
-    run_dir::{BucketOutcome, CAPABILITY, PassRates, RungResult, SCORES, write_scores, write_whole},
+    run_dir::{BucketOutcome, PassRates, RunFile as _, RungResult, SCORES, write_scores},
 };
 
 /// Seed of the problems that every rung and the big run are examined with.
@@ -90,7 +90,7 @@ pub(super) fn examine(
     let Some(predicted) = predicted else { return Ok(()) };
     let outcomes: Vec<BucketOutcome> =
         predicted.buckets.iter().map(|bucket| judge(bucket, &scores)).collect();
-    write_whole(&run_dir.join(CAPABILITY), &serde_json::to_vec_pretty(&outcomes)?)?;
+    outcomes.write(run_dir)?;
     for outcome in &outcomes {
         let Some(p) = outcome.predicted else { continue };
         let mark = if outcome.inside_80 == Some(true) { "inside" } else { "OUTSIDE" };

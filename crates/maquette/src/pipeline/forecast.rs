@@ -5,7 +5,7 @@ use std::{path::Path, time::SystemTime};
 use base::Timestamp;
 use forecast::{
     Channel, CurveForecast, FinalLoss, Forecast, Forecaster, ReferenceRuns, RungCurve, Seal, SealError,
-    Settings, Table, band,
+    Settings, Table, Verdict, band,
 };
 
 use super::{
@@ -19,7 +19,7 @@ use super::{
 use crate::{
     disk, machine, output,
     progress::{self, count},
-    run_dir::{self, FORECAST, PassRates, RungResult, VERDICT, read_json, read_seal, section, write_whole},
+    run_dir::{self, FORECAST, PassRates, RunFile as _, RungResult, read_seal, section, write_seal},
 };
 
 /// Seals the forecast of the run, or keeps the one that is there. Its ladder is trained where it is not there yet.
@@ -106,7 +106,7 @@ impl Run {
         if let Some(predicted) = seal.extra.get(section::PASS_RATES) {
             describe_capability(&serde_json::from_value(predicted.clone())?);
         }
-        write_whole(&path, seal.to_json().as_bytes())?;
+        write_seal(&self.dir, &seal)?;
         progress::say("seal", &seal.seal);
         Ok(())
     }
@@ -128,7 +128,7 @@ impl Run {
             if let Ok(again) = again.map(|again| (again.seal == seal).then_some(again))
                 && let Some(again) = again
             {
-                write_whole(path, again.to_json().as_bytes())?;
+                write_seal(&self.dir, &again)?;
                 describe(
                     &again.forecast,
                     "was lost, and made again from the ladder: its seal is the recorded one",
@@ -162,12 +162,8 @@ impl Run {
 
     /// When the forecast of the run was sealed, as the run's files say.
     fn sealed_at(&self) -> Option<Timestamp> {
-        let begun = run_dir::sealed_at_start(&self.dir).and_then(|sealed| sealed.sealed_at);
-        let judged = || {
-            let verdict: serde_json::Value = read_json(&self.dir.join(VERDICT))?;
-            Some(verdict.get("sealed_at")?.as_str()?.to_owned())
-        };
-        begun.or_else(judged)?.parse().ok()
+        let begun = run_dir::sealed_at_start(&self.dir).and_then(|sealed| sealed.sealed_at?.parse().ok());
+        begun.or_else(|| Some(Verdict::read(&self.dir)?.sealed_at))
     }
 
     /// The reference runs that the recipe names.

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     machine::Machine,
     progress::{self, Field, Progress, count, duration},
-    run_dir::{FORECAST, METRICS, RunSummary, SUMMARY, read_seal, write_whole},
+    run_dir::{FORECAST, METRICS, RunFile as _, RunSummary, read_seal},
     stop::{self, Interrupted},
 };
 
@@ -113,7 +113,7 @@ impl Run {
                 let machine = Machine::detect(self.kernels.n_threads());
                 let maquette_version = env!("CARGO_PKG_VERSION").to_owned();
                 let summary = RunSummary { train: summary, machine, maquette_version };
-                write_whole(&self.dir.join(SUMMARY), &serde_json::to_vec_pretty(&summary)?)?;
+                summary.write(&self.dir)?;
                 if let Some(watcher) = &watcher {
                     watcher.judge(&self.dir, &metrics, &summary.train)?;
                 }

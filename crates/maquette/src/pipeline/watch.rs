@@ -10,8 +10,7 @@ use train::{Sealed, Summary};
 use crate::{
     progress,
     run_dir::{
-        self, FORECAST, PassRates, Recorded, VERDICT, WATCH, Watched, first_step_at, read_json, read_seal,
-        section, write_whole,
+        self, FORECAST, PassRates, Recorded, RunFile as _, Watched, first_step_at, read_seal, section,
     },
 };
 
@@ -137,8 +136,7 @@ impl Watcher {
     /// Writes what was seen so far, unless more was seen before the record of it was lost.
     pub(super) fn write(&self, run_dir: &Path) -> anyhow::Result<()> {
         let n_seen = self.watches.iter().map(Watch::n_seen).max().unwrap_or(0);
-        let before =
-            read_json::<Watched>(&run_dir.join(WATCH)).filter(|before| before.seal == self.seal.seal);
+        let before = Watched::read(run_dir).filter(|before| before.seal == self.seal.seal);
         if self.has_ended && before.is_some_and(|before| before.n_steps > n_seen) {
             return Ok(());
         }
@@ -148,14 +146,14 @@ impl Watcher {
             n_steps: n_seen,
             alarms: self.watches.iter().filter_map(|watch| watch.alarm().cloned()).collect(),
         };
-        write_whole(&run_dir.join(WATCH), &serde_json::to_vec_pretty(&watched)?)
+        watched.write(run_dir)
     }
 
     /// The verdict on the forecast, written to the run's folder and said.
     pub(super) fn judge(&self, run_dir: &Path, metrics: &Path, summary: &Summary) -> anyhow::Result<()> {
         // What an earlier verdict knew is not forgotten with the record.
         let before = || {
-            let before = read_json::<Verdict>(&run_dir.join(VERDICT));
+            let before = Verdict::read(run_dir);
             before.filter(|before| before.seal == self.seal.seal)?.first_step_at
         };
         let actual = Actual {
@@ -164,7 +162,7 @@ impl Watcher {
             first_step_at: first_step_at(metrics)?.or_else(before),
         };
         let verdict = Verdict::new(&self.seal, actual)?;
-        write_whole(&run_dir.join(VERDICT), &serde_json::to_vec_pretty(&verdict)?)?;
+        verdict.write(run_dir)?;
         let p = &verdict.predicted;
         let inside = match (verdict.inside.i80, verdict.inside.i95) {
             (true, _) => "inside the 80 % interval",

@@ -2,13 +2,13 @@
 //! computed from it is computed again, and what cannot be is said.
 
 use data::tasks::Task;
-use forecast::Seal;
-use train::{Summary, TrainSettings};
+use forecast::{Seal, Verdict};
+use train::TrainSettings;
 
 use super::run::Run;
 use crate::run_dir::{
-    BucketOutcome, CAPABILITY, METRICS, SCORES, SUMMARY, VERDICT, WATCH, Watched, are_scores_whole,
-    is_record_whole, read_json, section,
+    BucketOutcome, CAPABILITY, METRICS, RunFile as _, RunSummary, SCORES, SUMMARY, VERDICT, WATCH, Watched,
+    are_scores_whole, is_record_whole, section,
 };
 
 impl Run {
@@ -20,13 +20,12 @@ impl Run {
     ) -> anyhow::Result<Option<String>> {
         let at = |file: &str| self.dir.join(file);
         let mut needed = vec![
-            (SUMMARY.to_owned(), read_json::<Summary>(&at(SUMMARY)).is_some()),
+            (SUMMARY.to_owned(), <RunSummary>::read(&self.dir).is_some()),
             (METRICS.to_owned(), is_record_whole(&at(METRICS), settings.steps)),
         ];
         if seal.is_some() {
-            let verdict = read_json::<forecast::Verdict>(&at(VERDICT)).is_some();
-            needed.push((WATCH.to_owned(), read_json::<Watched>(&at(WATCH)).is_some()));
-            needed.push((VERDICT.to_owned(), verdict));
+            needed.push((WATCH.to_owned(), Watched::read(&self.dir).is_some()));
+            needed.push((VERDICT.to_owned(), Verdict::read(&self.dir).is_some()));
         }
         if self.recipe()?.suite_problems().is_some() {
             for task in Task::ALL {
@@ -35,7 +34,7 @@ impl Run {
                 needed.push((file, is_whole));
             }
             if seal.is_some_and(|seal| seal.extra.contains_key(section::PASS_RATES)) {
-                let is_whole = read_json::<Vec<BucketOutcome>>(&at(CAPABILITY)).is_some();
+                let is_whole = Vec::<BucketOutcome>::read(&self.dir).is_some();
                 needed.push((CAPABILITY.to_owned(), is_whole));
             }
         }

@@ -14,7 +14,7 @@ use train::{
 
 use crate::run_dir::{
     self, BucketOutcome, CAPABILITY, Cost, FORECAST, MANIFEST, METRICS, PassRates, RECIPE, RatioTest,
-    RunSummary, SAMPLES, SUMMARY, Sample, Sweep, VERDICT, WATCH, Watched,
+    RunFile, RunSummary, SAMPLES, Sample, Sweep, VERDICT, Watched,
 };
 
 /// The sealed forecast, and the actual losses.
@@ -118,8 +118,7 @@ impl Run {
         if let Some(source) = sources.last_mut() {
             source.is_cut = is_cut;
         }
-        let summary = serde_json::from_slice(&read(run_dir, SUMMARY, &mut sources)?)
-            .map_err(|error| malformed(SUMMARY, &error.to_string()))?;
+        let summary = json(run_dir, &mut sources)?;
         let samples = lines(SAMPLES, &read(run_dir, SAMPLES, &mut sources)?)?;
         // A run whose forecast was never sealed has none to show; one that was sealed must show all of it.
         let has_forecast = recipe.contains_key("ladder") && run_dir.join(FORECAST).exists()
@@ -133,10 +132,8 @@ fn sealed(run_dir: &Path, sources: &mut Vec<Source>) -> anyhow::Result<SealedRun
     let seal = Seal::read(&read(run_dir, FORECAST, sources)?)
         .map_err(|error| malformed(FORECAST, &error.to_string()))?;
     run_dir::check(run_dir, &run_dir.join(FORECAST), &seal)?;
-    let verdict = serde_json::from_slice(&read(run_dir, VERDICT, sources)?)
-        .map_err(|error| malformed(VERDICT, &error.to_string()))?;
-    let watched = serde_json::from_slice(&read(run_dir, WATCH, sources)?)
-        .map_err(|error| malformed(WATCH, &error.to_string()))?;
+    let verdict = json(run_dir, sources)?;
+    let watched = json(run_dir, sources)?;
     let (curves, cost, sweep) = (
         section(&seal, run_dir::section::CURVES)?,
         section(&seal, run_dir::section::COST)?,
@@ -148,8 +145,7 @@ fn sealed(run_dir: &Path, sources: &mut Vec<Source>) -> anyhow::Result<SealedRun
     };
     let capability = if seal.extra.contains_key(run_dir::section::PASS_RATES) {
         let predicted: PassRates = section(&seal, run_dir::section::PASS_RATES)?;
-        let outcomes: Vec<BucketOutcome> = serde_json::from_slice(&read(run_dir, CAPABILITY, sources)?)
-            .map_err(|error| malformed(CAPABILITY, &error.to_string()))?;
+        let outcomes: Vec<BucketOutcome> = json(run_dir, sources)?;
         if outcomes.len() != predicted.buckets.len() {
             return Err(malformed(CAPABILITY, "it has another number of buckets than the forecast"));
         }
@@ -233,6 +229,11 @@ fn rising(steps: impl Iterator<Item = u64> + Clone) -> anyhow::Result<()> {
             Err(malformed(METRICS, &format!("its steps should rise, found step {step} after step {last}")))
         }
     }
+}
+
+fn json<T: RunFile + DeserializeOwned>(run_dir: &Path, sources: &mut Vec<Source>) -> anyhow::Result<T> {
+    serde_json::from_slice(&read(run_dir, T::PATH, sources)?)
+        .map_err(|error| malformed(T::PATH, &error.to_string()))
 }
 
 fn read(run_dir: &Path, path: &'static str, sources: &mut Vec<Source>) -> anyhow::Result<Vec<u8>> {

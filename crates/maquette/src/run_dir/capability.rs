@@ -8,7 +8,7 @@ use eval::Score;
 use forecast::{BucketForecast, PassRateForm, Prediction};
 use serde::{Deserialize, Serialize};
 
-use super::write_whole;
+use super::{file::RunFile, write_whole};
 
 /// The pass rates of the finished run, in its folder.
 pub(crate) const CAPABILITY: &str = "capability.json";
@@ -32,6 +32,11 @@ pub(crate) struct BucketOutcome {
     /// Mean pass rate of the finished run.
     pub(crate) actual: f64,
     pub(crate) inside_80: Option<bool>,
+}
+
+/// Every bucket's, easiest first.
+impl RunFile for Vec<BucketOutcome> {
+    const PATH: &'static str = CAPABILITY;
 }
 
 /// One file a task, one JSON object a problem.

@@ -7,11 +7,13 @@
 use std::{fs, path::Path};
 
 use anyhow::Context as _;
-use forecast::{Point, Seal, Target};
+use forecast::{Point, Seal, Target, Verdict};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use super::{FORECAST, INPUTS, METRICS, RECIPE, SUMMARY, VERDICT, WATCH, begun, rung, section, summary};
+use super::{
+    FORECAST, INPUTS, METRICS, RECIPE, RunFile as _, SUMMARY, VERDICT, WATCH, Watched, begun, rung, section,
+    summary,
+};
 
 /// A compute further than this factor from the run's is another run's, where a forecast was sealed by hand: its FLOPs may be
 /// counted in another way.
@@ -154,12 +156,10 @@ pub(crate) fn check(run_dir: &Path, path: &Path, seal: &Seal) -> anyhow::Result<
 
 /// The seals that the files of a run name, where they can be read: a file that is lost says nothing.
 pub(crate) fn recorded_seals(run_dir: &Path) -> Vec<(&'static str, String)> {
-    let in_json = |file: &str| {
-        let value: Value = serde_json::from_slice(&fs::read(run_dir.join(file)).ok()?).ok()?;
-        Some(value.get("seal")?.as_str()?.to_owned())
-    };
     let begun = begun::sealed_at_start(run_dir).map(|sealed| sealed.seal);
-    [(METRICS, begun), (WATCH, in_json(WATCH)), (VERDICT, in_json(VERDICT))]
+    let watched = Watched::read(run_dir).map(|watched| watched.seal);
+    let judged = Verdict::read(run_dir).map(|verdict| verdict.seal);
+    [(METRICS, begun), (WATCH, watched), (VERDICT, judged)]
         .into_iter()
         .filter_map(|(file, seal)| Some((file, seal?)))
         .collect()
@@ -197,7 +197,7 @@ fn check_rungs(run_dir: &Path, path: &Path, points: &[Point]) -> anyhow::Result<
     let mut n = 0;
     for point in points {
         let file = rung::rung_file(&dir, &point.run);
-        let Some(there) = rung::on_disk(&file) else { continue };
+        let Ok(there) = rung::RungFile::read(&file) else { continue };
         anyhow::ensure!(
             there.result.point() == *point && there.is_as_written(),
             "`{}` was changed: `{}` was made from a loss of {} in {:.6e} FLOPs, found {} in {:.6e}\n\

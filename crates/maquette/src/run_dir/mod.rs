@@ -4,6 +4,7 @@
 
 mod begun;
 mod capability;
+mod file;
 mod identity;
 mod points;
 mod record;
@@ -13,23 +14,24 @@ mod seal;
 mod stamp;
 mod summary;
 mod sweep;
+mod verdict;
 mod watched;
 
-use std::{fs, path::Path};
-
-use serde::de::DeserializeOwned;
+use std::path::Path;
 
 pub(crate) use begun::{Begun, first_step_at, sealed_at_start};
 pub(crate) use capability::{BucketOutcome, CAPABILITY, PassRates, SCORES, are_scores_whole, write_scores};
+pub(crate) use file::RunFile;
 pub(crate) use identity::{Identity, check, check_plan, recorded_seals};
 pub(crate) use points::{points, reference_runs};
 pub(crate) use record::{Growth, METRICS, Recorded, is_record_whole};
-pub(crate) use rung::{Role, RungResult, on_disk as rung_on_disk, rung_file};
+pub(crate) use rung::{Role, RungFile, RungResult, rung_file};
 pub(crate) use sample::{SAMPLES, SAMPLES_INPUTS, Sample};
-pub(crate) use seal::{Cost, FORECAST, read_seal, section};
+pub(crate) use seal::{Cost, FORECAST, read_named_seal, read_seal, section, write_seal};
 pub(crate) use stamp::{STAMP, Stamp};
 pub(crate) use summary::{RunSummary, SUMMARY, summary};
 pub(crate) use sweep::{RatioPoint, RatioTest, Sweep, SweepPoint};
+pub(crate) use verdict::VERDICT;
 pub(crate) use watched::{WATCH, Watched};
 
 /// The resolved recipe.
@@ -38,15 +40,8 @@ pub(crate) const RECIPE: &str = "recipe.toml";
 pub(crate) const MANIFEST: &str = "data/manifest.jsonl";
 /// Hash of what the training was begun from.
 pub(crate) const INPUTS: &str = "pretrain/inputs";
-/// The forecast beside what came, a [`forecast::Verdict`].
-pub(crate) const VERDICT: &str = "verdict.json";
 /// The page.
 pub(crate) const REPORT: &str = "report.html";
-
-/// A JSON file of the run, if it can be read.
-pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Option<T> {
-    serde_json::from_slice(&fs::read(path).ok()?).ok()
-}
 
 /// Writes a file of the run; it appears whole or not at all.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {

@@ -1,28 +1,29 @@
 //! Finished trainings as points: those of a run's folder, and those of a table.
 
 use std::{
-    fs::{self, File},
-    io::Read as _,
+    fs,
     path::{Path, PathBuf},
 };
 
 use anyhow::Context as _;
 use forecast::{Point, ReferenceRuns, Table};
 
-use super::{RECIPE, SUMMARY, rung::RungPoint, summary, summary::damaged};
-use crate::output;
-
-/// Longest table that is read.
-const MAX_TABLE_BYTES: u64 = 1 << 28;
+use super::{RECIPE, Role, RungFile, SUMMARY, summary};
+use crate::{input_file, output};
 
 /// The finished trainings in a run's folder: its rungs, and itself if it has ended.
 pub(crate) fn points(dir: &Path) -> anyhow::Result<Vec<Point>> {
     let mut points = Vec::new();
     for path in rungs(dir) {
-        let bytes = fs::read(&path)
-            .with_context(|| format!("cannot read `{}`\nhint: check who may read it", path.display()))?;
-        let rung: RungPoint = serde_json::from_slice(&bytes).with_context(|| damaged(&path))?;
-        points.extend(rung.point());
+        let rung = RungFile::read(&path)?;
+        anyhow::ensure!(
+            rung.is_as_written(),
+            "`{}` was changed after it was written\n\
+             hint: put it back, or remove it: `maquette ladder` with the run's recipe trains it again",
+            path.display()
+        );
+        // Runs with another role were trained in another way.
+        points.extend((rung.result.role == Role::Rung).then(|| rung.result.point()));
     }
     if points.is_empty() || dir.join(SUMMARY).exists() {
         let summary = summary(dir)?;
@@ -50,8 +51,8 @@ pub(crate) fn reference_runs(path: &Path) -> anyhow::Result<ReferenceRuns> {
     let table = if path.is_dir() {
         Table::new(points(path).with_context(what)?)?
     } else {
-        let table = Table::read_csv(File::open(path).with_context(what)?.take(MAX_TABLE_BYTES));
-        let table = table.with_context(what)?;
+        let bytes = input_file::read(path).with_context(what)?;
+        let table = Table::read_csv(&bytes[..]).with_context(what)?;
         for warning in table.warnings() {
             output::talk(format_args!("warning: in `{}`: {}", path.display(), warning.text));
         }

@@ -5,12 +5,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use anyhow::Context as _;
 use forecast::{Point, content_hash};
 use model::ModelConfig;
 use serde::{Deserialize, Serialize};
 use train::{TrainSettings, Validation};
 
-use super::write_whole;
+use super::{summary::damaged, write_whole};
 
 /// What a run of the ladder is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,7 +78,7 @@ impl RungResult {
 
     /// The rung of that name, if it is there as it was written, and was made from these inputs.
     pub(crate) fn read(dir: &Path, name: &str, inputs: &str) -> Option<Self> {
-        let there = on_disk(&rung_file(dir, name))?;
+        let there = RungFile::read(&rung_file(dir, name)).ok()?;
         let is_same = there.result.inputs == inputs && !there.result.checksum.is_empty();
         (is_same && there.is_as_written()).then_some(there.result)
     }
@@ -86,54 +87,28 @@ impl RungResult {
 /// Name of the field that all the others are hashed into.
 const CHECKSUM: &str = "checksum";
 
-/// A rung's file as it stands there.
-pub(crate) struct OnDisk {
+/// A rung's file as it stands there, whatever it was made from.
+pub(crate) struct RungFile {
     pub(crate) result: RungResult,
     found: String,
 }
 
-impl OnDisk {
+impl RungFile {
+    pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
+        let bytes = fs::read(path)
+            .with_context(|| format!("cannot read `{}`\nhint: check who may read it", path.display()))?;
+        let value: serde_json::Value = serde_json::from_slice(&bytes).with_context(|| damaged(path))?;
+        let found = content_hash(&value, CHECKSUM);
+        Ok(Self { result: serde_json::from_value(value).with_context(|| damaged(path))?, found })
+    }
+
     /// Whether nobody changed it. Files of earlier versions do not show it.
     pub(crate) fn is_as_written(&self) -> bool {
         self.result.checksum.is_empty() || self.result.checksum == self.found
     }
 }
 
-/// The rung in a file, whatever it was made from; none where there is none, or none that can be read.
-pub(crate) fn on_disk(path: &Path) -> Option<OnDisk> {
-    let value: serde_json::Value = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
-    let found = content_hash(&value, CHECKSUM);
-    Some(OnDisk { result: serde_json::from_value(value).ok()?, found })
-}
-
 /// The file of a rung in the folder of the ladder.
 pub(crate) fn rung_file(dir: &Path, name: &str) -> PathBuf {
     dir.join(format!("{name}.json"))
-}
-
-/// What a law is fitted to of a rung; what else its file holds is not looked at.
-#[derive(Deserialize)]
-pub(super) struct RungPoint {
-    run: String,
-    /// Runs with another role than `rung` were trained in another way.
-    role: Option<String>,
-    n_params: f64,
-    n_tokens: f64,
-    flops: f64,
-    loss_nats: f64,
-    seed: Option<u64>,
-}
-
-impl RungPoint {
-    /// The point, unless the run had another role.
-    pub(super) fn point(self) -> Option<Point> {
-        self.role.is_none_or(|role| role == "rung").then_some(Point {
-            run: self.run,
-            n_params: Some(self.n_params),
-            n_tokens: Some(self.n_tokens),
-            flops: self.flops,
-            loss: self.loss_nats,
-            seed: self.seed,
-        })
-    }
 }

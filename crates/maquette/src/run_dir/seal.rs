@@ -1,10 +1,13 @@
 //! `forecast.json`: the forecast of the run, sealed before its first step.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use anyhow::Context as _;
 use forecast::Seal;
 use serde::{Deserialize, Serialize};
+
+use super::write_whole;
+use crate::input_file;
 
 /// In the run's folder.
 pub(crate) const FORECAST: &str = "forecast.json";
@@ -44,6 +47,28 @@ pub(crate) fn read_seal(path: &Path) -> anyhow::Result<Option<Seal>> {
     if !path.exists() {
         return Ok(None);
     }
-    let bytes = fs::read(path).with_context(|| format!("cannot read `{}`", path.display()))?;
-    Ok(Some(Seal::read(&bytes).with_context(|| format!("in `{}`", path.display()))?))
+    read(path, || format!("cannot read `{}`", path.display())).map(Some)
+}
+
+/// The sealed forecast in a file that a user names.
+///
+/// # Errors
+/// As [`read_seal`], and if there is none.
+pub(crate) fn read_named_seal(path: &Path) -> anyhow::Result<Seal> {
+    read(path, || {
+        format!(
+            "expected a sealed forecast at `{}`\nhint: `maquette forecast seal` writes one",
+            path.display()
+        )
+    })
+}
+
+fn read(path: &Path, cannot_read: impl FnOnce() -> String) -> anyhow::Result<Seal> {
+    let bytes = input_file::read(path).with_context(cannot_read)?;
+    Seal::read(&bytes).with_context(|| format!("in `{}`", path.display()))
+}
+
+/// Writes the sealed forecast of the run in `run_dir`.
+pub(crate) fn write_seal(run_dir: &Path, seal: &Seal) -> anyhow::Result<()> {
+    write_whole(&run_dir.join(FORECAST), seal.to_json().as_bytes())
 }

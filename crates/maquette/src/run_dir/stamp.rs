@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{read_json, write_whole};
+use super::{file::read_json, write_whole};
 
 /// In the folder of each stage.
 pub(crate) const STAMP: &str = "stage.json";

@@ -6,6 +6,8 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::file::RunFile;
+
 /// In the run's folder.
 pub(crate) const SUMMARY: &str = "pretrain/summary.json";
 
@@ -18,6 +20,10 @@ pub(crate) struct RunSummary<M = Map<String, Value>> {
     pub(crate) maquette_version: String,
 }
 
+impl<M> RunFile for RunSummary<M> {
+    const PATH: &'static str = SUMMARY;
+}
+
 /// The totals of a finished training.
 pub(crate) fn summary(dir: &Path) -> anyhow::Result<train::Summary> {
     let path = dir.join(SUMMARY);
@@ -28,7 +34,8 @@ pub(crate) fn summary(dir: &Path) -> anyhow::Result<train::Summary> {
             dir.display()
         )
     })?;
-    serde_json::from_slice(&bytes).with_context(|| damaged(&path))
+    let summary: RunSummary = serde_json::from_slice(&bytes).with_context(|| damaged(&path))?;
+    Ok(summary.train)
 }
 
 /// What is said of a file that cannot be parsed.

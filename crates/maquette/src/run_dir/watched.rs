@@ -3,6 +3,8 @@
 use forecast::Alarm;
 use serde::{Deserialize, Serialize};
 
+use super::file::RunFile;
+
 /// In the run's folder.
 pub(crate) const WATCH: &str = "pretrain/watch.json";
 
@@ -16,4 +18,8 @@ pub(crate) struct Watched {
     /// Steps that were watched.
     pub(crate) n_steps: u64,
     pub(crate) alarms: Vec<Alarm>,
+}
+
+impl RunFile for Watched {
+    const PATH: &'static str = WATCH;
 }

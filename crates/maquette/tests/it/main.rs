@@ -26,6 +26,7 @@ mod progress_width;
 mod real_models;
 mod recipes;
 mod run_folder_as_checkpoint;
+mod rungs;
 mod scattered_folders;
 mod scene;
 mod sealing;

@@ -11,22 +11,17 @@ mod verify;
 mod wandb;
 mod watch;
 
-use std::{
-    fs::File,
-    io::{self, Read as _},
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::{Subcommand, ValueEnum};
 use forecast::{
-    Forecast, Forecaster, LawChoice, Prediction, ReferenceRuns, Seal, Settings, Table, Target, Warning,
-    WarningKind,
+    Forecast, Forecaster, LawChoice, Prediction, ReferenceRuns, Settings, Table, Target, Warning, WarningKind,
 };
 
 use self::columns::ColumnOptions;
 use crate::{
-    output,
+    input_file, output,
     output_file::{self, Kind, OutputFile},
     report::Picture,
     run_dir,
@@ -67,9 +62,6 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 
 /// More of them say nothing new, and a sealed forecast holds every one.
 const MAX_DRAWS: usize = 100_000;
-
-/// Longest file that is taken for a table or a seal.
-const MAX_FILE_BYTES: u64 = 1 << 28;
 
 /// Which laws may compete.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -172,7 +164,7 @@ impl TargetOptions {
 
 /// Reads a table of points whose units can be right.
 fn read_table(path: &Path, columns: &ColumnOptions) -> anyhow::Result<Table> {
-    let bytes = read(path).with_context(|| {
+    let bytes = input_file::read(path).with_context(|| {
         format!(
             "expected a table of runs at `{}`\nhint: give a CSV file with the columns \
              run,n_params,n_tokens,flops,loss; `maquette forecast import` makes one",
@@ -180,17 +172,6 @@ fn read_table(path: &Path, columns: &ColumnOptions) -> anyhow::Result<Table> {
         )
     })?;
     columns.table(&bytes).with_context(|| format!("in `{}`", path.display()))
-}
-
-/// Reads a sealed forecast and checks that it is as it was sealed.
-fn read_seal(path: &Path) -> anyhow::Result<Seal> {
-    let bytes = read(path).with_context(|| {
-        format!(
-            "expected a sealed forecast at `{}`\nhint: `maquette forecast seal` writes one",
-            path.display()
-        )
-    })?;
-    Seal::read(&bytes).with_context(|| format!("in `{}`", path.display()))
 }
 
 /// Fits what `options` allow to a table read from `path`.
@@ -201,16 +182,6 @@ fn fit(table: &Table, options: &FitOptions, path: &Path) -> anyhow::Result<Forec
         warn(table.warnings());
     }
     fitted.with_context(|| format!("in `{}`", path.display()))
-}
-
-/// A whole file, which may be a pipe; a device that never ends is not read to its end.
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MAX_FILE_BYTES {
-        return Err(io::Error::other(format!("more than {MAX_FILE_BYTES} bytes")));
-    }
-    Ok(bytes)
 }
 
 /// Where to draw.

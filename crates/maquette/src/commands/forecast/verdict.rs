@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use forecast::{Actual, Verdict};
 
-use super::{PlotOption, check, read_seal};
+use super::{PlotOption, check};
 use crate::{
     output,
     output_file::{Kind, OutputFile},
     report::Picture,
-    run_dir::{self, Begun},
+    run_dir::{self, Begun, read_named_seal},
 };
 
 /// Compare a sealed forecast with the finished run
@@ -37,7 +37,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let out = args.out.as_deref().map(|path| OutputFile { path, option: "--out", kind: Kind::Verdict });
     check([out, args.plot.file()])?;
-    let seal = read_seal(&args.forecast)?;
+    let seal = read_named_seal(&args.forecast)?;
     let actual = match (args.actual, &args.run) {
         (Some(loss), None) => Actual { loss, flops: None, first_step_at: None },
         (None, Some(dir)) => {

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use forecast::{Forecaster, Prediction, Seal, Table};
 
-use super::{described_prediction, read_seal};
+use super::described_prediction;
 use crate::{
     output,
-    run_dir::{self, Begun},
+    run_dir::{self, Begun, read_named_seal},
 };
 
 /// Above this the forecast cannot be made again from its points, in % of the loss.
@@ -30,7 +30,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
-    let seal = read_seal(&args.forecast)?;
+    let seal = read_named_seal(&args.forecast)?;
     if let Some(published) = &args.seal {
         anyhow::ensure!(
             published.trim().eq_ignore_ascii_case(&seal.seal),

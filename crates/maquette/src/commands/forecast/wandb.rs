@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 
 use super::{ColumnOptions, points_file::Out};
+use crate::input_file;
 
 /// From the CSV that Weights & Biases exports of a table of runs, or any other table
 ///
@@ -21,7 +22,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
-    let bytes = super::read(&args.export).with_context(|| {
+    let bytes = input_file::read(&args.export).with_context(|| {
         format!(
             "expected a CSV export at `{}`\nhint: in the table of runs choose Export, then CSV",
             args.export.display()

@@ -7,15 +7,14 @@ use base::disk;
 
 use crate::{
     progress,
-    run_dir::{rung_file, rung_on_disk},
+    run_dir::{RungFile, rung_file},
 };
 
 /// Moves a rung's file out of the way, with a word, if it is of these inputs but was changed.
 pub(super) fn set_aside_changed(dir: &Path, name: &str, inputs: &str) -> anyhow::Result<()> {
     let path = rung_file(dir, name);
-    let Some(there) = rung_on_disk(&path).filter(|there| there.result.inputs == inputs) else {
-        return Ok(());
-    };
+    let there = RungFile::read(&path).ok().filter(|there| there.result.inputs == inputs);
+    let Some(there) = there else { return Ok(()) };
     let why = match there.result.checksum.is_empty() {
         true => "holds no hash of its content",
         false => "was changed after it was written",
