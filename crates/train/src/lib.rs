@@ -13,10 +13,12 @@ mod metric_kinds;
 mod metrics_file;
 mod metrics_reader;
 mod optimizer;
+mod overrides;
 mod plan;
 mod repetition;
 mod schedule;
 mod settings;
+mod settings_list;
 mod spike;
 mod stalled;
 mod state;
@@ -32,10 +34,12 @@ pub use metric_kinds::{
 };
 pub use metrics_reader::{MetricsLine, MetricsReader};
 pub use optimizer::Optimizer;
-pub use plan::{LearningRateOverrides, TrainOverrides, plan};
+pub use overrides::LearningRateOverrides;
+pub use plan::plan;
 pub use repetition::RepetitionDetector;
 pub use schedule::Schedule;
-pub use settings::{OptimizerKind, Precision, TrainSettings};
+pub use settings::{OptimizerKind, Precision};
+pub use settings_list::{TrainOverrides, TrainSettings};
 pub use spike::{Spike, SpikeDetector};
 pub use stalled::StalledDetector;
 pub use state::{

@@ -1,64 +1,10 @@
 //! From a recipe's budget and what it fixes to every number of a run.
 
+use crate::{OptimizerKind, TrainError, TrainOverrides, TrainSettings, settings_list::Derived};
 use model::{
     ModelConfig,
-    scaling::{self, LearningRates, ModelOverrides},
+    scaling::{self, ModelOverrides},
 };
-use serde::{Deserialize, Serialize};
-
-use crate::{OptimizerKind, Precision, TrainError, TrainSettings};
-
-/// Settings that a recipe fixes; the rest follows from the budget. Fields as in [`TrainSettings`].
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-#[allow(missing_docs, reason = "each field is the one of TrainSettings")]
-pub struct TrainOverrides {
-    pub steps: Option<u64>,
-    pub batch_rows: Option<usize>,
-    pub micro_batch_rows: Option<usize>,
-    pub seq_len: Option<usize>,
-    pub dtype: Option<Precision>,
-    pub recompute_activations: Option<bool>,
-    pub optimizer: Option<OptimizerKind>,
-    pub warmup_steps: Option<u64>,
-    pub decay_steps: Option<u64>,
-    pub final_lr_fraction: Option<f64>,
-    pub weight_decay: Option<f64>,
-    pub embedding_weight_decay: Option<f64>,
-    pub beta1: Option<f64>,
-    pub beta2: Option<f64>,
-    pub adam_eps: Option<f64>,
-    pub muon_momentum: Option<f64>,
-    pub max_grad_norm: Option<f64>,
-    pub eval_every_steps: Option<u64>,
-    pub eval_tokens: Option<u64>,
-    pub final_eval_tokens: Option<u64>,
-    pub checkpoint_every_steps: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub checkpoint_every_minutes: Option<f64>,
-    pub keep_checkpoints: Option<usize>,
-    pub learning_rates: LearningRateOverrides,
-    /// Tokens for each matrix parameter; decides the width that a budget is given.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tokens_per_param: Option<f64>,
-}
-
-/// Learning rates that a recipe fixes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-#[allow(missing_docs, reason = "each field is the one of LearningRates")]
-pub struct LearningRateOverrides {
-    pub matrix: Option<f64>,
-    pub embedding: Option<f64>,
-    pub head: Option<f64>,
-    pub gain: Option<f64>,
-}
-
-/// Tokens computed at a time where a recipe leaves it open: activations of more do not fit the caches anyway.
-const MICRO_BATCH_TOKENS: usize = 8192;
-
-/// Most minutes of work that a crash may cost, where a recipe leaves it open and saving is fast.
-const CHECKPOINT_MINUTES: f64 = 10.0;
 
 /// Larger budgets are a slipped digit: GPT-4's is said to be about 2e25.
 const MAX_FLOPS: f64 = 1e30;
@@ -118,92 +64,17 @@ pub fn plan(
         }
     };
     let optimizer = train.optimizer.unwrap_or_default();
-    let rates = scaling::learning_rates(&config, optimizer == OptimizerKind::Muon);
-    let fixed = &train.learning_rates;
-    let tokens = steps.saturating_mul(batch_rows as u64 * seq_len as u64);
-    let settings = TrainSettings {
+    let settings = train.resolve(&Derived {
         seed,
         steps,
         batch_rows,
-        micro_batch_rows: train
-            .micro_batch_rows
-            .unwrap_or_else(|| batch_rows.min((MICRO_BATCH_TOKENS / seq_len.max(1)).max(1))),
         seq_len,
-        dtype: train.dtype.unwrap_or_default(),
-        recompute_activations: train.recompute_activations.unwrap_or(false),
-        optimizer,
-        learning_rates: LearningRates {
-            matrix: fixed.matrix.unwrap_or(rates.matrix),
-            embedding: fixed.embedding.unwrap_or(rates.embedding),
-            head: fixed.head.unwrap_or(rates.head),
-            gain: fixed.gain.unwrap_or(rates.gain),
-        },
-        warmup_steps: train.warmup_steps.unwrap_or((steps / 50).clamp(1, 500)),
-        decay_steps: train.decay_steps.unwrap_or(steps / 5 * 2 + steps % 5 * 2 / 5),
-        final_lr_fraction: train.final_lr_fraction.unwrap_or(0.0),
-        weight_decay: train.weight_decay.unwrap_or(0.0),
-        embedding_weight_decay: train.embedding_weight_decay.unwrap_or(0.0),
-        beta1: train.beta1.unwrap_or(0.9),
-        beta2: train.beta2.unwrap_or(0.95),
-        adam_eps: train.adam_eps.unwrap_or(1e-10),
-        muon_momentum: train.muon_momentum.unwrap_or(0.95),
-        max_grad_norm: train.max_grad_norm.unwrap_or(1.0),
-        eval_every_steps: train.eval_every_steps.unwrap_or(steps.div_ceil(10).max(1)),
-        // Ten validations of a hundredth each, at a third of training's cost, take 3 % of the run.
-        eval_tokens: train
-            .eval_tokens
-            .unwrap_or_else(|| (tokens / 100).clamp(1 << 14, 1 << 20).max(seq_len as u64)),
-        final_eval_tokens: train.final_eval_tokens.unwrap_or_else(|| (tokens / 10).clamp(1 << 18, 10 << 20)),
-        checkpoint_every_steps: train.checkpoint_every_steps.unwrap_or(steps.div_ceil(10).max(1)),
-        // A tenth of a long run is hours. Whoever fixes the steps alone gets exactly those.
-        checkpoint_every_minutes: train
-            .checkpoint_every_minutes
-            .or(train.checkpoint_every_steps.is_none().then_some(CHECKPOINT_MINUTES)),
-        keep_checkpoints: train.keep_checkpoints.unwrap_or(2),
-    };
+        learning_rates: scaling::learning_rates(&config, optimizer == OptimizerKind::Muon),
+        has_checkpoint_steps: train.checkpoint_every_steps.is_some(),
+    });
     config.validate()?;
     settings.validate(&config)?;
     Ok((config, settings))
-}
-
-impl TrainOverrides {
-    /// Everything fixed as it was resolved: what a run's own recipe holds.
-    pub fn fixed(settings: &TrainSettings) -> Self {
-        let s = settings;
-        let LearningRates { matrix, embedding, head, gain } = s.learning_rates;
-        Self {
-            steps: Some(s.steps),
-            batch_rows: Some(s.batch_rows),
-            micro_batch_rows: Some(s.micro_batch_rows),
-            seq_len: Some(s.seq_len),
-            dtype: Some(s.dtype),
-            recompute_activations: Some(s.recompute_activations),
-            optimizer: Some(s.optimizer),
-            warmup_steps: Some(s.warmup_steps),
-            decay_steps: Some(s.decay_steps),
-            final_lr_fraction: Some(s.final_lr_fraction),
-            weight_decay: Some(s.weight_decay),
-            embedding_weight_decay: Some(s.embedding_weight_decay),
-            beta1: Some(s.beta1),
-            beta2: Some(s.beta2),
-            adam_eps: Some(s.adam_eps),
-            muon_momentum: Some(s.muon_momentum),
-            max_grad_norm: Some(s.max_grad_norm),
-            eval_every_steps: Some(s.eval_every_steps),
-            eval_tokens: Some(s.eval_tokens),
-            final_eval_tokens: Some(s.final_eval_tokens),
-            checkpoint_every_steps: Some(s.checkpoint_every_steps),
-            checkpoint_every_minutes: s.checkpoint_every_minutes,
-            keep_checkpoints: Some(s.keep_checkpoints),
-            learning_rates: LearningRateOverrides {
-                matrix: Some(matrix),
-                embedding: Some(embedding),
-                head: Some(head),
-                gain: Some(gain),
-            },
-            tokens_per_param: None, // the width is fixed
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
-//! Every number of a training run.
+//! What training settings mean, and their ranges; the list of them is in `settings_list`.
 
 use model::{ModelConfig, scaling::LearningRates};
 use serde::{Deserialize, Serialize};
 use tensor::{DType, kernel::AdamW};
 
-use crate::{Schedule, TrainError};
+use crate::{Schedule, TrainError, TrainSettings};
 
 /// Which optimizer trains the matrices; embedding, head and gains have AdamW either way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,65 +36,6 @@ impl From<Precision> for DType {
             Precision::Bf16 => Self::Bf16,
         }
     }
-}
-
-/// Every number of a training run. Nothing has a default here: the caller derives what its recipe leaves open.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TrainSettings {
-    /// Seed of initial weights and data order.
-    pub seed: u64,
-    /// Optimizer steps.
-    pub steps: u64,
-    /// Rows of one optimizer step.
-    pub batch_rows: usize,
-    /// Rows computed at a time; the rest of a batch is accumulated. Changes memory, not what is computed, up to
-    /// rounding.
-    pub micro_batch_rows: usize,
-    /// Tokens of a row.
-    pub seq_len: usize,
-    /// What activations are held in.
-    pub dtype: Precision,
-    /// Whether the backward computes activations again instead of keeping them.
-    pub recompute_activations: bool,
-    /// Optimizer of the matrices.
-    pub optimizer: OptimizerKind,
-    /// Peak learning rates.
-    pub learning_rates: LearningRates,
-    /// Steps of linear rise from 0.
-    pub warmup_steps: u64,
-    /// Last steps, of linear fall to `final_lr_fraction`.
-    pub decay_steps: u64,
-    /// Learning rate at the end, as a part of the peak.
-    pub final_lr_fraction: f64,
-    /// Decoupled weight decay of the matrices, multiplied by the learning rate.
-    pub weight_decay: f64,
-    /// The same for embedding and head.
-    pub embedding_weight_decay: f64,
-    /// Decay of AdamW's first moment.
-    pub beta1: f64,
-    /// Decay of AdamW's second moment.
-    pub beta2: f64,
-    /// Added to the root of AdamW's second moment.
-    pub adam_eps: f64,
-    /// Decay of Muon's momentum.
-    pub muon_momentum: f64,
-    /// Largest norm of the whole gradient; larger ones are scaled down.
-    pub max_grad_norm: f64,
-    /// Steps from one validation to the next; the last step is always validated.
-    pub eval_every_steps: u64,
-    /// Most tokens of a validation on the way.
-    pub eval_tokens: u64,
-    /// Most tokens of the last validation.
-    pub final_eval_tokens: u64,
-    /// Steps from one checkpoint to the next; the last step is always saved.
-    pub checkpoint_every_steps: u64,
-    /// Most minutes from one checkpoint to the next. Where it is set, checkpoints go by the clock as well as by steps, and
-    /// further apart where saving is slow ([`crate::Cadence`]); else by steps alone. Saving changes no bit of the weights.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub checkpoint_every_minutes: Option<f64>,
-    /// How many checkpoints stay; older ones are removed.
-    pub keep_checkpoints: usize,
 }
 
 impl TrainSettings {
