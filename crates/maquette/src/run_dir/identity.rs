@@ -14,6 +14,7 @@ use super::{
     FORECAST, INPUTS, METRICS, RECIPE, RunFile as _, SUMMARY, VERDICT, WATCH, Watched, begun, rung, section,
     summary,
 };
+use crate::recipe::Recipe;
 
 /// A compute further than this factor from the run's is another run's, where a forecast was sealed by hand: its FLOPs may be
 /// counted in another way.
@@ -168,12 +169,11 @@ pub(crate) fn recorded_seals(run_dir: &Path) -> Vec<(&'static str, String)> {
 fn check_named(run_dir: &Path, path: &Path, named: &Identity, agreed: &mut Agreement) -> anyhow::Result<()> {
     let inputs =
         fs::read_to_string(run_dir.join(INPUTS)).ok().filter(|inputs| inputs.len() == named.inputs.len());
-    let recipe: Option<toml::Table> =
-        fs::read_to_string(run_dir.join(RECIPE)).ok().and_then(|text| toml::from_str(&text).ok());
-    let hash = |name: &str| Some(recipe.as_ref()?.get("hashes")?.get(name)?.as_str()?.to_owned());
+    let hashes = Recipe::resolved(&run_dir.join(RECIPE)).and_then(|recipe| recipe.hashes);
+    let (tokenizer, data) = hashes.map(|hashes| (hashes.tokenizer, hashes.data)).unzip();
     for (file, what, there, here) in [
-        (RECIPE, "tokenizer", &named.tokenizer, hash("tokenizer")),
-        (RECIPE, "data", &named.data, hash("data")),
+        (RECIPE, "tokenizer", &named.tokenizer, tokenizer),
+        (RECIPE, "data", &named.data, data),
         (INPUTS, "settings", &named.inputs, inputs),
     ] {
         let Some(here) = here else { continue };

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use forecast::{Point, ReferenceRuns, Table};
 
 use super::{RECIPE, Role, RungFile, SUMMARY, summary};
-use crate::{input_file, output};
+use crate::{input_file, output, recipe::Recipe};
 
 /// The finished trainings in a run's folder: its rungs, and itself if it has ended.
 pub(crate) fn points(dir: &Path) -> anyhow::Result<Vec<Point>> {
@@ -86,6 +86,5 @@ fn name(dir: &Path) -> String {
 
 /// The seed in the run's own recipe.
 fn seed(dir: &Path) -> Option<u64> {
-    let recipe: toml::Table = toml::from_str(&fs::read_to_string(dir.join(RECIPE)).ok()?).ok()?;
-    recipe.get("seed")?.as_integer()?.try_into().ok()
+    Some(Recipe::resolved(&dir.join(RECIPE))?.seed)
 }

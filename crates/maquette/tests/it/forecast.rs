@@ -422,7 +422,7 @@ fn an_export_of_weights_and_biases_becomes_points() {
 fn run_folders_become_points() {
     let scene = Scene::new();
     add_run(&scene, "runs/one", None, 2.25);
-    scene.write("runs/one/recipe.toml", b"seed = 9\n");
+    scene.write("runs/one/recipe.toml", b"name = \"one\"\nseed = 9\ndata.sources = []\n");
     let table = "run,n_params,n_tokens,flops,loss,seed\none,4000,700,1e18,2.25,9\n";
     let import = ["forecast", "import", "runs", "runs/one/"];
     scene.ok(&[&import[..], &["--out", "points.csv"]].concat());
