@@ -4,8 +4,8 @@ use data::{
     Special, Tokenizer,
     tasks::{Problem, Task, suite},
 };
-use model::{Gpt, KvCache, ModelConfig, Tokens};
-use tensor::{Cpu, DType, Kernels, Tensor};
+use model::{Gpt, KvCache, ModelConfig, Role, Tokens};
+use tensor::{Cpu, DType, Kernels};
 
 use crate::{CapabilitySettings, EvalError, Outcome, Score, capability, sampled};
 
@@ -27,16 +27,13 @@ fn opinionated(vocab_size: usize, max_seq_len: usize) -> Gpt {
         rope_scaling: None,
         tie_embeddings: false,
     };
-    let head = config.params().len() - 1;
     let mut gpt = Gpt::new(config, 3);
-    for (i, param) in gpt.params_mut().iter_mut().enumerate() {
-        // Gains stay 1.
-        let factor = if param.shape().len() < 2 {
-            1.0
-        } else if i == head {
-            40.0
-        } else {
-            8.0
+    let roles: Vec<Role> = gpt.specs().iter().map(|spec| spec.role).collect();
+    for (param, role) in gpt.params_mut().iter_mut().zip(roles) {
+        let factor = match role {
+            Role::Gain => 1.0,
+            Role::Head => 40.0,
+            _ => 8.0,
         };
         param.f32_mut().iter_mut().for_each(|weight| *weight *= factor);
     }
@@ -181,9 +178,8 @@ fn taught(mut gpt: Gpt, texts: &[Vec<u32>], n_steps: usize) -> Gpt {
     let targets: Vec<u32> = texts.iter().flat_map(|ids| ids[1..].to_vec()).collect();
     let tokens = Tokens::packed(inputs, texts.iter().map(|ids| ids.len() - 1));
     for _ in 0..n_steps {
-        let mut grads: Vec<Tensor> =
-            gpt.params().iter().map(|param| Tensor::zeros(param.shape(), DType::F32)).collect();
-        gpt.add_gradients(&Cpu::new(1), &tokens, &targets, 1.0, &mut grads);
+        let mut grads = gpt.no_gradients();
+        gpt.add_gradients(&Cpu::new(1), &tokens, &targets, 1.0, None, &mut grads);
         for (param, grad) in gpt.params_mut().iter_mut().zip(&grads) {
             for (weight, slope) in param.f32_mut().iter_mut().zip(grad.f32()) {
                 *weight -= 5e-3 * slope.signum();

@@ -1,10 +1,10 @@
 //! The decoder: the one forward pass that training, evaluation and generation share.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
-use tensor::{AttentionShape, DType, Kernels, Segment, Tape, Tensor, Var};
+use tensor::{AttentionShape, CrossEntropy, DType, Kernels, Segment, Tape, Tensor, Var, kernel::Packed};
 
-use crate::{KvCache, ModelConfig, cache::Append};
+use crate::{Adapter, AdapterConfig, Block, KvCache, Linear, ModelConfig, ParamSpec, Params, cache::Append};
 
 /// Token ids with their places: what the forward pass reads.
 #[derive(Clone, Debug)]
@@ -78,10 +78,13 @@ impl Tokens {
 #[derive(Clone, Debug)]
 pub struct Gpt {
     config: ModelConfig,
-    /// In the order of [`ModelConfig::params`].
-    params: Vec<Tensor>,
+    /// Those of the config, and what was added to them.
+    specs: Params<ParamSpec>,
+    params: Params<Tensor>,
     /// Copies in the kernels' order, where [`Gpt::pack`] made them; `params` alone is the truth.
-    packed: Vec<Option<tensor::kernel::Packed>>,
+    packed: Params<Option<Packed>>,
+    /// What the corrections of adapters are multiplied by.
+    adapter_scale: f64,
     /// What activations are held in and products multiply in.
     dtype: DType,
     recomputes: bool,
@@ -93,31 +96,67 @@ pub struct Gpt {
 impl Gpt {
     /// A fresh model computing in f32. The same seed gives the same weights on every machine.
     pub fn new(config: ModelConfig, seed: u64) -> Self {
-        let params = config.params().iter().map(|spec| spec.init(DType::F32, seed)).collect();
+        let params = config.params().map(|spec| spec.init(DType::F32, seed));
         Self::from_params(config, params)
     }
 
-    /// A model of given weights, in the order of [`ModelConfig::params`].
+    /// A model of given weights.
     ///
     /// # Panics
     /// If a shape is not the config's.
     #[track_caller]
-    pub fn from_params(config: ModelConfig, params: Vec<Tensor>) -> Self {
+    pub fn from_params(config: ModelConfig, params: Params<Tensor>) -> Self {
         let specs = config.params();
-        assert!(specs.len() == params.len(), "{} parameters, want {}", params.len(), specs.len());
+        let (n, n_given) = (specs.iter().len(), params.iter().len());
+        assert!(n == n_given, "{n_given} parameters, want {n}");
         for (spec, param) in specs.iter().zip(&params) {
             assert!(spec.shape == param.shape(), "{}: {:?}, want {:?}", spec.name, param.shape(), spec.shape);
         }
-        let dtype = params.first().map_or(DType::F32, Tensor::dtype);
+        let dtype = params.embedding.dtype();
         let (cos, sin) = rope_tables(&config, dtype);
-        let packed = vec![None; params.len()];
-        Self { config, params, packed, dtype, recomputes: false, cos, sin }
+        let packed = specs.as_ref().map(|_| None);
+        Self { config, specs, params, packed, adapter_scale: 1.0, dtype, recomputes: false, cos, sin }
+    }
+
+    /// The model with low-rank adapters, and everything else frozen. It begins as it was.
+    ///
+    /// # Panics
+    /// If the rank is 0, or an adapter is there already.
+    #[track_caller]
+    pub fn with_adapters(mut self, adapters: &AdapterConfig, seed: u64) -> Self {
+        let mut specs = self.specs.clone();
+        specs.add_adapters(adapters);
+        self.adapter_scale = adapters.scale();
+        self.extended(specs, seed)
+    }
+
+    /// The model with one head more, of `n` outputs and without a bias, beginning at 0; see [`Params::add_head`].
+    pub fn with_head(self, name: &str, n: usize) -> Self {
+        let mut specs = self.specs.clone();
+        specs.add_head(name, n);
+        self.extended(specs, 0)
+    }
+
+    /// The model with the parameters of `specs`: its own where it has them, new ones where not.
+    fn extended(mut self, specs: Params<ParamSpec>, seed: u64) -> Self {
+        let names = self.specs.into_iter().map(|spec| spec.name);
+        let mut own: HashMap<String, Tensor> = names.zip(self.params).collect();
+        let param = |spec: &ParamSpec| own.remove(&spec.name).unwrap_or_else(|| spec.init(DType::F32, seed));
+        self.params = specs.as_ref().map(param);
+        self.packed = specs.as_ref().map(|_| None);
+        self.specs = specs;
+        self
+    }
+
+    /// Trains the parameters for which `is_trained` is true, and freezes the others.
+    pub fn train_only(&mut self, is_trained: impl Fn(&ParamSpec) -> bool) {
+        self.specs.iter_mut().for_each(|spec| spec.is_trained = is_trained(spec));
     }
 
     /// The same model computing in `dtype`: bf16 for activations and products, or f32 throughout. Weights, the
     /// residual stream, norms, softmaxes and losses stay f32.
     pub fn with_dtype(mut self, dtype: DType) -> Self {
-        self.packed.fill(None);
+        self.unpack();
         self.dtype = dtype;
         self
     }
@@ -139,15 +178,29 @@ impl Gpt {
         &self.config
     }
 
-    /// The weights, in the order of [`ModelConfig::params`].
-    pub fn params(&self) -> &[Tensor] {
+    /// What each weight is: those of the config, and what was added to them.
+    pub fn specs(&self) -> &Params<ParamSpec> {
+        &self.specs
+    }
+
+    /// The weights.
+    pub fn params(&self) -> &Params<Tensor> {
         &self.params
     }
 
     /// The weights, to be changed. Copies that [`Gpt::pack`] made are dropped.
-    pub fn params_mut(&mut self) -> &mut [Tensor] {
-        self.packed.fill(None);
+    pub fn params_mut(&mut self) -> &mut Params<Tensor> {
+        self.unpack();
         &mut self.params
+    }
+
+    fn unpack(&mut self) {
+        self.packed.iter_mut().for_each(|packed| *packed = None);
+    }
+
+    /// Gradients to which nothing was added yet.
+    pub fn no_gradients(&self) -> Params<Tensor> {
+        self.specs.as_ref().map(|_| Tensor::zeros(&[0], DType::F32))
     }
 
     /// Keeps a copy of every matrix in the order in which the kernels read it: decoding gets fast, memory for
@@ -160,7 +213,7 @@ impl Gpt {
         }
     }
 
-    /// Final hidden vectors, normed: `[R, C]`, and the head's weight, both on the tape.
+    /// Final hidden vectors, normed: `[R, C]`, with the parameters on the tape.
     ///
     /// With a cache, new keys and values are stored there and every query sees its whole slot. A token's vector
     /// has the same bits with or without a cache, alone or in any batch.
@@ -174,21 +227,22 @@ impl Gpt {
         tape: &mut Tape<'a>,
         tokens: &'a Tokens,
         cache: Option<&mut KvCache>,
-    ) -> (Var, Var) {
-        let rows: Option<&[usize]> = None;
-        self.run(tape, tokens, cache, rows)
+    ) -> Hidden {
+        self.run(tape, tokens, cache, None)
     }
 
     /// Each token's own loss in nats, `−ln p(target)`; 0 where the target is [`tensor::IGNORE_TARGET`].
     #[track_caller]
     pub fn losses(&self, kernels: &dyn Kernels, tokens: &Tokens, targets: &[u32]) -> Tensor {
         let mut tape = Tape::inference(kernels);
-        let (hidden, head) = self.hidden(&mut tape, tokens, None);
-        tape.cross_entropy(&hidden, &head, targets)
+        let hidden = self.hidden(&mut tape, tokens, None);
+        tape.cross_entropy(&hidden.rows, hidden.head(), targets)
     }
 
-    /// Adds the gradients of `scale` times the sum of [`Gpt::losses`] to `grads`, one for each parameter, empty where
-    /// nothing was added yet; returns those losses. Divide by the targets of the whole batch with `scale`.
+    /// Adds the gradients of `scale·Σ row_weights[r]·losses[r]`, of [`Gpt::losses`], to `grads`; returns those losses. Weights
+    /// of rows are 1 where there are none. Divide by the sum of weights of the whole batch with `scale`.
+    ///
+    /// `grads` begins as [`Gpt::no_gradients`]; those of frozen parameters stay empty.
     #[track_caller]
     pub fn add_gradients(
         &self,
@@ -196,11 +250,14 @@ impl Gpt {
         tokens: &Tokens,
         targets: &[u32],
         scale: f64,
-        grads: &mut [Tensor],
+        row_weights: Option<&[f32]>,
+        grads: &mut Params<Tensor>,
     ) -> Tensor {
         let mut tape = Tape::recording(kernels);
-        let (hidden, head) = self.hidden(&mut tape, tokens, None);
-        tape.backward_cross_entropy(&hidden, &head, targets, scale, grads)
+        let hidden = self.hidden(&mut tape, tokens, None);
+        let (x, w) = (&hidden.rows, hidden.head());
+        let loss = CrossEntropy { x, w, targets, scale, row_weights };
+        grads.with_slice(|grads| tape.backward_cross_entropy(&loss, Vec::new(), grads))
     }
 
     /// Logits of the given rows: `[rows, V]` in f32, in nats up to a constant.
@@ -212,8 +269,8 @@ impl Gpt {
         cache: Option<&mut KvCache>,
     ) -> Tensor {
         let mut tape = Tape::inference(kernels);
-        let (hidden, head) = self.run(&mut tape, tokens, cache, Some(rows));
-        tape.linear(&hidden, &head, self.params[0].dtype()).value().clone()
+        let hidden = self.run(&mut tape, tokens, cache, Some(rows));
+        tape.linear(&hidden.rows, hidden.head(), self.params.embedding.dtype()).value().clone()
     }
 
     /// The forward pass; with `rows`, only those reach the final norm, since nothing after the last block mixes
@@ -225,20 +282,21 @@ impl Gpt {
         tokens: &'a Tokens,
         mut cache: Option<&mut KvCache>,
         rows: Option<&[usize]>,
-    ) -> (Var, Var) {
+    ) -> Hidden {
         let config = &self.config;
         assert!(cache.is_none() || !tape.is_recording(), "gradients do not flow through a cache");
-        let vars = self.vars(tape);
-        let (embedding, mut rest) = vars.split_first().expect("a model has an embedding");
-        let mut x = tape.embedding(&tokens.ids, embedding);
-        for layer in 0..config.n_layers {
-            let (params, others) = rest.split_at(config.n_params_of_a_block());
-            rest = others;
+        let params = self.vars(tape);
+        let mut x = tape.embedding(&tokens.ids, &params.embedding);
+        for (layer, block) in params.blocks.iter().enumerate() {
             x = if self.recomputes && tape.is_recording() {
-                tape.checkpoint(&x, params, move |tape, x, params| self.block(tape, x, params, tokens, None))
+                let leaves: Vec<Var> = block.as_ref().into_leaves().into_iter().cloned().collect();
+                let shape = &self.specs.blocks[layer];
+                tape.checkpoint(&x, &leaves, move |tape, x, leaves| {
+                    self.block(tape, x, &shape.rebuilt(leaves), tokens, None)
+                })
             } else {
                 let cache = cache.as_deref_mut().map(|cache| (layer, cache));
-                self.block(tape, &x, params, tokens, cache)
+                self.block(tape, &x, &block.as_ref(), tokens, cache)
             };
         }
         if let Some(cache) = cache {
@@ -247,9 +305,8 @@ impl Gpt {
         if let Some(rows) = rows {
             x = Var::constant(select_rows(tape.kernels(), x.value(), rows));
         }
-        let hidden = tape.rmsnorm(&x, &rest[0], config.norm_eps, self.dtype);
-        let head = if config.tie_embeddings { embedding.clone() } else { rest[1].clone() };
-        (hidden, head)
+        let rows = tape.rmsnorm(&x, &params.norm, config.norm_eps, self.dtype);
+        Hidden { rows, params }
     }
 
     /// One block: attention, then the feed-forward, each normed before and added to the residual stream.
@@ -257,22 +314,18 @@ impl Gpt {
         &'a self,
         tape: &mut Tape<'a>,
         x: &Var,
-        params: &[Var],
+        block: &Block<&Var>,
         tokens: &'a Tokens,
         cache: Option<(usize, &mut KvCache)>,
     ) -> Var {
-        let config = &self.config;
+        let (config, dtype) = (&self.config, self.dtype);
         let shape =
             AttentionShape { n_heads: config.n_heads, n_kv_heads: config.n_kv_heads, d_head: config.d_head };
-        let (attention, rest) = params.split_at(4);
-        let [gain, q, k, v] = attention else { unreachable!("a norm and three projections") };
-        let mut qkv = tape.norm_linear(x, gain, config.norm_eps, &[q, k, v], self.dtype);
-        let (biases, rest) = rest.split_at(if config.qkv_bias { 3 } else { 0 });
-        if !biases.is_empty() {
-            qkv = tape.add_bias(qkv, &biases.iter().collect::<Vec<_>>());
+        let mut qkv = self.normed(tape, x, block.input_norm, &[&block.q, &block.k, &block.v]);
+        if let (Some(q), Some(k), Some(v)) = (block.q.bias, block.k.bias, block.v.bias) {
+            qkv = tape.add_bias(qkv, &[q, k, v]);
         }
-        let (head_gains, rest) = rest.split_at(if config.qk_norm { 2 } else { 0 });
-        if let [q_gain, k_gain] = head_gains {
+        if let Some([q_gain, k_gain]) = block.head_norms {
             qkv = tape.head_norm(&qkv, q_gain, k_gain, config.norm_eps, shape);
         }
         let qkv = tape.rope(qkv, &tokens.positions, &self.cos, &self.sin, shape);
@@ -283,19 +336,66 @@ impl Gpt {
                 tape.attention_cached(&qkv, k, v, &tokens.segments, shape)
             }
         };
-        let [out, gain, gate, up, down] = rest else { unreachable!("five more parameters") };
-        let x = tape.linear_residual(&mixed, out, x);
-        let gate_up = tape.norm_linear(&x, gain, config.norm_eps, &[gate, up], self.dtype);
-        tape.gated_linear(&gate_up, down, &x, config.d_ff)
+        let mut x = tape.linear_residual(&mixed, block.out.weight, x);
+        if let Some(Adapter { a, b }) = block.out.adapter {
+            let low = tape.linear(&mixed, a, dtype);
+            let correction = tape.linear(&low, b, x.value().dtype());
+            x = tape.add_columns(x, &correction, 0, self.adapter_scale);
+        }
+        let gate_up = self.normed(tape, &x, block.post_norm, &[&block.gate, &block.up]);
+        let mut y = tape.gated_linear(&gate_up, block.down.weight, &x, config.d_ff);
+        if let Some(Adapter { a, b }) = block.down.adapter {
+            let none = Var::constant(Tensor::zeros(&[tokens.len(), a.value().shape()[0]], x.value().dtype()));
+            let low = tape.gated_linear(&gate_up, a, &none, config.d_ff);
+            let correction = tape.linear(&low, b, y.value().dtype());
+            y = tape.add_columns(y, &correction, 0, self.adapter_scale);
+        }
+        y
     }
 
-    /// The weights on a tape.
-    fn vars(&self, tape: &mut Tape) -> Vec<Var> {
-        if tape.is_recording() {
-            return self.params.iter().enumerate().map(|(i, param)| tape.param(param, i)).collect();
+    /// The products of normed rows with several weights, side by side, corrected by their adapters.
+    fn normed(&self, tape: &mut Tape, x: &Var, gain: &Var, linears: &[&Linear<&Var>]) -> Var {
+        let (eps, dtype) = (self.config.norm_eps, self.dtype);
+        let weights: Vec<&Var> = linears.iter().map(|linear| linear.weight).collect();
+        let mut y = tape.norm_linear(x, gain, eps, &weights, dtype);
+        let mut at = 0;
+        for linear in linears {
+            if let Some(Adapter { a, b }) = linear.adapter {
+                let low = tape.norm_linear(x, gain, eps, &[a], dtype);
+                let correction = tape.linear(&low, b, dtype);
+                y = tape.add_columns(y, &correction, at, self.adapter_scale);
+            }
+            at += linear.weight.value().shape()[0];
         }
-        let packed = self.packed.iter().cloned();
-        self.params.iter().cloned().zip(packed).map(|(param, packed)| Var::packed(param, packed)).collect()
+        y
+    }
+
+    /// The weights on a tape: frozen ones as constants, which cost no gradient.
+    fn vars(&self, tape: &mut Tape) -> Params<Var> {
+        let leaves = self.specs.iter().zip(&self.params).zip(&self.packed).enumerate();
+        self.specs.rebuilt(
+            leaves
+                .map(|(i, ((spec, param), packed))| match tape.is_recording() && spec.is_trained {
+                    true => tape.param(param, i),
+                    false => Var::packed(param.clone(), packed.clone()),
+                })
+                .collect::<Vec<_>>(),
+        )
+    }
+}
+
+/// What comes out of the last block.
+pub struct Hidden {
+    /// Hidden vectors, normed: `[R, C]`.
+    pub rows: Var,
+    /// The parameters on the tape.
+    pub params: Params<Var>,
+}
+
+impl Hidden {
+    /// From hidden vectors to logits, `[V, C]`.
+    pub fn head(&self) -> &Var {
+        self.params.head.as_ref().unwrap_or(&self.params.embedding)
     }
 }
 

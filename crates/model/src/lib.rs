@@ -19,6 +19,6 @@ pub mod scaling;
 pub use cache::KvCache;
 pub use config::{ConfigError, ModelConfig, RopeScaling};
 pub use generate::{Completion, Finish, Request, generate};
-pub use gpt::{Gpt, Tokens};
-pub use params::{ParamSpec, Role};
+pub use gpt::{Gpt, Hidden, Tokens};
+pub use params::{Adapter, AdapterConfig, Block, Linear, LinearName, ParamSpec, Params, Role};
 pub use sampling::{Sampler, Sampling, SamplingError};

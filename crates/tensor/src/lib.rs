@@ -30,7 +30,7 @@ mod testing;
 pub use half::{bf16, f16};
 pub use isa::Isa;
 pub use kernel::{AttentionShape, Kernels, Segment, cpu::Cpu, reference::Reference};
-pub use op::cross_entropy::IGNORE_TARGET;
+pub use op::cross_entropy::{CrossEntropy, IGNORE_TARGET};
 pub use slice::{Slice, SliceMut};
 pub use tape::{Tape, Var};
 pub use tensor::{DType, Tensor};

@@ -186,6 +186,24 @@ impl<'k> Tape<'k> {
         self.backward_from(&[output], grads, |grads| grads.give(0, dy));
     }
 
+    /// As [`Tape::backward`], from several outputs with a gradient each. An output may stand there more than once.
+    ///
+    /// # Panics
+    /// As [`Tape::backward`].
+    #[track_caller]
+    pub fn backward_several(self, outputs: Vec<(&Var, Tensor)>, grads: &mut [Tensor]) {
+        for (output, dy) in &outputs {
+            assert!(
+                output.value.shape() == dy.shape(),
+                "dy {:?}, output {:?}",
+                dy.shape(),
+                output.value.shape()
+            );
+        }
+        let (outputs, dys): (Vec<&Var>, Vec<Tensor>) = outputs.into_iter().unzip();
+        self.backward_from(&outputs, grads, |grads| (0..).zip(dys).for_each(|(i, dy)| grads.give(i, dy)));
+    }
+
     /// As [`Tape::backward`]; `start` gives the first gradients, to `outputs`.
     #[track_caller]
     pub(crate) fn backward_from(

@@ -1,7 +1,7 @@
 //! One optimizer step: the only place where gradients become weights.
 
-use model::{Gpt, Tokens};
-use tensor::{DType, Kernels, Tensor};
+use model::{Gpt, Params, Tokens};
+use tensor::{Kernels, Tensor};
 
 use crate::{Optimizer, OptimizerKind, TrainSettings};
 
@@ -10,8 +10,8 @@ use crate::{Optimizer, OptimizerKind, TrainSettings};
 pub struct Learner {
     gpt: Gpt,
     optimizer: Optimizer,
-    /// One for each parameter; empty where nothing was added yet, which lends their memory to the next forward pass.
-    grads: Vec<Tensor>,
+    /// Empty where nothing was added yet, which lends their memory to the next forward pass.
+    grads: Params<Tensor>,
 }
 
 /// Where in a training an update stands.
@@ -32,13 +32,13 @@ pub fn clip_coefficient(norm: f64, max_norm: f64) -> f64 {
 impl Learner {
     /// A model with zero moments.
     pub fn new(gpt: Gpt, kind: OptimizerKind) -> Self {
-        let optimizer = Optimizer::new(gpt.config(), kind);
+        let optimizer = Optimizer::new(gpt.specs(), kind);
         Self::resumed(gpt, optimizer)
     }
 
     /// A model with the moments of earlier steps.
     pub fn resumed(gpt: Gpt, optimizer: Optimizer) -> Self {
-        let grads = gpt.params().iter().map(|_| Tensor::zeros(&[0], DType::F32)).collect();
+        let grads = gpt.no_gradients();
         Self { gpt, optimizer, grads }
     }
 
@@ -62,14 +62,14 @@ impl Learner {
         &self.optimizer
     }
 
-    /// The gradients added up since [`Learner::clear_gradients`], in the order of the parameters.
-    pub fn grads(&self) -> &[Tensor] {
+    /// The gradients added up since [`Learner::clear_gradients`]; empty for frozen parameters.
+    pub fn grads(&self) -> &Params<Tensor> {
         &self.grads
     }
 
     /// Begins a batch.
     pub fn clear_gradients(&mut self) {
-        self.grads.iter_mut().for_each(|grad| *grad = Tensor::zeros(&[0], DType::F32));
+        self.grads = self.gpt.no_gradients();
     }
 
     /// Adds the gradients of `scale · Σ losses` of one micro-batch; returns the sum of its losses in nats.
@@ -80,7 +80,7 @@ impl Learner {
         targets: &[u32],
         scale: f64,
     ) -> f64 {
-        let losses = self.gpt.add_gradients(kernels, tokens, targets, scale, &mut self.grads);
+        let losses = self.gpt.add_gradients(kernels, tokens, targets, scale, None, &mut self.grads);
         losses.f32().iter().map(|&loss| f64::from(loss)).sum()
     }
 

@@ -1,16 +1,21 @@
 //! Moments, and the step that uses them.
 
-use model::{ModelConfig, ParamSpec, Role};
+use model::{ParamSpec, Params, Role};
 use tensor::{DType, Kernels, Tensor, kernel::Muon};
 
 use crate::{OptimizerKind, TrainSettings};
 
-/// The state of every parameter's optimizer.
+/// The state of every trained parameter's optimizer.
 #[derive(Debug)]
 pub struct Optimizer {
-    specs: Vec<ParamSpec>,
-    /// By parameter.
-    moments: Vec<Moments>,
+    /// Of each parameter; frozen ones have none.
+    params: Params<Option<Param>>,
+}
+
+#[derive(Debug)]
+struct Param {
+    spec: ParamSpec,
+    moments: Moments,
 }
 
 #[derive(Debug)]
@@ -20,25 +25,23 @@ enum Moments {
 }
 
 impl Optimizer {
-    /// Zero moments for every parameter of the model.
-    pub fn new(config: &ModelConfig, kind: OptimizerKind) -> Self {
-        let specs = config.params();
-        let moments = specs
-            .iter()
-            .map(|spec| {
-                let zeros = || Tensor::zeros(&spec.shape, DType::F32);
-                if kind == OptimizerKind::Muon && spec.role == Role::Matrix {
-                    Moments::Muon { momentum: zeros() }
-                } else {
-                    Moments::AdamW { m: zeros(), v: zeros() }
-                }
-            })
-            .collect();
-        Self { specs, moments }
+    /// Zero moments for every parameter that is trained.
+    pub fn new(specs: &Params<ParamSpec>, kind: OptimizerKind) -> Self {
+        let params = specs.clone().map(|spec| {
+            let zeros = || Tensor::zeros(&spec.shape, DType::F32);
+            let is_muon = kind == OptimizerKind::Muon && spec.role == Role::Matrix;
+            let moments = match is_muon {
+                _ if !spec.is_trained => return None,
+                true => Moments::Muon { momentum: zeros() },
+                false => Moments::AdamW { m: zeros(), v: zeros() },
+            };
+            Some(Param { spec, moments })
+        });
+        Self { params }
     }
 
     /// The norm of the whole gradient.
-    pub fn grad_norm(kernels: &dyn Kernels, grads: &[Tensor]) -> f64 {
+    pub fn grad_norm(kernels: &dyn Kernels, grads: &Params<Tensor>) -> f64 {
         grads.iter().map(|grad| kernels.sum_of_squares(grad.slice())).sum::<f64>().sqrt()
     }
 
@@ -48,18 +51,17 @@ impl Optimizer {
         &mut self,
         kernels: &dyn Kernels,
         settings: &TrainSettings,
-        params: &mut [Tensor],
-        grads: &[Tensor],
+        params: &mut Params<Tensor>,
+        grads: &Params<Tensor>,
         scale: f64,
         lr_fraction: f64,
         step: u64,
     ) {
         let rates = &settings.learning_rates;
-        for (((spec, moments), param), grad) in
-            self.specs.iter().zip(&mut self.moments).zip(params).zip(grads)
-        {
+        for ((own, param), grad) in self.params.iter_mut().zip(params).zip(grads) {
+            let Some(Param { spec, moments }) = own else { continue };
             let (lr, weight_decay) = match spec.role {
-                Role::Matrix => (rates.matrix, settings.weight_decay),
+                Role::Matrix | Role::Adapter => (rates.matrix, settings.weight_decay),
                 Role::Embedding => (rates.embedding, settings.embedding_weight_decay),
                 Role::Head => (rates.head, settings.embedding_weight_decay),
                 Role::Gain | Role::Bias => (rates.gain, 0.0),
@@ -96,7 +98,7 @@ impl Optimizer {
 
     /// Every moment with a name of its own, for a checkpoint.
     pub fn tensors(&self) -> impl Iterator<Item = (String, &Tensor)> {
-        self.specs.iter().zip(&self.moments).flat_map(|(spec, moments)| {
+        self.params.iter().flatten().flat_map(|Param { spec, moments }| {
             let name = |kind: &str| format!("{kind}.{}", spec.name);
             match moments {
                 Moments::AdamW { m, v } => vec![(name("m"), m), (name("v"), v)],
@@ -107,7 +109,7 @@ impl Optimizer {
 
     /// The same, to be filled from a checkpoint.
     pub fn tensors_mut(&mut self) -> impl Iterator<Item = (String, &mut Tensor)> {
-        self.specs.iter().zip(&mut self.moments).flat_map(|(spec, moments)| {
+        self.params.iter_mut().flatten().flat_map(|Param { spec, moments }| {
             let name = |kind: &str| format!("{kind}.{}", spec.name);
             match moments {
                 Moments::AdamW { m, v } => vec![(name("m"), m), (name("v"), v)],

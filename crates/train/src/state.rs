@@ -139,7 +139,7 @@ fn load(
         // Checkpoints of earlier versions have none.
         Err(_) => std::mem::take(&mut state.repetition),
     };
-    let mut optimizer = Optimizer::new(config, settings.optimizer);
+    let mut optimizer = Optimizer::new(gpt.specs(), settings.optimizer);
     let path = dir.join("state/optimizer.safetensors");
     let mut tensors = checkpoint::read_tensors(&path)?;
     for (name, moment) in optimizer.tensors_mut() {

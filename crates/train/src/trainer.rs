@@ -196,7 +196,8 @@ impl Trainer {
                     Some(dir) => begin_with(dir, config)?,
                     None => Gpt::new(config.clone(), settings.seed),
                 };
-                (gpt, Optimizer::new(config, settings.optimizer), None)
+                let optimizer = Optimizer::new(gpt.specs(), settings.optimizer);
+                (gpt, optimizer, None)
             }
         };
         let (seq_len, seed) = (settings.seq_len, settings.seed);

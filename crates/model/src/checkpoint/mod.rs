@@ -17,7 +17,10 @@ mod sums;
 mod target;
 mod weights;
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -218,8 +221,10 @@ pub fn write_model(
     tokenizer_fingerprint: &str,
 ) -> Result<(), CheckpointError> {
     write_description(dir, gpt.config(), ids, "float32", tokenizer_fingerprint)?;
-    let names = gpt.config().params().into_iter().map(|spec| spec.name);
-    write_tensors(&dir.join("model.safetensors"), names.zip(gpt.params()))
+    // What was added to the model, such as adapters, no other program would find in it.
+    let own: BTreeSet<String> = gpt.config().params().into_iter().map(|spec| spec.name).collect();
+    let named = gpt.specs().iter().map(|spec| spec.name.clone()).zip(gpt.params());
+    write_tensors(&dir.join("model.safetensors"), named.filter(|(name, _)| own.contains(name)))
 }
 
 /// All of a model's files but its weights, which are stored in `dtype`.
@@ -257,7 +262,7 @@ pub fn read_model(dir: &Path) -> Result<Gpt, CheckpointError> {
     let file = WeightFile::open(&dir.join("model.safetensors"))?;
     let specs = config.params();
     file.check_names(&specs)?;
-    let params = specs.iter().map(|spec| file.param(spec)).collect::<Result<Vec<_>, _>>()?;
+    let params = specs.try_map(|spec| file.param(spec))?;
     Ok(Gpt::from_params(config, params))
 }
 

@@ -175,7 +175,7 @@ fn a_config_of_another_shape_is_refused_by_tensor() {
 #[test]
 fn a_weight_that_is_no_number_is_refused_by_name() {
     let (_folder, dir, mut gpt) = saved();
-    gpt.params_mut()[3].f32_mut()[5] = f32::NAN;
+    gpt.params_mut().blocks[0].k.weight.f32_mut()[5] = f32::NAN;
     publish(&dir, |tmp| write_model(tmp, &gpt, &ids(), "abc")).unwrap();
     assert!(refusal(&dir).starts_with("tensor `model.layers.0.self_attn.k_proj.weight` holds NaN at 5"));
 }
@@ -194,7 +194,7 @@ fn a_failed_write_leaves_the_old_checkpoint() {
         Err(CheckpointError::Missing { path: tmp.to_owned(), missing: "space" })
     });
     assert!(result.is_err());
-    assert_eq!(read_model(&dir).unwrap().params()[0].f32(), gpt.params()[0].f32());
+    assert_eq!(read_model(&dir).unwrap().params().embedding.f32(), gpt.params().embedding.f32());
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing half written is left");
     // What a crash leaves is cleared away.
     fs::create_dir(base::temporary::beside(&folder.path().join("step-8"))).unwrap();

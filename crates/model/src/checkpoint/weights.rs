@@ -17,7 +17,7 @@ use safetensors::{
 use tensor::{Tensor, bf16};
 
 use super::CheckpointError;
-use crate::ParamSpec;
+use crate::{ParamSpec, Params};
 
 /// A safetensors file begins with the length of its header, in a u64.
 const LENGTH_BYTES: usize = 8;
@@ -187,7 +187,7 @@ impl WeightFile {
     }
 
     /// Refuses tensors beside those of the model.
-    pub(crate) fn check_names(&self, specs: &[ParamSpec]) -> Result<(), CheckpointError> {
+    pub(crate) fn check_names(&self, specs: &Params<ParamSpec>) -> Result<(), CheckpointError> {
         let known: BTreeSet<&str> = specs.iter().map(|spec| &spec.name[..]).collect();
         match self.names().into_iter().find(|name| !known.contains(&name[..])) {
             Some(name) => {

@@ -305,7 +305,7 @@ fn blocks_are_quantised_as_ggml_does() {
 #[test]
 fn what_a_kind_cannot_hold_is_refused_and_leaves_nothing() {
     let [mut gpt, ..] = families();
-    gpt.params_mut()[0].f32_mut()[7] = 1e6;
+    gpt.params_mut().embedding.f32_mut()[7] = 1e6;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("m.gguf");
     let dir = saved(folder.path(), &gpt);

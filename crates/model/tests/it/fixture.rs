@@ -5,7 +5,7 @@ use std::{
     path::Path,
 };
 
-use model::{Gpt, ModelConfig, Tokens};
+use model::{Gpt, ModelConfig, ParamSpec, Tokens};
 use safetensors::{Dtype, SafeTensors};
 use tensor::Tensor;
 
@@ -94,8 +94,8 @@ impl Fixture {
     /// The model before any step.
     #[track_caller]
     pub(crate) fn gpt(&self) -> Gpt {
-        let names = self.config.params().into_iter().map(|spec| format!("param.{}", spec.name));
-        Gpt::from_params(self.config.clone(), names.map(|name| self.tensor(&name).clone()).collect())
+        let param = |spec: ParamSpec| self.tensor(&format!("param.{}", spec.name)).clone();
+        Gpt::from_params(self.config.clone(), self.config.params().map(param))
     }
 
     /// `ids` packed as the file says.

@@ -1,7 +1,7 @@
 //! Models and tokens to try, and comparison to the bit.
 
 use base::Rng;
-use model::{Gpt, ModelConfig, RopeScaling, Tokens};
+use model::{Gpt, ModelConfig, Params, RopeScaling, Tokens};
 use tensor::{Cpu, DType, Kernels, Tensor};
 
 /// Every size differs and none is a multiple of 16; three query heads share a key/value head.
@@ -68,7 +68,7 @@ pub(crate) fn models_in_f32() -> Vec<Gpt> {
 
 /// A model in which every weight matters: fresh ones write zeros to the residual stream.
 fn scattered(config: ModelConfig) -> Gpt {
-    let params = config.params().into_iter().map(|spec| {
+    let params = config.params().map(|spec| {
         let mut rng = Rng::named(11, &spec.name);
         if let [n] = spec.shape[..] {
             let gains = (0..n).map(|_| 1.0 + 0.2 * rng.normal() as f32).collect();
@@ -77,7 +77,6 @@ fn scattered(config: ModelConfig) -> Gpt {
         let std = 1.5 / (spec.shape[1] as f64).sqrt();
         Tensor::normal(&spec.shape, std, DType::F32, &mut rng)
     });
-    let params = params.collect();
     Gpt::from_params(config, params)
 }
 
@@ -110,9 +109,8 @@ pub(crate) fn losses_and_gradients(
     tokens: &Tokens,
     targets: &[u32],
     scale: f64,
-) -> (Vec<f32>, Vec<Tensor>) {
-    let mut grads: Vec<Tensor> =
-        gpt.params().iter().map(|param| Tensor::zeros(param.shape(), DType::F32)).collect();
+) -> (Vec<f32>, Params<Tensor>) {
+    let mut grads = gpt.no_gradients();
     let losses = add_gradients(gpt, kernels, tokens, targets, scale, &mut grads);
     (losses, grads)
 }
@@ -124,9 +122,9 @@ pub(crate) fn add_gradients(
     tokens: &Tokens,
     targets: &[u32],
     scale: f64,
-    grads: &mut [Tensor],
+    grads: &mut Params<Tensor>,
 ) -> Vec<f32> {
-    gpt.add_gradients(kernels, tokens, targets, scale, grads).f32().to_vec()
+    gpt.add_gradients(kernels, tokens, targets, scale, None, grads).f32().to_vec()
 }
 
 /// Equal to the last bit; −0 and 0 differ.

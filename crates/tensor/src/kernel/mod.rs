@@ -96,6 +96,42 @@ pub struct Weight<'a> {
     pub packed: Option<&'a Packed>,
 }
 
+/// What the gradients of [`Kernels::cross_entropy`] are multiplied by, and where they go.
+#[derive(Debug)]
+pub struct CrossEntropyGrads<'a> {
+    /// Of every row.
+    pub scale: f64,
+    /// Of each row beside it; 1 where there are none.
+    pub row_weights: Option<&'a [f32]>,
+    /// Of `x`, overwritten.
+    pub dx: SliceMut<'a>,
+    /// Of `w`; none where it is frozen.
+    pub dw: Option<WeightGrad<'a>>,
+}
+
+/// Some columns of a wider matrix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Columns {
+    /// The first.
+    pub at: usize,
+    /// How many: N.
+    pub n: usize,
+    /// Of the matrix that they belong to.
+    pub width: usize,
+}
+
+impl Columns {
+    /// Refuses matrices of other sizes.
+    #[track_caller]
+    fn check(self, n_narrow: usize, n_wide: usize) {
+        let Self { at, n, width } = self;
+        assert!(
+            n > 0 && at + n <= width && n_wide.is_multiple_of(width) && n_narrow == n_wide / width * n,
+            "columns: {n} from {at} on of {width}, {n_narrow} elements of {n_wide}"
+        );
+    }
+}
+
 /// The gradient of a weight `[N, K]`.
 #[derive(Debug)]
 pub struct WeightGrad<'a> {
@@ -255,20 +291,25 @@ pub trait Kernels: Send + Sync {
     /// The gradient of `gate_up`, and `y` once more, which need not be kept between the passes.
     fn swiglu_backward(&self, gate_up: Slice, dy: Slice, d_gate_up: SliceMut, y: SliceMut, f: usize);
 
+    /// `y[:, at..at+N] += scale·d`: `d [R, N]`, `y [R, width]`.
+    fn columns_add(&self, d: Slice, scale: f64, y: SliceMut, columns: Columns);
+    /// `d = scale·dy[:, at..at+N]`, overwritten: `dy [R, width]`, `d [R, N]`.
+    fn columns_take(&self, dy: Slice, scale: f64, d: SliceMut, columns: Columns);
+
     /// `dx += scale·dy`.
     fn add_scaled(&self, dy: Slice, scale: f64, dx: SliceMut);
 
     /// Head and cross-entropy in one, never holding `[R, V]` logits.
     ///
-    /// `losses[r] = −ln softmax(x[r]·wᵀ)[targets[r]]` in nats; with `grads` of a scale, also
-    /// `dx = scale·∂Σlosses/∂x` (overwritten) and `dw (+)= scale·∂Σlosses/∂w`.
+    /// `losses[r] = −ln softmax(x[r]·wᵀ)[targets[r]]` in nats; with `grads`, also the gradients of
+    /// `scale·Σ row_weights[r]·losses[r]`.
     fn cross_entropy(
         &self,
         x: Slice,
         w: Weight,
         targets: &[u32],
         losses: SliceMut,
-        grads: Option<(f64, SliceMut, WeightGrad)>,
+        grads: Option<CrossEntropyGrads>,
         c: usize,
     );
 

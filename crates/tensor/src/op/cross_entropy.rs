@@ -1,10 +1,25 @@
 //! The language-model head fused with its loss.
 
 use super::{statistics, weight_grad};
-use crate::{Tape, Tensor, Var};
+use crate::{Tape, Tensor, Var, kernel::CrossEntropyGrads};
 
 /// A target that is not counted: nothing is to be learned at this position.
 pub const IGNORE_TARGET: u32 = u32::MAX;
+
+/// What a backward pass starts from: `scale·Σ row_weights[r]·losses[r]`.
+#[derive(Clone, Copy, Debug)]
+pub struct CrossEntropy<'a> {
+    /// Hidden vectors, `[R, C]`.
+    pub x: &'a Var,
+    /// The head, `[V, C]`.
+    pub w: &'a Var,
+    /// `[R]`.
+    pub targets: &'a [u32],
+    /// Of every row: one over the sum of weights of the whole batch.
+    pub scale: f64,
+    /// Of each row; 1 where there are none. They may be negative.
+    pub row_weights: Option<&'a [f32]>,
+}
 
 impl Tape<'_> {
     /// `−ln softmax(x[r]·wᵀ)[targets[r]]` of every row in nats, without a gradient.
@@ -22,11 +37,12 @@ impl Tape<'_> {
         losses
     }
 
-    /// As [`Tape::cross_entropy`], and where the backward starts: adds `∂(scale·Σlosses)/∂param` to `grads[index]`
-    /// of every parameter on the tape. Uses the tape up.
+    /// As [`Tape::cross_entropy`], and where the backward starts: adds `∂(scale·Σ row_weights[r]·losses[r])/∂param` to
+    /// `grads[index]` of every parameter on the tape; returns the losses without their weights. `others` are further outputs
+    /// with their gradients, such as those of a value head. Uses the tape up.
     ///
     /// The gradient of `w` goes straight to its buffer, in the same pass over the logits. Divide by the number of
-    /// targets of the *whole* batch with `scale`: then any split into micro-batches adds up to the same gradient.
+    /// targets (or the sum of weights) of the *whole* batch with `scale`: then any split into micro-batches adds up to the same gradient.
     /// Costs `6RVC` FLOPs at the head: the logits, and once more for each gradient from them.
     ///
     /// # Panics
@@ -35,27 +51,25 @@ impl Tape<'_> {
     #[track_caller]
     pub fn backward_cross_entropy(
         self,
-        x: &Var,
-        w: &Var,
-        targets: &[u32],
-        scale: f64,
+        loss: &CrossEntropy,
+        others: Vec<(&Var, Tensor)>,
         grads: &mut [Tensor],
     ) -> Tensor {
+        let &CrossEntropy { x, w, targets, scale, row_weights } = loss;
         let c = check(x, w, targets);
         let kernels = self.kernels;
         let mut losses = Tensor::unspecified(&[targets.len()], statistics(x.value().dtype()));
-        self.backward_from(&[x, w], grads, |grads| {
-            let (mut dx, mut dw) = (grads.unspecified(0), grads.sum(1));
-            kernels.cross_entropy(
-                x.value().slice(),
-                w.weight(),
-                targets,
-                losses.slice_mut(),
-                Some((scale, dx.slice_mut(), weight_grad(&mut dw))),
-                c,
-            );
+        let (outputs, dys): (Vec<&Var>, Vec<Tensor>) = others.into_iter().unzip();
+        self.backward_from(&[&[x, w], &outputs[..]].concat(), grads, |grads| {
+            let (mut dx, mut dw) = (grads.unspecified(0), grads.wants(1).then(|| grads.sum(1)));
+            let dw_view = dw.as_mut().map(weight_grad);
+            let to = CrossEntropyGrads { scale, row_weights, dx: dx.slice_mut(), dw: dw_view };
+            kernels.cross_entropy(x.value().slice(), w.weight(), targets, losses.slice_mut(), Some(to), c);
             grads.give(0, dx);
-            grads.give(1, dw.0);
+            if let Some(dw) = dw {
+                grads.give(1, dw.0);
+            }
+            (2..).zip(dys).for_each(|(i, dy)| grads.give(i, dy));
         });
         losses
     }
@@ -85,21 +99,38 @@ mod tests {
 
     const SCALE: f64 = 0.37;
 
-    /// Checks the gradients of `scale·Σlosses` of the `(x, w)` that `f` makes of `inputs`.
+    /// Checks the gradients of `scale·Σlosses`, and of a weighted sum, of the `(x, w)` that `f` makes of `inputs`.
     #[track_caller]
     fn check_head(inputs: &[Tensor], targets: &[u32], f: impl Fn(&mut Tape, &[Var]) -> (Var, Var)) {
+        check_weighted(inputs, targets, None, &f);
+        let weights: Vec<f32> = (0..targets.len()).map(|i| i as f32 * 0.5 - 0.75).collect();
+        check_weighted(inputs, targets, Some(&weights), &f);
+    }
+
+    #[track_caller]
+    fn check_weighted(
+        inputs: &[Tensor],
+        targets: &[u32],
+        row_weights: Option<&[f32]>,
+        f: &impl Fn(&mut Tape, &[Var]) -> (Var, Var),
+    ) {
+        let sum = |losses: &Tensor| -> f64 {
+            let weight = |i| row_weights.map_or(1.0, |weights: &[f32]| f64::from(weights[i]));
+            losses.slice().to_f64().iter().enumerate().map(|(i, loss)| weight(i) * loss).sum()
+        };
         let loss = |inputs: &[Tensor]| {
             let mut tape = Tape::inference(&Reference);
             let vars: Vec<Var> = inputs.iter().cloned().map(Var::constant).collect();
             let (x, w) = f(&mut tape, &vars);
-            SCALE * tape.cross_entropy(&x, &w, targets).slice().to_f64().iter().sum::<f64>()
+            SCALE * sum(&tape.cross_entropy(&x, &w, targets))
         };
         check_loss_gradients(inputs, loss, |grads| {
             let mut tape = Tape::recording(&Reference);
             let vars: Vec<Var> = inputs.iter().enumerate().map(|(i, x)| tape.param(x, i)).collect();
             let (x, w) = f(&mut tape, &vars);
-            let losses = tape.backward_cross_entropy(&x, &w, targets, SCALE, grads);
-            assert_eq!(SCALE * losses.slice().to_f64().iter().sum::<f64>(), loss(inputs));
+            let loss_of = CrossEntropy { x: &x, w: &w, targets, scale: SCALE, row_weights };
+            let losses = tape.backward_cross_entropy(&loss_of, Vec::new(), grads);
+            assert_eq!(SCALE * sum(&losses), loss(inputs));
         });
     }
 
@@ -134,6 +165,31 @@ mod tests {
     #[should_panic(expected = "the output depends on no parameter")]
     fn one_side_must_depend_on_a_parameter() {
         let (x, w) = (Var::constant(normal(&[2, 3])), Var::constant(normal(&[5, 3])));
-        Tape::recording(&Reference).backward_cross_entropy(&x, &w, &[4, 1], 1.0, &mut []);
+        let loss = CrossEntropy { x: &x, w: &w, targets: &[4, 1], scale: 1.0, row_weights: None };
+        Tape::recording(&Reference).backward_cross_entropy(&loss, Vec::new(), &mut []);
+    }
+
+    /// A value head beside the language model's: both losses in one pass.
+    #[test]
+    fn further_outputs_add_their_gradients() {
+        let inputs = [normal(&[4, 3]), normal(&[5, 3]), normal(&[1, 3])];
+        let (targets, dv) = ([1, 4, IGNORE_TARGET, 0], normal(&[4, 1]));
+        let loss = |inputs: &[Tensor]| {
+            let mut tape = Tape::inference(&Reference);
+            let vars: Vec<Var> = inputs.iter().cloned().map(Var::constant).collect();
+            let losses = tape.cross_entropy(&vars[0], &vars[1], &targets).slice().to_f64();
+            let values = tape.linear(&vars[0], &vars[2], DType::F64);
+            let values = values.value().slice().to_f64();
+            let dv = dv.slice().to_f64();
+            SCALE * losses.iter().sum::<f64>() + values.iter().zip(&dv).map(|(v, dv)| v * dv).sum::<f64>()
+        };
+        check_loss_gradients(&inputs, loss, |grads| {
+            let mut tape = Tape::recording(&Reference);
+            let vars: Vec<Var> = inputs.iter().enumerate().map(|(i, x)| tape.param(x, i)).collect();
+            let values = tape.linear(&vars[0], &vars[2], DType::F64);
+            let loss =
+                CrossEntropy { x: &vars[0], w: &vars[1], targets: &targets, scale: SCALE, row_weights: None };
+            tape.backward_cross_entropy(&loss, vec![(&values, dv.clone())], grads);
+        });
     }
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod attention;
 pub(crate) mod bias;
+pub(crate) mod columns;
 pub(crate) mod cross_entropy;
 pub(crate) mod embedding;
 pub(crate) mod gated_linear;

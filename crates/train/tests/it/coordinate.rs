@@ -121,9 +121,9 @@ fn train(config: ModelConfig, kind: OptimizerKind, rates: LearningRates, seed: u
     let (held_out, _) = split(&batch(&mut rng));
     let observe = |gpt: &Gpt| {
         let mut tape = Tape::inference(&kernels);
-        let (hidden, head) = gpt.hidden(&mut tape, &held_out, None);
-        let logits = tape.linear(&hidden, &head, DType::F32);
-        (hidden.value().f32().to_vec(), logits.value().f32().to_vec())
+        let hidden = gpt.hidden(&mut tape, &held_out, None);
+        let logits = tape.linear(&hidden.rows, hidden.head(), DType::F32);
+        (hidden.rows.value().f32().to_vec(), logits.value().f32().to_vec())
     };
     let before = observe(learner.gpt());
     for step in 1..=STEPS {

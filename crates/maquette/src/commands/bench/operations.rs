@@ -3,7 +3,7 @@
 use base::Rng;
 use tensor::{
     AttentionShape, DType, Kernels as _, Segment, Tensor,
-    kernel::{AdamW, Muon, Packed, Rows, Weight, WeightGrad},
+    kernel::{AdamW, CrossEntropyGrads, Muon, Packed, Rows, Weight, WeightGrad},
 };
 
 use super::timing::{Bench, Sizes, Work};
@@ -317,8 +317,9 @@ fn cross_entropy(bench: &mut Bench) {
         kernels.cross_entropy(x.slice(), weight, &targets, losses.slice_mut(), None, c);
     });
     bench.measure("cross_entropy", format!("{case}, gradients"), flops(3.0), || {
-        let dw = WeightGrad { values: dw.slice_mut(), n: v, accumulates: true };
-        let grads = Some((1.0 / r as f64, dx.slice_mut(), dw));
+        let dw = Some(WeightGrad { values: dw.slice_mut(), n: v, accumulates: true });
+        let (scale, dx) = (1.0 / r as f64, dx.slice_mut());
+        let grads = Some(CrossEntropyGrads { scale, row_weights: None, dx, dw });
         kernels.cross_entropy(x.slice(), weight, &targets, losses.slice_mut(), grads, c);
     });
 }

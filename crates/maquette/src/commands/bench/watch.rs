@@ -224,15 +224,16 @@ impl Bench {
             let tokens = Tokens::packed(batch.ids, batch.segments.iter().map(|segment| segment.len));
             let loss_nats = scale * learner.add_gradients(&kernels, &tokens, &batch.targets, scale);
             let grad_norm = learner.grad_norm(&kernels);
-            let frozen = (fault == Fault::FrozenLayer).then(|| self.middle_block(learner.gpt()));
+            let frozen = (fault == Fault::FrozenLayer)
+                .then(|| learner.gpt().params().blocks[self.config.n_layers / 2].clone());
             learner.update(
                 &kernels,
                 &settings,
                 grad_norm,
                 Update { lr_fraction: schedule.fraction(step), step },
             );
-            for (i, param) in frozen.into_iter().flatten() {
-                learner.gpt_mut().params_mut()[i] = param;
+            if let Some(frozen) = frozen {
+                learner.gpt_mut().params_mut().blocks[self.config.n_layers / 2] = frozen;
             }
             if fault == Fault::Bf16Moments {
                 for (_, moment) in learner.optimizer_mut().tensors_mut() {
@@ -252,13 +253,5 @@ impl Bench {
             }
         }
         Ok(Watched { fault, seed, alarm: None })
-    }
-
-    /// The parameters of the block in the middle as they stand, by their number.
-    fn middle_block(&self, gpt: &Gpt) -> Vec<(usize, tensor::Tensor)> {
-        let of_block = format!("layers.{}.", self.config.n_layers / 2);
-        let specs = self.config.params();
-        let frozen = specs.iter().enumerate().filter(|(_, spec)| spec.name.contains(&of_block));
-        frozen.map(|(i, _)| (i, gpt.params()[i].clone())).collect()
     }
 }

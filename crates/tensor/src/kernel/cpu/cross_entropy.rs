@@ -17,16 +17,13 @@ use crate::{
     DType, IGNORE_TARGET, Slice, SliceMut,
     arena::Buffer,
     isa::for_each_isa,
-    kernel::{Weight, WeightGrad},
+    kernel::{CrossEntropyGrads, Weight},
 };
 
 /// Logits held at a time: 64 MiB. Fewer rows would mean more passes over the head's gradient.
 const MAX_LOGITS: usize = 16 << 20;
 /// Rows of a chunk: even, so that pairs of bf16 do not lie across chunks.
 const MAX_ROWS: usize = 1024;
-
-/// What the gradients need: scale, `dx` and `dw`.
-pub(crate) type Gradients<'a> = (f32, SliceMut<'a>, WeightGrad<'a>);
 
 #[track_caller]
 pub(crate) fn forward(
@@ -35,7 +32,7 @@ pub(crate) fn forward(
     w: Weight,
     targets: &[u32],
     losses: &mut [f32],
-    grads: Option<Gradients>,
+    grads: Option<CrossEntropyGrads>,
     c: usize,
 ) {
     let (r, v) = (targets.len(), w.n);
@@ -55,15 +52,18 @@ pub(crate) fn forward(
     let stride = gemm::row_stride(v);
     let mut logits = Buffer::<f32>::unspecified(chunk * stride);
     let packed = linear::packed(pool, &w, c, x.dtype());
-    let mut backward = grads.map(|(scale, dx, dw)| {
-        let dw_len = dw.values.len();
-        assert!(dx.len() == r * c && dw_len == v * c, "cross_entropy: dx {}, dw {dw_len}", dx.len());
-        Backward::new(pool, format, scale, dx, dw, &w, chunk, c)
+    let mut backward = grads.map(|grads| {
+        let dw_len = grads.dw.as_ref().map_or(v * c, |dw| dw.values.len());
+        let n_weights = grads.row_weights.map_or(r, <[f32]>::len);
+        assert!(
+            grads.dx.len() == r * c && dw_len == v * c && n_weights == r,
+            "cross_entropy: dx {}, dw {dw_len}, {n_weights} weights of rows",
+            grads.dx.len()
+        );
+        Backward::new(pool, format, grads, &w, chunk, c)
     });
-    if let (Some(backward), 0) = (&mut backward, r)
-        && !backward.accumulates
-    {
-        backward.dw.fill(0.0);
+    if let (Some(Backward { dw: Some(dw), accumulates: false, .. }), 0) = (&mut backward, r) {
+        dw.fill(0.0);
     }
     for start in (0..r).step_by(chunk) {
         let rows = chunk.min(r - start);
@@ -76,7 +76,7 @@ pub(crate) fn forward(
         match &mut backward {
             None => losses_of(pool, logits, targets, losses, v),
             Some(backward) => {
-                losses_and_gradients(pool, format, logits, targets, losses, backward.scale, v);
+                losses_and_gradients(pool, format, logits, targets, losses, backward.scales(start, rows), v);
                 backward.add(pool, logits, x, start, rows);
             }
         }
@@ -87,8 +87,10 @@ pub(crate) fn forward(
 struct Backward<'a> {
     format: Format,
     scale: f32,
+    row_weights: Option<&'a [f32]>,
     dx: SliceMut<'a>,
-    dw: &'a mut [f32],
+    /// None where it is frozen.
+    dw: Option<&'a mut [f32]>,
     /// Whether `dw` holds sums that go on: from the second chunk on it does.
     accumulates: bool,
     v: usize,
@@ -101,24 +103,27 @@ struct Backward<'a> {
 }
 
 impl<'a> Backward<'a> {
-    #[allow(clippy::too_many_arguments, reason = "sizes and buffers are arguments")]
     fn new(
         pool: &Pool,
         format: Format,
-        scale: f32,
-        dx: SliceMut<'a>,
-        dw: WeightGrad<'a>,
+        grads: CrossEntropyGrads<'a>,
         w: &Weight,
         chunk: usize,
         c: usize,
     ) -> Self {
-        let (v, accumulates) = (w.n, dw.accumulates);
-        let dw = dw.values.f32();
+        let CrossEntropyGrads { scale, row_weights, dx, dw } = grads;
+        let (v, accumulates) = (w.n, dw.as_ref().is_some_and(|dw| dw.accumulates));
+        let (scale, dw) = (scale as f32, dw.map(|dw| dw.values.f32()));
         let mut packed_w = Buffer::unspecified(format.packed_len(v, c));
         gemm::pack(pool, format, Operand::outer(w.values, c), v, c, &mut packed_w);
-        let packed_x = Buffer::unspecified(format.packed_len(chunk, c));
+        let packed_x = Buffer::unspecified(if dw.is_some() { format.packed_len(chunk, c) } else { 0 });
         let sums = Buffer::unspecified(if dx.dtype() == DType::Bf16 { chunk * c } else { 0 });
-        Self { format, scale, dx, dw, accumulates, v, c, packed_w, packed_x, sums }
+        Self { format, scale, row_weights, dx, dw, accumulates, v, c, packed_w, packed_x, sums }
+    }
+
+    /// What the gradients of some rows are multiplied by.
+    fn scales(&self, start: usize, rows: usize) -> Scales<'a> {
+        Scales { scale: self.scale, row_weights: self.row_weights.map(|weights| &weights[start..][..rows]) }
     }
 
     /// The share of the rows from `start` on; `logits` holds their gradients by now.
@@ -139,6 +144,7 @@ impl<'a> Backward<'a> {
         if let SliceMut::Bf16(dx) = &mut self.dx {
             round(pool, &self.sums[..rows * c], &mut dx[start * c..][..rows * c]);
         }
+        let Some(dw) = &mut self.dw else { return };
         let packed_x = &mut self.packed_x[..format.packed_len(rows, c)];
         gemm::pack(pool, format, Operand::outer(x, c), rows, c, packed_x);
         let panels = [Panels::new(format, packed_x, rows, c)];
@@ -148,9 +154,22 @@ impl<'a> Backward<'a> {
             product,
             Operand::outer(dlogits, stride),
             &panels,
-            Target::sum(self.dw, c, self.accumulates),
+            Target::sum(dw, c, self.accumulates),
         );
         self.accumulates = true;
+    }
+}
+
+/// What the gradients of rows are multiplied by.
+#[derive(Clone, Copy)]
+struct Scales<'a> {
+    scale: f32,
+    row_weights: Option<&'a [f32]>,
+}
+
+impl Scales<'_> {
+    fn of(self, row: usize) -> f32 {
+        self.row_weights.map_or(self.scale, |weights| self.scale * weights[row])
     }
 }
 
@@ -200,7 +219,7 @@ fn losses_and_gradients(
     logits: &mut [f32],
     targets: &[u32],
     losses: &mut [f32],
-    scale: f32,
+    scales: Scales,
     v: usize,
 ) {
     let (logits, losses) = (Shared::new(logits), Shared::new(losses));
@@ -213,6 +232,7 @@ fn losses_and_gradients(
                 loss[0] = 0.0;
                 continue;
             }
+            let scale = scales.of(row);
             loss[0] = match format {
                 Format::F32 => loss_and_gradient_of_row(logits, target as usize, scale),
                 Format::Bf16 => loss_and_gradient_of_row_bf16(logits, target as usize, scale),
@@ -289,6 +309,7 @@ mod tests {
     use super::*;
     use crate::{
         Cpu, Kernels, Reference,
+        kernel::WeightGrad,
         testing::{Guarded, check_close, normal_bf16, normal_f32, widen},
     };
 
@@ -303,6 +324,7 @@ mod tests {
         x: Slice,
         w: &[f32],
         targets: &[u32],
+        row_weights: Option<&[f32]>,
         with_grads: bool,
         [v, c]: [usize; 2],
     ) -> [Vec<f32>; 3] {
@@ -315,7 +337,12 @@ mod tests {
         let is_bf16 = matches!(x, Slice::Bf16(_));
         let dx_slice = if is_bf16 { dx_bf16.slice_mut() } else { dx.slice_mut() };
         let dw_grad = WeightGrad { values: dw.slice_mut(), n: v, accumulates: v != 33 };
-        let grads = with_grads.then_some((0.25, dx_slice, dw_grad));
+        let grads = with_grads.then_some(CrossEntropyGrads {
+            scale: 0.25,
+            row_weights,
+            dx: dx_slice,
+            dw: Some(dw_grad),
+        });
         kernels.cross_entropy(x, weight, targets, losses.slice_mut(), grads, c);
         let dx = if is_bf16 { widen(dx_bf16.checked()) } else { dx.checked().to_vec() };
         [losses.checked().to_vec(), dx, dw.checked().to_vec()]
@@ -332,7 +359,26 @@ mod tests {
             }
             let (x, xb) = (normal_f32(r * c, 1), normal_bf16(r * c, 1));
             for (x, bound) in [(Slice::F32(&x), BOUND), (Slice::Bf16(&xb), BOUND_BF16)] {
-                let run = |kernels: &dyn Kernels, grads| run(kernels, x, &w, &targets, grads, [v, c]);
+                let weighted = |kernels: &dyn Kernels, weights: Option<&[f32]>, grads| {
+                    run(kernels, x, &w, &targets, weights, grads, [v, c])
+                };
+                let row_weights: Vec<f32> = (0..r).map(|i| i as f32 % 5.0 - 1.5).collect();
+                let (got, want) = [&Cpu::new(2) as &dyn Kernels, &Reference]
+                    .map(|k| weighted(k, Some(&row_weights), true))
+                    .into();
+                for (got, want) in got.iter().zip(&want) {
+                    check_close(
+                        &format!("weighted {:?} r {r} v {v} c {c}", x.dtype()),
+                        got,
+                        want,
+                        4.0 * bound,
+                    );
+                }
+                assert_eq!(
+                    weighted(&Cpu::new(2), None, true),
+                    weighted(&Cpu::new(2), Some(&vec![1.0; r]), true)
+                );
+                let run = |kernels: &dyn Kernels, grads| weighted(kernels, None, grads);
                 let (got, want) = (run(&Cpu::new(2), true), run(&Reference, true));
                 check_close(&format!("losses r {r} v {v} c {c}"), &got[0], &want[0], BOUND);
                 check_close(&format!("dx {:?} r {r} v {v} c {c}", x.dtype()), &got[1], &want[1], bound);

@@ -9,6 +9,7 @@ mod adamw;
 mod add;
 mod attention;
 mod bias;
+mod columns;
 mod cross_entropy;
 mod embedding;
 mod exp;
@@ -24,7 +25,10 @@ mod rope;
 mod round;
 mod swiglu;
 
-use super::{AdamW, AttentionShape, Kernels, Muon, Packed, Rows, Segment, Weight, WeightGrad};
+use super::{
+    AdamW, AttentionShape, Columns, CrossEntropyGrads, Kernels, Muon, Packed, Rows, Segment, Weight,
+    WeightGrad,
+};
 use crate::{DType, Slice, SliceMut};
 use pool::Pool;
 
@@ -205,6 +209,14 @@ impl Kernels for Cpu {
         activations!(gate_up, dy; d_gate_up, y => swiglu::backward(&self.pool, gate_up, dy, d_gate_up, y, f));
     }
 
+    fn columns_add(&self, d: Slice, scale: f64, y: SliceMut, columns: Columns) {
+        activations!(d; y => columns::add(&self.pool, d, scale as f32, y, columns));
+    }
+
+    fn columns_take(&self, dy: Slice, scale: f64, d: SliceMut, columns: Columns) {
+        activations!(dy; d => columns::take(&self.pool, dy, scale as f32, d, columns));
+    }
+
     fn add_scaled(&self, dy: Slice, scale: f64, dx: SliceMut) {
         activations!(dy; dx => add::scaled(&self.pool, dy, scale as f32, dx));
     }
@@ -215,10 +227,9 @@ impl Kernels for Cpu {
         w: Weight,
         targets: &[u32],
         losses: SliceMut,
-        grads: Option<(f64, SliceMut, WeightGrad)>,
+        grads: Option<CrossEntropyGrads>,
         c: usize,
     ) {
-        let grads = grads.map(|(scale, dx, dw)| (scale as f32, dx, dw));
         cross_entropy::forward(&self.pool, x, w, targets, losses.f32(), grads, c);
     }
 

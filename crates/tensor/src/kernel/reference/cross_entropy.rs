@@ -27,7 +27,7 @@ pub(crate) fn losses(x: &[f64], w: &[f64], targets: &[u32], losses: &mut [f64], 
     }
 }
 
-/// With `dlogits = scale·(softmax(x·wᵀ) − onehot(target))`, 0 where the target is ignored: `dx = dlogits·w`,
+/// With `dlogits = scales[r]·(softmax(x·wᵀ) − onehot(target))`, 0 where the target is ignored: `dx = dlogits·w`,
 /// `dw += dlogitsᵀ·x`.
 ///
 /// Shapes as in [`losses`]; overwrites `dx`, accumulates into `dw`. Costs `4RVC` FLOPs beside the logits.
@@ -40,17 +40,18 @@ pub(crate) fn gradients(
     x: &[f64],
     w: &[f64],
     targets: &[u32],
-    scale: f64,
+    scales: &[f64],
     dx: &mut [f64],
     dw: &mut [f64],
     v: usize,
     c: usize,
 ) {
     assert!(
-        dx.len() == targets.len() * c && dw.len() == v * c,
-        "cross_entropy: dx {}, dw {}, want r {}, v {v}, c {c}",
+        dx.len() == targets.len() * c && dw.len() == v * c && scales.len() == targets.len(),
+        "cross_entropy: dx {}, dw {}, {} weights of rows, want r {}, v {v}, c {c}",
         dx.len(),
         dw.len(),
+        scales.len(),
         targets.len()
     );
     dx.fill(0.0);
@@ -59,7 +60,7 @@ pub(crate) fn gradients(
         let (logits, lse) = logits(x, w, v);
         for (j, logit) in logits.iter().enumerate() {
             let one_hot = if j == target as usize { 1.0 } else { 0.0 };
-            let dlogit = scale * ((logit - lse).exp() - one_hot);
+            let dlogit = scales[r] * ((logit - lse).exp() - one_hot);
             for i in 0..c {
                 dx[i] += dlogit * w[j * c + i];
                 dw[j * c + i] += dlogit * x[i];

@@ -8,6 +8,7 @@ mod adamw;
 mod add;
 mod attention;
 mod bias;
+mod columns;
 mod cross_entropy;
 mod embedding;
 mod head_norm;
@@ -20,7 +21,10 @@ mod swiglu;
 
 use std::ops::{Deref, DerefMut};
 
-use super::{AdamW, AttentionShape, Kernels, Muon, Packed, Rows, Segment, Weight, WeightGrad};
+use super::{
+    AdamW, AttentionShape, Columns, CrossEntropyGrads, Kernels, Muon, Packed, Rows, Segment, Weight,
+    WeightGrad,
+};
 use crate::{DType, Slice, SliceMut};
 
 /// The plain loops that say what every kernel means.
@@ -245,6 +249,14 @@ impl Kernels for Reference {
         swiglu::backward(&gate_up, &dy.to_f64(), &mut overwritten(d_gate_up), &mut overwritten(y), f);
     }
 
+    fn columns_add(&self, d: Slice, scale: f64, y: SliceMut, columns: Columns) {
+        columns::add(&d.to_f64(), scale, &mut added_to(y), columns);
+    }
+
+    fn columns_take(&self, dy: Slice, scale: f64, d: SliceMut, columns: Columns) {
+        columns::take(&dy.to_f64(), scale, &mut overwritten(d), columns);
+    }
+
     fn add_scaled(&self, dy: Slice, scale: f64, dx: SliceMut) {
         add::scaled(&dy.to_f64(), scale, &mut added_to(dx));
     }
@@ -255,14 +267,34 @@ impl Kernels for Reference {
         w: Weight,
         targets: &[u32],
         losses: SliceMut,
-        grads: Option<(f64, SliceMut, WeightGrad)>,
+        grads: Option<CrossEntropyGrads>,
         c: usize,
     ) {
         let (x, (w, v)) = (x.to_f64(), stacked(&[w], c));
         cross_entropy::losses(&x, &w, targets, &mut overwritten(losses), v, c);
-        if let Some((scale, dx, mut dw)) = grads {
-            let (mut dx, mut dw) = (overwritten(dx), weight_grad(&mut dw));
-            cross_entropy::gradients(&x, &w, targets, scale, &mut dx, &mut dw, v, c);
+        if let Some(CrossEntropyGrads { scale, row_weights, dx, dw }) = grads {
+            let scales = match row_weights {
+                Some(weights) => weights.iter().map(|weight| scale * f64::from(*weight)).collect(),
+                None => vec![scale; targets.len()],
+            };
+            let mut dx = overwritten(dx);
+            match dw {
+                Some(mut dw) => {
+                    cross_entropy::gradients(
+                        &x,
+                        &w,
+                        targets,
+                        &scales,
+                        &mut dx,
+                        &mut weight_grad(&mut dw),
+                        v,
+                        c,
+                    );
+                }
+                None => {
+                    cross_entropy::gradients(&x, &w, targets, &scales, &mut dx, &mut vec![0.0; v * c], v, c)
+                }
+            }
         }
     }
 
