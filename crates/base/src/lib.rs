@@ -1,9 +1,11 @@
-//! What every other crate stands on: files that appear whole or not at all ([`AtomicFile`]), mapped files
-//! ([`MappedFile`]), random numbers ([`Rng`]), hashes
-//! ([`hash`]) and points in time ([`Timestamp`]).
+//! What every other crate stands on; it knows nothing of models or text.
 //!
-//! [`AtomicFile`] is the one way in which this program replaces a file. It writes under a temporary name beside the
-//! target ([`temporary`]), flushes, and renames; every change on the way goes through [`disk`]:
+//! - [`AtomicFile`] is the one way in which this program replaces a file. It writes under a temporary name beside the
+//!   target ([`temporary`]), flushes and renames, so that under a name stands the old file or the whole new one.
+//! - [`disk`] makes every change of a disk, and can be told to fail at any: so tests kill a run at each of its writes.
+//! - [`MappedFile`] is a file as a slice of bytes that the system reads when they are needed.
+//! - [`Rng`] counts random numbers from a seed and a name, so that nobody has to store a generator's state.
+//! - [`hash`] has SHA-256 for contents and a fast hash for tables, [`Timestamp`] the time in UTC.
 //!
 //! ```
 //! use std::io::Write as _;

@@ -1,10 +1,11 @@
 //! Documents in, training batches out; knows no tensors.
 //!
-//! A [`DataConfig`] names sources of text. [`Tokenizer::train`] learns a vocabulary from them, [`prepare`] writes
-//! their tokens as shards with a manifest, [`Prepared::open`] checks and maps these, and [`BatchStream`] and
-//! [`ValidationSet`] pack them into rows. The same inputs give the same bytes at every step, for any number of
-//! threads; a [`Cursor`] continues a stream exactly where it stood. [`tasks`] are problems with exact answers, to be
-//! mixed into the text and to test with.
+//! A [`DataConfig`] names sources of text. [`Documents`] reads, filters, de-duplicates and splits them;
+//! [`Tokenizer::train`] learns a vocabulary from them, [`prepare`] writes their tokens as shards with a manifest,
+//! [`Prepared::open`] checks and maps these, and [`BatchStream`] and [`ValidationSet`] pack them into rows. The same
+//! inputs give the same bytes at every step, for any number of threads; a [`Cursor`] continues a stream exactly where
+//! it stood. Beside that way: [`ChatTemplate`] turns conversations into token ids, [`tasks`] are problems with exact
+//! answers, to be mixed into the text and to test with.
 //!
 //! ```
 //! # let dir = tempfile::tempdir().unwrap();

@@ -1,7 +1,26 @@
-//! A checkpoint in, scores with intervals out. Knows neither the trainer nor the forecast.
+//! A checkpoint in, scores out. Knows neither the trainer nor the forecast.
 //!
-//! [`capability`] says how likely a model is to solve each of a list of graded problems, [`summarise`] what that
-//! makes for each task and difficulty.
+//! [`data::tasks::suite`] makes problems; [`capability`] gives each a [`Score`], how likely a model is to solve it;
+//! [`summarise`] takes the means for each task and difficulty ([`LevelSummary`]), with their standard errors.
+//!
+//! ```
+//! use data::tasks::{Problem, Task};
+//!
+//! let tokenizer = data::Tokenizer::bytes();
+//! let shape = model::scaling::ModelOverrides::default();
+//! let gpt = model::Gpt::new(shape.config(tokenizer.vocab_size(), 64, 16), 1); // random weights
+//! let problem = Problem {
+//!     task: Task::Copy,
+//!     difficulty: 1,
+//!     prompt: "copy: a =>".into(),
+//!     answer: " a\n".into(),
+//! };
+//! let scores =
+//!     eval::capability(&gpt, &tensor::Cpu::new(1), &tokenizer, &[problem], &Default::default())?;
+//! let level = &eval::summarise(&scores)[0];
+//! assert!(level.pass_rate > 0.0 && level.pass_rate < 1e-3); // three bytes to guess
+//! # Ok::<(), eval::EvalError>(())
+//! ```
 
 #![forbid(unsafe_code)]
 

@@ -1,4 +1,30 @@
-//! Points of small runs in, a forecast with intervals out: pure mathematics on hashes and timestamps of `base` alone.
+//! Points of small runs in, a forecast with intervals out: pure mathematics, which reads no clock and no file.
+//!
+//! A [`Table`] holds finished runs, read from what other programs write ([`Table::read`]) and checked.
+//! [`Forecaster::fit`] fits scaling laws to it, weighs them by cross-validation and gives a [`Forecast`] for a
+//! [`Target`]: the loss as a [`Prediction`], a median with 50, 80 and 95 % intervals. [`ReferenceRuns`] on other data
+//! make it sharper; [`backtest()`] counts how often the intervals held on a table's own larger runs. A [`Seal`] holds
+//! a forecast together under a hash and a [`Verdict`] compares it with the finished run. [`CurveForecast`] is for
+//! the whole loss curve, [`Watch`] raises an alarm where a run leaves it, [`PassRateForecast`] is for capabilities.
+//!
+//! ```
+//! use forecast::{ColumnChoice, Forecaster, Settings, Table, Target};
+//!
+//! // Runs of 10^15 to 10^18 FLOPs whose loss is 1.7 + 400/C^0.15.
+//! let mut csv = String::from("run,flops,loss\n");
+//! for i in 0..7 {
+//!     let flops = 1e15 * 10f64.powf(f64::from(i) / 2.0);
+//!     csv += &format!("{i},{flops},{}\n", 1.7 + 400.0 / flops.powf(0.15));
+//! }
+//! let table = Table::read(csv.as_bytes(), &ColumnChoice::default())?;
+//! let settings = Settings { n_draws: 100, ..Settings::default() };
+//! let forecast = Forecaster::fit(&table, &settings, &[])?.forecast(&Target::at_flops(1e19)?)?;
+//!
+//! let actual = 1.7 + 400.0 / 1e19f64.powf(0.15);
+//! assert!(forecast.prediction.covers(95, actual));
+//! assert!((forecast.prediction.median / actual - 1.0).abs() < 0.02);
+//! # Ok::<(), forecast::ForecastError>(())
+//! ```
 
 #![forbid(unsafe_code)]
 

@@ -1,7 +1,40 @@
 //! Batches in, weights out.
 //!
-//! [`Trainer`] runs the loop, [`Learner`] takes a step of it; [`Optimizer`] holds moments, [`Schedule`] the learning rate over time, [`evaluate()`]
-//! the validation loss. What a run writes: `metrics.jsonl`, `checkpoints/step-N/` and `summary.json`.
+//! [`plan()`] turns a budget into [`TrainSettings`], in which every number is fixed. [`Trainer`] runs the loop: a
+//! [`Learner`] takes each step with an [`Optimizer`], at the learning rate that [`Schedule`] gives, and [`evaluate()`]
+//! computes the validation loss. [`SpikeDetector`], [`RepetitionDetector`] and [`StalledDetector`] report what no
+//! healthy run shows. A run's folder holds `metrics.jsonl` ([`MetricsReader`]), `checkpoints/step-N/` and
+//! `summary.json`; a run that is opened again goes on from its newest checkpoint, to the same bits.
+//!
+//! ```
+//! use std::{ops::ControlFlow, sync::{Arc, atomic::AtomicBool}};
+//! # let dir = tempfile::tempdir().unwrap();
+//! # let (corpus, folder) = (dir.path().join("corpus.txt"), dir.path().join("run"));
+//! # std::fs::write(&corpus, "All work and no play makes a dull boy.\n".repeat(200)).unwrap();
+//! # let mut sources = data::DataConfig::new(vec![data::SourceConfig::new(corpus.display().to_string())]);
+//! # sources.validation = data::ValidationConfig::Tail { fraction: 0.1 };
+//! let tokenizer = data::Tokenizer::bytes();
+//! let data = data::prepare(&sources, &tokenizer, &dir.path().join("data"), &mut |_| ControlFlow::Continue(()))?;
+//!
+//! let fixed = train::TrainOverrides { seq_len: Some(32), batch_rows: Some(4), ..Default::default() };
+//! let vocab_size = tokenizer.vocab_size();
+//! let (config, settings) = train::plan(Some(3e8), vocab_size, &Default::default(), &fixed, 1)?;
+//! let inputs = train::Inputs {
+//!     kernels: Arc::new(tensor::Cpu::new(1)),
+//!     config,
+//!     settings,
+//!     data: Arc::new(data),
+//!     tokenizer,
+//!     chat_template: None,
+//!     start: None,
+//!     forecast: None,
+//! };
+//! let mut trainer = train::Trainer::open(inputs, &folder)?;
+//! let outcome = trainer.run(&AtomicBool::new(false), &mut |_event| ())?;
+//! let train::Outcome::Finished(summary) = outcome else { panic!("nobody asked it to stop") };
+//! assert!(summary.validation.loss_nats < (vocab_size as f64).ln()); // better than guessing
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 #![forbid(unsafe_code)]
 
 mod cadence;
