@@ -1,4 +1,4 @@
-//! The specification: plain loops in f64, one file per op.
+//! The specification: what kernels compute ([`Kernels`]), and plain loops in f64 that do so, one file per op.
 //!
 //! Inputs of any dtype are widened, every sum is accumulated in f64, and every output is rounded once into its
 //! buffer: what differs from a faster kernel is that kernel's rounding. Nothing here is fast; everything here is
@@ -17,12 +17,12 @@ mod muon;
 mod reduce;
 mod rmsnorm;
 mod rope;
+mod round;
 mod swiglu;
 
-use std::ops::{Deref, DerefMut};
-
+use self::round::{Rounded, added_to, overwritten, stacked, weight_grad};
 use super::{
-    AdamW, AttentionShape, Columns, CrossEntropyGrads, Kernels, Muon, Packed, Rows, Segment, Weight,
+    AdamW, AttentionShape, Columns, CrossEntropyGrads, Muon, Packed, Rows, Segment, Weight,
     WeightGrad,
 };
 use crate::{DType, Slice, SliceMut};
@@ -31,50 +31,149 @@ use crate::{DType, Slice, SliceMut};
 #[derive(Clone, Copy, Debug)]
 pub struct Reference;
 
-/// An output in f64, rounded into its buffer when it is dropped.
-struct Rounded<'a> {
-    values: Vec<f64>,
-    buffer: SliceMut<'a>,
-}
+/// The operations of a transformer and of its optimizers.
+#[allow(clippy::too_many_arguments, reason = "sizes and buffers are arguments: nothing is hidden")]
+pub trait Kernels: Send + Sync {
+    /// A copy of `w [N, K]` for [`Kernels::linear_forward`] on activations of `format`, if that makes it faster.
+    fn pack(&self, w: Slice, n: usize, k: usize, format: DType) -> Option<Packed>;
 
-/// An output that starts from zeros.
-fn overwritten(buffer: SliceMut<'_>) -> Rounded<'_> {
-    Rounded { values: vec![0.0; buffer.len()], buffer }
-}
+    /// `y[r] = table[ids[r]]`.
+    fn embedding_forward(&self, ids: &[u32], table: Slice, y: SliceMut);
+    /// `dtable[ids[r]] += dy[r]`.
+    fn embedding_backward(&self, ids: &[u32], dy: Slice, dtable: SliceMut);
 
-/// An output that starts from what its buffer holds.
-fn added_to(buffer: SliceMut<'_>) -> Rounded<'_> {
-    Rounded { values: buffer.as_slice().to_f64(), buffer }
-}
+    /// `y[r] += [b₀; b₁; …]`: biases `[Nᵢ]` in f32, `y [R, ΣN]`.
+    fn bias_forward(&self, biases: &[Slice], y: SliceMut);
+    /// `dbᵢ += Σᵣ dy[r, columns of i]`.
+    fn bias_backward(&self, dy: Slice, dbiases: &mut [SliceMut]);
 
-impl Drop for Rounded<'_> {
-    fn drop(&mut self) {
-        std::mem::replace(&mut self.buffer, SliceMut::F64(&mut [])).set_f64(&self.values);
-    }
-}
+    /// `y = residual + x·[w₀; w₁; …]ᵀ`: `x [R, K]`, weights `[Nᵢ, K]`, `y` and `residual` `[R, ΣN]`.
+    ///
+    /// With a residual, `y` and the residual are f32; else `y` may be f32 or of the dtype of `x`.
+    fn linear_forward(
+        &self,
+        x: Slice,
+        weights: &[Weight],
+        residual: Option<Slice>,
+        y: SliceMut,
+        r: usize,
+        k: usize,
+    );
+    /// `dx = dy·[w₀; w₁; …]`, multiplied in the format of `dx`; `dy [R, ΣN]` may be f32.
+    fn linear_backward_input(&self, dy: Slice, weights: &[Weight], dx: SliceMut, r: usize, k: usize);
+    /// `dwᵢ (+)= dyᵢᵀ·x`, multiplied in the format of `x`; `dy [R, ΣN]` may be f32.
+    fn linear_backward_weight(&self, dy: Slice, x: Slice, dws: &mut [WeightGrad], r: usize, k: usize);
 
-impl Deref for Rounded<'_> {
-    type Target = [f64];
+    /// `y = x·rstd·gain` for each row, rounded to the dtype of `y`.
+    fn rmsnorm_forward(&self, x: Slice, gain: Slice, eps: f64, y: SliceMut, rstd: SliceMut);
+    /// Gradients of `x` (added to) and `gain`.
+    fn rmsnorm_backward(&self, x: Slice, gain: Slice, rstd: Slice, dy: Slice, dx: SliceMut, dgain: SliceMut);
 
-    fn deref(&self) -> &[f64] {
-        &self.values
-    }
-}
+    /// The norm of every query and key head of `x [R, (H+2K)·D]` by itself; values are copied. `rstd [R, H+K]`.
+    fn head_norm_forward(
+        &self,
+        x: Slice,
+        q_gain: Slice,
+        k_gain: Slice,
+        eps: f64,
+        shape: AttentionShape,
+        y: SliceMut,
+        rstd: SliceMut,
+    );
+    /// In place: the gradient `d` of the output becomes that of `x`; gradients of both gains.
+    fn head_norm_backward(
+        &self,
+        x: Slice,
+        q_gain: Slice,
+        k_gain: Slice,
+        rstd: Slice,
+        shape: AttentionShape,
+        d: SliceMut,
+        dq_gain: SliceMut,
+        dk_gain: SliceMut,
+    );
 
-impl DerefMut for Rounded<'_> {
-    fn deref_mut(&mut self) -> &mut [f64] {
-        &mut self.values
-    }
-}
+    /// In place: turns pairs of channels of every query and key head of `x [R, (H+2K)·D]` by the angles of each row's
+    /// position; `cos`, `sin` are `[P, D/2]`.
+    fn rope_forward(&self, x: SliceMut, positions: &[u32], cos: Slice, sin: Slice, shape: AttentionShape);
+    /// The inverse turn, in place.
+    fn rope_backward(&self, d: SliceMut, positions: &[u32], cos: Slice, sin: Slice, shape: AttentionShape);
 
-/// `[w₀; w₁; …]`: weights `[Nᵢ, K]` as one `[ΣN, K]` in f64, and ΣN.
-#[track_caller]
-fn stacked(weights: &[Weight], k: usize) -> (Vec<f64>, usize) {
-    for Weight { values, n, .. } in weights {
-        assert!(values.len() == n * k, "a weight of {} elements, want [{n}, {k}]", values.len());
-    }
-    let rows = weights.iter().flat_map(|weight| weight.values.to_f64()).collect();
-    (rows, weights.iter().map(|weight| weight.n).sum())
+    /// Causal attention in each segment: `q` rows of H heads, `k` and `v` rows of K heads, `y [R, H·D]`; `lse [R, H]` is the
+    /// logarithm of each softmax's denominator. Rows of no segment become 0.
+    fn attention_forward(
+        &self,
+        q: Rows,
+        k: Rows,
+        v: Rows,
+        segments: &[Segment],
+        shape: AttentionShape,
+        y: SliceMut,
+        lse: SliceMut,
+    );
+    /// The gradient of `qkv [R, (H+2K)·D]`, where every segment has as many keys as queries, in the same rows.
+    /// Rows of no segment become 0.
+    fn attention_backward(
+        &self,
+        qkv: Slice,
+        y: Slice,
+        lse: Slice,
+        dy: Slice,
+        segments: &[Segment],
+        shape: AttentionShape,
+        dqkv: SliceMut,
+    );
+
+    /// `y = silu(gate)·up` of rows `[gate | up]`: `gate_up [R, 2F]`, `y [R, F]`.
+    fn swiglu_forward(&self, gate_up: Slice, y: SliceMut, f: usize);
+    /// The gradient of `gate_up`, and `y` once more, which need not be kept between the passes.
+    fn swiglu_backward(&self, gate_up: Slice, dy: Slice, d_gate_up: SliceMut, y: SliceMut, f: usize);
+
+    /// `y[:, at..at+N] += scale·d`: `d [R, N]`, `y [R, width]`.
+    fn columns_add(&self, d: Slice, scale: f64, y: SliceMut, columns: Columns);
+    /// `d = scale·dy[:, at..at+N]`, overwritten: `dy [R, width]`, `d [R, N]`.
+    fn columns_take(&self, dy: Slice, scale: f64, d: SliceMut, columns: Columns);
+
+    /// `dx += scale·dy`.
+    fn add_scaled(&self, dy: Slice, scale: f64, dx: SliceMut);
+
+    /// Head and cross-entropy in one, never holding `[R, V]` logits.
+    ///
+    /// `losses[r] = −ln softmax(x[r]·wᵀ)[targets[r]]` in nats; with `grads`, also the gradients of
+    /// `scale·Σ row_weights[r]·losses[r]`.
+    fn cross_entropy(
+        &self,
+        x: Slice,
+        w: Weight,
+        targets: &[u32],
+        losses: SliceMut,
+        grads: Option<CrossEntropyGrads>,
+        c: usize,
+    );
+
+    /// Sum of squares, in f64.
+    fn sum_of_squares(&self, x: Slice) -> f64;
+    /// One step of AdamW; overwrites the parameter and both moments. `scale` multiplies the gradient first.
+    fn adamw_step(
+        &self,
+        settings: &AdamW,
+        scale: f64,
+        grad: Slice,
+        param: SliceMut,
+        m: SliceMut,
+        v: SliceMut,
+    );
+    /// One step of Muon on a matrix; overwrites the parameter and the momentum. `scale` multiplies the gradient.
+    fn muon_step(
+        &self,
+        settings: &Muon,
+        scale: f64,
+        grad: Slice,
+        param: SliceMut,
+        momentum: SliceMut,
+        rows: usize,
+        cols: usize,
+    );
 }
 
 impl Kernels for Reference {
@@ -341,14 +440,4 @@ impl Kernels for Reference {
             cols,
         );
     }
-}
-
-fn weight_grad<'a>(dw: &'a mut WeightGrad) -> Rounded<'a> {
-    let accumulates = dw.accumulates;
-    let values = match &mut dw.values {
-        SliceMut::Bf16(x) => SliceMut::Bf16(x),
-        SliceMut::F32(x) => SliceMut::F32(x),
-        SliceMut::F64(x) => SliceMut::F64(x),
-    };
-    if accumulates { added_to(values) } else { overwritten(values) }
 }
