@@ -81,7 +81,7 @@ pub struct FileEntry {
     pub validation_tokens: u64,
     /// Documents that were not kept, and why.
     pub dropped: Dropped,
-    /// Names of special tokens in its texts that were taken for letters.
+    /// Names of special tokens in its texts that were read as plain text.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub special_names: u64,
     /// What could not be read, under `on_error = "skip"`.

@@ -103,7 +103,7 @@ struct Output<'a> {
     /// Targets by file: training, validation.
     file_tokens: Vec<[u64; 2]>,
     names: SpecialNames,
-    /// Names of special tokens that were taken for letters, by file.
+    /// Names of special tokens that were read as plain text, by file.
     file_names: Vec<u64>,
 }
 

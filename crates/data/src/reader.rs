@@ -160,7 +160,7 @@ fn read_error(path: &Path, position: &Position, source: io::Error) -> DataError 
             (Damage::Memory, "its window needs more memory than there is, up to 2 GiB".to_owned())
         }
         Other if text.contains("Unknown frame descriptor") => {
-            (Damage::Content, "bytes after the last frame that are no frame".to_owned())
+            (Damage::Content, "bytes after the last frame that are not a frame".to_owned())
         }
         InvalidData | InvalidInput | Other => (Damage::Content, text),
         _ => return DataError::Io { action: "read", path, source },

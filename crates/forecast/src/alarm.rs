@@ -303,7 +303,7 @@ impl Watch {
 
 fn meaning(channel: Channel, kind: AlarmKind, is_above: bool) -> &'static str {
     match (channel, kind, is_above) {
-        (_, AlarmKind::NotANumber, _) => "the value is no positive number: the run has diverged",
+        (_, AlarmKind::NotANumber, _) => "the value is not a positive number: the run has diverged",
         (Channel::Loss, _, true) => {
             "the loss is above its band: look at the learning rate, the warmup, labels and the data's order"
         }

@@ -161,7 +161,7 @@ impl Columns {
     }
 }
 
-/// The likeliest column with compute; of several, the likeliest that agrees with 6·N·D, or goes with it most steadily.
+/// The most likely column with compute; of several, the most likely that agrees with 6·N·D, or goes with it most steadily.
 fn best_flops(
     header: &Header,
     sheet: &Sheet,

@@ -54,7 +54,7 @@ pub struct RungCurve {
     pub grad_norm: Vec<f64>,
 }
 
-/// The sealed forecast of the coming run's final validation loss.
+/// The sealed forecast of the target run's final validation loss.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FinalLoss {
     /// Its median.
@@ -73,7 +73,7 @@ pub enum Channel {
     GradNorm,
 }
 
-/// Steps of the coming run that are averaged, and what is predicted of their mean.
+/// Steps of the target run that are averaged, and what is predicted of their mean.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CurveBlock {
     /// First step, counted from 1.
@@ -135,7 +135,7 @@ pub struct CurveForecast {
     pub degrees_of_freedom: f64,
     /// The largest jump, drift and level (as [`Watch`](crate::Watch) tests them) of any rung against its prediction from the
     /// other plans; for the drift also that of each rung of the upper half against its prediction from the lower, times
-    /// how much further the coming run is.
+    /// how much further the target run is.
     pub held_out_statistics: [f64; 3],
     /// The method used first, then the others, best first.
     pub methods: Vec<CurveMethod>,

@@ -25,7 +25,7 @@ pub enum ForecastError {
     },
     /// A column that was asked for is not there.
     #[error(
-        "expected a column `{wanted}`, found {}\nhint: write the name as it stands in the first line",
+        "expected a column `{wanted}`, found {}\nhint: write the name exactly as in the first line",
         list(found)
     )]
     NoSuchColumn {
@@ -55,7 +55,7 @@ pub enum ForecastError {
     },
     /// The text begins like JSON and is none, or holds no table.
     #[error(
-        "expected JSON with one object for each run, found a fault: {found}\nhint: write a list of objects, or one object a line; a number that is none is `null` in JSON"
+        "expected JSON with one object for each run, found a fault: {found}\nhint: write a list of objects, or one object a line; a missing number is `null` in JSON"
     )]
     BadJson {
         /// What is wrong.
@@ -78,7 +78,7 @@ pub enum ForecastError {
     WrongUnits(Box<UnitFault>),
     /// A number that no finished run can have.
     #[error(
-        "run `{run}`: expected {expected} in `{column}`, found {found}\nhint: a run that diverged is no point of a scaling law; leave it out"
+        "run `{run}`: expected {expected} in `{column}`, found {found}\nhint: leave out runs that diverged"
     )]
     BadValue {
         /// The run.
@@ -116,7 +116,7 @@ pub enum ForecastError {
     },
     /// All runs have nearly the same size.
     #[error(
-        "expected runs whose compute spans a factor of at least {needed}, found {found:.3}\nhint: add smaller runs; a slope cannot be read off a single size"
+        "expected runs whose compute spans a factor of at least {needed}, found {found:.3}\nhint: add smaller runs; a slope cannot be fitted to a single size"
     )]
     NarrowRange {
         /// The least factor between the largest and the smallest compute.
@@ -126,7 +126,7 @@ pub enum ForecastError {
     },
     /// Larger runs are worse.
     #[error(
-        "expected losses that fall with compute, found that they rise: rank correlation {correlation:+.2} over {n_points} runs\nhint: check the learning rates of the large runs, whether they finished, and that `loss` is a loss; a reversal cannot be forecast from this side of it"
+        "expected losses that fall with compute, found that they rise: rank correlation {correlation:+.2} over {n_points} runs\nhint: check the learning rates of the large runs, whether they finished, and that `loss` is a loss; a later reversal cannot be forecast"
     )]
     Rising {
         /// Spearman correlation of loss with compute.

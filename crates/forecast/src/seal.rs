@@ -239,7 +239,7 @@ fn write_object(entries: BTreeMap<&String, &Value>, text: &mut String) {
 pub enum SealError {
     /// The text is not the JSON of a seal.
     #[error(
-        "expected a sealed forecast as JSON, found a fault: {0}\nhint: take the file as `maquette forecast seal` wrote it; half a file is no evidence"
+        "expected a sealed forecast as JSON, found a fault: {0}\nhint: take the file as `maquette forecast seal` wrote it; an incomplete file cannot be checked"
     )]
     Json(serde_json::Error),
     /// JSON of something else.
@@ -259,7 +259,7 @@ pub enum SealError {
     },
     /// The content has another hash.
     #[error(
-        "expected the content to have the hash {expected}, found {found}: the forecast was changed after sealing\nhint: take the file as it was sealed; a changed forecast is no forecast"
+        "expected the content to have the hash {expected}, found {found}: the forecast was changed after sealing\nhint: take the file as it was sealed; a changed forecast proves nothing"
     )]
     Changed {
         /// The hash written down.
@@ -278,7 +278,7 @@ pub enum SealError {
         found: String,
     },
     /// The points are none that a law could have been fitted to.
-    #[error("the sealed points are no table of runs: {0}")]
+    #[error("the sealed points are not a table of runs: {0}")]
     Points(ForecastError),
     /// A number that JSON cannot hold.
     #[error(
@@ -287,7 +287,7 @@ pub enum SealError {
     NotFinite,
     /// Sealed after the run had begun.
     #[error(
-        "expected a seal from before the run's first step at {first_step_at}, found one sealed late, at {sealed_at}\nhint: seal before the run begins; what is written down afterwards is no forecast"
+        "expected a seal from before the run's first step at {first_step_at}, found one sealed late, at {sealed_at}\nhint: seal before the run begins; a forecast made afterwards proves nothing"
     )]
     Late {
         /// When it was sealed.

@@ -22,7 +22,7 @@ pub(crate) struct Line {
     pub(crate) cells: Vec<String>,
 }
 
-/// What may stand between two cells, the likeliest first.
+/// What may stand between two cells, the most likely first.
 const DELIMITERS: [char; 4] = [',', ';', '\t', '|'];
 
 impl Sheet {

@@ -141,10 +141,8 @@ impl Table {
         }
         if !dropped.is_empty() {
             let n = before - self.points.len();
-            let text = format!(
-                "{n} lines repeated another line to the last digit and were dropped: {}.",
-                names(&dropped)
-            );
+            let text =
+                format!("{n} lines were exact copies of another line and were dropped: {}.", names(&dropped));
             self.warnings.push(Warning::new(WarningKind::DuplicateRun, text));
         }
         Ok(())

@@ -94,7 +94,7 @@ pub struct UnitFault {
     pub ratio: Option<f64>,
     /// Runs looked at.
     pub n_runs: usize,
-    /// What would set it right, the likeliest first: each is a set of columns to be multiplied. Empty where no unit would.
+    /// What would set it right, the most likely first: each is a set of columns to be multiplied. Empty where no unit would.
     pub causes: Vec<Vec<WrongUnit>>,
     /// Whether compute goes with N alone, as that of one token or one step does.
     pub is_per_token: bool,
@@ -178,7 +178,7 @@ impl Middle {
             && holds(&PLAUSIBLE_TOKENS_PER_PARAM, self.tokens_per_param)
     }
 
-    /// ln of how likely a table is in which the columns are multiplied by powers of ten: by how many tokens a parameter
+    /// ln of how likely a table is in which the columns are multiplied by powers of ten: by how many tokens per parameter
     /// is trained on, how large models and texts are, and what 6·N·D comes to.
     fn log_likelihood(&self, powers: [f64; 3]) -> f64 {
         const NEVER: f64 = f64::NEG_INFINITY;
@@ -220,7 +220,7 @@ impl Middle {
 const EACH_COLUMN: f64 = 3.0;
 /// And that a column is too large: a unit was multiplied in twice.
 const TOO_LARGE: f64 = 1.0;
-/// Causes within this ln of the likeliest are named beside it.
+/// Causes within this ln of the most likely are named beside it.
 const NAMED: f64 = 3.0;
 
 /// Looks at the runs of a table whose columns with N, D and C have these names and were read in these units.
@@ -233,8 +233,8 @@ pub(crate) fn check(runs: &[Sizes], names: &[String; 3], units: [f64; 3]) -> Ver
             .filter(|ratio| middle.ratio.is_none() && !USUAL_TOKENS_PER_PARAM.contains(ratio));
         return odd.map_or(Verdict::Plausible, |ratio| {
             Verdict::Odd(format!(
-                "The runs have {} tokens a parameter in the middle, and no column with the compute to check the units \
-                 of `{}` and `{}` by: see that they hold single parameters and tokens (--params-unit, --tokens-unit).",
+                "The runs have {} tokens per parameter (median), and no column with the compute to check the units \
+                 of `{}` and `{}`: check that they hold single parameters and tokens (--params-unit, --tokens-unit).",
                 number(ratio),
                 names[0],
                 names[1]
@@ -257,7 +257,7 @@ pub(crate) fn check(runs: &[Sizes], names: &[String; 3], units: [f64; 3]) -> Ver
     }))
 }
 
-/// Sets of wrong units that would make the table plausible, the likeliest first, as far as they are about as likely.
+/// Sets of wrong units that would make the table plausible, the most likely first, as far as they are about as likely.
 fn causes(middle: &Middle) -> Vec<Vec<WrongUnit>> {
     let options = |k: usize| -> Vec<(f64, f64)> {
         let units = QUANTITIES[k].units();
@@ -324,7 +324,7 @@ impl fmt::Display for UnitFault {
         match is_off {
             Some(ratio) => write!(
                 f,
-                "expected `{flops}` near 6·`{params}`·`{tokens}`, found {} times that (the middle of {} runs)",
+                "expected `{flops}` near 6·`{params}`·`{tokens}`, found {} times that (median of {} runs)",
                 number(ratio),
                 self.n_runs
             )?,
@@ -351,11 +351,11 @@ impl fmt::Display for UnitFault {
             [] => write!(
                 f,
                 "; no unit explains it\nhint: check the three columns; without `{flops}` 6·N·D is taken for it, and \
-                 --keep-units fits them as they stand"
+                 --keep-units fits the numbers as given"
             ),
             [cause] => write!(
                 f,
-                ": {}\nhint: give {}, or correct the table; --keep-units fits it as it stands",
+                ": {}\nhint: give {}, or correct the table; --keep-units fits the numbers as given",
                 self.described(cause),
                 self.options(cause)
             ),

@@ -57,7 +57,7 @@ pub struct Verdict {
     /// `100·(actual − median)/median`: positive where the run came out worse than forecast.
     pub error_pct: f64,
     /// Where `actual` lies among the draws, from 0 to 1: `(below + ties/2 + ½)/(draws + 1)`, so that a loss beyond
-    /// all draws does not claim an impossible 0 or 1. Uniform over many honest forecasts (the probability integral
+    /// all draws does not claim an impossible 0 or 1. Uniform over many calibrated forecasts (the probability integral
     /// transform, <https://doi.org/10.2307/2981683>).
     pub quantile: f64,
     /// Which intervals hold it.
@@ -134,7 +134,7 @@ impl Verdict {
         let p = &self.predicted;
         let side = if self.error_pct < 0.0 { "below" } else { "above" };
         let mut said = vec![format!(
-            "The loss came out at {:.4}, {:.2} % {side} the forecast of {:.4}, at quantile {:.3} of its draws.",
+            "The loss came out at {:.4}, {:.2} % {side} the forecast of {:.4}, at quantile {:.3} of the forecast distribution.",
             self.actual,
             self.error_pct.abs(),
             p.median,
@@ -142,21 +142,21 @@ impl Verdict {
         )];
         said.push(match self.inside {
             Inside { i50: true, .. } => format!(
-                "It lies inside of the 50 % interval, {:.4} to {:.4}: the forecast held.",
+                "It lies inside the 50 % interval, {:.4} to {:.4}: the forecast held.",
                 p.lo50, p.hi50
             ),
             Inside { i80: true, .. } => format!(
-                "It lies inside of the 80 % interval, {:.4} to {:.4}, and outside of the 50 % interval, as three \
-                 of ten honest forecasts do: the forecast held.",
+                "It lies inside the 80 % interval, {:.4} to {:.4}, and outside the 50 % interval, as three \
+                 in ten calibrated forecasts do: the forecast held.",
                 p.lo80, p.hi80
             ),
             Inside { i95: true, .. } => format!(
-                "It lies inside of the 95 % interval, {:.4} to {:.4}, and outside of the 80 % interval, as three \
-                 of twenty honest forecasts do: once is no reason for doubt, twice in a row is one.",
+                "It lies inside the 95 % interval, {:.4} to {:.4}, and outside the 80 % interval, as three \
+                 in twenty calibrated forecasts do: one such miss is expected, two in a row are a reason for doubt.",
                 p.lo95, p.hi95
             ),
             _ => format!(
-                "It lies outside of the 95 % interval, {:.4} to {:.4}, as one of twenty honest forecasts does. \
+                "It lies outside the 95 % interval, {:.4} to {:.4}, as one in twenty calibrated forecasts does. \
                  {}",
                 p.lo95,
                 p.hi95,
@@ -165,7 +165,7 @@ impl Verdict {
                      more than its budget: compare data, tokens per parameter, learning rates and spikes before \
                      trusting the next forecast."
                 } else {
-                    "Better than forecast is a miss too: look for validation text in the training data and for a \
+                    "A loss below the interval is a miss too: look for validation text in the training data and for a \
                      rule that the small runs did not follow, before trusting the next forecast."
                 }
             ),
@@ -256,10 +256,10 @@ mod tests {
     #[test]
     fn it_says_what_was_learned() {
         let said = |loss| verdict(loss).learned.join(" ");
-        assert!(said(2.5).contains("inside of the 50 % interval, 2.2500 to 2.7500: the forecast held"));
+        assert!(said(2.5).contains("inside the 50 % interval, 2.2500 to 2.7500: the forecast held"));
         assert!(said(2.6).contains("4.00 % above the forecast of 2.5000"), "{}", said(2.6));
         assert!(said(3.5).contains("compare data, tokens per parameter"), "{}", said(3.5));
-        assert!(said(1.5).contains("Better than forecast is a miss too"), "{}", said(1.5));
+        assert!(said(1.5).contains("A loss below the interval is a miss too"), "{}", said(1.5));
         assert!(said(2.5).contains("at most 1/1000 of its compute"), "{}", said(2.5));
         assert!(said(2.5).contains("before the first step at 2027-01-15T08:01:00.000Z"), "{}", said(2.5));
         assert!(!said(2.5).contains("part of the error is that"));

@@ -74,7 +74,7 @@ fn a_run_trained_far_longer_than_any_other_gets_a_wider_interval_and_a_word() {
         forecast(runs.clone(), n, ratio * n)
     };
     let said = |found: &Forecast| found.warnings.iter().any(|w| w.kind == WarningKind::MixedShapes);
-    // The runs have 0.2 to 2,000 tokens a parameter.
+    // The runs have 0.2 to 2,000 tokens per parameter.
     let (inside, outside) = (at(1500.0), at(8000.0));
     assert!(!said(&inside), "{:?}", inside.warnings);
     assert!(said(&outside), "{:?}", outside.warnings);

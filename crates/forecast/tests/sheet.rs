@@ -96,7 +96,7 @@ fn encodings() {
         (b"\x1f\x8b\x08\x00", "gzip"),
         (b"PAR1\x15\x04", "Parquet"),
         (b"run,flops\0loss\n", "byte 0"),
-        (b"\xff\xfer\0u\0n", "ends amid a character"),
+        (b"\xff\xfer\0u\0n", "ends in the middle of a character"),
         (b"<!DOCTYPE html><html>", "web page"),
     ] {
         let error = read(bytes).unwrap_err().to_string();
@@ -145,7 +145,7 @@ fn json_in_its_usual_shapes() {
 fn bad_rows_are_named_counted_and_left_out() {
     let good: String = (0..10).map(|i| format!("g{i},1e{},{}\n", 12 + i, 5.0 - 0.2 * f64::from(i))).collect();
     for (row, why) in [
-        ("x,1e15,high", "line 12 (`x`): `loss` is `high`, no number"),
+        ("x,1e15,high", "line 12 (`x`): `loss` is `high`, not a number"),
         ("x,1e15,NaN", "`loss` is `NaN`, not finite and above 0"),
         ("x,1e15,-1", "`loss` is `-1`, not finite and above 0"),
         ("x,1e15,inf", "`loss` is `inf`"),

@@ -1,8 +1,16 @@
-//! `maquette`: train GPT-4-style models, from raw text to a model that writes.
+//! `maquette`: train GPT-style language models, from raw text to a model that generates text.
 //!
-//! The only crate that knows argv and recipes. `commands/` has one file a subcommand, in the order of the
-//! pipeline; `pipeline/` has the stages that they share; `report/` builds the page; both know
-//! the files of a run from `run_dir/` and nothing of each other.
+//! The only crate that knows argv and recipes. Data pass through its modules in this order:
+//!
+//! - `commands/` has one file a subcommand; what is typed becomes a recipe and a list of stages;
+//! - `recipe.rs` reads the recipe and checks it; a text without one is given one;
+//! - `pipeline/` runs the stages: tokenizer, data, ladder, forecast, pretrain. A stage whose inputs are unchanged is kept;
+//! - `run_dir/` owns the files of a run: for each, one type that writes and reads it;
+//! - `report/` builds the page from these files alone.
+//!
+//! `pipeline/` and `report/` know the files of a run and nothing of each other. What people see goes through `output.rs`
+//! (results on stdout, messages on stderr), `progress.rs` and `terminal.rs`; files that a user names for output are
+//! `output_file.rs`'s.
 #![forbid(unsafe_code)]
 
 mod commands;

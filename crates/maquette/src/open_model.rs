@@ -109,7 +109,7 @@ fn newest<T>(path: &Path, read: impl Fn(&Path) -> anyhow::Result<T>) -> anyhow::
                 Ok(found) => {
                     let note = match &first_error {
                         None => "newest".to_owned(),
-                        Some(error) => format!("the newest that is whole: {}", first_line(error)),
+                        Some(error) => format!("the newest intact one: {}", first_line(error)),
                     };
                     output::talk(format_args!("checkpoint: {} ({note})", dir.display()));
                     edits::say(&dir)?;
@@ -297,7 +297,9 @@ pub(crate) fn known_runs() -> String {
     let n_more = runs.len().saturating_sub(MAX_RUNS_NAMED);
     runs.truncate(MAX_RUNS_NAMED);
     match (runs.is_empty(), n_more) {
-        (true, _) => "give such as runs/NAME, which `maquette run` or `maquette quickstart` makes".into(),
+        (true, _) => {
+            "give a folder such as runs/NAME, which `maquette run` or `maquette quickstart` makes".into()
+        }
         (false, 0) => format!("runs with a model here: {}", runs.join(", ")),
         (false, n) => format!("runs with a model here: {} and {n} more", runs.join(", ")),
     }

@@ -133,9 +133,20 @@ pub(crate) fn count(n: f64) -> String {
     }
 }
 
+/// A probability: `0.190`, below a hundredth `1.6e-5`.
+pub(crate) fn probability(p: f64) -> String {
+    if p > 0.0 && p < 0.01 { format!("{p:.1e}") } else { format!("{p:.3}") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn small_probabilities_keep_their_digits() {
+        assert_eq!([0.19, 0.0, 1.0].map(probability), ["0.190", "0.000", "1.000"]);
+        assert_eq!(probability(1.62e-5), "1.6e-5");
+    }
 
     #[test]
     fn numbers_read_well() {

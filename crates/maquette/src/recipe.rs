@@ -57,16 +57,16 @@ pub(crate) struct Budget {
     pub(crate) train_flops: Option<f64>,
 }
 
-/// The small runs that predict the big one.
+/// The small runs that predict the large one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct LadderConfig {
-    /// FLOPs of the largest rung, as a part of the big run's; if absent, the least that gives the ladder rungs enough.
+    /// FLOPs of the largest rung, as a part of the large run's; if absent, the least that gives the ladder rungs enough.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) max_fraction: Option<f64>,
     /// How many budgets, each half the one before.
     pub(crate) n_budgets: usize,
-    /// Seeds of each rung of at most 1/100 of the big run; larger ones are trained once.
+    /// Seeds of each rung of at most 1/100 of the large run; larger ones are trained once.
     pub(crate) seeds: u64,
     /// Widths to each side of the best one at each budget.
     pub(crate) n_neighbours: usize,
@@ -76,7 +76,7 @@ pub(crate) struct LadderConfig {
     /// of the run's FLOPs, so that the test is cheap beside it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) sweep: Option<bool>,
-    /// Problems of each task and level that every rung is examined with, where `[data.tasks]` mixes tasks in.
+    /// Problems per task and level that every rung is examined with, where `[data.tasks]` mixes tasks in.
     pub(crate) problems: usize,
     /// Finished runs of the same design on other data, folders of runs or tables of points, which show how the curve
     /// bends beyond the ladder.
@@ -340,7 +340,7 @@ impl Recipe {
         Ok(())
     }
 
-    /// Problems of each task and level to examine checkpoints with; none where no tasks are mixed in.
+    /// Problems per task and level to examine checkpoints with; none where no tasks are mixed in.
     pub(crate) fn suite_problems(&self) -> Option<usize> {
         self.data.tasks.as_ref()?;
         Some(self.ladder.clone().unwrap_or_default().problems)

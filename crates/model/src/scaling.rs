@@ -1,6 +1,6 @@
 //! From a compute budget to a model and its training: every rule, each with its source.
 //!
-//! The rungs of a ladder and the big run are the same recipe at different budgets, so nothing here may depend on
+//! The rungs of a ladder and the large run are the same recipe at different budgets, so nothing here may depend on
 //! anything but the budget, the vocabulary and what the recipe fixes.
 
 use std::path::PathBuf;
@@ -58,7 +58,7 @@ pub struct ModelOverrides {
     pub qkv_bias: Option<bool>,
     /// Whether the head is the embedding.
     pub tie_embeddings: Option<bool>,
-    /// Stretching of the rotary frequencies.
+    /// RoPE scaling.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rope_scaling: Option<RopeScaling>,
 }
@@ -279,7 +279,7 @@ mod tests {
             assert!((spent / budget - 1.0).abs() < 1e-9);
             let ratio = tokens / config.n_matrix_params() as f64;
             // The grid of widths is coarse for small models.
-            assert!((4.0..25.0).contains(&ratio), "{budget:e}: {ratio} tokens a parameter, {config:?}");
+            assert!((4.0..25.0).contains(&ratio), "{budget:e}: {ratio} tokens per parameter, {config:?}");
         }
     }
 

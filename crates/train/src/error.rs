@@ -82,7 +82,7 @@ pub enum TrainError {
     Checkpoint(#[from] CheckpointError),
     /// The checkpoint to begin with is of another shape.
     #[error(
-        "expected a model of the recipe's shape at `{path}`, found another\nhint: fix no sizes in [model] beside `from`"
+        "expected a model of the recipe's shape at `{path}`, found another\nhint: set no sizes in [model] beside `from`"
     )]
     Start {
         /// The checkpoint.

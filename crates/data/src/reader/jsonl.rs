@@ -106,7 +106,7 @@ impl JsonlReader {
                 let is_cut_off = is_end && !row.ends_with(b"\n");
                 let damage = if is_cut_off { Damage::CutOff } else { Damage::Row };
                 let message = match row.trim_ascii().iter().all(|&byte| byte == 0) {
-                    true => "NUL bytes, as a crash of the machine leaves them".to_owned(),
+                    true => "NUL bytes, as a crash of the machine can leave them".to_owned(),
                     false => message,
                 };
                 Err(self.malformed(format!(", column {column}"), message, damage))

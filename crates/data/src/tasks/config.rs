@@ -67,7 +67,7 @@ impl TasksConfig {
         format!("generated tasks, seed {}", self.seed)
     }
 
-    /// SHA-256 of the generated text in hex digits: it is generated anew, since nothing keeps it.
+    /// SHA-256 of the generated text in hex digits: it is generated again each time and not kept.
     pub(crate) fn sha256(&self) -> String {
         let mut hash = Sha256::new();
         TaskDocuments::new(self).for_each(|text| hash.update(text.as_bytes()));

@@ -111,7 +111,7 @@ impl Class {
             Self::Gpt2 => match kinds[..] {
                 ["ByteLevel"] if is_plain && merges_all && uses_regex(parts[0]) => Ok(None),
                 ["Digits", "ByteLevel"] if is_plain && merges_all && uses_regex(parts[1]) => Ok(Some(
-                    "tokenizer.json parts digits, and so does this program; transformers 5 leaves that out for \
+                    "tokenizer.json splits digits, and so does this program; transformers 5 leaves that out for \
                      `tokenizer_class` GPT2Tokenizer and gives numbers other ids"
                         .into(),
                 )),

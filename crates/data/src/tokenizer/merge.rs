@@ -327,7 +327,7 @@ fn overridden(config: &Pairs, overriding: &Pairs) -> Option<Value> {
     Some(json!(merged))
 }
 
-/// The pipeline's added tokens by id. One that was special before it was added anew stays so.
+/// The pipeline's added tokens by id. One that was special before it was added again stays so.
 pub(super) fn added(pipeline: &Pipeline) -> BTreeMap<u32, AddedToken> {
     let mut tokens: BTreeMap<u32, AddedToken> = pipeline.get_added_tokens_decoder().into_iter().collect();
     let known = pipeline.get_added_vocabulary();

@@ -211,7 +211,7 @@ impl CountedText {
                 name: "digits",
                 expected: "1, 2 or 3",
                 found: config.digits.to_string(),
-                hint: "leave it out for 2, or take 3 for models that llama.cpp shall run",
+                hint: "leave it out for 2, or set 3 for models to run in llama.cpp",
             });
         };
         let mut n_bytes = 0;
@@ -386,7 +386,7 @@ impl Merger {
             if count < MIN_COUNT {
                 break;
             }
-            // A pair comes again when a later merge spells one of its halves anew.
+            // A pair comes again when a later merge spells one of its halves again.
             let id = *known.entry(pair).or_insert_with(|| {
                 merges.push(pair);
                 let token = [&tokens[pair.0 as usize][..], &tokens[pair.1 as usize][..]].concat();

@@ -86,14 +86,14 @@ fn half_a_run_narrows_the_forecast_of_its_end() {
         width += (high - low) / 300.0;
     }
     // The scale of the spread is drawn too, which the filter takes as known: a little below 80 %.
-    assert!((195..=270).contains(&n_inside), "{n_inside} of 300 inside of the 80 % interval");
+    assert!((195..=270).contains(&n_inside), "{n_inside} of 300 inside the 80 % interval");
     // Seen 0.78: the forecast was sharp already.
     assert!(width < 0.85 * (before.2 - before.1), "{width} and {before:?}");
 }
 
 #[test]
 fn healthy_runs_of_fresh_ladders_alarm_about_as_often_as_stated() {
-    // The spread is estimated anew from six rungs each time, and the truth is not of the forecast's form, which no threshold
+    // The spread is estimated again from six rungs each time, and the truth is not of the forecast's form, which no threshold
     // can make up for: 73 of 300 alarm where 60 would be the stated rate. This catches a spread that is left out.
     let (n, rate) = (300, 0.2);
     let alarms = (0..n)

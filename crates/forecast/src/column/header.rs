@@ -3,7 +3,7 @@
 use super::name::{Text, is_a_total, is_loss, split_unit, text_of};
 use crate::{ForecastError, Warning, WarningKind};
 
-/// Usual names, plain (see [`name::plain`]), the likeliest first.
+/// Usual names, plain (see [`name::plain`]), the most likely first.
 pub(super) const RUN: &[&str] =
     &["run", "name", "run_name", "display_name", "model", "model_name", "run_id", "exp_name", "id"];
 pub(super) const PARAMS: &[&str] = &[
@@ -147,7 +147,7 @@ impl Header {
             || (self.names.first().is_some_and(is_axis) && n_curves > 0 && n_curves + 2 >= self.names.len())
     }
 
-    /// Every column that may hold the training compute, the likeliest first.
+    /// Every column that may hold the training compute, the most likely first.
     pub(super) fn flops(&self) -> Vec<usize> {
         let mut found: Vec<usize> = FLOPS.iter().filter_map(|usual| self.exact(usual)).collect();
         let ends = |name: &Name| FLOPS.iter().any(|usual| name.plain.ends_with(&format!("_{usual}")));

@@ -19,7 +19,7 @@ pub enum CurveForm {
     Affine,
 }
 
-/// One rung on the blocks of the coming run.
+/// One rung on the blocks of the target run.
 #[derive(Clone)]
 pub(crate) struct Member {
     /// Runs of one plan share a number and are held out together.

@@ -1,4 +1,4 @@
-//! From the rungs' curves to the coming run's: blocks, the competition of methods, and the spread between runs.
+//! From the rungs' curves to the target run's: blocks, the competition of methods, and the spread between runs.
 
 use super::{
     Alignment, Channel, CurveBlock, CurveForecast, CurveForm, CurveMethod, CurveSchedule, FinalLoss, RunPlan,
@@ -45,7 +45,7 @@ const LENGTHS: [f64; 6] = [0.25, 0.5, 1.0, 2.0, 4.0, 8.0];
 pub enum CurveError {
     /// Not enough rungs.
     #[error(
-        "expected curves of at least 3 different plans, found {found}\nhint: add rungs to the ladder; another seed of a rung is no other plan"
+        "expected curves of at least 3 different plans, found {found}\nhint: add rungs to the ladder; another seed of a rung does not count"
     )]
     TooFewRungs {
         /// Different plans found.
@@ -53,7 +53,7 @@ pub enum CurveError {
     },
     /// A curve whose length is not its plan's.
     #[error(
-        "run `{run}`: expected one {channel} for each of {steps} steps, found {found}\nhint: a run that was stopped early is no rung; leave it out"
+        "run `{run}`: expected one {channel} for each of {steps} steps, found {found}\nhint: leave out runs that were stopped early"
     )]
     Incomplete {
         /// The run.
@@ -67,7 +67,7 @@ pub enum CurveError {
     },
     /// A value that has no logarithm.
     #[error(
-        "run `{run}`, step {step}: expected a positive number, found {found}\nhint: a run that diverged is no rung; leave it out"
+        "run `{run}`, step {step}: expected a positive number, found {found}\nhint: leave out runs that diverged"
     )]
     NotPositive {
         /// The run.
@@ -82,7 +82,7 @@ pub enum CurveError {
         "{of}: expected {expected}, found {found}\nhint: give warmup, decay and all steps of the schedule as they were run"
     )]
     Plan {
-        /// The run, or the coming run.
+        /// The run, or the target run.
         of: String,
         /// What the plan must hold.
         expected: &'static str,
@@ -203,9 +203,9 @@ fn check(
     final_loss: &FinalLoss,
     channel: Channel,
 ) -> Result<(), CurveError> {
-    check_plan("the coming run", plan)?;
+    check_plan("the target run", plan)?;
     if !(final_loss.median_nats > 0.0 && final_loss.median_nats.is_finite()) {
-        let run = "the coming run".to_owned();
+        let run = "the target run".to_owned();
         return Err(CurveError::NotPositive { run, step: 0, found: final_loss.median_nats });
     }
     for rung in rungs {
@@ -282,7 +282,7 @@ fn block_edges(steps: u64) -> Vec<f64> {
     edges
 }
 
-/// A rung's block means and step noise on the coming run's blocks.
+/// A rung's block means and step noise on the target run's blocks.
 fn member(
     rung: &RungCurve,
     group: usize,
@@ -355,7 +355,7 @@ fn spread_of_draws(final_loss: &FinalLoss) -> f64 {
     by_quantiles.max(sd.min(1.5 * by_quantiles))
 }
 
-/// Variance of one step's ln value in the coming run: the rungs', carried over to its batch, in the mean of logarithms,
+/// Variance of one step's ln value in the target run: the rungs', carried over to its batch, in the mean of logarithms,
 /// times the worst factor by which a held-out rung's was above that of the others.
 fn target_noise(rungs: &[RungCurve], plan: &RunPlan, noises: &[Vec<f64>]) -> Vec<f64> {
     let n_blocks = noises.first().map_or(0, Vec::len);
@@ -380,7 +380,7 @@ fn target_noise(rungs: &[RungCurve], plan: &RunPlan, noises: &[Vec<f64>]) -> Vec
     (0..n_blocks).map(|k| (mean(k) + worst.min(4f64.ln())).exp()).collect()
 }
 
-/// E-folds between the coming run's batch and the nearest of a rung.
+/// E-folds between the target run's batch and the nearest of a rung.
 fn batch_distance(rungs: &[RungCurve], plan: &RunPlan) -> f64 {
     rungs
         .iter()
@@ -511,7 +511,7 @@ fn statistics(residual: &Residual, members: &[Member], coordinates: &[f64], spre
     largest(&loadings, residual.error.iter().copied())
 }
 
-/// The largest rungs predicted from the lower half of the ladder, and how many times further the coming run is than
+/// The largest rungs predicted from the lower half of the ladder, and how many times further the target run is than
 /// each of these.
 ///
 /// Curves change with scale in a way that no form here knows: a large run falls faster than the rungs say, a little more

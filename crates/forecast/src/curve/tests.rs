@@ -151,7 +151,7 @@ fn what_cannot_be_predicted_is_refused_in_words() {
     assert!(refuse(&same, &run.plan).contains("at least 3 different plans, found 2"));
     let mut rungs = ladder(1);
     rungs[2].train_loss_nats.truncate(100);
-    assert!(refuse(&rungs, &run.plan).contains("found 100\nhint: a run that was stopped early"));
+    assert!(refuse(&rungs, &run.plan).contains("found 100\nhint: leave out runs that were stopped early"));
     let mut rungs = ladder(1);
     rungs[1].train_loss_nats[6] = f64::NAN;
     assert!(refuse(&rungs, &run.plan).contains("step 7: expected a positive number, found NaN"));

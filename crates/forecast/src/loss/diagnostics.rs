@@ -41,7 +41,7 @@ pub(crate) fn warnings(
         warn(
             WarningKind::NarrowRange,
             format!(
-                "Compute spans a factor of {span:.1}; below {NARROW_SPAN} the bend of the curve can hardly be seen."
+                "Compute spans a factor of {span:.1}; below {NARROW_SPAN} the curvature of the law is poorly determined."
             ),
         );
     }
@@ -57,7 +57,7 @@ pub(crate) fn warnings(
         warn(
             WarningKind::Outliers,
             format!(
-                "{n} runs lie more than {OUTLIER_SDS} robust standard deviations off the law and were left out of its fit: {}.",
+                "{n} runs lie more than {OUTLIER_SDS} robust standard deviations from the law and were left out of the fit: {}.",
                 names(&outliers)
             ),
         );
@@ -73,7 +73,7 @@ pub(crate) fn warnings(
         warn(
             WarningKind::Undetermined,
             format!(
-                "The runs hardly determine {}: {} priors from other tables decide, and the draws vary as widely as those.",
+                "The runs barely constrain {}: {} priors from other tables decide, and the interval is as wide as those.",
                 names(&undetermined),
                 if undetermined.len() == 1 { "its" } else { "their" }
             ),
@@ -111,10 +111,10 @@ pub(crate) fn target_warnings(
             let what = if form.needs_shape() {
                 "no run shows the law there, and the interval is wider for it"
             } else {
-                "a law in compute alone takes it for a run of their kind"
+                "a law in compute alone cannot tell the difference"
             };
             let text = format!(
-                "The target has {:.1} tokens a parameter, the runs {:.1} to {:.1}: {what}.",
+                "The target has {:.1} tokens per parameter, the runs {:.1} to {:.1}: {what}.",
                 d / n,
                 lo.exp(),
                 hi.exp()

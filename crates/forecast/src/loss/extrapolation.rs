@@ -29,7 +29,7 @@ impl FittedLaw {
         if is_own_law { by_law.max(self.typical_decrease.over(back)) } else { by_law }
     }
 
-    /// How much ln L differs, by the law, between `x` and the run of its compute with as many tokens a parameter as the runs
+    /// How much ln L differs, by the law, between `x` and the run of its compute with as many tokens per parameter as the runs
     /// fitted had at most or at least; 0 between these, and for laws that read compute alone or are transferred.
     pub(crate) fn beyond_shapes(&self, x: &Features) -> f64 {
         if !self.form.needs_shape() || self.frame.reference.is_some() {

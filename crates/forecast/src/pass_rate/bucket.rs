@@ -131,14 +131,14 @@ impl Bucket {
             .collect();
         if solved.is_empty() {
             self.refused = Some(
-                "no rung is off the floor: none of its problems was ever solved, so a slope cannot be read"
+                "every rung is at the floor: none of its problems was solved, so no slope can be fitted"
                     .to_owned(),
             );
             return;
         }
         if solved.len() < 2 {
             self.refused = Some(
-                "only one rung is off the floor: a single point has no slope; take more samples or larger rungs".to_owned(),
+                "only one rung is above the floor: a single point has no slope; take more samples or larger rungs".to_owned(),
             );
             return;
         }
@@ -146,7 +146,7 @@ impl Bucket {
         if slope > 2.0 * sd && solved.len() >= 3 {
             self.refused = Some(format!(
                 "pass rate falls as compute grows (−E[ln p] ~ C^{slope:+.3} ± {sd:.3}): an inverse-scaling task, as Hindsight \
-                 Neglect in the GPT-4 report; no law fitted on this side says where it turns"
+                 Neglect in the GPT-4 report; a law fitted to these runs cannot say where it turns"
             ));
         } else if slope > -sd {
             self.warnings.push(Warning::new(

@@ -51,19 +51,19 @@ pub(super) fn decode(bytes: &[u8]) -> Result<(String, Option<String>), ForecastE
     };
     let start = text.trim_start().get(..5).unwrap_or_default().to_lowercase();
     if start.starts_with("<!doc") || start.starts_with("<html") {
-        let hint = "download the file itself: a page came in its place, perhaps one that asks to log in";
+        let hint = "download the file itself: this is a web page, perhaps a login page";
         return Err(ForecastError::NoText { what: "a web page".to_owned(), hint });
     }
     Ok((text, note))
 }
 
 fn guessed(encoding: &str) -> String {
-    format!("The text is no UTF-8 and was read as {encoding}: see that names are right.")
+    format!("The text is not UTF-8 and was read as {encoding}: check the names.")
 }
 
 fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Result<String, ForecastError> {
     if !bytes.len().is_multiple_of(2) {
-        let what = "text in UTF-16 that ends amid a character".to_owned();
+        let what = "text in UTF-16 that ends in the middle of a character".to_owned();
         return Err(ForecastError::NoText { what, hint: "the file may be cut off: export it again" });
     }
     let units: Vec<u16> = bytes.chunks_exact(2).map(|pair| unit([pair[0], pair[1]])).collect();

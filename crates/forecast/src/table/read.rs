@@ -100,10 +100,8 @@ impl Table {
         if let Some(fault) = self.unit_fault.take() {
             let text = fault.to_string();
             let text = text.split("\nhint: ").next().unwrap_or_default();
-            self.warnings.push(Warning::new(
-                WarningKind::Units,
-                format!("The units were kept as they stand: {text}."),
-            ));
+            self.warnings
+                .push(Warning::new(WarningKind::Units, format!("The units were kept as given: {text}.")));
         }
         self
     }
@@ -239,8 +237,8 @@ impl Rows {
             let mut text = format!("{n_bad} of {n_rows} rows {were} left out: {first}.");
             if self.bad.len() as f64 > MANY * self.n_rows() as f64 {
                 text.push_str(
-                    " That is more than a fifth of the table: see that the right columns were read, and that the runs \
-                     left out are not those that matter.",
+                    " That is more than a fifth of the table: check that the right columns were read, and that no \
+                     important run was left out.",
                 );
             }
             warnings.push(Warning::new(WarningKind::BadRow, text));
@@ -248,7 +246,7 @@ impl Rows {
         let middle = median(self.runs.iter().map(|run| run.point.loss));
         if middle > LARGE_LOSS {
             let text = format!(
-                "The losses in `{loss}` lie around {middle:.3}: of perplexities the natural logarithm is the loss."
+                "The losses in `{loss}` lie around {middle:.3}: if they are perplexities, take the natural logarithm."
             );
             warnings.push(Warning::new(WarningKind::OddLoss, text));
         }
@@ -342,7 +340,8 @@ impl Row<'_> {
         let whole =
             cell.split_once('.').filter(|(_, rest)| rest.bytes().all(|b| b == b'0')).map_or(cell, |(w, _)| w);
         whole.parse().map(Some).map_err(|_| {
-            let why = format!("`{}` is `{}`, no whole number from 0 up", self.header[idx], shortened(cell));
+            let why =
+                format!("`{}` is `{}`, not a whole number from 0 up", self.header[idx], shortened(cell));
             (why, Fault::Malformed)
         })
     }
@@ -352,7 +351,7 @@ impl Row<'_> {
         let Some(cell) = self.cell(Some(column.idx)) else { return Ok(None) };
         let name = &self.header[column.idx];
         let number = number::parse(cell, self.columns.mark)
-            .ok_or_else(|| (format!("`{name}` is `{}`, no number", shortened(cell)), Fault::Malformed))?;
+            .ok_or_else(|| (format!("`{name}` is `{}`, not a number", shortened(cell)), Fault::Malformed))?;
         let number = if column.unit == 1.0 { number } else { number * column.unit };
         if number.is_finite() && number > 0.0 {
             return Ok(Some(number));

@@ -36,21 +36,21 @@ pub(crate) struct Args {
     max_tokens: usize,
     #[command(flatten)]
     sampling: SamplingOptions,
-    /// Data type of activations and of the factors of matrix products
+    /// Data type of activations and of the inputs of matrix products
     #[arg(long, value_enum, default_value_t)]
     dtype: Dtype,
-    /// Threads that compute; 0 takes every core. Results do not depend on it
+    /// Compute threads; 0 uses every core. Results do not depend on it
     #[arg(long, value_name = "N", default_value_t = 0)]
     threads: usize,
 }
 
 const HELP: &str = "\
 /system TEXT  set the system prompt; without TEXT, remove it
-/retry        the last answer again, drawn anew
+/retry        sample the last answer again
 /clear        forget the conversation
 /save FILE    write the conversation as JSON lines of role and content
 /exit         end; so does Ctrl-D
-A line that ends in \\ goes on in the next; lines between two of \"\"\" are one message.";
+A line that ends in \\ continues on the next; lines between two \"\"\" are one message.";
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let kernels = Cpu::new(args.threads);
@@ -90,7 +90,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let by_program = matches!(input, Input::Lines(_));
     anyhow::ensure!(
         n_unanswered == 0 || !by_program,
-        "{n_unanswered} of the lines of stdin got no answer\nhint: the reasons stand above"
+        "{n_unanswered} of the lines of stdin got no answer\nhint: the reasons are printed above"
     );
     Ok(())
 }
@@ -136,7 +136,7 @@ impl Chat {
                 self.answer()?;
             }
             other if other.starts_with('/') => {
-                anyhow::bail!("there is no command `{other}`\nhint: /help lists those that there are");
+                anyhow::bail!("unknown command `{other}`\nhint: /help lists the commands");
             }
             _ => {
                 self.messages.push(Message::new("user", message));
@@ -160,7 +160,7 @@ impl Chat {
         let longest = self.gpt.config().max_seq_len;
         anyhow::ensure!(
             prompt.len() < longest,
-            "the conversation has {} tokens, this model reads {longest}\nhint: /clear begins a new one",
+            "the conversation has {} tokens, this model reads {longest}\nhint: /clear starts a new one",
             prompt.len()
         );
         let request = Request {
@@ -189,7 +189,7 @@ impl Chat {
             Finish::Stop => {}
             Finish::Length => output::talk(format_args!("(cut at {} tokens: --max-tokens)", self.max_tokens)),
             Finish::ContextFull => {
-                output::talk("(the model's context is full: /clear begins a new conversation)")
+                output::talk("(the model's context is full: /clear starts a new conversation)")
             }
         }
         Ok(())

@@ -10,13 +10,13 @@ use crate::{
     output,
 };
 
-/// Check this machine: what it has, what would be slow and why
+/// Check this machine, and report what would make training slow
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Folder that runs would be written to
     #[arg(long, value_name = "DIR", default_value = ".")]
     out: PathBuf,
-    /// Threads that are measured together; 0 takes every core
+    /// Threads that are measured together; 0 uses every core
     #[arg(long, value_name = "N", default_value_t = 0)]
     threads: usize,
     /// Print JSON
@@ -66,7 +66,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     line("disk", format!("{disk} at `{}`", args.out.display()))?;
     line("quickstart's data", if findings.data_found { "found".into() } else { "not found".into() })?;
     if warnings.is_empty() {
-        output::words("\nnothing to complain about")?;
+        output::words("\nno problems found")?;
     }
     for warning in warnings {
         output::words(format_args!("\n! {warning}"))?;
@@ -89,22 +89,22 @@ fn examine(args: &Args) -> Findings {
     let best = Isa::available().last().copied().unwrap_or(Isa::Portable);
     if Isa::current() < best {
         warnings.push(format!(
-            "{} holds the kernels to `{}`; `{}` is faster\nhint: unset it",
+            "{} limits the kernels to `{}`; `{}` is faster\nhint: unset it",
             Isa::VARIABLE,
             Isa::current().name(),
             best.name()
         ));
     } else if best == Isa::Portable && cfg!(target_arch = "x86_64") {
         warnings.push(
-            "this processor has no AVX2 with FMA: training runs, but some 80 times slower\n\
-             hint: use a machine made after 2013, or a virtual machine that passes its instruction sets on"
+            "this processor has no AVX2 with FMA: training is about 80 times slower\n\
+             hint: use a machine made after 2013, or a virtual machine that exposes these instructions"
                 .into(),
         );
     }
     let speedup = all_threads / one_thread;
     if all.n_threads() > 1 && speedup < 0.75 * all.n_threads() as f64 {
         warnings.push(format!(
-            "{} threads compute only {speedup:.1} times as much as one\nhint: stop other work, or take --threads {}",
+            "{} threads compute only {speedup:.1} times as much as one\nhint: stop other programs, or use --threads {}",
             all.n_threads(),
             speedup.round().max(1.0)
         ));
@@ -116,8 +116,9 @@ fn examine(args: &Args) -> Findings {
         warnings.push("less than 1 GB of disk is free\nhint: choose another folder with --out".into());
     }
     if !data_found {
-        warnings
-            .push("the books of the quickstart are not here\nhint: run it in a clone of the project".into());
+        warnings.push(
+            "the books of the quickstart were not found\nhint: run it in a clone of the project".into(),
+        );
     }
     Findings {
         machine,

@@ -26,16 +26,16 @@ pub(crate) struct Args {
     /// Tasks, by name; all if not given
     #[arg(long, value_name = "TASK", value_delimiter = ',')]
     tasks: Vec<String>,
-    /// Problems of each task and level
+    /// Problems per task and level
     #[arg(long, value_name = "N", default_value_t = 32)]
     limit: usize,
-    /// Folder for one file a task, a JSON object a problem
+    /// Folder for the scores: one file per task, one JSON object per problem
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Data type of activations
     #[arg(long, value_enum, default_value_t)]
     dtype: Dtype,
-    /// Threads that compute; 0 takes every core. Results do not depend on it
+    /// Compute threads; 0 uses every core. Results do not depend on it
     #[arg(long, value_name = "N", default_value_t = 0)]
     threads: usize,
     /// Print the result as JSON on stdout

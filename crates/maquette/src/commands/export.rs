@@ -25,7 +25,7 @@ pub(crate) struct Args {
     /// The format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
-    /// How matrices are stored: 32, 16, 8.5 or 4.5 bits a weight
+    /// How matrices are stored: 32, 16, 8.5 or 4.5 bits per weight
     #[arg(long, value_enum, default_value_t)]
     quant: Quant,
     /// The file to write; an existing one is replaced if `export` wrote it
@@ -99,7 +99,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if !tokenizer.has_exact_parts() {
         output::talk(
             "llama.cpp has no pattern that groups digits by two, as this tokenizer does: numbers of three digits and more \
-             will have other tokens there\nhint: train with `tokenizer.digits = 3` for a model that llama.cpp shall run",
+             will have other tokens there\nhint: train with `tokenizer.digits = 3` for a model to run in llama.cpp",
         );
     }
     output::line(format_args!("{}: {:.1} MB", out.display(), bytes as f64 / 1e6))

@@ -35,7 +35,7 @@ pub(super) fn print(run: &Run, finished: &Finished) -> anyhow::Result<()> {
         v.n_tokens
     ))?;
     for sample in &finished.samples {
-        let title = if sample.prompt.is_empty() { "(from nothing)" } else { &sample.prompt };
+        let title = if sample.prompt.is_empty() { "(empty prompt)" } else { &sample.prompt };
         output::words(format_args!("\n--- {title}\n{}{}", sample.prompt, sample.text))?;
     }
     output::words(format_args!("\ncheckpoint: {}", finished.checkpoint.display()))?;

@@ -18,7 +18,7 @@ use crate::{
 /// Continue a text with a checkpoint
 ///
 /// Only the continuation goes to stdout. The same seed gives the same text. On a terminal control characters are shown,
-/// such as \x1b; into a pipe or a file they go as they are.
+/// such as \x1b; in a pipe or a file they are unchanged.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// A run's folder, such as runs/quickstart, whose newest checkpoint is taken; or the folder of a checkpoint
@@ -31,10 +31,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE", conflicts_with = "prompt")]
     prompts: Option<PathBuf>,
     /// How names of special tokens in a prompt, such as <|im_start|>, are read: as the tokens, as in transformers and
-    /// llama.cpp, or as plain text, which suits text that others wrote
+    /// llama.cpp, or as plain text, which is safe for untrusted text
     #[arg(long, value_enum, value_name = "AS", default_value_t)]
     special_tokens: Special,
-    /// Prompts of a file that are continued together
+    /// Batch size for the prompts of a file
     #[arg(long, value_name = "N", default_value_t = 16, requires = "prompts")]
     batch: usize,
     /// Maximum number of tokens to add
@@ -42,10 +42,10 @@ pub(crate) struct Args {
     max_tokens: usize,
     #[command(flatten)]
     sampling: SamplingOptions,
-    /// Data type of activations and of the factors of matrix products
+    /// Data type of activations and of the inputs of matrix products
     #[arg(long, value_enum, default_value_t)]
     dtype: Dtype,
-    /// Threads that compute; 0 takes every core. Results do not depend on it
+    /// Compute threads; 0 uses every core. Results do not depend on it
     #[arg(long, value_name = "N", default_value_t = 0)]
     threads: usize,
     /// Print text, ids, log-probabilities and the stop reason as JSON
@@ -90,7 +90,7 @@ pub(super) struct SamplingOptions {
     /// Keep tokens at least P times as likely as the most likely one
     #[arg(long, value_name = "P", default_value_t = 0.0)]
     min_p: f64,
-    /// Penalty on the logits of tokens that are already there; 1 turns it off
+    /// Penalty on the logits of tokens that already occur in the text; 1 turns it off
     #[arg(long, value_name = "R", default_value_t = 1.0)]
     repetition_penalty: f64,
 }
@@ -186,9 +186,11 @@ fn tell_names(args: &Args, prompts: &[&str], tokenizer: &Tokenizer) {
     };
     crate::output::talk(match args.special_tokens {
         Special::Parse => {
-            format!("{what} taken for the token; --special-tokens text takes names for letters")
+            format!("{what} read as special tokens; --special-tokens text reads them as plain text")
         }
-        Special::Text => format!("{what} taken for letters; --special-tokens parse takes names for tokens"),
+        Special::Text => {
+            format!("{what} read as plain text; --special-tokens parse reads them as special tokens")
+        }
     });
 }
 

@@ -14,7 +14,7 @@ use crate::{edits, open_model, output};
 
 /// Make a checkpoint from a Hugging Face folder or a GGUF file
 ///
-/// Llama, Qwen2 and Qwen3 are supported; whatever else a file needs is named and refused.
+/// Llama, Qwen2 and Qwen3 are supported; a file that needs anything else is refused, with the reason.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// A folder with config.json, safetensors and tokenizer.json, or a .gguf file
@@ -52,7 +52,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         })?;
         if tied && !about.config.tie_embeddings {
             output::talk(
-                "config.json ties the head to the embedding, but the weights hold a head of its own: that head is used, as \
+                "config.json ties the head to the embedding, but the weights have a separate head: that head is used, as \
                  in transformers 5",
             );
         }
@@ -79,7 +79,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         }));
     }
     output::line(format_args!(
-        "{:.1}M parameters: {} layers, width {}, {} heads on {} of keys, {} tokens of vocabulary, {} of context; {}",
+        "{:.1}M parameters: {} layers, width {}, {} heads, {} key/value heads, vocabulary {}, context {}; {}",
         config.n_params() as f64 / 1e6,
         config.n_layers,
         config.d_model,
@@ -138,7 +138,7 @@ fn folder_template(folder: &Path) -> anyhow::Result<Option<String>> {
     };
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
     let config: serde_json::Value = serde_json::from_slice(bytes)
-        .with_context(|| format!("`{}` is no JSON\nhint: copy the folder again", path.display()))?;
+        .with_context(|| format!("`{}` is not JSON\nhint: copy the folder again", path.display()))?;
     let template = &config["chat_template"];
     let named = template.as_array().and_then(|all| all.iter().find(|one| one["name"] == "default"));
     Ok(template.as_str().or_else(|| named.and_then(|one| one["template"].as_str())).map(str::to_owned))
@@ -160,7 +160,10 @@ fn describe_gguf(file: &GgufFile) -> anyhow::Result<Description> {
     let (tokens, merges): (Option<Vec<String>>, Option<Vec<String>>) =
         (strings("tokenizer.ggml.tokens"), strings("tokenizer.ggml.merges"));
     let (Some(tokens), Some(merges)) = (tokens, merges) else {
-        anyhow::bail!("`{}`: expected tokens and merges as texts\nhint: the file is damaged", path.display());
+        anyhow::bail!(
+            "`{}`: expected tokens and merges as strings\nhint: the file is damaged",
+            path.display()
+        );
     };
     let of_type = |wanted: u64| {
         let types = list("tokenizer.ggml.token_type").iter().zip(0u32..);

@@ -22,10 +22,10 @@ pub(crate) struct Args {
     /// Where to write the logits of every position, [T, V] in f32, as safetensors; existing logits are replaced
     #[arg(long, value_name = "FILE", requires = "ids")]
     logits: Option<PathBuf>,
-    /// Data type of activations and of the factors of matrix products
+    /// Data type of activations and of the inputs of matrix products
     #[arg(long, value_enum, default_value_t = Dtype::F32, requires = "logits")]
     dtype: Dtype,
-    /// Threads that compute; 0 takes every core. Results do not depend on it
+    /// Compute threads; 0 uses every core. Results do not depend on it
     #[arg(long, value_name = "N", default_value_t = 0)]
     threads: usize,
     /// Print JSON; a shape is always printed as JSON

@@ -7,7 +7,7 @@ use crate::pipeline::{SealForecast, TrainLadder};
 
 /// Train the small runs that predict a recipe's run, on prepared data
 ///
-/// The cost is printed first. Small runs that are finished are kept. `[ladder]` in the recipe sets how many there are.
+/// The cost is printed first. Finished small runs are kept. `[ladder]` in the recipe sets how many there are.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// A recipe with a budget, such as recipes/thousandfold.toml

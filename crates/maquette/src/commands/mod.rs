@@ -34,7 +34,7 @@ use crate::{
     recipe::Recipe,
 };
 
-/// Train GPT-4-style models, from raw text to a model that writes.
+/// Train GPT-style language models, from raw text to a model that generates text.
 ///
 /// Results go to stdout, messages to stderr. Every run is a folder: resolved recipe, tokenizer, data, checkpoints,
 /// metrics and a report.
@@ -95,10 +95,10 @@ impl Cli {
     }
 }
 
-/// Data type of activations and of the factors of matrix products.
+/// Data type of activations and of the inputs of matrix products.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 enum Dtype {
-    /// bf16 where the processor multiplies it (AVX-512 BF16); else f32
+    /// bf16 if the processor has bf16 products (AVX-512 BF16), else f32
     #[default]
     Auto,
     F32,
@@ -118,13 +118,13 @@ impl Dtype {
 /// What every subcommand that runs stages of a recipe takes.
 #[derive(Debug, clap::Args)]
 struct RunOptions {
-    /// Folder of the run; `runs/NAME` if not given. Files of others there are not replaced
+    /// Folder of the run; `runs/NAME` if not given. Files of other programs there are not replaced
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Change a value of the recipe, such as train.steps=500; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
     changes: Vec<String>,
-    /// Threads that compute; 0 takes every core. Results do not depend on it
+    /// Compute threads; 0 uses every core. Results do not depend on it
     #[arg(long, value_name = "N", default_value_t = 0)]
     threads: usize,
     /// Print the result as JSON on stdout

@@ -11,7 +11,7 @@ pub(super) fn after_training(run: &Path, checkpoint: &Path, prompt: &str) {
     let mut steps = with_a_model(run, checkpoint, prompt);
     let report = run.join("report.html");
     if report.is_file() {
-        steps.insert(steps.len() - 1, ("its report, for a browser", shell_word(&report)));
+        steps.insert(steps.len() - 1, ("report", shell_word(&report)));
     }
     say(&steps);
 }
@@ -25,13 +25,13 @@ pub(super) fn after_import(checkpoint: &Path) {
 fn with_a_model(model: &Path, checkpoint: &Path, prompt: &str) -> Vec<(&'static str, String)> {
     let (maquette, named) = (program(), shell_word(model));
     let mut steps =
-        vec![("let it write", format!("{maquette} generate {named} --prompt {}", shell_text(prompt)))];
+        vec![("generate text", format!("{maquette} generate {named} --prompt {}", shell_text(prompt)))];
     if checkpoint.join(ChatTemplate::FILE).is_file() {
-        steps.push(("talk with it", format!("{maquette} chat {named}")));
+        steps.push(("chat with it", format!("{maquette} chat {named}")));
     }
     let name = model.file_name().map_or_else(|| "model".into(), |name| name.to_string_lossy());
     let file = shell_word(Path::new(&format!("{name}.gguf")));
-    steps.push(("one file of it for llama.cpp", format!("{maquette} export {named} --out {file}")));
+    steps.push(("a GGUF file for llama.cpp", format!("{maquette} export {named} --out {file}")));
     steps
 }
 

@@ -3,7 +3,7 @@
 use super::{RunOptions, stages};
 use crate::recipe::Recipe;
 
-/// From raw text to a GPT that writes: the default recipe, on books that ship with the project
+/// Train a small GPT on the books that ship with the project: the default recipe
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Minutes of training on this machine

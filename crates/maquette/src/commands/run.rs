@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use super::{RunOptions, stages};
 use crate::recipe::Recipe;
 
-/// A recipe from end to end
+/// Run all stages of a recipe
 ///
-/// Stages whose inputs are unchanged are kept. An interrupted run goes on when the same command is given again.
+/// Stages whose inputs are unchanged are skipped. The same command resumes an interrupted run.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// A recipe, such as recipes/shakespeare-char.toml; or a text or folder of texts, for which one is made
+    /// A recipe, such as recipes/shakespeare-char.toml; or a text file or a folder of texts, for which a recipe is made
     recipe: PathBuf,
-    /// Minutes of training on this machine, instead of the recipe's
+    /// Minutes of training on this machine, instead of the recipe's budget
     #[arg(long, value_name = "M")]
     minutes: Option<f64>,
     /// Run only these stages; their inputs must exist

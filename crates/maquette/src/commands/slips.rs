@@ -52,22 +52,22 @@ fn invalid(error: &Error) -> Option<String> {
 fn meant(word: &str) -> Option<String> {
     let known = match word.to_ascii_lowercase().as_str() {
         "train" | "fit" | "learn" | "start" => {
-            "`maquette run RECIPE` trains a model; a text file does in the place of a recipe"
+            "`maquette run RECIPE` trains a model; a text file can stand in for the recipe"
         }
         "finetune" | "fine-tune" | "tune" | "continue" => {
-            "`maquette run RECIPE` with from = \"MODEL\" in the recipe's [model] table goes on training a model"
+            "`maquette run RECIPE` with from = \"MODEL\" in the recipe's [model] table continues training a model"
         }
-        "resume" => "the same `maquette run` command again goes on where it was",
+        "resume" => "give the same `maquette run` command again: it resumes the run",
         "sample" | "predict" | "infer" | "inference" | "complete" | "completion" | "prompt" | "write" => {
             "`maquette generate MODEL --prompt TEXT` continues a text"
         }
-        "talk" | "repl" => "`maquette chat MODEL` talks with a model",
-        "test" | "evaluate" | "validate" | "score" => "`maquette eval MODEL` examines a model",
+        "talk" | "repl" => "`maquette chat MODEL` chats with a model",
+        "test" | "evaluate" | "validate" | "score" => "`maquette eval MODEL` evaluates a model",
         "convert" | "quantize" | "quantise" | "gguf" => {
-            "`maquette import FOLDER --out MODEL` takes a model in, `maquette export MODEL --out FILE.gguf` takes one out"
+            "`maquette import FOLDER --out MODEL` imports a model, `maquette export MODEL --out FILE.gguf` exports one"
         }
         "download" | "pull" | "load" | "add" => {
-            "nothing is fetched from the network: `maquette import FOLDER --out MODEL` takes a folder or .gguf file that is here"
+            "maquette downloads nothing: `maquette import FOLDER --out MODEL` imports a local folder or .gguf file"
         }
         "tokenize" | "tokenise" | "encode" => "`maquette tokenizer encode MODEL FILE` turns text into ids",
         "prepare" | "preprocess" => "`maquette data prepare RECIPE` prepares the text of a recipe",
@@ -79,9 +79,9 @@ fn meant(word: &str) -> Option<String> {
             "`maquette quickstart` trains a model on books that ship with the project"
         }
         "benchmark" => "it is `maquette bench`",
-        "check" | "status" | "gpu" => "`maquette doctor` looks at this machine",
+        "check" | "status" | "gpu" => "`maquette doctor` checks this machine",
         "serve" | "server" | "api" => {
-            "there is no server yet: `maquette chat MODEL` talks with a model in the terminal"
+            "there is no server yet: `maquette chat MODEL` chats with a model in the terminal"
         }
         "version" => "it is `maquette --version`",
         _ => return of_path(Path::new(word)),
@@ -96,7 +96,7 @@ fn of_path(path: &Path) -> Option<String> {
     let word = shell_word(path);
     let is_model = path.join("pretrain").is_dir() || path.join("config.json").is_file();
     Some(match is_model {
-        true => format!("`maquette generate {word} --prompt TEXT` lets that model write"),
+        true => format!("`maquette generate {word} --prompt TEXT` generates text with that model"),
         false => format!("`maquette run {word}` trains on it"),
     })
 }
@@ -106,9 +106,9 @@ fn missing(error: &Error) -> Option<String> {
     let ContextValue::Strings(names) = error.get(ContextKind::InvalidArg)? else { return None };
     let lacks = |name: &str| names.iter().any(|missing| missing.contains(name));
     if lacks("<CHECKPOINT>") {
-        return Some(format!("it wants a model: {}", crate::open_model::known_runs()));
+        return Some(format!("expected a model: {}", crate::open_model::known_runs()));
     }
     lacks("<RECIPE>").then(|| {
-        "it wants a recipe, such as recipes/shakespeare-char.toml, or a text or folder of texts to train on".to_owned()
+        "expected a recipe, such as recipes/shakespeare-char.toml, or a text file or folder of texts to train on".to_owned()
     })
 }

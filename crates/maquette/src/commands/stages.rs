@@ -53,11 +53,11 @@ impl Stage for WriteReport {
     }
 
     fn about(&self) -> &'static str {
-        "Build the page"
+        "Build the report"
     }
 
     fn inputs(&self, run: &Run) -> anyhow::Result<String> {
-        // It shows what the last stage left, and is built anew each time.
+        // It shows what the last stage left, and is built again each time.
         WriteSamples.inputs(run)
     }
 

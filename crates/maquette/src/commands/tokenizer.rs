@@ -31,7 +31,7 @@ enum Action {
         tokenizer: PathBuf,
         /// A text file, in UTF-8 or UTF-16
         file: PathBuf,
-        /// One JSON array a line, instead of ids separated by spaces
+        /// Print one JSON array per line, instead of ids separated by spaces
         #[arg(long)]
         json: bool,
     },

@@ -18,7 +18,7 @@ use crate::{
     run_dir::{BucketOutcome, PassRates, RunFile as _, RungResult, SCORES, write_scores},
 };
 
-/// Seed of the problems that every rung and the big run are examined with.
+/// Seed of the problems that every rung and the large run are examined with.
 pub(crate) const SUITE_SEED: u64 = 1;
 
 /// The forecast of pass rates from the ladder's scores; none, with a word why, where they do not give one.
@@ -97,8 +97,12 @@ pub(super) fn examine(
         progress::say(
             "verdict",
             &format!(
-                "bucket {}: pass rate forecast {:.3} ({:.3} to {:.3}), actual {:.3}: {mark} the 80 % interval",
-                outcome.bucket, p.median, p.lo80, p.hi80, outcome.actual
+                "bucket {}: pass rate forecast {} ({} to {}), actual {}: {mark} the 80 % interval",
+                outcome.bucket,
+                progress::probability(p.median),
+                progress::probability(p.lo80),
+                progress::probability(p.hi80),
+                progress::probability(outcome.actual)
             ),
         );
     }

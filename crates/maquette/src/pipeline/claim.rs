@@ -81,7 +81,7 @@ pub(super) fn claim(dir: &Path) -> anyhow::Result<Claim> {
     })?;
     if let Err(fs::TryLockError::WouldBlock) = file.try_lock() {
         anyhow::bail!(
-            "expected `{}` to be free, found another maquette at work in it\nhint: wait for it, or give another --out",
+            "expected `{}` to be free, found that another maquette is using it\nhint: wait for it, or give another --out",
             dir.display()
         );
     }

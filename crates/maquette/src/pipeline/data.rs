@@ -7,7 +7,7 @@ use data::Prepared;
 
 use super::{
     aside::set_aside,
-    moved::{changed, made_anew, totals},
+    moved::{changed, made_again, totals},
     run::{Run, once},
     stage::{Stage, hash},
 };
@@ -27,7 +27,7 @@ impl Stage for PrepareData {
     }
 
     fn about(&self) -> &'static str {
-        "Text to token shards"
+        "Turn text into token shards"
     }
 
     fn inputs(&self, run: &Run) -> anyhow::Result<String> {
@@ -69,8 +69,8 @@ impl PrepareData {
                     progress::say("data", &format!("{} kept", totals(&prepared)));
                     return Ok(prepared);
                 }
-                Ok(_) => made_anew("data", &changed(&dir)),
-                Err(error) => made_anew("data", &error.to_string()),
+                Ok(_) => made_again("data", &changed(&dir)),
+                Err(error) => made_again("data", &error.to_string()),
             }
         } else if Stamp::is_other(&dir, &inputs) {
             set_aside(&dir)?;
@@ -92,7 +92,7 @@ impl PrepareData {
     }
 }
 
-/// Says where texts hold names of special tokens that were taken for letters.
+/// Says where texts hold names of special tokens that were read as plain text.
 fn warn_of_names(prepared: &Prepared) {
     let files = &prepared.manifest().files;
     let n_names: u64 = files.iter().map(|file| file.special_names).sum();
@@ -102,8 +102,8 @@ fn warn_of_names(prepared: &Prepared) {
     progress::say(
         "data",
         &format!(
-            "warning: {n_names} names of special tokens, such as <|im_start|>, were taken for letters, in {}{others}\n\
-             hint: where a program wrote them, set `special_tokens = \"parse\"` at the source",
+            "warning: {n_names} names of special tokens, such as <|im_start|>, were read as plain text, in {}{others}\n\
+             hint: if a program wrote them, set `special_tokens = \"parse\"` at the source",
             first.path
         ),
     );

@@ -111,15 +111,12 @@ impl Run {
         Ok(())
     }
 
-    /// A run has begun and has no forecast: it had none, or lost it. A forecast made now could know the run, unless it is the
+    /// A run has begun and has no forecast: it had none, or lost it. A forecast made now could depend on the run, unless it is the
     /// very one that the run's files name.
     fn without_forecast(&self, path: &Path, plan: &Plan) -> anyhow::Result<()> {
         let recorded = run_dir::recorded_seals(&self.dir).into_iter().find(|(_, seal)| !seal.is_empty());
         let Some((file, seal)) = recorded else {
-            progress::say(
-                "forecast",
-                "none: the run has begun, and a forecast is sealed before or not at all",
-            );
+            progress::say("forecast", "none: the run has begun, and a forecast must be sealed before");
             return Ok(());
         };
         if let (Some(at), Some(ladder)) = (self.sealed_at(), self.kept_ladder(plan)) {
@@ -139,8 +136,8 @@ impl Run {
         progress::say(
             "forecast",
             &format!(
-                "LOST: `{}` is not there; `{}` names its seal, {seal}. The run goes on without: nothing is watched or judged \
-                 unless that file is put back. A forecast made now could know the run",
+                "LOST: `{}` is not there; `{}` names its seal, {seal}. The run continues without it: there are no alarms and no verdict \
+                 unless that file is put back. A forecast made now could depend on the run",
                 path.display(),
                 self.dir.join(file).display()
             ),
@@ -205,8 +202,8 @@ fn check_refit(path: &Path, there: &Seal, again: &Seal) -> anyhow::Result<()> {
     let is_same = there.maquette_version != again.maquette_version || found == expected;
     anyhow::ensure!(
         is_same,
-        "`{}` forecasts {:.4}, from {:.4} to {:.4} with 95 %, but its own points give {:.4}, from {:.4} to {:.4}: it was changed \
-         and sealed anew\nhint: put the forecast back as it was sealed, or move it away to seal another before the run begins",
+        "`{}` forecasts {:.4}, 95 % interval {:.4} to {:.4}, but its own points give {:.4}, {:.4} to {:.4}: it was changed \
+         and sealed again\nhint: put the forecast back as it was sealed, or move it away to seal another before the run begins",
         path.display(),
         found.median,
         found.lo95,
@@ -253,11 +250,17 @@ fn describe_capability(predicted: &PassRates) {
         .buckets
         .iter()
         .map(|bucket| match &bucket.pass_rate {
-            Some(p) => format!("{:.2} ({:.2} to {:.2})", p.median, p.lo80, p.hi80),
+            Some(p) => {
+                let [median, low, high] = [p.median, p.lo80, p.hi80].map(progress::probability);
+                format!("{median} ({low} to {high})")
+            }
             None => "refused".into(),
         })
         .collect();
-    progress::say("forecast", &format!("pass rates by difficulty, 80 %: {}", rates.join(", ")));
+    progress::say(
+        "forecast",
+        &format!("pass rates by difficulty, with 80 % intervals: {}", rates.join(", ")),
+    );
 }
 
 fn describe(forecast: &Forecast, note: &str) {
@@ -265,7 +268,7 @@ fn describe(forecast: &Forecast, note: &str) {
     progress::say(
         "forecast",
         &format!(
-            "validation loss {:.4} nats per token at {} FLOPs, 80 % in {:.4} to {:.4}, 95 % in {:.4} to {:.4} ({} runs, {}); {note}",
+            "validation loss {:.4} nats per token at {} FLOPs, 80 % interval {:.4} to {:.4}, 95 % interval {:.4} to {:.4} ({} runs, {}); {note}",
             p.median,
             count(forecast.target.flops),
             p.lo80,

@@ -1,4 +1,4 @@
-//! The stage `ladder`: many tiny runs of the same recipe, from which the big one is forecast.
+//! The stage `ladder`: many tiny runs of the same recipe, from which the large one is forecast.
 //!
 //! Each rung leaves one `ladder/NAME.json`, which is kept as long as its inputs are the same. While it trains it lives in
 //! `ladder/.work/NAME/` like any run, so that a stopped ladder goes on where it was.
@@ -70,7 +70,7 @@ impl Stage for TrainLadder {
     }
 
     fn about(&self) -> &'static str {
-        "Train the small runs that predict the big one"
+        "Train the small runs that predict the large one"
     }
 
     fn inputs(&self, run: &Run) -> anyhow::Result<String> {
@@ -187,7 +187,7 @@ impl Run {
         progress::say(
             "ladder",
             &format!(
-                "{} runs of at most 1/{:.0} of the big run: {} FLOPs in all, {:.2} % of it; {n_kept} kept",
+                "{} runs of at most 1/{:.0} of the large run: {} FLOPs in all, {:.2} % of its compute; {n_kept} kept",
                 jobs.len(),
                 big_flops / largest,
                 count(all),
@@ -211,7 +211,7 @@ impl Run {
         progress::say(
             "ladder",
             &format!(
-                "{} to train, about {} with {n_workers} side by side",
+                "{} to train, about {} with {n_workers} at a time",
                 missing.len(),
                 duration(left / mean / n_workers as f64)
             ),

@@ -32,7 +32,10 @@ impl Run {
         let hashes = self.own_hashes()?;
         let tokenizer = Tokenizer::load(dir).ok().filter(|found| found.fingerprint() == hashes.tokenizer)?;
         let n = tokenizer.vocab_size();
-        progress::say("tokenizer", &format!("{n} tokens, kept; the recipe's text is not there to compare"));
+        progress::say(
+            "tokenizer",
+            &format!("{n} tokens, kept; the recipe's text is not there to compare with"),
+        );
         Some(tokenizer)
     }
 
@@ -43,15 +46,15 @@ impl Run {
             .filter(|found| found.fingerprint() == hashes.data)?;
         progress::say(
             "data",
-            &format!("{} kept; the recipe's text is not there to compare", totals(&prepared)),
+            &format!("{} kept; the recipe's text is not there to compare with", totals(&prepared)),
         );
         Some(prepared)
     }
 }
 
 /// Says why a finished stage is not kept, though its inputs are the same.
-pub(super) fn made_anew(stage: &str, damage: &str) {
-    progress::say(stage, &format!("made anew: {}", damage.lines().next().unwrap_or_default()));
+pub(super) fn made_again(stage: &str, damage: &str) {
+    progress::say(stage, &format!("made again: {}", damage.lines().next().unwrap_or_default()));
 }
 
 /// Damage that only the hash of what was made shows.
@@ -62,5 +65,5 @@ pub(super) fn changed(dir: &Path) -> String {
 /// Tokens of both sides, for messages.
 pub(super) fn totals(prepared: &Prepared) -> String {
     let tokens = [prepared.n_train_tokens(), prepared.n_validation_tokens()].map(|n| count(n as f64));
-    format!("{} tokens to train on, {} to validate;", tokens[0], tokens[1])
+    format!("{} training tokens, {} validation tokens;", tokens[0], tokens[1])
 }

@@ -46,7 +46,7 @@ impl Stage for Pretrain {
         if let Some(lost) = &lost {
             let lost = run.dir.join(lost);
             let text = format!(
-                "`{}` is lost or damaged: made again from the last checkpoint, as far as it can be",
+                "`{}` is lost or damaged: made again from the last checkpoint as far as possible",
                 lost.display()
             );
             progress::say("pretrain", &text);
@@ -116,7 +116,7 @@ fn describe(config: &ModelConfig, settings: &TrainSettings) {
     progress::say(
         "model",
         &format!(
-            "{} parameters: {} layers, width {}, {} heads of {}, {} tokens of vocabulary",
+            "{} parameters: {} layers, width {}, {} heads of {}, vocabulary {}",
             count(config.n_params() as f64),
             config.n_layers,
             config.d_model,

@@ -63,7 +63,9 @@ impl Run {
             recipe.train.seq_len = Some(seq_len);
             progress::say(
                 "plan",
-                &format!("rows of {seq_len} tokens: of so little text only {n_validation} are held out"),
+                &format!(
+                    "rows of {seq_len} tokens: only {n_validation} tokens are held out of this little text"
+                ),
             );
         }
         let train_flops = match recipe.budget.minutes {

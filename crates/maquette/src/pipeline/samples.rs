@@ -27,7 +27,7 @@ impl Stage for WriteSamples {
     }
 
     fn about(&self) -> &'static str {
-        "Let the model continue the recipe's prompts"
+        "Generate the samples of the recipe's prompts"
     }
 
     fn inputs(&self, run: &Run) -> anyhow::Result<String> {

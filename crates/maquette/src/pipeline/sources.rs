@@ -78,7 +78,7 @@ impl Run {
         if n_bytes > LONG_READ_BYTES {
             progress::say(
                 "sources",
-                &format!("{} bytes of text are read to know them again", count(n_bytes as f64)),
+                &format!("{} bytes of text are read to check that they are unchanged", count(n_bytes as f64)),
             );
         }
         for (path, known) in &mut now {

@@ -8,7 +8,7 @@ use model::checkpoint;
 
 use super::{
     aside::set_aside,
-    moved::{changed, made_anew},
+    moved::{changed, made_again},
     run::{Run, once},
     stage::{Stage, hash},
 };
@@ -29,7 +29,7 @@ impl Stage for TrainTokenizer {
     }
 
     fn about(&self) -> &'static str {
-        "Learn a vocabulary"
+        "Train the tokenizer"
     }
 
     fn inputs(&self, run: &Run) -> anyhow::Result<String> {
@@ -79,8 +79,8 @@ impl TrainTokenizer {
                     progress::say("tokenizer", &format!("{} tokens, kept", tokenizer.vocab_size()));
                     return Ok(tokenizer);
                 }
-                Ok(_) => made_anew("tokenizer", &changed(&dir)),
-                Err(error) => made_anew("tokenizer", &error.to_string()),
+                Ok(_) => made_again("tokenizer", &changed(&dir)),
+                Err(error) => made_again("tokenizer", &error.to_string()),
             }
             if let Some(tokenizer) = run.tokenizer_of_checkpoint(&dir) {
                 // How fast this machine is today may decide on another size of an open vocabulary.

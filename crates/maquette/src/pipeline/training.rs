@@ -73,8 +73,8 @@ impl Run {
                 ));
                 if let Some((median, low, high)) = watcher.as_ref().and_then(Watcher::revised).filter(|_| step < steps) {
                     bar.say(&format!(
-                        "step {step}: from the run so far the end looks like {median:.4}, 80 % in {low:.4} to {high:.4} (not the \
-                         sealed forecast, which stays)"
+                        "step {step}: final loss estimated from the run so far {median:.4}, 80 % interval {low:.4} to {high:.4} (the \
+                         sealed forecast stays)"
                     ));
                 }
             }
@@ -141,13 +141,13 @@ impl Run {
             progress::say("pretrain", &format!("{problem}; now `{}`", damaged.aside.display()));
         }
         if !trainer.damaged().is_empty() && trainer.step() == 0 {
-            progress::say("pretrain", "no whole checkpoint is left: the training begins anew");
+            progress::say("pretrain", "no intact checkpoint is left: the training starts over");
         }
         if trainer.has_lost_record() {
             let metrics = self.dir.join(METRICS);
             let text = format!(
-                "LOST: `{}` has a gap before step {}: the curves of these steps cannot be drawn, and the run is not watched any \
-                 more. The weights are whole: the training goes on",
+                "LOST: `{}` has a gap before step {}: the curves of these steps cannot be drawn, and the run raises no \
+                 alarms any more. The weights are intact: the training continues",
                 metrics.display(),
                 trainer.step() + 1
             );

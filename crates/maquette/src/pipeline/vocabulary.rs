@@ -46,7 +46,7 @@ pub(super) fn imbalances(config: &ModelConfig, settings: &TrainSettings, prepare
     let by_rule = scaling::vocab_size(flops(config, settings), n_bytes);
     if config.vocab_size > 2 * by_rule && share > 0.5 {
         found.push(format!(
-            "{:.0} % of the parameters are embedding and head: {} tokens of vocabulary are many for this compute; \
+            "{:.0} % of the parameters are embedding and head: a vocabulary of {} is large for this compute; \
              leave `tokenizer.vocab_size` out (about {by_rule} then), or give the run a larger budget",
             100.0 * share,
             config.vocab_size,
@@ -55,7 +55,7 @@ pub(super) fn imbalances(config: &ModelConfig, settings: &TrainSettings, prepare
     let passes = (settings.steps * settings.batch_tokens()) as f64 / prepared.n_train_tokens().max(1) as f64;
     if passes > MAX_PASSES {
         found.push(format!(
-            "the training text is read {passes:.0} times; beyond {MAX_PASSES:.0} it teaches less than new text: \
+            "the training text is read {passes:.0} times; beyond {MAX_PASSES:.0} repeated text helps less than new: \
              give more text, or a smaller budget"
         ));
     }

@@ -65,9 +65,8 @@ impl Watcher {
             seal.check_before(began).with_context(|| format!("in `{}`", path.display()))?;
         }
         let curves: Vec<CurveForecast> = match seal.extra.get(section::CURVES) {
-            Some(curves) => serde_json::from_value(curves.clone()).with_context(|| {
-                format!("in `{}`: the curves are not such of this version", path.display())
-            })?,
+            Some(curves) => serde_json::from_value(curves.clone())
+                .with_context(|| format!("in `{}`: the curves are from another version", path.display()))?,
             None => Vec::new(),
         };
         let rate = FALSE_ALARM_RATE / curves.len().max(1) as f64;

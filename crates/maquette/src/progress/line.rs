@@ -38,11 +38,12 @@ impl Field {
 pub(crate) fn loss(loss: f64, forecast: Option<(f64, f64, f64)>) -> Field {
     match forecast {
         None => Field::new(1, format!("loss {loss:.3}")),
-        Some((median, low, high)) => {
-            Field::new(1, format!("loss {loss:.3} (forecast {median:.3}, 80 % in {low:.3} to {high:.3})"))
-                .or(format!("loss {loss:.3} (forecast {median:.3})"))
-                .or(format!("loss {loss:.2} (forecast {median:.2})"))
-        }
+        Some((median, low, high)) => Field::new(
+            1,
+            format!("loss {loss:.3} (forecast {median:.3}, 80 % interval {low:.3} to {high:.3})"),
+        )
+        .or(format!("loss {loss:.3} (forecast {median:.3})"))
+        .or(format!("loss {loss:.2} (forecast {median:.2})")),
     }
 }
 
@@ -181,7 +182,7 @@ mod tests {
         assert_eq!(
             at(200),
             (
-                "    pretrain   45%  loss 3.412 (forecast 3.380, 80 % in 3.310 to 3.451)  12.3k tokens/s  \
+                "    pretrain   45%  loss 3.412 (forecast 3.380, 80 % interval 3.310 to 3.451)  12.3k tokens/s  \
                  1 min 05 s left  step 900/2000"
                     .into(),
                 28

@@ -4,7 +4,7 @@ use forecast::{BucketForecast, Point as Run};
 use maud::{Markup, html};
 
 use super::axis::Axis;
-use super::number::{scientific, significant};
+use super::number::{probability, scientific};
 use super::plot::{Mark, Plot, Point, Series};
 use super::read::{Capability, SealedRun};
 use crate::run_dir::BucketOutcome;
@@ -14,7 +14,7 @@ pub(super) fn section(capability: &Capability, sealed: &SealedRun) -> Markup {
     let target = sealed.verdict.target_flops;
     html! {
         div.plots { (figure(buckets, outcomes, &sealed.seal.points, target).figure()) }
-        (reckoning(outcomes))
+        (tally(outcomes))
         div.scroll tabindex="0" role="region" aria-label="Pass rates" { table {
             thead { tr {
                 th { "Bucket" } th { "Problems" } th { "Forecast" } th { "80 % interval" } th { "Actual" } th { "Inside" }
@@ -24,10 +24,10 @@ pub(super) fn section(capability: &Capability, sealed: &SealedRun) -> Markup {
                     td { (outcome.bucket) }
                     td { (outcome.n_problems) }
                     @if let Some(p) = outcome.predicted {
-                        td { (significant(p.median, 3)) }
-                        td { (significant(p.lo80, 3)) " to " (significant(p.hi80, 3)) }
+                        td { (probability(p.median)) }
+                        td { (probability(p.lo80)) " to " (probability(p.hi80)) }
                     } @else { td { "refused" } td {} }
-                    td { (significant(outcome.actual, 3)) }
+                    td { (probability(outcome.actual)) }
                     td { @match outcome.inside_80 { Some(true) => "yes", Some(false) => "no", None => "" } }
                 } }
             }
@@ -39,7 +39,7 @@ pub(super) fn section(capability: &Capability, sealed: &SealedRun) -> Markup {
 const STEP_ASIDE: f64 = 1.06;
 
 /// How many forecasts held.
-fn reckoning(outcomes: &[BucketOutcome]) -> Markup {
+fn tally(outcomes: &[BucketOutcome]) -> Markup {
     let predicted: Vec<(f64, &BucketOutcome)> = outcomes
         .iter()
         .filter_map(|outcome| Some(((outcome.predicted?.median - outcome.actual).abs(), outcome)))
@@ -49,7 +49,7 @@ fn reckoning(outcomes: &[BucketOutcome]) -> Markup {
     html! {
         p.intro {
             "Of " (predicted.len()) " forecasts " (n_near) " came within 0.1 of the pass rate, " (n_inside)
-            " inside of the 80 % interval."
+            " inside the 80 % interval."
         }
     }
 }
@@ -64,9 +64,8 @@ fn figure(buckets: &[BucketForecast], outcomes: &[BucketOutcome], rungs: &[Run],
         let label = format!("bucket {}{}", bucket.bucket, if i == 0 { ", the easiest" } else { "" });
         series.push(Series { label: label.clone(), tone, mark: Mark::Faint(means(&seen)) });
         let none = |x: f64, y: f64, note: String| Point { x, y, low: f64::NAN, high: f64::NAN, note };
-        let note = |flops: f64, rate: f64| {
-            format!("{label}: {} at {} FLOPs", significant(rate, 3), scientific(flops))
-        };
+        let note =
+            |flops: f64, rate: f64| format!("{label}: {} at {} FLOPs", probability(rate), scientific(flops));
         let mut dots: Vec<Point> = seen.iter().map(|(x, y)| none(*x, *y, note(*x, *y))).collect();
         dots.push(none(x, outcome.actual, format!("actual {}", note(target, outcome.actual))));
         series.push(Series { label: String::new(), tone, mark: Mark::Points(dots) });
@@ -78,8 +77,8 @@ fn figure(buckets: &[BucketForecast], outcomes: &[BucketOutcome], rungs: &[Run],
     }
     Plot {
         title: "Pass rates by difficulty",
-        caption: "Lines join the means of rungs of one compute. At the right, side by side, the run's buckets: a ring is what was \
-                  sealed, with its 80 % interval, a dot the actual rate."
+        caption: "Lines join the mean pass rates of the rungs. At the right, the run's buckets side by side: a ring is the sealed \
+                  forecast with its 80 % interval, a dot the actual rate."
             .to_owned(),
         x: Axis::log("training FLOPs"),
         y: Axis::linear("pass rate").over(0.0, 1.0),

@@ -95,7 +95,7 @@ fn rates(metrics: &Metrics) -> Plot {
     });
     Plot {
         title: "Learning rates",
-        caption: "By role of the parameters.".to_owned(),
+        caption: "By the role of a parameter.".to_owned(),
         x: step_axis(steps),
         y: Axis { label: "learning rate", scale, range: None },
         series: series.collect(),

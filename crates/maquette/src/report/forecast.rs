@@ -81,12 +81,12 @@ impl<'a> Picture<'a> {
             caption: match self.forecast.extrapolation {
                 ratio if ratio > 1.0 => {
                     format!(
-                        "For {} FLOPs, from runs of at most 1/{} of that.",
+                        "For {} FLOPs, from runs with at most 1/{} of that compute.",
                         scientific(flops),
                         significant(ratio, 3)
                     )
                 }
-                _ => format!("For {} FLOPs, from runs some of which took more.", scientific(flops)),
+                _ => format!("For {} FLOPs, from runs of which some had more.", scientific(flops)),
             },
             x: self.x_axis(),
             y: Axis::log("loss"),
@@ -127,14 +127,14 @@ pub(crate) fn rows(seal: &Seal, verdict: Option<&Verdict>) -> Markup {
     if let Some(verdict) = verdict {
         rows.push(("Actual", significant(verdict.actual, 4)));
         rows.push(("Error", format!("{:+.2} %", verdict.error_pct)));
-        rows.push(("Quantile of the draws", format!("{:.3}", verdict.quantile)));
+        rows.push(("Quantile of the forecast distribution", format!("{:.3}", verdict.quantile)));
     }
     rows.push(("Law", seal.forecast.formula.clone()));
     for runs in &seal.reference_runs {
         rows.push(("Reference runs", format!("{}, {} runs", runs.name, runs.points.len())));
     }
     rows.push(("Runs fitted", seal.points.len().to_string()));
-    rows.push(("Times the largest run", si(seal.forecast.extrapolation)));
+    rows.push(("Compute over that of the largest run", si(seal.forecast.extrapolation)));
     rows.push(("Sealed at", seal.sealed_at.to_string()));
     if let Some(verdict) = verdict {
         let timing = match (verdict.timing, verdict.first_step_at) {
@@ -148,10 +148,10 @@ pub(crate) fn rows(seal: &Seal, verdict: Option<&Verdict>) -> Markup {
         @if let Some(verdict) = verdict {
             @for sentence in &verdict.learned { p.intro { (sentence) } }
         }
-        div.scroll tabindex="0" role="region" aria-label="Forecast" { table {
+        div.scroll tabindex="0" role="region" aria-label="Forecast" { table.facts {
             tbody {
                 @for (name, value) in rows { tr { th scope="row" { (name) } td { (value) } } }
-                tr { th scope="row" { "Seal" } td.path { (seal.seal) } }
+                tr { th scope="row" { "Seal" } td.hash { (seal.seal) } }
             }
         } }
     }

@@ -27,17 +27,17 @@ fn overview(manifest: &Manifest, tokens_read: u64) -> String {
     let (train, held_out) = (n_tokens(|file| file.train_tokens), n_tokens(|file| file.validation_tokens));
     let share = tokens_read as f64 / train.max(1) as f64;
     let read = if share < 1.0 {
-        format!("{}\u{a0}% of the former", significant(100.0 * share, 3))
+        format!("{}\u{a0}% of the training tokens", significant(100.0 * share, 3))
     } else {
-        format!("the former {} times over", significant(share, 3))
+        format!("the training tokens {} times", significant(share, 3))
     };
     let dropped = match in_words(&manifest.dropped()) {
-        None => "Every document was kept as it was.".to_owned(),
-        Some(words) => format!("Not every document was kept as it was: {words}."),
+        None => "No document was changed or dropped.".to_owned(),
+        Some(words) => format!("Documents changed or dropped: {words}."),
     };
     let skipped = manifest.skipped().notice(manifest.files.iter().map(|file| file.documents).sum());
     format!(
-        "{} tokens to train on, {} held out. The training read {read}. {dropped}{}",
+        "{} training tokens, {} held out. The training read {read}. {dropped}{}",
         grouped(train),
         grouped(held_out),
         skipped.map_or_else(String::new, |notice| format!(" {notice}."))
@@ -223,8 +223,7 @@ mod tests {
         };
         let manifest = Manifest { files: (0..1000).map(file).collect(), ..Manifest::default() };
         let page = data(&manifest, 15_000).into_string();
-        for figure in ["and 800 files", "Total of 1,000 files", "5,000 tokens to train on", "3.00 times over"]
-        {
+        for figure in ["and 800 files", "Total of 1,000 files", "5,000 training tokens", "3.00 times."] {
             assert!(page.contains(figure), "`{figure}` is missing");
         }
         assert!(page.contains(">199.txt<") && !page.contains(">200.txt<"));

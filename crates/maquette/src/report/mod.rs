@@ -25,7 +25,7 @@ use anyhow::Context as _;
 
 use crate::run_dir::REPORT;
 
-pub(crate) use self::{forecast::Picture, svg::WRITER};
+pub(crate) use self::{forecast::Picture, number::with_margin, svg::WRITER};
 
 /// The page of the run in `run_dir`. Same files, same page: it holds no clock and no randomness.
 ///

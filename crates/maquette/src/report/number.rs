@@ -59,6 +59,11 @@ pub(super) fn power_of_ten(exponent: i32) -> String {
     format!("10{}", exponent.to_string().chars().map(raised).collect::<String>())
 }
 
+/// A probability: three significant digits, as a power of ten below a thousandth.
+pub(super) fn probability(x: f64) -> String {
+    if x > 0.0 && x < 1e-3 { scientific(x) } else { significant(x, 3) }
+}
+
 /// A size in decimal units: `1.24 MB`.
 pub(super) fn bytes(n: u64) -> String {
     if n < 1000 { format!("{n}\u{a0}B") } else { si_of(n as f64, "B") }
@@ -78,7 +83,7 @@ pub(super) fn duration(seconds: f64) -> String {
 }
 
 /// A value and its margin, both to the margin's second significant digit: `("1.4120", "0.0063")`.
-pub(super) fn with_margin(value: f64, margin: f64) -> (String, String) {
+pub(crate) fn with_margin(value: f64, margin: f64) -> (String, String) {
     if !(margin.is_finite() && margin > 0.0) {
         return (significant(value, 4), "unknown".to_owned());
     }
@@ -112,6 +117,8 @@ mod tests {
         assert_eq!(si_of(12.0, "FLOP/s"), "12.0\u{a0}FLOP/s");
         assert_eq!(si_of(464e9, "FLOP/s"), "464\u{a0}GFLOP/s");
         assert_eq!(scientific(3.6e-5), "3.60\u{a0}×\u{a0}10⁻⁵");
+        assert_eq!(probability(0.25), "0.250");
+        assert_eq!(probability(1.89e-8), "1.89\u{a0}×\u{a0}10⁻⁸");
         assert_eq!(bytes(17), "17\u{a0}B");
         assert_eq!(bytes(1_240_000), "1.24\u{a0}MB");
     }

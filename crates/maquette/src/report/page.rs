@@ -179,7 +179,7 @@ fn samples(run: &Run) -> Markup {
     html! {
         @if run.samples.is_empty() { p { "The run wrote no samples." } }
         @else {
-            p.intro { "What the finished model wrote, uncorrected. The prompt is in " span.prompt { "coloured italics" } "." }
+            p.intro { "Unedited text from the finished model; the prompt is in " span.prompt { "coloured italics" } "." }
             div.samples {
                 @for sample in &run.samples {
                     article.sample {

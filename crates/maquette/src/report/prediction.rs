@@ -21,11 +21,11 @@ pub(super) fn section(sealed: &SealedRun, metrics: &Metrics) -> Markup {
             @for curve in curves { (watched_curve(curve, metrics).figure()) }
         }
         (rows(seal, Some(verdict)))
-        h3 { "What knowing cost" }
+        h3 { "Cost of the forecast" }
         p.intro {
             (cost.n_runs) " small runs: " (scientific(cost.flops)) " FLOPs, "
             (significant(100.0 * cost.share, 3)) " % of the run, "
-            (duration(cost.thread_seconds)) " of one thread."
+            (duration(cost.thread_seconds)) " of thread time."
         }
         @if !sweep.is_empty() || !ratios.is_empty() { (sweeps(sweep, ratios)) }
         h3 { "Alarms" }
@@ -39,7 +39,7 @@ pub(super) fn section(sealed: &SealedRun, metrics: &Metrics) -> Markup {
                 p.intro {
                     "Step " (alarm.step) " (" (significant(100.0 * alarm.fraction, 2)) " % of the run), "
                     (kind(alarm.kind)) ": forecast " (significant(alarm.forecast, 4))
-                    @if let Some(observed) = alarm.observed { ", seen " (significant(observed, 4)) }
+                    @if let Some(observed) = alarm.observed { ", observed " (significant(observed, 4)) }
                     ". " (alarm.meaning)
                 }
             }
@@ -49,10 +49,10 @@ pub(super) fn section(sealed: &SealedRun, metrics: &Metrics) -> Markup {
 
 fn kind(kind: AlarmKind) -> &'static str {
     match kind {
-        AlarmKind::NotANumber => "no number",
+        AlarmKind::NotANumber => "not a number",
         AlarmKind::Jump => "a jump",
         AlarmKind::Drift => "a drift",
-        AlarmKind::Level => "off the forecast's level",
+        AlarmKind::Level => "a shifted level",
     }
 }
 
@@ -88,8 +88,8 @@ fn watched_curve(curve: &CurveForecast, metrics: &Metrics) -> Plot {
         .collect();
     let series = |label: &str, tone, mark| Series { label: label.to_owned(), tone, mark };
     Plot {
-        title: "The run beside its forecast",
-        caption: "Training loss in blocks of steps, as the alarms see it, over the curve sealed before the first step."
+        title: "Training loss and its forecast",
+        caption: "Training loss averaged over blocks of steps, as the alarms use it, and the curve sealed before the first step."
             .to_owned(),
         x: Axis::log("step"),
         y: Axis::log("nats per token"),
@@ -107,7 +107,7 @@ fn watched_curve(curve: &CurveForecast, metrics: &Metrics) -> Plot {
 
 fn sweeps(sweeps: &[Sweep], ratios: &[RatioTest]) -> Markup {
     html! {
-        h3 { "The rules, tested on the rungs" }
+        h3 { "Scaling rules, tested on the ladder" }
         @for sweep in sweeps { p.intro { (sweep.to_string()) } }
         @for test in ratios { p.intro { (test.to_string()) } }
     }

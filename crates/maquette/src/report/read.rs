@@ -147,7 +147,7 @@ fn sealed(run_dir: &Path, sources: &mut Vec<Source>) -> anyhow::Result<SealedRun
         let predicted: PassRates = section(&seal, run_dir::section::PASS_RATES)?;
         let outcomes: Vec<BucketOutcome> = json(run_dir, sources)?;
         if outcomes.len() != predicted.buckets.len() {
-            return Err(malformed(CAPABILITY, "it has another number of buckets than the forecast"));
+            return Err(malformed(CAPABILITY, "its number of buckets differs from the forecast's"));
         }
         Some(Capability { buckets: predicted.buckets, outcomes })
     } else {

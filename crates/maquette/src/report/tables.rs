@@ -27,7 +27,7 @@ pub(super) fn events(metrics: &Metrics) -> Markup {
         }
         @if listed.len() < metrics.spikes.len() {
             p.intro { (grouped(metrics.spikes.len() as u64)) " spikes, of which the " (listed.len())
-                " furthest from their means are listed." }
+                " largest are listed." }
         }
         ul.events {
             @for Spiked { step, of, spike } in listed { li {
@@ -45,7 +45,7 @@ pub(super) fn events(metrics: &Metrics) -> Markup {
             } }
             @for step in &metrics.lost { li {
                 strong { "Lost record" } ": what was written down up to step " (grouped(*step))
-                " was lost in part; the curves have a gap, the model has none"
+                " was lost in part: the curves have a gap, the model is complete"
             } }
             @for step in &metrics.resumed { li {
                 strong { "Resumed" } " after step " (grouped(*step)) ", from its checkpoint"
@@ -69,7 +69,7 @@ pub(super) fn validations(validations: &[Validated]) -> Markup {
         @if !validations.is_empty() {
             h3 { "Validation" }
             @if validations.windows(2).any(|pair| pair[0].validation.n_tokens != pair[1].validation.n_tokens) {
-                p.intro { "Not all of them were measured on the same amount of text: see n." }
+                p.intro { "They were not all measured on the same amount of text: see n." }
             }
             div.scroll tabindex="0" role="region" aria-label="Validations" { table {
                 thead { tr {
@@ -101,7 +101,7 @@ pub(super) fn sources(sources: &[Source]) -> Markup {
                 td.path { (source.path) }
                 td.n { (grouped(source.n_bytes as u64)) }
                 td.hash { (format!("{:016x}", source.xxh3)) }
-                @if has_note { td { @if source.is_cut { "the last line was cut short and is left out" } } }
+                @if has_note { td { @if source.is_cut { "the last line is incomplete and was left out" } } }
             } } }
         } }
     }

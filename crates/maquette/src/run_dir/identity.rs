@@ -1,6 +1,6 @@
 //! Whether a sealed forecast is the one of the run beside it.
 //!
-//! A seal holds its content together, but whoever changes a forecast can seal it anew. The run's own files show it: its metrics,
+//! A seal holds its content together, but whoever changes a forecast can seal it again. The run's own files show it: its metrics,
 //! its alarms and its verdict name the seal that they were written with, the seal names the run that it forecasts, and its points are
 //! those of the ladder's files.
 
@@ -128,7 +128,7 @@ pub(crate) fn check(run_dir: &Path, path: &Path, seal: &Seal) -> anyhow::Result<
                 recorded == seal.seal,
                 "`{path}` has the seal {}, but `{}` was written with the seal {recorded}: the forecast was changed, or is not \
                  this run's\n\
-                 hint: put the forecast back whose seal is {recorded}; what is sealed anew after a run has begun is no \
+                 hint: put the forecast back whose seal is {recorded}; what is sealed again after a run has begun is no \
                  forecast of it",
                 seal.seal,
                 file_of_run.display()

@@ -33,7 +33,7 @@ pub(crate) mod section {
 pub(crate) struct Cost {
     pub(crate) n_runs: usize,
     pub(crate) flops: f64,
-    /// Of the big run's FLOPs.
+    /// Of the large run's FLOPs.
     pub(crate) share: f64,
     /// Seconds on one thread, all runs together.
     pub(crate) thread_seconds: f64,

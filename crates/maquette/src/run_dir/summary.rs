@@ -41,7 +41,7 @@ pub(crate) fn summary(dir: &Path) -> anyhow::Result<train::Summary> {
 /// What is said of a file that cannot be parsed.
 pub(super) fn damaged(path: &Path) -> String {
     format!(
-        "`{}` is damaged, or from another version\nhint: run the same command again to write it anew",
+        "`{}` is damaged, or from another version\nhint: run the same command again to write it again",
         path.display()
     )
 }

@@ -81,7 +81,7 @@ pub(crate) struct RatioPoint {
     pub(crate) n_seeds: usize,
 }
 
-/// The rule for tokens a parameter, tested on runs of one compute and several widths.
+/// The rule for tokens per parameter, tested on runs of one compute and several widths.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct RatioTest {
     pub(crate) flops: f64,
@@ -117,9 +117,9 @@ impl RatioTest {
 impl fmt::Display for RatioTest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (Some(rule), Some(best)) = (self.at_rule(), self.best()) else {
-            return f.write_str("tokens a parameter: not tested");
+            return f.write_str("tokens per parameter: not tested");
         };
-        write!(f, "tokens a parameter at {:.1e} FLOPs: ", self.flops)?;
+        write!(f, "tokens per parameter at {:.1e} FLOPs: ", self.flops)?;
         for (i, point) in self.points.iter().enumerate() {
             let comma = if i == 0 { "" } else { ", " };
             write!(f, "{comma}{:.1}: {:.3}", point.tokens_per_param, point.loss_nats)?;

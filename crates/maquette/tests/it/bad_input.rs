@@ -374,7 +374,7 @@ fn shards_that_are_cut_are_refused_and_made_again() {
         ),
     );
     let said = scene.ok(&["data", "prepare", "tiny.toml", "--out", "run"]);
-    assert!(said.stderr.contains("data made anew: expected "), "{}", said.stderr);
+    assert!(said.stderr.contains("data made again: expected "), "{}", said.stderr);
     assert!(fs::read(&shard).unwrap() == whole);
 }
 
@@ -420,7 +420,7 @@ fn checkpoints_that_are_damaged_or_foreign() {
     scene.refuses(
         &["generate", "nowhere"],
         "error: expected a checkpoint or the folder of a run at `nowhere`, found nothing there\n\
-         hint: give such as runs/NAME, which `maquette run` or `maquette quickstart` makes",
+         hint: give a folder such as runs/NAME, which `maquette run` or `maquette quickstart` makes",
     );
     let weights = scene.path(CHECKPOINT).join("model.safetensors");
     let whole = fs::read(&weights).unwrap();

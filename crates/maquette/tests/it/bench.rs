@@ -170,7 +170,7 @@ fn shapes_that_cannot_be_measured() {
 
 #[test]
 fn decodings_that_cannot_be_measured() {
-    let usual = "hint: leave it out for what is usual";
+    let usual = "hint: leave it out for the default";
     for option in ["--prompt-tokens", "--new-tokens", "--batch"] {
         let message = format!("error: `{option}` must be at least 1, found 0\n{usual}");
         refuses("decode", &[option, "0"], &message);
@@ -184,7 +184,7 @@ fn decodings_that_cannot_be_measured() {
     scene.refuses(
         &["bench", "decode", "nowhere"],
         "error: expected a checkpoint or the folder of a run at `nowhere`, found nothing there\n\
-         hint: give such as runs/NAME, which `maquette run` or `maquette quickstart` makes",
+         hint: give a folder such as runs/NAME, which `maquette run` or `maquette quickstart` makes",
     );
     scene.refuses(
         &["bench", "decode", CHECKPOINT, "--prompt-tokens", "30", "--new-tokens", "3"],

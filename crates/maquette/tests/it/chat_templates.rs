@@ -98,10 +98,10 @@ fn names_of_special_tokens_in_prompts_are_a_switch() {
     };
     let (ids, told) = generate(&["--prompt", "<|im_start|>"]);
     assert_eq!(ids, serde_json::json!([1]));
-    assert!(told.contains("`<|im_start|>` in the prompt was taken for the token"), "{told}");
+    assert!(told.contains("`<|im_start|>` in the prompt was read as"), "{told}");
     let (ids, told) = generate(&["--prompt", "<|im_start|>", "--special-tokens", "text"]);
     assert_eq!(ids.as_array().unwrap()[0], 16 + u32::from(b'<'));
-    assert!(told.contains("taken for letters"), "{told}");
+    assert!(told.contains("read as plain text"), "{told}");
     let (_, told) = generate(&["--prompt", "<|im_start"]);
     assert!(!told.contains("taken for"), "{told}");
     // A byte-order mark is no part of the first line.

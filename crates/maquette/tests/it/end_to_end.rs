@@ -98,7 +98,7 @@ fn without_json_the_result_is_for_people() {
         said.stdout
     );
     assert!(
-        said.stdout.contains("\n--- Once\nOnce") && said.stdout.contains("\n--- (from nothing)\n"),
+        said.stdout.contains("\n--- Once\nOnce") && said.stdout.contains("\n--- (empty prompt)\n"),
         "{}",
         said.stdout
     );
@@ -119,7 +119,7 @@ fn a_second_run_keeps_every_stage() {
     let scene = Scene::trained();
     let (before, times) = (scene.files("run"), times(&scene));
     let said = scene.ok(&["run", "tiny.toml", "--out", "run"]);
-    for line in ["tokenizer 272 tokens, kept", "to validate; kept", "pretrain kept"] {
+    for line in ["tokenizer 272 tokens, kept", "validation tokens; kept", "pretrain kept"] {
         assert!(said.stderr.contains(line), "no `{line}` in {}", said.stderr);
     }
     let after = scene.files("run");
@@ -148,7 +148,7 @@ fn a_changed_value_runs_again_what_depends_on_it() {
     let old = scene.files("run/pretrain");
     let said = scene.ok(&["run", "tiny.toml", "--out", "run", "--set", "train.steps=16"]);
     assert!(
-        said.stderr.contains("tokenizer 272 tokens, kept") && said.stderr.contains("to validate; kept"),
+        said.stderr.contains("tokenizer 272 tokens, kept") && said.stderr.contains("validation tokens; kept"),
         "{}",
         said.stderr
     );
@@ -379,7 +379,7 @@ fn a_folder_belongs_to_one_program_at_a_time() {
     lock.lock().unwrap();
     scene.refuses(
         &["run", "tiny.toml", "--out", "run"],
-        "error: expected `run` to be free, found another maquette at work in it\nhint: wait for it, or give another --out",
+        "error: expected `run` to be free, found that another maquette is using it\nhint: wait for it, or give another --out",
     );
     drop(lock);
     scene.ok(&["run", "tiny.toml", "--out", "run"]);

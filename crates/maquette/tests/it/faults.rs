@@ -319,7 +319,7 @@ fn a_run_recovers_from_a_kill_at_every_operation() {
 
 #[test]
 #[ignore = "takes minutes"]
-fn a_run_recovers_from_a_kill_amid_every_operation() {
+fn a_run_recovers_from_a_kill_within_every_operation() {
     fail_at(&["torn"], |_, _| true);
 }
 

@@ -13,8 +13,8 @@ fn a_single_text_file_trains() {
     for part in [
         "made for `corpus.txt`",
         "1 document: the last 10 % of each is held out for validation",
-        "let it write:\n",
-        "its report, for a browser:\n  run/report.html\n",
+        "generate text:\n",
+        "report:\n  run/report.html\n",
     ] {
         assert!(said.stderr.contains(part), "no `{part}` in {}", said.stderr);
     }
@@ -94,25 +94,24 @@ fn slips(scene: &Scene, args: &[&str], hint: &str) {
 #[test]
 fn slips_are_told_what_was_meant() {
     let scene = Scene::trained();
-    let run = "`maquette run RECIPE` trains a model; a text file does in the place of a recipe";
+    let run = "`maquette run RECIPE` trains a model; a text file can stand in for the recipe";
     slips(&scene, &["train"], run);
     slips(&scene, &["train", "corpus.txt", "--epochs", "3"], run);
     slips(&scene, &["sample"], "`maquette generate MODEL --prompt TEXT` continues a text");
     slips(&scene, &["watch", "run"], "it is `maquette forecast watch`");
     slips(&scene, &["corpus.txt"], "`maquette run corpus.txt` trains on it");
     slips(&scene, &["tiny.toml"], "`maquette run tiny.toml` trains on it");
-    slips(&scene, &["run/"], "`maquette generate run/ --prompt TEXT` lets that model write");
-    let none =
-        "it wants a model: give such as runs/NAME, which `maquette run` or `maquette quickstart` makes";
+    slips(&scene, &["run/"], "`maquette generate run/ --prompt TEXT` generates text with that model");
+    let none = "expected a model: give a folder such as runs/NAME, which `maquette run` or `maquette quickstart` makes";
     for command in ["generate", "chat", "eval", "inspect"] {
         slips(&scene, &[command], none);
     }
     scene.ok(&["run", "tiny.toml"]);
-    slips(&scene, &["generate"], "it wants a model: runs with a model here: runs/tiny");
+    slips(&scene, &["generate"], "expected a model: runs with a model here: runs/tiny");
     slips(
         &scene,
         &["run"],
-        "it wants a recipe, such as recipes/shakespeare-char.toml, or a text or folder of texts to train on",
+        "expected a recipe, such as recipes/shakespeare-char.toml, or a text file or folder of texts to train on",
     );
     // Another slip keeps clap's own advice.
     let said = scene.run(&["generat"]);
@@ -171,6 +170,6 @@ fn json_is_all_that_stdout_gets() {
     ] {
         let said = scene.ok(&[args, &["--json"]].concat());
         assert!(said.json().is_object(), "{args:?}: {}", said.stdout);
-        assert!(!said.stderr.contains("let it write"), "{args:?}: {}", said.stderr);
+        assert!(!said.stderr.contains("generate text"), "{args:?}: {}", said.stderr);
     }
 }

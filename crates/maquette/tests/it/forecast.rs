@@ -115,7 +115,7 @@ fn a_backtest_gives_every_forecast_and_the_coverage() {
     assert!(found["median_abs_error_pct"].as_f64().unwrap() < 5.0, "{found}");
 
     let text = scene.ok(&["forecast", "backtest", "points.csv"]).stdout;
-    assert!(text.contains("\nr8 ") && text.contains("intervals hold"), "{text}");
+    assert!(text.contains("\nr8 ") && text.contains("intervals contain"), "{text}");
 }
 
 #[test]
@@ -230,7 +230,7 @@ fn a_verdict_says_where_the_loss_fell() {
     let args =
         ["forecast", "verdict", "forecast.json", "--actual", "9.5", "--out", "v.json", "--plot", "v.svg"];
     let text = scene.ok(&args).stdout;
-    assert!(text.contains("outside of the 95 % interval") && text.contains("misses it"), "{text}");
+    assert!(text.contains("outside the 95 % interval") && text.contains("does not contain it"), "{text}");
     let written: Value = serde_json::from_str(&scene.read("v.json")).unwrap();
     assert_eq!(written, missed);
     assert!(scene.read("v.svg").contains("actual 9.500"));
@@ -239,7 +239,7 @@ fn a_verdict_says_where_the_loss_fell() {
         scene.refuses(
             &[&["forecast", "verdict", "forecast.json"], actual].concat(),
             &format!(
-                "error: expected the outcome of the run once, found it {found}\n\
+                "error: expected the final loss of the run once, found it {found}\n\
                  hint: give --actual LOSS or --run DIR"
             ),
         );
@@ -270,7 +270,7 @@ fn a_forecast_counts_only_if_it_is_older_than_the_run() {
     );
     for (run, said) in [
         ("in-time", "in time   first step at 2096-10-02T07:06:40.000Z"),
-        ("old", "in time   not known: the run's metrics do not say when it took its first step"),
+        ("old", "in time   unknown: the run's metrics do not say when it took its first step"),
         ("new", "in time   the run has not taken its first step"),
     ] {
         assert_eq!(scene.ok(&verify(run)).stdout.trim_end().lines().last(), Some(said));
@@ -401,10 +401,10 @@ fn an_export_of_weights_and_biases_becomes_points() {
     scene.refuses(
         &import(&["--loss-column", "nll"]),
         "error: in `export.csv`: expected a column `nll`, found `Name`, `State`, `model.n_params`, `total_tokens`, \
-         `val/loss`, `train/loss`, `seed`\nhint: write the name as it stands in the first line",
+         `val/loss`, `train/loss`, `seed`\nhint: write the name exactly as in the first line",
     );
     let error = scene.fails(&import(&["--params-column", "State"]));
-    assert!(error.contains("line 2 (`big, one`): `State` is `finished`, no number"), "{error}");
+    assert!(error.contains("line 2 (`big, one`): `State` is `finished`, not a number"), "{error}");
     let refuses = |content: &str, message: &str| {
         scene.write("export.csv", content.as_bytes());
         let error = scene.fails(&import(&[]));

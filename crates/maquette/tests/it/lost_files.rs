@@ -65,7 +65,7 @@ fn check_every_file(scene: &Scene, is_finished: bool) {
             let said = scene.ok(&RUN);
             assert!(said.stderr.contains("pretrain kept"), "{what}: {}", said.stderr);
             assert!(
-                !said.stderr.contains("LOST") && !said.stderr.contains("anew"),
+                !said.stderr.contains("LOST") && !said.stderr.contains("starts over"),
                 "{what}: {}",
                 said.stderr
             );

@@ -8,7 +8,7 @@ use std::{
 
 use crate::scene::{Scene, text};
 
-/// Budgets in minutes are measured: what they came to must be found again, or the training begins anew.
+/// Budgets in minutes are measured: what they came to must be found again, or the training starts over.
 const MINUTES: &str = r#"
 name = "moved"
 [budget]

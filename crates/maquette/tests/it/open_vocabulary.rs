@@ -78,7 +78,7 @@ fn a_vocabulary_too_large_for_its_budget_and_a_text_read_often_are_said_before_t
         "--only",
         "tokenizer,data,pretrain",
     ]);
-    assert!(said.stderr.contains("are embedding and head: 2000 tokens"), "{}", said.stderr);
+    assert!(said.stderr.contains("are embedding and head: a vocabulary of 2000"), "{}", said.stderr);
     assert!(said.stderr.contains("the training text is read"), "{}", said.stderr);
     let (warned, trained) = (said.stderr.find("is read").unwrap(), said.stderr.find("pretrain").unwrap());
     assert!(warned < trained, "{}", said.stderr);

@@ -49,7 +49,7 @@ fn of_damaged_checkpoints_the_newest_whole_one_is_taken() {
     assert_eq!(said.stdout, expected);
     assert!(
         said.stderr.starts_with(&format!(
-            "checkpoint: {older} (the newest that is whole: `{CHECKPOINT}/model.safetensors` is damaged"
+            "checkpoint: {older} (the newest intact one: `{CHECKPOINT}/model.safetensors` is damaged"
         )),
         "{}",
         said.stderr
@@ -84,7 +84,7 @@ fn what_is_no_model_is_named_for_what_it_is() {
             "error: expected a checkpoint or the folder of a run at `{name}`, found nothing there\nhint: "
         )
     };
-    let make_one = "give such as runs/NAME, which `maquette run` or `maquette quickstart` makes";
+    let make_one = "give a folder such as runs/NAME, which `maquette run` or `maquette quickstart` makes";
     scene.refuses(&["generate", "nowhere"], &format!("{}{make_one}", nothing("nowhere")));
     for (name, folder) in [("gpt2", "gpt2"), ("HuggingFaceTB/SmolLM2-135M", "SmolLM2-135M")] {
         for command in ["generate", "chat", "eval", "inspect"] {
@@ -143,16 +143,16 @@ fn a_run_ends_with_commands_that_work() {
     let scene = Scene::new();
     let said = scene.ok(&["run", "tiny.toml", "--out", "my run's"]);
     let word = r"'my run'\''s'";
-    let (_, next) = said.stderr.split_once("\nlet it write:\n").unwrap();
+    let (_, next) = said.stderr.split_once("\ngenerate text:\n").unwrap();
     let lines: Vec<&str> = next.lines().collect();
     let program = env!("CARGO_BIN_EXE_maquette");
     assert_eq!(
         lines,
         [
             format!("  {program} generate {word} --prompt Once").as_str(),
-            "its report, for a browser:",
+            "report:",
             format!("  {}", r"'my run'\''s/report.html'").as_str(),
-            "one file of it for llama.cpp:",
+            "a GGUF file for llama.cpp:",
             format!("  {program} export {word} --out {}", r"'my run'\''s.gguf'").as_str(),
         ]
     );
@@ -169,17 +169,17 @@ fn a_run_ends_with_commands_that_work() {
 
     // Programs are told nothing of it.
     let said = scene.ok(&["run", "tiny.toml", "--out", "my run's", "--json"]);
-    assert!(!said.stderr.contains("let it write"), "{}", said.stderr);
+    assert!(!said.stderr.contains("generate text"), "{}", said.stderr);
 
     let import =
         |out: &str| scene.ok(&["import", "my run's/pretrain/checkpoints/step-24", "--out", out]).stderr;
     let said = import("imported");
-    let command = format!("\nlet it write:\n  {program} generate imported --prompt 'Once upon a time'\n");
-    assert!(said.contains(&command) && !said.contains("talk with it"), "{said}");
+    let command = format!("\ngenerate text:\n  {program} generate imported --prompt 'Once upon a time'\n");
+    assert!(said.contains(&command) && !said.contains("chat with it"), "{said}");
     let template = b"{% for m in messages %}{{ m.content }}{% endfor %}";
     scene.write("my run's/pretrain/checkpoints/step-24/chat_template.jinja", template);
     let said = import("talking");
-    assert!(said.contains(&format!("\ntalk with it:\n  {program} chat talking\n")), "{said}");
+    assert!(said.contains(&format!("\nchat with it:\n  {program} chat talking\n")), "{said}");
 }
 
 /// `model.from` names a run: its newest checkpoint is continued, and stays the one that was continued.

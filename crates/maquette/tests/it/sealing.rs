@@ -73,7 +73,7 @@ fn a_run_is_forecast_watched_and_judged() {
     let summary = json(&scene, "out/pretrain/summary.json");
     assert_eq!(verdict["actual"], summary["validation"]["loss_nats"]);
     let page = scene.read("out/report.html");
-    assert!(page.contains("Forecast of the loss") && page.contains("What knowing cost"));
+    assert!(page.contains("Forecast of the loss") && page.contains("Cost of the forecast"));
 
     // Everything is kept when the same command is given again.
     let again = scene.ok(&args);
@@ -111,7 +111,7 @@ fn watched_afterwards_as_it_was_while_it_trained(scene: &Scene) {
     let step = scene.ok(&["forecast", "watch", "out", "--json"]).json()["step"].as_u64().unwrap();
     assert!(step == whole || step + 1 == whole, "{step} of {whole} lines, the last of them perhaps cut");
     let said = scene.ok(&["forecast", "watch", "out"]);
-    assert!(said.stdout.contains("not the sealed forecast"), "{}", said.stdout);
+    assert!(said.stdout.contains("the sealed forecast stays"), "{}", said.stdout);
     scene.write("out/pretrain/metrics.jsonl", format!("{{}}\n{record}").as_bytes());
     let refused = scene.fails(&["forecast", "watch", "out"]);
     assert!(refused.contains("is damaged in line 1") && refused.contains("\nhint: "), "{refused}");

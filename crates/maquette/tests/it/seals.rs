@@ -1,4 +1,4 @@
-//! A forecast counts for one run: what was changed and sealed anew, or sealed for another run, is named wherever it is read.
+//! A forecast counts for one run: what was changed and sealed again, or sealed for another run, is named wherever it is read.
 
 use std::fs;
 
@@ -12,7 +12,7 @@ fn only(stages: &str) -> Vec<&str> {
     [&RUN[..], &["--only", stages]].concat()
 }
 
-/// Changes a sealed forecast, and seals it anew as whoever wants to deceive would.
+/// Changes a sealed forecast, and seals it again as whoever wants to deceive would.
 fn reseal(scene: &Scene, path: &str, change: impl FnOnce(&mut Value)) -> String {
     let mut seal: Value = serde_json::from_str(&scene.read(path)).unwrap();
     change(&mut seal);
@@ -58,7 +58,7 @@ fn put_back(scene: &Scene, kept: &[(&'static str, String)]) {
 }
 
 #[test]
-fn a_forecast_that_was_changed_and_sealed_anew_after_the_run() {
+fn a_forecast_that_was_changed_and_sealed_again_after_the_run() {
     let scene = scene("");
     scene.ok(&RUN);
     let kept = keep(&scene);
@@ -162,7 +162,7 @@ fn what_is_changed_before_the_run_begins() {
     reseal(&scene, "out/forecast.json", flatter);
     let error = scene.fails(&RUN);
     assert!(
-        error.contains("out/forecast.json` forecasts 2.5794") && error.contains("sealed anew"),
+        error.contains("out/forecast.json` forecasts 2.5794") && error.contains("sealed again"),
         "{error}"
     );
 
@@ -207,7 +207,7 @@ fn what_is_changed_before_the_run_begins() {
 
 /// A run with other settings in the same folder is another run: nothing of the first one stands in its way.
 #[test]
-fn a_changed_recipe_is_forecast_and_judged_anew() {
+fn a_changed_recipe_is_forecast_and_judged_again() {
     let scene = scene("");
     scene.ok(&RUN);
     let first: Value = serde_json::from_str(&scene.read("out/verdict.json")).unwrap();

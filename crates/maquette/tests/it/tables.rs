@@ -68,7 +68,7 @@ fn tokens_in_billions_are_refused_with_the_option_that_mends_them() {
     }
     assert_ne!(prediction(&scene, billions.as_bytes(), &["--keep-units"])["median"], right["median"]);
     let kept = scene.ok(&["forecast", "fit", "points.csv", "--at-flops", "1e23", "--keep-units"]);
-    assert!(kept.stderr.contains("warning: The units were kept as they stand"), "{}", kept.stderr);
+    assert!(kept.stderr.contains("warning: The units were kept as given"), "{}", kept.stderr);
     let error = scene.fails(&[
         "forecast",
         "fit",
@@ -126,7 +126,7 @@ fn a_bad_row_is_said_on_stderr_and_in_json() {
     scene.write("points.csv", b"run,flops,loss\na,1e15,3\nb,1e16,2.5\nc,1e17,oops\n");
     let error = scene.run(&["forecast", "fit", "points.csv", "--at-flops", "1e23"]).stderr;
     assert!(
-        error.contains("`loss` is `oops`, no number") && error.contains("expected at least 3"),
+        error.contains("`loss` is `oops`, not a number") && error.contains("expected at least 3"),
         "{error}"
     );
 }

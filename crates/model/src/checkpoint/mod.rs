@@ -111,7 +111,7 @@ pub enum CheckpointError {
     },
     /// A model that this build does not compute.
     #[error(
-        "`{path}`: {what} is {found}, this build computes {expected}\nhint: only such models can be opened as they are"
+        "`{path}`: {what} is {found}, this build computes {expected}\nhint: only such models are supported"
     )]
     Unsupported {
         /// The file that says so.

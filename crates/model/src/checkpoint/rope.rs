@@ -1,4 +1,4 @@
-//! Base and stretching of the rotary frequencies, from the places in which `config.json` may have them.
+//! Base and RoPE scaling, from the places in which `config.json` may have them.
 //!
 //! `transformers` writes them as `rope_theta` and `rope_scaling` before its version 5, since then both in
 //! `rope_parameters`. Where both are there, `rope_scaling` counts (`convert_rope_params_to_dict` in

@@ -50,7 +50,7 @@ pub fn export(
         if config.qk_norm || config.qkv_bias {
             return Err(GgufError::Unsupported {
                 path: path.to_owned(),
-                what: "stretching of the rotary frequencies".into(),
+                what: "RoPE scaling".into(),
                 found: "there in a Qwen model".into(),
                 expected: "in Llama models".into(),
             });

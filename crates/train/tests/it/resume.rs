@@ -240,7 +240,7 @@ fn a_run_goes_on_from_the_newest_checkpoint_that_is_whole() {
         run.finish(1);
         run.check_same(file, &whole);
     }
-    // Lost files are damage too; with no whole checkpoint left the run begins anew.
+    // Lost files are damage too; with no whole checkpoint left the run starts over.
     for file in files.into_iter().chain(["state/rows.bin", "tokenizer.json"]) {
         let run = scene.run(&format!("lost-{}", file.replace('/', "-")));
         run.stop_at(3, 1);

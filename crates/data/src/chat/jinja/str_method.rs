@@ -35,7 +35,7 @@ pub(crate) fn call(text: &Text, name: &str, called: Called, meter: &Meter) -> Re
             let Some(Value::Dict(dict)) = map else { return fail("format_map expects a mapping") };
             let named = dict.entries.iter().map(|(key, value)| {
                 let Value::Text(key) = key else {
-                    return unsupported("`format_map` with keys that are no strings");
+                    return unsupported("`format_map` with keys that are not strings");
                 };
                 Ok((key.to_string().into(), value.clone()))
             });

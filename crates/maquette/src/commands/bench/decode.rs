@@ -30,19 +30,19 @@ pub(crate) struct Args {
     checkpoint: Option<PathBuf>,
     #[command(flatten)]
     shape: Shape,
-    /// Tokens of each prompt
+    /// Tokens per prompt
     #[arg(long, value_name = "N", default_value_t = 512)]
     prompt_tokens: usize,
-    /// Steps, each a token more for every sequence
+    /// Decoding steps, one token per sequence each
     #[arg(long, value_name = "N", default_value_t = 64)]
     new_tokens: usize,
     /// Sequences decoded together
     #[arg(long, value_name = "N", default_value_t = 1)]
     batch: usize,
-    /// Data type of activations and of the factors of matrix products
+    /// Data type of activations and of the inputs of matrix products
     #[arg(long, value_enum, default_value_t)]
     dtype: Dtype,
-    /// Threads that compute; 0 takes every core
+    /// Compute threads; 0 uses every core
     #[arg(long, value_name = "N", default_value_t = 0)]
     threads: usize,
     /// Print JSON

@@ -12,22 +12,22 @@ use super::{
 };
 use crate::{commands::Dtype, output, stop};
 
-/// Each operation by itself, compared with this machine's own peak
+/// Each kernel alone, compared with the peak measured on this machine
 ///
-/// At the sizes of a model 768 wide that reads 2048 tokens, unless a size says otherwise. The least work needed is
-/// counted, so that no kernel gains from doing more:
+/// Sizes are those of a model of width 768 on 2048 tokens, unless a line says otherwise. Only the work that is necessary is
+/// counted, so a kernel gains nothing by doing more.
 ///
-/// Products, attention, cross-entropy and Muon count floating-point operations, a multiply-add as 2, against the measured
-/// peak of multiply-adds in their format. A product of [m, k] and [k, n] is 2·m·n·k; with `packed` the weights are put in
-/// the kernel's order once before, as for decoding, else in every call, as in training. Attention counts visible pairs
-/// alone: two products forward, five backward, where the scores are computed again. Cross-entropy is one product, with
-/// gradients three. Muon multiplies in f32.
+/// Products, attention, cross-entropy and Muon count floating-point operations (a multiply-add is 2) and are compared with
+/// the measured peak of multiply-adds in their format. A product of [m, k] and [k, n] is 2·m·n·k; for `packed` the weights
+/// are packed once beforehand, as for decoding, otherwise in every call, as in training. Attention counts only pairs that
+/// the causal mask allows: two products forward, five backward, where the scores are recomputed. Cross-entropy is one
+/// product, three with gradients. Muon multiplies in f32.
 ///
-/// Everything else, and the products of a single row, counts bytes: each input read once, each output written once, what
-/// changes in place both. They stand against the measured speed of reading memory, which writing need not reach. Before
-/// each call 256 MiB of something else are read, so that what is needed lies in no cache.
+/// All other kernels, and products of a single row, count bytes: each input read once, each output written once, what is
+/// updated in place both. They are compared with the measured read bandwidth, which writes need not reach. Before each
+/// call 256 MiB of other memory are read, so that the caches are cold.
 ///
-/// Times are medians after one call that is not measured.
+/// Times are medians, after one call that is not measured.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Measure only these
@@ -36,10 +36,10 @@ pub(crate) struct Args {
     /// Time for each line of the table; at least three calls are made
     #[arg(long, value_name = "S", default_value_t = 0.2)]
     seconds: f64,
-    /// Data type of activations and of the factors of matrix products
+    /// Data type of activations and of the inputs of matrix products
     #[arg(long, value_enum, default_value_t)]
     dtype: Dtype,
-    /// Threads that compute; 0 takes every core
+    /// Compute threads; 0 uses every core
     #[arg(long, value_name = "N", default_value_t = 0)]
     threads: usize,
     /// Print one JSON array

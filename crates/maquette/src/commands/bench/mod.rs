@@ -37,10 +37,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 
 /// Refuses a count of nothing, by the name of its option.
 fn at_least_one(option: &str, found: usize) -> anyhow::Result<()> {
-    anyhow::ensure!(
-        found > 0,
-        "`{option}` must be at least 1, found 0\nhint: leave it out for what is usual"
-    );
+    anyhow::ensure!(found > 0, "`{option}` must be at least 1, found 0\nhint: leave it out for the default");
     Ok(())
 }
 

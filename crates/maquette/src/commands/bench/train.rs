@@ -17,13 +17,13 @@ use crate::{commands::Dtype, machine};
 pub(crate) struct Args {
     #[command(flatten)]
     shape: Shape,
-    /// Rows of a step
+    /// Rows per step
     #[arg(long, default_value_t = 8)]
     batch: usize,
-    /// Tokens of a row
+    /// Tokens per row
     #[arg(long, default_value_t = 256)]
     seq_len: usize,
-    /// Data type of activations and of the factors of matrix products
+    /// Data type of activations and of the inputs of matrix products
     #[arg(long, value_enum, default_value_t)]
     dtype: Dtype,
     /// Keep only the input of each block and recompute the rest in the backward pass
@@ -32,10 +32,10 @@ pub(crate) struct Args {
     /// Optimizer of the matrices
     #[arg(long, value_enum, default_value_t = Optim::Adamw)]
     optimizer: Optim,
-    /// Steps measured, after two that are not
+    /// Steps measured, after two warm-up steps
     #[arg(long, default_value_t = 9)]
     steps: usize,
-    /// Threads that compute; 0 takes every core
+    /// Compute threads; 0 uses every core
     #[arg(long, default_value_t = 0)]
     threads: usize,
     /// Print JSON

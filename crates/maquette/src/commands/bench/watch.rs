@@ -26,7 +26,7 @@ use crate::{
     run_dir::METRICS,
 };
 
-/// How often the alarms of a sealed forecast are right: healthy runs, and runs with a planted fault
+/// Count false alarms of a sealed forecast on healthy runs, and alarms on runs with an injected fault
 ///
 /// Trains the forecast's run many times with other seeds, then with each fault, one thread each. Nothing is written to
 /// the run's folder.
@@ -40,7 +40,7 @@ pub(super) struct Args {
     /// Runs with each fault
     #[arg(long, value_name = "N", default_value_t = 3)]
     faulty: usize,
-    /// Runs side by side; 0 takes every core
+    /// Runs at the same time; 0 uses every core
     #[arg(long, value_name = "N", default_value_t = 0)]
     threads: usize,
     /// Print the result as JSON on stdout

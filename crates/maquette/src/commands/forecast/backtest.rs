@@ -73,7 +73,7 @@ fn described(found: &Backtest) -> String {
     }
     let c = &found.coverage;
     lines.push(format!(
-        "\n{} forecasts: the 50, 80 and 95 % intervals hold {:.0}, {:.0} and {:.0} %; median error {:.2} %, \
+        "\n{} forecasts: the 50, 80 and 95 % intervals contain {:.0}, {:.0} and {:.0} % of the losses; median error {:.2} %, \
          median width of the 80 % interval {:.2} %",
         found.points.len(),
         100.0 * c.c50,

@@ -23,7 +23,7 @@ use self::columns::ColumnOptions;
 use crate::{
     input_file, output,
     output_file::{self, Kind, OutputFile},
-    report::Picture,
+    report::{Picture, with_margin},
     run_dir,
 };
 
@@ -225,20 +225,25 @@ fn warn(warnings: &[Warning]) {
 fn described(forecast: &Forecast) -> String {
     let mut lines = vec![format!("law       {}   ({})", forecast.formula, forecast.law)];
     for (name, value) in &forecast.coefficients {
-        let error = forecast.standard_errors.get(name).map_or(String::new(), |e| format!(" ± {e:.2e}"));
-        lines.push(format!("  {name:<7} {value:.4e}{error}"));
+        lines.push(match forecast.standard_errors.get(name) {
+            Some(error) => {
+                let (value, error) = with_margin(*value, *error);
+                format!("  {name:<7} {value} ± {error}")
+            }
+            None => format!("  {name:<7} {value:.4}"),
+        });
     }
     for other in forecast.laws.iter().filter(|law| law.weight > 0.0) {
         let error = other
             .cross_validation_error_pct
-            .map_or(String::new(), |e| format!(", off by {e:.2} % in cross-validation"));
+            .map_or(String::new(), |e| format!(", cross-validation error {e:.2} %"));
         lines.push(format!(
-            "weight    {:.2} {} ({}), alone {:.4}{error}",
+            "weight    {:.2} {} ({}), its own forecast {:.4}{error}",
             other.weight, other.formula, other.law, other.median
         ));
     }
     lines.push(format!(
-        "fitted    {} runs of {} configurations, {:.2} % about the law",
+        "fitted    {} runs of {} configurations, residual standard deviation {:.2} %",
         forecast.n_points, forecast.n_configurations, forecast.residual_pct
     ));
     lines.push(format!("target    {}", described_target(forecast)));

@@ -50,7 +50,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
             }
         }
         (given, _) => anyhow::bail!(
-            "expected the outcome of the run once, found it {}\nhint: give --actual LOSS or --run DIR",
+            "expected the final loss of the run once, found it {}\nhint: give --actual LOSS or --run DIR",
             if given.is_some() { "twice" } else { "nowhere" }
         ),
     };
@@ -64,7 +64,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
 }
 
 fn described(verdict: &Verdict) -> String {
-    let yes = |is_inside| if is_inside { "holds it" } else { "misses it" };
+    let yes = |is_inside| if is_inside { "contains it" } else { "does not contain it" };
     let p = &verdict.predicted;
     let line =
         |percent, low, high, is_inside| format!("  {percent} %    {low:.4} to {high:.4} {}", yes(is_inside));

@@ -51,8 +51,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         && seal.maquette_version == env!("CARGO_PKG_VERSION")
     {
         anyhow::bail!(
-            "expected the forecast that its points give, found one that is {error:.3} % away in `{}`, sealed by this very version\n\
-             hint: it was changed and sealed anew; look for the file that was sealed first",
+            "expected the forecast that its points give, found one that differs by {error:.3} % in `{}`, sealed by this version\n\
+             hint: it was changed and sealed again; look for the file that was sealed first",
             args.forecast.display()
         );
     }
@@ -90,16 +90,14 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     })?;
     match &compared {
         Some(agreed) => output::words(format_args!("run       {agreed}"))?,
-        None => {
-            output::words("run       not compared: --run DIR names the run that it is to be the forecast of")?
-        }
+        None => output::words("run       not compared: --run DIR names the run that it forecasts")?,
     }
     match begun {
         None => Ok(()),
         Some(Begun::At(at)) => output::words(format_args!("in time   first step at {at}")),
         Some(Begun::NotYet) => output::words("in time   the run has not taken its first step"),
         Some(Begun::Unknown) => {
-            output::words("in time   not known: the run's metrics do not say when it took its first step")
+            output::words("in time   unknown: the run's metrics do not say when it took its first step")
         }
     }
 }

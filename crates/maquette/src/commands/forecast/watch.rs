@@ -20,7 +20,7 @@ use crate::{
 
 /// Compare a run with its sealed forecast, while it trains or afterwards
 ///
-/// Reads the run's metrics and decides as `pretrain` itself does. The final loss estimated from the steps so far is
+/// Reads the run's metrics and raises the same alarms as `pretrain`. The final loss estimated from the steps so far is
 /// shown beside the sealed forecast and never replaces it.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -141,7 +141,7 @@ impl Follower {
         })?;
         let n_steps = watcher.n_steps().with_context(|| {
             format!(
-                "expected the curve of the run in `{}`, found a forecast of its end alone\n\
+                "expected the curve of the run in `{}`, found a forecast of the final loss alone\n\
                  hint: only a forecast from a ladder of this program predicts the curve",
                 run.join("forecast.json").display()
             )
@@ -194,7 +194,7 @@ fn line(state: &State) -> String {
     let mut line = format!("step {}/{}", state.step, state.n_steps);
     if let (Some(loss), Some(predicted)) = (state.loss_nats, state.predicted) {
         line.push_str(&format!(
-            "  loss {loss:.3} (forecast {:.3}, 80 % in {:.3} to {:.3})",
+            "  loss {loss:.3} (forecast {:.3}, 80 % interval {:.3} to {:.3})",
             predicted.median, predicted.lo80, predicted.hi80
         ));
     }
@@ -202,7 +202,7 @@ fn line(state: &State) -> String {
 }
 
 fn described_state(state: &State) -> String {
-    let interval = |i: &Interval| format!("{:.4}, 80 % in {:.4} to {:.4}", i.median, i.lo80, i.hi80);
+    let interval = |i: &Interval| format!("{:.4}, 80 % interval {:.4} to {:.4}", i.median, i.lo80, i.hi80);
     let mut lines = vec![
         format!("seal      {}", state.seal),
         format!("watched   {}", line(state)),
@@ -210,11 +210,13 @@ fn described_state(state: &State) -> String {
     ];
     if let Some(revised) = &state.revised {
         let revised = interval(revised);
-        lines.push(format!("so far    {revised} (from the steps so far: not the sealed forecast)"));
+        lines.push(format!(
+            "so far    {revised} (estimated from the steps so far; the sealed forecast stays)"
+        ));
     }
     if state.has_gap {
         lines.push(format!(
-            "LOST: the run's record has a gap after step {}: nothing behind it is watched",
+            "LOST: the run's metrics have a gap after step {}: later steps are not checked",
             state.step
         ));
     }

@@ -31,11 +31,11 @@ impl Rung {
 const MIN_STEPS: u64 = 400;
 /// Fewest different widths and lengths: a law has as many coefficients.
 const MIN_CONFIGS: usize = 4;
-/// Up to this part of the big run's FLOPs a rung is repeated with every seed; above, once.
+/// Up to this part of the large run's FLOPs a rung is repeated with every seed; above, once.
 const CHEAP: f64 = 0.01;
 /// Above this part only the best width is trained.
 const DEAR: f64 = 0.02;
-/// Parts of the big run's FLOPs that the largest rung may have, where a recipe leaves it open: a thousandth, or more
+/// Parts of the large run's FLOPs that the largest rung may have, where a recipe leaves it open: a thousandth, or more
 /// where the run is too short for rungs that small.
 const FRACTIONS: [f64; 7] = [1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1];
 /// Budgets of a ladder whose fraction is open: sixteen times from the smallest rung to the largest.
@@ -55,12 +55,12 @@ pub(crate) struct TooSmall {
     max_fraction: f64,
 }
 
-/// The rungs below `big`: budgets each half the one before, from `max_fraction` of the big run down; at each the best
+/// The rungs below `big`: budgets each half the one before, from `max_fraction` of the large run down; at each the best
 /// width and its neighbours on the grid, with which the law can separate parameters from tokens; several seeds, so that their noise is known. Rungs above 1/100 of the run are made
 /// once, those above 1/50 at the best width alone. Then the sweep on the smallest.
 ///
 /// # Errors
-/// If the recipe fixes what must change along the ladder, or the big run is too small to have one.
+/// If the recipe fixes what must change along the ladder, or the large run is too small to have one.
 pub(super) fn rungs(
     recipe: &Recipe,
     ladder: &LadderConfig,
@@ -212,7 +212,7 @@ impl Design<'_> {
             checkpoint_every_minutes: recipe.train.checkpoint_every_minutes.or(Some(10.0)),
             ..recipe.train.clone()
         };
-        // Seeds of their own: the big run's data order is not the rungs'.
+        // Seeds of their own: the large run's data order is not the rungs'.
         let seed = recipe.seed.wrapping_add(1000 + seed);
         let (config, mut settings) = train::plan(Some(budget), self.vocab_size, &model, &train, seed)?;
         if settings.steps < MIN_STEPS {

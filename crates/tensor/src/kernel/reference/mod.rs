@@ -22,8 +22,7 @@ mod swiglu;
 
 use self::round::{Rounded, added_to, overwritten, stacked, weight_grad};
 use super::{
-    AdamW, AttentionShape, Columns, CrossEntropyGrads, Muon, Packed, Rows, Segment, Weight,
-    WeightGrad,
+    AdamW, AttentionShape, Columns, CrossEntropyGrads, Muon, Packed, Rows, Segment, Weight, WeightGrad,
 };
 use crate::{DType, Slice, SliceMut};
 

@@ -131,7 +131,7 @@ impl Interpreter<'_> {
                 self.namespaces.push(namespace.clone());
                 for (key, value) in &dict.entries {
                     let Value::Text(key) = key else {
-                        return unsupported("a namespace with keys that are no strings");
+                        return unsupported("a namespace with keys that are not strings");
                     };
                     let key = key.to_string();
                     if key.starts_with('_') {

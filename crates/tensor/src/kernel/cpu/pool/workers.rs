@@ -61,7 +61,7 @@ struct Results {
     has_panicked: AtomicBool,
 }
 
-/// What is seldom written.
+/// What is rarely written.
 #[repr(align(128))]
 struct Parking {
     is_ending: AtomicBool,
