@@ -58,6 +58,11 @@ impl Tokens {
         Self { ids, positions: positions.into(), segments: segments.into(), appends }
     }
 
+    /// The ids, one sequence after another.
+    pub fn ids(&self) -> &[u32] {
+        &self.ids
+    }
+
     /// Number of tokens: R of the forward pass.
     pub fn len(&self) -> usize {
         self.ids.len()

@@ -50,6 +50,16 @@ pub enum TrainError {
         /// Where the data stood before the batch.
         cursor: String,
     },
+    /// An example that cannot be learned from.
+    #[error("example {index} of the {side} set {problem}\nhint: leave it out, or shorten it")]
+    Example {
+        /// Which set.
+        side: &'static str,
+        /// From 0.
+        index: usize,
+        /// What is wrong, and what was expected.
+        problem: String,
+    },
     /// The vocabulary of the tokenizer is not the model's.
     #[error(
         "the tokenizer has {tokenizer} tokens, the model {model}\nhint: leave `vocab_size` to the tokenizer"

@@ -42,16 +42,38 @@ pub fn evaluate(
             row_means.push(row.iter().map(|&loss| f64::from(loss)).sum::<f64>() / batch.seq_len as f64);
         }
     }
-    // All rows are of one length, so the mean of their means is the mean over tokens.
-    let n_rows = row_means.len() as f64;
-    let loss_nats = row_means.iter().sum::<f64>() / n_rows.max(1.0);
-    let variance =
-        row_means.iter().map(|mean| (mean - loss_nats).powi(2)).sum::<f64>() / (n_rows - 1.0).max(1.0);
-    Validation {
-        loss_nats,
-        loss_stderr: (variance / n_rows.max(1.0)).sqrt(),
-        bits_per_byte: loss_nats * n_tokens as f64 / (std::f64::consts::LN_2 * n_bytes as f64),
-        n_tokens,
-        n_bytes,
+    Validation::of_means(&row_means, n_tokens, n_bytes)
+}
+
+impl Validation {
+    /// From the means of rows of one length: the mean of their means is the mean over tokens.
+    fn of_means(row_means: &[f64], n_tokens: u64, n_bytes: u64) -> Self {
+        let n_rows = row_means.len() as f64;
+        let loss_nats = row_means.iter().sum::<f64>() / n_rows.max(1.0);
+        let variance =
+            row_means.iter().map(|mean| (mean - loss_nats).powi(2)).sum::<f64>() / (n_rows - 1.0).max(1.0);
+        Validation {
+            loss_nats,
+            loss_stderr: (variance / n_rows.max(1.0)).sqrt(),
+            bits_per_byte: loss_nats * n_tokens as f64 / (std::f64::consts::LN_2 * n_bytes as f64),
+            n_tokens,
+            n_bytes,
+        }
+    }
+
+    /// From the weighted sum of losses and the sum of weights of each row, which may be of any length. The standard error is
+    /// that of a ratio of two sums, from the spread between rows.
+    pub(crate) fn of_ratio(rows: &[(f64, f64)], n_bytes: u64) -> Self {
+        let (sum, weight) = rows.iter().fold((0.0, 0.0), |(s, w), (sum, weight)| (s + sum, w + weight));
+        let (n, loss_nats) = (rows.len() as f64, sum / weight);
+        let residuals = rows.iter().map(|(sum, weight)| (sum - loss_nats * weight).powi(2)).sum::<f64>();
+        let bits = sum / std::f64::consts::LN_2;
+        Self {
+            loss_nats,
+            loss_stderr: (residuals * n / (n - 1.0).max(1.0)).sqrt() / weight,
+            bits_per_byte: bits / (n_bytes as f64).max(1.0),
+            n_tokens: weight.round() as u64,
+            n_bytes,
+        }
     }
 }

@@ -1,9 +1,9 @@
 //! One optimizer step: the only place where gradients become weights.
 
-use model::{Gpt, Params, Tokens};
+use model::{Gpt, Params};
 use tensor::{Kernels, Tensor};
 
-use crate::{Optimizer, OptimizerKind, TrainSettings};
+use crate::{MicroBatch, Optimizer, OptimizerKind, TrainSettings};
 
 /// A model with its gradients and its optimizer's moments.
 #[derive(Debug)]
@@ -72,16 +72,17 @@ impl Learner {
         self.grads = self.gpt.no_gradients();
     }
 
-    /// Adds the gradients of `scale · Σ losses` of one micro-batch; returns the sum of its losses in nats.
-    pub fn add_gradients(
-        &mut self,
-        kernels: &dyn Kernels,
-        tokens: &Tokens,
-        targets: &[u32],
-        scale: f64,
-    ) -> f64 {
-        let losses = self.gpt.add_gradients(kernels, tokens, targets, scale, None, &mut self.grads);
-        losses.f32().iter().map(|&loss| f64::from(loss)).sum()
+    /// Adds the gradients of `scale·Σ weights·losses` of one micro-batch; returns `Σ weights·losses` in nats.
+    pub fn add_gradients(&mut self, kernels: &dyn Kernels, batch: &MicroBatch, scale: f64) -> f64 {
+        let MicroBatch { tokens, targets, weights } = batch;
+        let weights = weights.as_deref();
+        let losses = self.gpt.add_gradients(kernels, tokens, targets, scale, weights, &mut self.grads);
+        batch.weighted_sum(losses.f32())
+    }
+
+    /// The model with the gradients, for a loss that is not a cross-entropy; see [`model::Params::with_slice`].
+    pub fn parts_mut(&mut self) -> (&Gpt, &mut Params<Tensor>) {
+        (&self.gpt, &mut self.grads)
     }
 
     /// The norm of the whole gradient.

@@ -45,17 +45,17 @@ mod metric;
 mod metric_kinds;
 mod metrics_file;
 mod metrics_reader;
+mod monitor;
+mod objective;
 mod optimizer;
 mod overrides;
 mod plan;
-mod repetition;
 mod schedule;
 mod settings;
 mod settings_list;
-mod spike;
-mod stalled;
 mod state;
 mod trainer;
+mod tuning;
 
 pub use cadence::Cadence;
 pub use error::TrainError;
@@ -66,16 +66,18 @@ pub use metric_kinds::{
     ParamStalled, RecordLost, RowsRepeated, RunBegun, RunResumed, Spiked, TrainStep, Validated,
 };
 pub use metrics_reader::{MetricsLine, MetricsReader};
+pub use monitor::{
+    Monitor, RepeatedRows, RepetitionDetector, Spike, SpikeDetector, StalledDetector, StalledParams, StepView,
+};
+pub use objective::{Batch, Example, Masked, MicroBatch, Objective, Pretraining, Scalars};
 pub use optimizer::Optimizer;
 pub use overrides::LearningRateOverrides;
 pub use plan::plan;
-pub use repetition::RepetitionDetector;
 pub use schedule::Schedule;
 pub use settings::{OptimizerKind, Precision};
 pub use settings_list::{TrainOverrides, TrainSettings};
-pub use spike::{Spike, SpikeDetector};
-pub use stalled::StalledDetector;
 pub use state::{
     DamagedCheckpoint, TrainerState, checkpoint_bytes, holds_run, latest_checkpoint, special_ids,
 };
 pub use trainer::{Event, Inputs, Outcome, Sealed, Summary, Trainer};
+pub use tuning::Tuning;

@@ -95,9 +95,14 @@ impl MetricsFile {
         self.len
     }
 
-    /// Appends one line. The system buffers it; [`MetricsFile::sync`] makes it last.
+    /// Appends one line of a kind.
     pub(crate) fn write(&mut self, fields: &impl MetricKind) -> Result<(), TrainError> {
-        let mut line = serde_json::to_vec(&Metric::of(fields)).expect("plain data is valid JSON");
+        self.write_metric(&Metric::of(fields))
+    }
+
+    /// Appends one line. The system buffers it; [`MetricsFile::sync`] makes it last.
+    pub(crate) fn write_metric(&mut self, metric: &Metric) -> Result<(), TrainError> {
+        let mut line = serde_json::to_vec(metric).expect("plain data is valid JSON");
         line.push(b'\n');
         disk::write_all(&mut self.file, &line).map_err(|source| self.error("write", source))?;
         self.len += line.len() as u64;

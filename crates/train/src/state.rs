@@ -1,17 +1,18 @@
 //! What a run needs to go on exactly where it was: `state/` inside a checkpoint.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
-use data::Cursor;
 use model::{
     Gpt, ModelConfig, Role,
     checkpoint::{self, CheckpointError, SpecialIds},
 };
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use crate::{
-    Optimizer, OptimizerKind, RepetitionDetector, SpikeDetector, StalledDetector, TrainError, TrainSettings,
-};
+use crate::{Monitor, Optimizer, OptimizerKind, TrainError, TrainSettings, Tuning, tuning};
 
 /// Everything besides weights and moments. Random numbers need no place here: they are counted from the seed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -25,27 +26,23 @@ pub struct TrainerState {
     /// Seconds of training.
     pub elapsed_s: f64,
     /// Where the data stand.
-    pub cursor: Cursor,
+    pub cursor: Value,
     /// Bytes of `metrics.jsonl` that belong to these steps.
     pub metrics_len: u64,
-    /// Losses that the next is compared with.
-    pub loss_spikes: SpikeDetector,
-    /// Gradient norms that the next is compared with.
-    pub grad_spikes: SpikeDetector,
-    /// Rows that were trained on; their hashes stand in `state/rows.bin`.
+    /// What each monitor remembers, by its name; what is too much for a text stands in `state/NAME.bin`.
     #[serde(default)]
-    pub repetition: RepetitionDetector,
-    /// Parameters, and since when they have not changed.
+    pub monitors: BTreeMap<String, Value>,
+    /// What of the model is trained.
     #[serde(default)]
-    pub stalled: StalledDetector,
+    pub tuning: Tuning,
     /// The settings of the run; another run's checkpoint is refused.
     pub settings: TrainSettings,
     /// Hash of tokenizer and data.
     pub data_fingerprint: String,
 }
 
-/// Hashes of the rows that were trained on, eight bytes each.
-const ROWS: &str = "rows.bin";
+/// Parameters that were added to the model, such as adapters; no other program would look for them in its weights.
+const ADDED: &str = "added.safetensors";
 
 /// What a checkpoint folder is made of.
 pub(crate) struct Parts<'a> {
@@ -54,6 +51,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) tokenizer: &'a data::Tokenizer,
     pub(crate) chat_template: Option<&'a str>,
     pub(crate) state: &'a TrainerState,
+    pub(crate) monitors: &'a [Box<dyn Monitor>],
 }
 
 /// Bytes of a checkpoint's weights and moments; the rest is small beside them.
@@ -89,7 +87,14 @@ pub(crate) fn save(folder: &Path, parts: &Parts) -> Result<PathBuf, TrainError> 
         })?;
         let json = serde_json::to_vec_pretty(parts.state).expect("plain data is valid JSON");
         checkpoint::write_file(&state_dir.join("trainer.json"), &json)?;
-        checkpoint::write_file(&state_dir.join(ROWS), &parts.state.repetition.seen())?;
+        for monitor in parts.monitors {
+            if let Some(bytes) = monitor.bytes() {
+                checkpoint::write_file(&state_dir.join(bytes_of(&**monitor)), &bytes)?;
+            }
+        }
+        if parts.state.tuning != Tuning::default() {
+            checkpoint::write_tensors(&state_dir.join(ADDED), tuning::added(parts.gpt))?;
+        }
         checkpoint::write_tensors(&state_dir.join("optimizer.safetensors"), parts.optimizer.tensors())?;
         checkpoint::sync_dir(&state_dir)?;
         Ok(())
@@ -97,13 +102,23 @@ pub(crate) fn save(folder: &Path, parts: &Parts) -> Result<PathBuf, TrainError> 
     Ok(dir)
 }
 
-/// Reads weights, moments and the rest; the checkpoint must be of a run with this shape, these settings and data.
-fn load(
-    dir: &Path,
-    config: &ModelConfig,
-    settings: &TrainSettings,
-    data_fingerprint: &str,
-) -> Result<Resumed, TrainError> {
+/// File of what a monitor remembers.
+pub(crate) fn bytes_of(monitor: &dyn Monitor) -> String {
+    format!("{}.bin", monitor.name())
+}
+
+/// A run whose checkpoints are looked for.
+#[derive(Clone, Copy)]
+pub(crate) struct Expected<'a> {
+    pub(crate) config: &'a ModelConfig,
+    pub(crate) settings: &'a TrainSettings,
+    pub(crate) tuning: &'a Tuning,
+    pub(crate) data_fingerprint: &'a str,
+}
+
+/// Reads weights, moments and the rest; the checkpoint must be of the run that is expected.
+fn load(dir: &Path, expected: Expected) -> Result<Resumed, TrainError> {
+    let Expected { config, settings, tuning, data_fingerprint } = expected;
     let gpt = checkpoint::read_model(dir)?; // verifies every file, those in state/ too
     let path = dir.join("state/trainer.json");
     let bytes = std::fs::read(&path).map_err(|source| TrainError::Io {
@@ -111,12 +126,11 @@ fn load(
         path: path.clone(),
         source,
     })?;
-    let mut state: TrainerState =
-        serde_json::from_slice(&bytes).map_err(|error| CheckpointError::Damaged {
-            path: path.clone(),
-            expected: "the state of a training run".into(),
-            found: error.to_string(),
-        })?;
+    let state: TrainerState = serde_json::from_slice(&bytes).map_err(|error| CheckpointError::Damaged {
+        path: path.clone(),
+        expected: "the state of a training run".into(),
+        found: error.to_string(),
+    })?;
     let other = |what, found: String, expected: String| TrainError::OtherRun {
         path: path.clone(),
         what,
@@ -134,11 +148,17 @@ fn load(
         let (found, expected) = first_difference(gpt.config(), config);
         return Err(other("the model", found, expected));
     }
-    state.repetition = match std::fs::read(dir.join("state").join(ROWS)) {
-        Ok(rows) => std::mem::take(&mut state.repetition).with_seen(&rows),
-        // Checkpoints of earlier versions have none.
-        Err(_) => std::mem::take(&mut state.repetition),
-    };
+    if state.tuning != *tuning {
+        let (found, expected) = first_difference(&state.tuning, tuning);
+        return Err(other("what is trained", found, expected));
+    }
+    let mut gpt = tuning.apply(gpt, settings.seed)?;
+    if *tuning != Tuning::default() {
+        let path = dir.join("state").join(ADDED);
+        let read = checkpoint::read_tensors(&path)?;
+        let (expected, found) = ("every parameter that was added".into(), "others".into());
+        tuning::fill_added(&mut gpt, read).ok_or(CheckpointError::Damaged { path, expected, found })?;
+    }
     let mut optimizer = Optimizer::new(gpt.specs(), settings.optimizer);
     let path = dir.join("state/optimizer.safetensors");
     let mut tensors = checkpoint::read_tensors(&path)?;
@@ -147,7 +167,7 @@ fn load(
         *moment =
             found.ok_or_else(|| CheckpointError::Tensors { path: path.clone(), problem: "lacks", name })?;
     }
-    Ok(Resumed { gpt, optimizer, state })
+    Ok(Resumed { gpt, optimizer, state, dir: dir.to_owned() })
 }
 
 /// A run as a checkpoint holds it.
@@ -155,6 +175,17 @@ pub(crate) struct Resumed {
     pub(crate) gpt: Gpt,
     pub(crate) optimizer: Optimizer,
     pub(crate) state: TrainerState,
+    dir: PathBuf,
+}
+
+impl Resumed {
+    /// Lets a monitor go on from what the checkpoint holds of it.
+    pub(crate) fn restore(&self, monitor: &mut dyn Monitor) {
+        // What earlier versions did not save is not remembered.
+        let Some(state) = self.state.monitors.get(monitor.name()) else { return };
+        let bytes = std::fs::read(self.dir.join("state").join(bytes_of(monitor))).ok();
+        monitor.restore(state, bytes.as_deref());
+    }
 }
 
 /// A checkpoint that could not be read and was moved aside.
@@ -169,14 +200,12 @@ pub struct DamagedCheckpoint {
 /// The newest checkpoint in `folder` that is whole; damaged ones are moved aside, so that a run goes on from what is left.
 pub(crate) fn resume(
     folder: &Path,
-    config: &ModelConfig,
-    settings: &TrainSettings,
-    data_fingerprint: &str,
+    expected: Expected,
 ) -> Result<(Option<Resumed>, Vec<DamagedCheckpoint>), TrainError> {
     let mut damaged = Vec::new();
     for step in steps(folder)?.into_iter().rev() {
         let dir = folder.join(format!("step-{step}"));
-        match load(&dir, config, settings, data_fingerprint) {
+        match load(&dir, expected) {
             Ok(resumed) => return Ok((Some(resumed), damaged)),
             Err(error) if is_damage(&error) => {
                 let names = (1..).map(|i| folder.join(format!("damaged-step-{step}-{i}")));
@@ -237,7 +266,8 @@ fn first_difference<T: Serialize>(a: &T, b: &T) -> (String, String) {
     let (a, b) = (table(a), table(b));
     let differing = a.iter().find(|(name, value)| b.get(*name) != Some(value));
     differing.map_or_else(Default::default, |(name, value)| {
-        (format!("{name} = {value}"), format!("{name} = {}", b[name]))
+        let other = b.get(name).map_or_else(|| "none".to_owned(), ToString::to_string);
+        (format!("{name} = {value}"), format!("{name} = {other}"))
     })
 }
 

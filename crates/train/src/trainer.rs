@@ -9,17 +9,18 @@ use std::{
     time::{Instant, SystemTime},
 };
 
-use data::{BatchStream, Cursor, Prepared, Tokenizer, ValidationSet};
-use model::{Gpt, ModelConfig, Tokens, checkpoint};
+use data::Tokenizer;
+use model::{Gpt, ModelConfig, checkpoint};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tensor::Kernels;
 
 use crate::{
-    Cadence, DamagedCheckpoint, Learner, Optimizer, ParamStalled, RepetitionDetector, RowsRepeated, RunBegun,
-    RunResumed, Spike, SpikeDetector, Spiked, StalledDetector, TrainError, TrainSettings, TrainStep,
-    TrainerState, Update, Validated, Validation, evaluate,
+    Batch, Cadence, DamagedCheckpoint, Learner, Metric, Monitor, Objective, Optimizer, RunBegun, RunResumed,
+    Scalars, StepView, TrainError, TrainSettings, TrainStep, TrainerState, Tuning, Update, Validated,
+    Validation,
     metrics_file::MetricsFile,
-    state::{self, Parts, Resumed},
+    state::{self, Expected, Parts, Resumed},
 };
 
 /// What a run is made from.
@@ -30,8 +31,10 @@ pub struct Inputs {
     pub config: ModelConfig,
     /// Every number of the run.
     pub settings: TrainSettings,
-    /// Token shards.
-    pub data: Arc<Prepared>,
+    /// What is minimised.
+    pub objective: Box<dyn Objective>,
+    /// What of the model is trained; all of it by default.
+    pub tuning: Tuning,
     /// What made the tokens; saved with every checkpoint.
     pub tokenizer: Tokenizer,
     /// How chats are written; saved with every checkpoint.
@@ -72,29 +75,8 @@ pub enum Event {
         /// The result.
         validation: Validation,
     },
-    /// A value stands out.
-    Spiked {
-        /// At this step.
-        step: u64,
-        /// Which value.
-        of: &'static str,
-        /// How far.
-        spike: Spike,
-    },
-    /// Rows were trained on before.
-    Repeated {
-        /// At this step.
-        step: u64,
-        /// Part of the last rows.
-        share: f64,
-    },
-    /// A parameter has not changed for [`StalledDetector::PATIENCE`] steps.
-    Stalled {
-        /// At this step.
-        step: u64,
-        /// Its name.
-        param: String,
-    },
+    /// A monitor reports something that no healthy run shows.
+    Noticed(Metric),
     /// A checkpoint was written.
     Saved {
         /// Where.
@@ -139,10 +121,7 @@ pub struct Summary {
 pub struct Trainer {
     inputs: Inputs,
     learner: Learner,
-    stream: BatchStream,
-    validation: ValidationSet,
-    final_validation: ValidationSet,
-    token_bytes: Vec<u32>,
+    monitors: Vec<Box<dyn Monitor>>,
     folder: PathBuf,
     metrics: MetricsFile,
     step: u64,
@@ -150,13 +129,7 @@ pub struct Trainer {
     elapsed_s: f64,
     /// The last one made here, and after which step.
     last_validation: Option<(u64, Validation)>,
-    loss_spikes: SpikeDetector,
-    grad_spikes: SpikeDetector,
-    stalled: StalledDetector,
-    repetition: RepetitionDetector,
     cadence: Cadence,
-    /// Found while the gradients of the step at hand were added up.
-    repeated_share: Option<f64>,
     damaged: Vec<DamagedCheckpoint>,
 }
 
@@ -165,8 +138,8 @@ impl Trainer {
     ///
     /// # Errors
     /// If a setting is out of range, or the folder holds the checkpoint of another run.
-    pub fn open(inputs: Inputs, folder: &Path) -> Result<Self, TrainError> {
-        let Inputs { config, settings, data, tokenizer, start, .. } = &inputs;
+    pub fn open(mut inputs: Inputs, folder: &Path) -> Result<Self, TrainError> {
+        let Inputs { config, settings, tuning, tokenizer, start, .. } = &inputs;
         config.validate()?;
         settings.validate(config)?;
 
@@ -184,29 +157,35 @@ impl Trainer {
         })?;
         checkpoint::remove_unfinished(&checkpoints)?;
 
-        let (resumed, damaged) = state::resume(&checkpoints, config, settings, data.fingerprint())?;
+        let (resumed, damaged) = state::resume(
+            &checkpoints,
+            Expected { config, settings, tuning, data_fingerprint: inputs.objective.fingerprint() },
+        )?;
         if resumed.is_some() {
             // A kill may have come between the newest and the removal of the oldest.
             state::remove_old(&checkpoints, settings.keep_checkpoints)?;
         }
+        let mut monitors = inputs.objective.monitors();
         let (gpt, optimizer, state) = match resumed {
-            Some(Resumed { gpt, optimizer, state }) => (gpt, optimizer, Some(state)),
+            Some(resumed) => {
+                monitors.iter_mut().for_each(|monitor| resumed.restore(&mut **monitor));
+                let Resumed { gpt, optimizer, state, .. } = resumed;
+                (gpt, optimizer, Some(state))
+            }
             None => {
                 let gpt = match start {
                     Some(dir) => begin_with(dir, config)?,
                     None => Gpt::new(config.clone(), settings.seed),
                 };
+                let gpt = tuning.apply(gpt, settings.seed)?;
                 let optimizer = Optimizer::new(gpt.specs(), settings.optimizer);
                 (gpt, optimizer, None)
             }
         };
-        let (seq_len, seed) = (settings.seq_len, settings.seed);
-        let stream = match &state {
-            Some(state) => BatchStream::at(Arc::clone(data), seq_len, seed, &state.cursor)?,
-            None => BatchStream::new(Arc::clone(data), seq_len, seed)?,
-        };
-        let validation = ValidationSet::new(Arc::clone(data), seq_len, settings.eval_tokens)?;
-        let final_validation = ValidationSet::new(Arc::clone(data), seq_len, settings.final_eval_tokens)?;
+        if let Some(state) = &state {
+            inputs.objective.seek(&state.cursor)?;
+        }
+        let settings = &inputs.settings;
         let metrics_len = state.as_ref().map_or(0, |state| state.metrics_len);
         let step = state.as_ref().map_or(0, |state| state.step);
         let mut metrics = MetricsFile::open(&folder.join("metrics.jsonl"), metrics_len, step)?;
@@ -222,35 +201,19 @@ impl Trainer {
             }
         }
         let gpt = gpt.with_dtype(settings.dtype.into()).with_recomputation(settings.recompute_activations);
-        let token_bytes = tokenizer.token_bytes();
-        let (mut loss_spikes, mut grad_spikes) = Default::default();
-        let (mut repetition, mut stalled) = Default::default();
-        let (mut tokens, mut elapsed_s) = (0, 0.0);
-        if let Some(state) = state {
-            (loss_spikes, grad_spikes) = (state.loss_spikes, state.grad_spikes);
-            (repetition, stalled) = (state.repetition, state.stalled);
-            (tokens, elapsed_s) = (state.tokens, state.elapsed_s);
-        }
+        let (tokens, elapsed_s) = state.map_or((0, 0.0), |state| (state.tokens, state.elapsed_s));
         let cadence = Cadence::new(settings, step, Instant::now());
         Ok(Self {
             inputs,
             learner: Learner::resumed(gpt, optimizer),
-            stream,
-            validation,
-            final_validation,
-            token_bytes,
+            monitors,
             folder: folder.to_owned(),
             metrics,
             step,
             tokens,
             elapsed_s,
             last_validation: None,
-            loss_spikes,
-            grad_spikes,
-            stalled,
-            repetition,
             cadence,
-            repeated_share: None,
             damaged,
         })
     }
@@ -318,11 +281,13 @@ impl Trainer {
     /// One optimizer step on the next batch.
     fn take_step(&mut self, on_event: &mut dyn FnMut(Event)) -> Result<(), TrainError> {
         let start = Instant::now();
-        let cursor = self.stream.cursor();
+        let cursor = self.inputs.objective.cursor();
         let step = self.step + 1;
         let not_finite = |what, value| not_finite(step, what, value, &cursor);
 
-        let loss_nats = self.accumulate_gradients();
+        let batch = self.inputs.objective.next();
+        let scalars = self.add_gradients(&batch);
+        let loss_nats = scalars.loss_nats;
         if !loss_nats.is_finite() {
             return Err(not_finite("the loss", loss_nats));
         }
@@ -336,14 +301,13 @@ impl Trainer {
         self.learner.update(kernels, settings, grad_norm, Update { lr_fraction: fraction, step });
 
         let seconds = start.elapsed().as_secs_f64();
-        let batch_tokens = settings.batch_tokens();
         let rates = settings.learning_rates;
         self.step = step;
-        self.tokens += batch_tokens;
+        self.tokens += batch.n_tokens;
         self.elapsed_s += seconds;
-        let tokens_per_second = batch_tokens as f64 / seconds;
+        let tokens_per_second = batch.n_tokens as f64 / seconds;
         let (tokens, flops, elapsed_s) = (self.tokens, self.flops(), self.elapsed_s);
-        self.metrics.write(&TrainStep {
+        let mut metric = Metric::of(&TrainStep {
             step,
             loss_nats,
             grad_norm,
@@ -355,44 +319,31 @@ impl Trainer {
             flops,
             tokens_per_second,
             elapsed_s,
-        })?;
+        });
+        metric
+            .scalars
+            .extend(scalars.others.iter().map(|(name, value)| ((*name).to_owned(), (*value).into())));
+        self.metrics.write_metric(&metric)?;
         on_event(Event::Step { step, loss_nats, grad_norm, tokens_per_second });
-        for (of, spike) in
-            [("loss_nats", self.loss_spikes.push(loss_nats)), ("grad_norm", self.grad_spikes.push(grad_norm))]
-        {
-            if let Some(spike) = spike {
-                self.metrics.write(&Spiked { step, of: of.into(), spike })?;
-                on_event(Event::Spiked { step, of, spike });
-            }
-        }
-        if let Some(share) = self.repeated_share.take() {
-            self.metrics.write(&RowsRepeated { step, share })?;
-            on_event(Event::Repeated { step, share });
-        }
-        for param in self.stalled.push(self.learner.gpt()) {
-            self.metrics.write(&ParamStalled { step, param: param.clone() })?;
-            on_event(Event::Stalled { step, param });
+        let view = StepView { step, loss_nats, grad_norm, batch: &batch, gpt: self.learner.gpt() };
+        for metric in self.monitors.iter_mut().flat_map(|monitor| monitor.step(&view)).collect::<Vec<_>>() {
+            self.metrics.write_metric(&metric)?;
+            on_event(Event::Noticed(metric));
         }
         Ok(())
     }
 
-    /// Gradients of the mean loss of the next batch, micro-batch by micro-batch; returns that loss in nats.
-    fn accumulate_gradients(&mut self) -> f64 {
-        let settings = &self.inputs.settings;
-        self.learner.clear_gradients();
-        let mut loss = 0.0;
-        let mut rows_left = settings.batch_rows;
-        while rows_left > 0 {
-            let n_rows = rows_left.min(settings.micro_batch_rows);
-            rows_left -= n_rows;
-            // Divided by the targets of the whole batch: any split adds up to the same gradient.
-            let scale = 1.0 / settings.batch_tokens() as f64;
-            let batch = self.stream.next_batch(n_rows);
-            self.repeated_share = self.repetition.push(&batch.ids, batch.seq_len).or(self.repeated_share);
-            let tokens = Tokens::packed(batch.ids, batch.segments.iter().map(|segment| segment.len));
-            loss += scale * self.learner.add_gradients(&*self.inputs.kernels, &tokens, &batch.targets, scale);
+    /// Gradients of a batch, micro-batch by micro-batch, and what it came to.
+    fn add_gradients(&mut self, batch: &Batch) -> Scalars {
+        let Self { inputs, learner, .. } = self;
+        learner.clear_gradients();
+        // Divided by the whole batch: any split adds up to the same gradient.
+        let scale = 1.0 / batch.denominator;
+        let mut scalars = Scalars::default();
+        for micro_batch in &batch.micro_batches {
+            scalars.add(inputs.objective.add_gradients(learner, &*inputs.kernels, micro_batch, scale));
         }
-        loss
+        scalars
     }
 
     /// Validates the step at hand, if it is one to be validated and was not yet.
@@ -405,13 +356,17 @@ impl Trainer {
         if is_made || !(is_eval || self.step == settings.steps) {
             return Ok(());
         }
-        let set = if self.step == settings.steps { &self.final_validation } else { &self.validation };
-        let kernels = &*self.inputs.kernels;
-        let validation =
-            evaluate(self.learner.gpt(), kernels, set, settings.micro_batch_rows, &self.token_bytes);
+        let is_last = self.step == settings.steps;
+        let (gpt, kernels) = (self.learner.gpt(), &*self.inputs.kernels);
+        let validation = self.inputs.objective.validate(gpt, kernels, is_last);
         let (step, tokens, flops) = (self.step, self.tokens, self.flops());
         if !validation.loss_nats.is_finite() {
-            return Err(not_finite(step, "the validation loss", validation.loss_nats, &self.stream.cursor()));
+            return Err(not_finite(
+                step,
+                "the validation loss",
+                validation.loss_nats,
+                &self.inputs.objective.cursor(),
+            ));
         }
         self.metrics.write(&Validated { step, tokens, flops, validation })?;
         self.last_validation = Some((step, validation));
@@ -428,19 +383,19 @@ impl Trainer {
             tokens: self.tokens,
             flops: self.flops(),
             elapsed_s: self.elapsed_s,
-            cursor: self.stream.cursor(),
+            cursor: self.inputs.objective.cursor(),
             metrics_len: self.metrics.len(),
-            loss_spikes: self.loss_spikes.clone(),
-            grad_spikes: self.grad_spikes.clone(),
-            repetition: self.repetition.clone(),
-            stalled: self.stalled.clone(),
+            monitors: self.monitors.iter().map(|m| (m.name().to_owned(), m.state())).collect(),
+            tuning: self.inputs.tuning.clone(),
             settings: settings.clone(),
-            data_fingerprint: self.inputs.data.fingerprint().into(),
+            data_fingerprint: self.inputs.objective.fingerprint().into(),
         };
         let (gpt, optimizer) = (self.learner.gpt(), self.learner.optimizer());
         let (tokenizer, chat_template) = (&self.inputs.tokenizer, self.inputs.chat_template.as_deref());
-        let dir =
-            state::save(&checkpoints, &Parts { gpt, optimizer, tokenizer, chat_template, state: &state })?;
+        let dir = state::save(
+            &checkpoints,
+            &Parts { gpt, optimizer, tokenizer, chat_template, state: &state, monitors: &self.monitors },
+        )?;
         state::remove_old(&checkpoints, settings.keep_checkpoints)?;
         Ok(dir)
     }
@@ -459,7 +414,7 @@ fn begin_with(dir: &Path, config: &ModelConfig) -> Result<Gpt, TrainError> {
     Ok(gpt)
 }
 
-fn not_finite(step: u64, what: &'static str, value: f64, cursor: &Cursor) -> TrainError {
-    let cursor = serde_json::to_string(cursor).expect("plain data is valid JSON");
+fn not_finite(step: u64, what: &'static str, value: f64, cursor: &Value) -> TrainError {
+    let cursor = cursor.to_string();
     TrainError::NotFinite { step, what, value, cursor }
 }

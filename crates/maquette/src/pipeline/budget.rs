@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Instant};
 use base::Rng;
 use model::{Gpt, ModelConfig, Tokens};
 use tensor::Kernels;
-use train::{Learner, TrainOverrides, TrainSettings, Update};
+use train::{Learner, MicroBatch, TrainOverrides, TrainSettings, Update};
 
 use crate::{
     machine,
@@ -199,7 +199,7 @@ pub(super) fn flops_per_second(
     let rows = |learner: &mut Learner, n: usize| {
         let (start, ids) = (Instant::now(), &ids[..n * seq_len]);
         let tokens = Tokens::packed(ids.to_vec(), vec![seq_len; n]);
-        learner.add_gradients(kernels, &tokens, ids, 1e-3);
+        learner.add_gradients(kernels, &MicroBatch::new(tokens, ids.to_vec()), 1e-3);
         start.elapsed().as_secs_f64()
     };
     learner.clear_gradients();

@@ -21,7 +21,7 @@ use anyhow::Context as _;
 use base::disk;
 use data::{Prepared, Tokenizer};
 use tensor::Cpu;
-use train::{Event, Inputs, Outcome, Trainer};
+use train::{Event, Inputs, Outcome, Pretraining, Trainer, Tuning};
 
 use super::{
     budget, capability,
@@ -322,7 +322,8 @@ fn train_rung(
         kernels: kernels.clone(),
         config: rung.config.clone(),
         settings: rung.settings.clone(),
-        data: Arc::clone(prepared),
+        objective: Box::new(Pretraining::new(Arc::clone(prepared), &rung.settings, tokenizer.token_bytes())?),
+        tuning: Tuning::default(),
         tokenizer: tokenizer.clone(),
         chat_template: None,
         start: None,

@@ -3,7 +3,10 @@
 use std::{path::Path, sync::Arc};
 
 use data::ChatTemplate;
-use train::{Event, Inputs, Outcome, StalledDetector, Trainer};
+use train::{
+    Event, Inputs, Metric, MetricKind as _, Outcome, ParamStalled, Pretraining, RowsRepeated, Spiked,
+    StalledDetector, Trainer, Tuning,
+};
 
 use super::{
     capability,
@@ -27,7 +30,12 @@ impl Run {
             kernels: self.kernels(),
             config: plan.config().clone(),
             settings: plan.settings().clone(),
-            data: Arc::clone(self.prepared()?),
+            objective: Box::new(Pretraining::new(
+                Arc::clone(self.prepared()?),
+                plan.settings(),
+                tokenizer.token_bytes(),
+            )?),
+            tuning: Tuning::default(),
             tokenizer: tokenizer.clone(),
             chat_template: ChatTemplate::read(&self.dir.join("tokenizer"))?,
             forecast: read_seal(&self.dir.join(FORECAST))?.as_ref().map(watch::recorded),
@@ -78,20 +86,11 @@ impl Run {
                     ));
                 }
             }
-            Event::Spiked { step, of, spike } => {
-                bar.say(&format!(
-                    "step {step}: {of} {:.3} is {:.1} standard deviations above its mean",
-                    spike.value, spike.z
-                ));
+            Event::Noticed(metric) => {
+                if let Some(notice) = noticed(&metric) {
+                    bar.say(&notice);
+                }
             }
-            Event::Repeated { step, share } => bar.say(&format!(
-                "ALARM at step {step}: {:.0} % of the last rows were trained on before; look at the data for copies",
-                100.0 * share
-            )),
-            Event::Stalled { step, param } => bar.say(&format!(
-                "ALARM at step {step}: `{param}` has not changed for {} steps",
-                StalledDetector::PATIENCE
-            )),
             Event::Saved { .. } => {}
         })?;
         if let Some(error) = broken {
@@ -154,6 +153,32 @@ impl Run {
             progress::say("pretrain", &text);
         }
     }
+}
+
+/// What a monitor reports, in words.
+fn noticed(metric: &Metric) -> Option<String> {
+    let step = metric.step;
+    Some(match &metric.kind[..] {
+        Spiked::KIND => {
+            let Spiked { of, spike, .. } = metric.read().ok()?;
+            format!(
+                "step {step}: {of} {:.3} is {:.1} standard deviations above its mean",
+                spike.value, spike.z
+            )
+        }
+        RowsRepeated::KIND => {
+            let RowsRepeated { share, .. } = metric.read().ok()?;
+            format!(
+                "ALARM at step {step}: {:.0} % of the last rows were trained on before; look at the data for copies",
+                100.0 * share
+            )
+        }
+        ParamStalled::KIND => {
+            let ParamStalled { param, .. } = metric.read().ok()?;
+            format!("ALARM at step {step}: `{param}` has not changed for {} steps", StalledDetector::PATIENCE)
+        }
+        _ => return None,
+    })
 }
 
 /// Exponential mean over about 20 values.

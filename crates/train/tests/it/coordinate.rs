@@ -10,7 +10,7 @@ use model::{
     scaling::{LearningRates, learning_rates},
 };
 use tensor::{Cpu, DType, Tape};
-use train::{Learner, OptimizerKind, Precision, TrainSettings, Update};
+use train::{Learner, MicroBatch, OptimizerKind, Precision, TrainSettings, Update};
 
 const WIDTHS: [usize; 3] = [64, 128, 256];
 const STEPS: u64 = 5;
@@ -129,7 +129,8 @@ fn train(config: ModelConfig, kind: OptimizerKind, rates: LearningRates, seed: u
     for step in 1..=STEPS {
         let (tokens, targets) = split(&batch(&mut rng));
         learner.clear_gradients();
-        learner.add_gradients(&kernels, &tokens, &targets, 1.0 / targets.len() as f64);
+        let scale = 1.0 / targets.len() as f64;
+        learner.add_gradients(&kernels, &MicroBatch::new(tokens, targets), scale);
         let grad_norm = learner.grad_norm(&kernels);
         learner.update(&kernels, &settings, grad_norm, Update { lr_fraction: LR_FRACTION, step });
     }

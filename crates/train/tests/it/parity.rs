@@ -2,7 +2,7 @@
 
 use model::scaling::LearningRates;
 use tensor::{Cpu, Kernels, Reference};
-use train::{Learner, OptimizerKind, Precision, TrainSettings, Update};
+use train::{Learner, MicroBatch, OptimizerKind, Precision, TrainSettings, Update};
 
 use crate::fixture::{FILES, Fixture, check_close};
 
@@ -80,7 +80,11 @@ fn ten_steps_of_each_optimizer_match_pytorch() {
                 for ((ids, targets), step) in batches.zip(1..) {
                     learner.clear_gradients();
                     let scale = 1.0 / n_tokens as f64;
-                    let sum = learner.add_gradients(kernels, &fixture.packed(ids), targets, scale);
+                    let sum = learner.add_gradients(
+                        kernels,
+                        &MicroBatch::new(fixture.packed(ids), targets.to_vec()),
+                        scale,
+                    );
                     let norm = learner.grad_norm(kernels);
                     let lr_fraction = settings.schedule().fraction(step);
                     learner.update(kernels, &settings, norm, Update { lr_fraction, step });

@@ -149,7 +149,8 @@ fn a_run_of_other_settings_data_or_shape_is_refused_by_name() {
         assert!(message.contains(expected), "{message}");
     }
 
-    let message = refusal(run.open_with(1, |inputs| inputs.data = scene.other_data()));
+    let message =
+        refusal(run.open_with(1, |inputs| inputs.objective = scene.pretraining(scene.other_data())));
     assert!(message.contains("step-2/state/trainer.json` was written with data "), "{message}");
 
     // One that changes the shape of a weight, and two that do not.
@@ -241,7 +242,7 @@ fn a_run_goes_on_from_the_newest_checkpoint_that_is_whole() {
         run.check_same(file, &whole);
     }
     // Lost files are damage too; with no whole checkpoint left the run starts over.
-    for file in files.into_iter().chain(["state/rows.bin", "tokenizer.json"]) {
+    for file in files.into_iter().chain(["state/repetition.bin", "tokenizer.json"]) {
         let run = scene.run(&format!("lost-{}", file.replace('/', "-")));
         run.stop_at(3, 1);
         fs::remove_file(run.checkpoint(3).join(file)).unwrap();

@@ -13,7 +13,10 @@ use data::{DataConfig, Prepared, SourceConfig, Tokenizer, ValidationConfig};
 use model::{ModelConfig, scaling::LearningRates};
 use serde_json::Value;
 use tensor::Cpu;
-use train::{Event, Inputs, OptimizerKind, Outcome, Precision, TrainError, TrainSettings, Trainer};
+use train::{
+    Event, Inputs, Objective, OptimizerKind, Outcome, Precision, Pretraining, TrainError, TrainSettings,
+    Trainer, Tuning,
+};
 
 /// A temporary folder with prepared data; removed at the end.
 pub(crate) struct Scene {
@@ -38,6 +41,11 @@ impl Scene {
     /// The data of another corpus.
     pub(crate) fn other_data(&self) -> Arc<Prepared> {
         prepare(self.folder.path(), "other", 39)
+    }
+
+    /// Every token of the data is to be predicted.
+    pub(crate) fn pretraining(&self, data: Arc<Prepared>) -> Box<dyn Objective> {
+        Box::new(Pretraining::new(data, &self.settings, token_bytes()).unwrap())
     }
 
     /// From now on the data are one letter again and again: every row is a copy.
@@ -66,6 +74,11 @@ fn prepare_texts(folder: &Path, name: &str, texts: impl Iterator<Item = String>)
     config.validation = ValidationConfig::Tail { fraction: 0.2 };
     let go_on = &mut |_| ControlFlow::Continue(());
     Arc::new(data::prepare(&config, &Tokenizer::bytes(), &folder.join(name), go_on).unwrap())
+}
+
+/// Of the tokenizer of bytes.
+pub(crate) fn token_bytes() -> Vec<u32> {
+    Tokenizer::bytes().token_bytes()
 }
 
 fn config() -> ModelConfig {
@@ -139,7 +152,8 @@ impl Run<'_> {
             kernels: Arc::new(Cpu::new(n_threads)),
             config: self.scene.config.clone(),
             settings: self.scene.settings.clone(),
-            data: Arc::clone(&self.scene.data),
+            objective: self.scene.pretraining(Arc::clone(&self.scene.data)),
+            tuning: Tuning::default(),
             tokenizer: Tokenizer::bytes(),
             chat_template: None,
             start: None,
@@ -159,8 +173,14 @@ impl Run<'_> {
     /// Told to stop in step `step`, which it still takes and saves.
     #[track_caller]
     pub(crate) fn stop_at(&self, step: u64, n_threads: usize) {
+        self.stop_at_with(step, n_threads, |_| {});
+    }
+
+    /// With other inputs than the scene's.
+    #[track_caller]
+    pub(crate) fn stop_at_with(&self, step: u64, n_threads: usize, change: impl FnOnce(&mut Inputs)) {
         let stop = AtomicBool::new(false);
-        let outcome = self.open(n_threads).unwrap().run(&stop, &mut |event| {
+        let outcome = self.open_with(n_threads, change).unwrap().run(&stop, &mut |event| {
             if matches!(event, Event::Step { step: taken, .. } if taken == step) {
                 stop.store(true, Ordering::Relaxed);
             }
@@ -221,8 +241,15 @@ impl Run<'_> {
     /// Weights, moments, state and metrics at the end are another run's, to the bit.
     #[track_caller]
     pub(crate) fn check_same(&self, what: &str, other: &Run) {
+        let files = ["model.safetensors", "state/optimizer.safetensors", "state/repetition.bin"];
+        self.check_same_files(what, other, &files);
+    }
+
+    /// These files, state and metrics at the end are another run's, to the bit.
+    #[track_caller]
+    pub(crate) fn check_same_files(&self, what: &str, other: &Run, files: &[&str]) {
         let last = self.scene.settings.steps;
-        for file in ["model.safetensors", "state/optimizer.safetensors", "state/rows.bin"] {
+        for file in files {
             let [a, b] = [self, other].map(|run| std::fs::read(run.checkpoint(last).join(file)).unwrap());
             assert!(a.len() > 7 && a == b, "{what}: {file} differs");
         }

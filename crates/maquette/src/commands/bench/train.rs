@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use model::{Gpt, ModelConfig, Tokens};
 use serde::Serialize;
 use tensor::{Cpu, DType, Isa};
-use train::{Learner, OptimizerKind, Precision, TrainOverrides, TrainSettings, Update};
+use train::{Learner, MicroBatch, OptimizerKind, Precision, TrainOverrides, TrainSettings, Update};
 
 use super::{median, shape::Shape};
 use crate::{commands::Dtype, machine};
@@ -133,8 +133,9 @@ fn measure(args: &Args, kernels: &Cpu, config: &ModelConfig, settings: &TrainSet
         let (start, fresh_before) = (Instant::now(), tensor::arena::fresh_bytes());
         learner.clear_gradients();
         let tokens = Tokens::packed(inputs.clone(), vec![args.seq_len; args.batch]);
+        let batch = MicroBatch::new(tokens, targets.clone());
         let scale = 1.0 / n_tokens as f64;
-        loss_nats = scale * learner.add_gradients(kernels, &tokens, &targets, scale);
+        loss_nats = scale * learner.add_gradients(kernels, &batch, scale);
         let grad_norm = learner.grad_norm(kernels);
         learner.update(kernels, settings, grad_norm, Update { lr_fraction: 1.0, step });
         seconds.push(start.elapsed().as_secs_f64());

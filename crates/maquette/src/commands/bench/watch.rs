@@ -16,7 +16,7 @@ use forecast::Alarm;
 use model::{Gpt, ModelConfig, Tokens};
 use serde::Serialize;
 use tensor::Cpu;
-use train::{Learner, RepetitionDetector, StalledDetector, TrainSettings, Update};
+use train::{Learner, MicroBatch, RepetitionDetector, StalledDetector, TrainSettings, Update};
 
 use crate::{
     output,
@@ -222,7 +222,8 @@ impl Bench {
             let scale = 1.0 / settings.batch_tokens() as f64;
             let repeated_share = repetition.push(&batch.ids, batch.seq_len);
             let tokens = Tokens::packed(batch.ids, batch.segments.iter().map(|segment| segment.len));
-            let loss_nats = scale * learner.add_gradients(&kernels, &tokens, &batch.targets, scale);
+            let loss_nats =
+                scale * learner.add_gradients(&kernels, &MicroBatch::new(tokens, batch.targets), scale);
             let grad_norm = learner.grad_norm(&kernels);
             let frozen = (fault == Fault::FrozenLayer)
                 .then(|| learner.gpt().params().blocks[self.config.n_layers / 2].clone());

@@ -3,6 +3,10 @@
 use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{Monitor, StepView};
+use crate::{Metric, Spiked};
 
 /// Values that the present one is compared with.
 const WINDOW: usize = 128;
@@ -41,6 +45,43 @@ impl SpikeDetector {
         // A spike enters the window no higher than the threshold: one must not hide the next.
         self.window.push_back(if is_spike { mean + THRESHOLD * variance.sqrt() } else { value });
         is_spike.then_some(Spike { value, mean, z })
+    }
+}
+
+/// Watches one value of each step.
+struct Spikes {
+    of: &'static str,
+    value: fn(&StepView) -> f64,
+    detector: SpikeDetector,
+}
+
+/// Watches the loss.
+pub(crate) fn loss_spikes() -> Box<dyn Monitor> {
+    Box::new(Spikes { of: "loss_nats", value: |view| view.loss_nats, detector: SpikeDetector::default() })
+}
+
+/// Watches the norm of the gradient.
+pub(crate) fn grad_norm_spikes() -> Box<dyn Monitor> {
+    Box::new(Spikes { of: "grad_norm", value: |view| view.grad_norm, detector: SpikeDetector::default() })
+}
+
+impl Monitor for Spikes {
+    fn name(&self) -> &'static str {
+        self.of
+    }
+
+    fn step(&mut self, view: &StepView) -> Vec<Metric> {
+        let spike = self.detector.push((self.value)(view));
+        let metric = |spike| Metric::of(&Spiked { step: view.step, of: self.of.into(), spike });
+        spike.map(metric).into_iter().collect()
+    }
+
+    fn state(&self) -> Value {
+        super::state_of(&self.detector)
+    }
+
+    fn restore(&mut self, state: &Value, _: Option<&[u8]>) {
+        self.detector = super::restored(state);
     }
 }
 

@@ -4,6 +4,10 @@ use std::collections::{HashSet, VecDeque};
 
 use base::hash::xxh3_64;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{Monitor, StepView};
+use crate::{Metric, RowsRepeated};
 
 /// Rows that the present share is taken over.
 const WINDOW: usize = 64;
@@ -59,6 +63,47 @@ impl RepetitionDetector {
     pub fn with_seen(self, bytes: &[u8]) -> Self {
         let (rows, _) = bytes.as_chunks::<8>();
         Self { seen: rows.iter().map(|row| u64::from_le_bytes(*row)).collect(), ..self }
+    }
+}
+
+/// Watches the rows of each step.
+pub struct RepeatedRows {
+    seq_len: usize,
+    detector: RepetitionDetector,
+}
+
+impl RepeatedRows {
+    /// Rows are so many tokens long.
+    pub fn new(seq_len: usize) -> Self {
+        Self { seq_len, detector: RepetitionDetector::default() }
+    }
+}
+
+impl Monitor for RepeatedRows {
+    fn name(&self) -> &'static str {
+        "repetition"
+    }
+
+    fn step(&mut self, view: &StepView) -> Vec<Metric> {
+        let mut first = None;
+        for micro_batch in &view.batch.micro_batches {
+            first = self.detector.push(micro_batch.tokens.ids(), self.seq_len).or(first);
+        }
+        let metric = |share| Metric::of(&RowsRepeated { step: view.step, share });
+        first.map(metric).into_iter().collect()
+    }
+
+    fn state(&self) -> Value {
+        super::state_of(&self.detector)
+    }
+
+    fn bytes(&self) -> Option<Vec<u8>> {
+        Some(self.detector.seen())
+    }
+
+    fn restore(&mut self, state: &Value, bytes: Option<&[u8]>) {
+        let detector: RepetitionDetector = super::restored(state);
+        self.detector = detector.with_seen(bytes.unwrap_or_default());
     }
 }
 

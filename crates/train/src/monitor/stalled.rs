@@ -3,6 +3,10 @@
 use base::hash::xxh3_64;
 use model::Gpt;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{Monitor, StepView};
+use crate::{Metric, ParamStalled};
 
 /// Values of each parameter that are looked at.
 const N_LOOKED_AT: usize = 64;
@@ -48,6 +52,32 @@ impl StalledDetector {
             }
         }
         stalled
+    }
+}
+
+/// Watches the parameters after each step.
+#[derive(Default)]
+pub struct StalledParams {
+    detector: StalledDetector,
+}
+
+impl Monitor for StalledParams {
+    fn name(&self) -> &'static str {
+        "stalled"
+    }
+
+    fn step(&mut self, view: &StepView) -> Vec<Metric> {
+        let step = view.step;
+        let stalled = self.detector.push(view.gpt).into_iter();
+        stalled.map(|param| Metric::of(&ParamStalled { step, param })).collect()
+    }
+
+    fn state(&self) -> Value {
+        super::state_of(&self.detector)
+    }
+
+    fn restore(&mut self, state: &Value, _: Option<&[u8]>) {
+        self.detector = super::restored(state);
     }
 }
 

@@ -1,0 +1,209 @@
+//! A masked objective: of each example only some tokens are to be learned, such as the answers of a conversation.
+
+use base::{Rng, hash::Xxh3};
+use model::{Gpt, Tokens};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tensor::{IGNORE_TARGET, Kernels};
+
+use super::{Batch, MicroBatch, Objective};
+use crate::{TrainError, TrainSettings, Validation};
+
+/// A sequence with what is to be learned of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Example {
+    /// Token ids.
+    pub ids: Vec<u32>,
+    /// How much the prediction of each token counts; 0: it is context alone. The first is never predicted.
+    pub weights: Vec<f32>,
+}
+
+impl Example {
+    /// An example in which the tokens from `context` on are learned.
+    pub fn continuation(ids: Vec<u32>, context: usize) -> Self {
+        let weights = (0..ids.len()).map(|i| if i < context { 0.0 } else { 1.0 }).collect();
+        Self { ids, weights }
+    }
+
+    /// Sum of the weights of the tokens that are predicted.
+    fn weight(&self) -> f64 {
+        self.weights.iter().skip(1).map(|&weight| f64::from(weight)).sum()
+    }
+
+    /// Tokens that pass through the model.
+    fn n_inputs(&self) -> usize {
+        self.ids.len() - 1
+    }
+}
+
+/// The mean over the weights of a batch of `−ln p` of each token: a long answer counts more than a short one, and how the batch
+/// is split into micro-batches changes nothing.
+///
+/// Examples are visited in an order drawn anew from the seed in every epoch, `batch_rows` a step; they are packed one after
+/// another without padding, and none sees another.
+pub struct Masked {
+    examples: Vec<Example>,
+    held_out: Vec<Example>,
+    /// Bytes of text that each token stands for.
+    token_bytes: Vec<u32>,
+    settings: TrainSettings,
+    fingerprint: String,
+    at: Place,
+    /// Of the epoch at hand.
+    order: Vec<usize>,
+}
+
+/// Where the next batch begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Place {
+    epoch: u64,
+    example: usize,
+}
+
+impl Masked {
+    /// At the first example; `token_bytes[id]` is the length of the text that a token stands for.
+    ///
+    /// # Errors
+    /// If there is no example on one of the sides, one has nothing to learn or is longer than `seq_len + 1` tokens, or has
+    /// another number of weights than of tokens.
+    pub fn new(
+        examples: Vec<Example>,
+        held_out: Vec<Example>,
+        settings: &TrainSettings,
+        token_bytes: Vec<u32>,
+    ) -> Result<Self, TrainError> {
+        let mut hash = Xxh3::new();
+        for (side, examples) in [("training", &examples), ("held-out", &held_out)] {
+            if examples.is_empty() {
+                return Err(TrainError::Example {
+                    side,
+                    index: 0,
+                    problem: "is missing: there is none".into(),
+                });
+            }
+            for (index, example) in examples.iter().enumerate() {
+                check(example, settings.seq_len).map_err(|problem| TrainError::Example {
+                    side,
+                    index,
+                    problem,
+                })?;
+                hash.update(&(example.ids.len() as u64).to_le_bytes());
+                example.ids.iter().for_each(|id| hash.update(&id.to_le_bytes()));
+                example.weights.iter().for_each(|weight| hash.update(&weight.to_bits().to_le_bytes()));
+            }
+        }
+        hash.update(&settings.seed.to_le_bytes());
+        let fingerprint = base::hash::hex(hash.digest128());
+        let order = order(examples.len(), settings.seed, 0);
+        let (settings, at) = (settings.clone(), Place::default());
+        Ok(Self { examples, held_out, token_bytes, settings, fingerprint, at, order })
+    }
+
+    fn draw(&mut self) -> &Example {
+        let i = self.order[self.at.example];
+        self.at.example += 1;
+        if self.at.example == self.order.len() {
+            self.at = Place { epoch: self.at.epoch + 1, example: 0 };
+            self.order = order(self.examples.len(), self.settings.seed, self.at.epoch);
+        }
+        &self.examples[i]
+    }
+}
+
+/// What is wrong with an example.
+fn check(example: &Example, seq_len: usize) -> Result<(), String> {
+    let (n, n_weights) = (example.ids.len(), example.weights.len());
+    if n != n_weights {
+        return Err(format!("has {n} tokens and {n_weights} weights: expected as many"));
+    }
+    if n > seq_len + 1 {
+        return Err(format!(
+            "has {n} tokens: expected at most {}, `train.seq_len` and one more",
+            seq_len + 1
+        ));
+    }
+    match example.weights.iter().find(|weight| !weight.is_finite()) {
+        Some(weight) => Err(format!("has the weight {weight}: expected a finite number")),
+        None if n < 2 || example.weight() <= 0.0 => {
+            Err("has nothing to learn: expected a token after the first whose weight is above 0".into())
+        }
+        None => Ok(()),
+    }
+}
+
+/// The order of the examples in an epoch.
+fn order(n: usize, seed: u64, epoch: u64) -> Vec<usize> {
+    let mut rng = Rng::named(seed, &format!("examples of epoch {epoch}"));
+    let mut order: Vec<usize> = (0..n).collect();
+    for i in (1..n).rev() {
+        order.swap(i, rng.below(i as u64 + 1) as usize);
+    }
+    order
+}
+
+/// Examples one after another.
+fn packed(examples: &[Example]) -> MicroBatch {
+    let inputs = examples.iter().flat_map(|example| &example.ids[..example.n_inputs()]);
+    let tokens = Tokens::packed(inputs.copied().collect(), examples.iter().map(Example::n_inputs));
+    let weights: Vec<f32> = examples.iter().flat_map(|example| &example.weights[1..]).copied().collect();
+    let ids = examples.iter().flat_map(|example| &example.ids[1..]);
+    let targets = ids.zip(&weights).map(|(id, weight)| if *weight == 0.0 { IGNORE_TARGET } else { *id });
+    MicroBatch { tokens, targets: targets.collect(), weights: Some(weights) }
+}
+
+impl Objective for Masked {
+    fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    fn next(&mut self) -> Batch {
+        let TrainSettings { batch_rows, micro_batch_rows, .. } = self.settings;
+        let drawn: Vec<Example> = (0..batch_rows).map(|_| self.draw().clone()).collect();
+        Batch {
+            denominator: drawn.iter().map(Example::weight).sum(),
+            n_tokens: drawn.iter().map(|example| example.n_inputs() as u64).sum(),
+            micro_batches: drawn.chunks(micro_batch_rows).map(packed).collect(),
+        }
+    }
+
+    fn cursor(&self) -> Value {
+        serde_json::to_value(self.at).expect("plain data is valid JSON")
+    }
+
+    fn seek(&mut self, cursor: &Value) -> Result<(), TrainError> {
+        let at: Place = super::read_cursor(cursor)?;
+        if at.example >= self.examples.len() {
+            return Err(super::not_a_cursor(format!("example {} of {}", at.example, self.examples.len())));
+        }
+        self.order = order(self.examples.len(), self.settings.seed, at.epoch);
+        self.at = at;
+        Ok(())
+    }
+
+    fn validate(&self, gpt: &Gpt, kernels: &dyn Kernels, is_last: bool) -> Validation {
+        let n_tokens = if is_last { self.settings.final_eval_tokens } else { self.settings.eval_tokens };
+        let (mut rows, mut n_bytes, mut left) = (Vec::new(), 0, n_tokens);
+        for examples in self.held_out.chunks(self.settings.micro_batch_rows) {
+            if left == 0 {
+                break;
+            }
+            let batch = packed(examples);
+            let losses = gpt.losses(kernels, &batch.tokens, &batch.targets);
+            let mut from = 0;
+            for example in examples {
+                let weights = &example.weights[1..];
+                let losses = &losses.f32()[from..][..weights.len()];
+                from += weights.len();
+                let sum = losses.iter().zip(weights).map(|(&l, &w)| f64::from(l) * f64::from(w)).sum::<f64>();
+                rows.push((sum, example.weight()));
+                let learned = example.ids[1..].iter().zip(weights).filter(|(_, weight)| **weight != 0.0);
+                let n_bytes_of =
+                    |id: &u32| u64::from(self.token_bytes.get(*id as usize).copied().unwrap_or(0));
+                n_bytes += learned.map(|(id, _)| n_bytes_of(id)).sum::<u64>();
+                left = left.saturating_sub(example.n_inputs() as u64);
+            }
+        }
+        Validation::of_ratio(&rows, n_bytes)
+    }
+}

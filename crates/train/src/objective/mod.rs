@@ -1,0 +1,118 @@
+//! What a training minimises: an objective gives batches, adds their gradients and says where its data stand.
+
+mod masked;
+mod pretraining;
+
+use std::collections::BTreeMap;
+
+use model::{Gpt, Tokens};
+use serde_json::Value;
+use tensor::Kernels;
+
+pub use masked::{Example, Masked};
+pub use pretraining::Pretraining;
+
+use crate::{Learner, Monitor, StalledParams, TrainError, Validation, monitor};
+
+/// What a training minimises. The trainer turns any of them into weights, with checkpoints, metrics and exact resumption.
+pub trait Objective: Send {
+    /// Hash of the data; a checkpoint of other data is refused.
+    fn fingerprint(&self) -> &str;
+
+    /// The next batch.
+    fn next(&mut self) -> Batch;
+
+    /// Adds the gradients of `scale·Σ weights·losses` of a micro-batch; returns what it came to. `scale` is one over the
+    /// batch's denominator, so that shares of micro-batches add up.
+    fn add_gradients(
+        &mut self,
+        learner: &mut Learner,
+        kernels: &dyn Kernels,
+        batch: &MicroBatch,
+        scale: f64,
+    ) -> Scalars {
+        Scalars { loss_nats: scale * learner.add_gradients(kernels, batch, scale), ..Scalars::default() }
+    }
+
+    /// Where the next batch begins, for a checkpoint.
+    fn cursor(&self) -> Value;
+
+    /// Goes to where a cursor was taken.
+    ///
+    /// # Errors
+    /// If it was taken from other data, or is damaged.
+    fn seek(&mut self, cursor: &Value) -> Result<(), TrainError>;
+
+    /// The loss on text that is not trained on; `is_last` at the end of the run.
+    fn validate(&self, gpt: &Gpt, kernels: &dyn Kernels, is_last: bool) -> Validation;
+
+    /// What watches the run, in the order of its notices.
+    fn monitors(&self) -> Vec<Box<dyn Monitor>> {
+        vec![monitor::loss_spikes(), monitor::grad_norm_spikes(), Box::new(StalledParams::default())]
+    }
+}
+
+/// Sequences that pass through the model together.
+#[derive(Clone, Debug)]
+pub struct MicroBatch {
+    /// Inputs, one sequence after another.
+    pub tokens: Tokens,
+    /// `[R]`; see [`tensor::IGNORE_TARGET`].
+    pub targets: Vec<u32>,
+    /// Of each target's loss; 1 where there are none.
+    pub weights: Option<Vec<f32>>,
+}
+
+impl MicroBatch {
+    /// Every target counts alike.
+    pub fn new(tokens: Tokens, targets: Vec<u32>) -> Self {
+        Self { tokens, targets, weights: None }
+    }
+
+    /// `Σ weights·losses` of given losses, in nats.
+    pub fn weighted_sum(&self, losses: &[f32]) -> f64 {
+        match &self.weights {
+            None => losses.iter().map(|&loss| f64::from(loss)).sum(),
+            Some(weights) => losses.iter().zip(weights).map(|(&l, &w)| f64::from(l) * f64::from(w)).sum(),
+        }
+    }
+}
+
+/// What one optimizer step is computed from.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// In this order.
+    pub micro_batches: Vec<MicroBatch>,
+    /// What the sum of weighted losses is divided by: any split into micro-batches gives the same gradient.
+    pub denominator: f64,
+    /// Tokens that pass through the model.
+    pub n_tokens: u64,
+}
+
+/// Means over a batch, micro-batch by micro-batch.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Scalars {
+    /// What is minimised, in nats.
+    pub loss_nats: f64,
+    /// What else is recorded with the step.
+    pub others: BTreeMap<&'static str, f64>,
+}
+
+impl Scalars {
+    /// Adds the share of a micro-batch.
+    pub fn add(&mut self, share: Self) {
+        self.loss_nats += share.loss_nats;
+        for (name, value) in share.others {
+            *self.others.entry(name).or_default() += value;
+        }
+    }
+}
+
+/// The cursor of an objective, as its checkpoint holds it.
+fn read_cursor<T: serde::de::DeserializeOwned>(cursor: &Value) -> Result<T, TrainError> {
+    serde_json::from_value(cursor.clone()).map_err(|error| not_a_cursor(error.to_string()))
+}
+
+fn not_a_cursor(found: String) -> TrainError {
+    data::DataError::Cursor { expected: "a place in the data".into(), found }.into()
+}
