@@ -39,7 +39,7 @@ impl Example {
 /// The mean over the weights of a batch of `−ln p` of each token: a long answer counts more than a short one, and how the batch
 /// is split into micro-batches changes nothing.
 ///
-/// Examples are visited in an order drawn anew from the seed in every epoch, `batch_rows` a step; they are packed one after
+/// Examples are visited in an order drawn from the seed, another one in every epoch, `batch_rows` a step; they are packed one after
 /// another without padding, and none sees another.
 pub struct Masked {
     examples: Vec<Example>,
