@@ -8,10 +8,10 @@ use std::{
 use anyhow::Context as _;
 use base::disk;
 
-use super::{aside::move_aside, sources};
+use super::aside::move_aside;
 use crate::{
     recipe::Recipe,
-    run_dir::{CAPABILITY, FORECAST, INPUTS, RECIPE, REPORT, STAMP, VERDICT},
+    run_dir::{CAPABILITY, FORECAST, INPUTS, RECIPE, REPORT, SOURCES, STAMP, VERDICT},
 };
 
 /// Held while a run is open; says whose the folder is.
@@ -21,7 +21,6 @@ const LOCK_TEXT: &str = "maquette: the folder of a run\n";
 /// What a run writes at the top of its folder. The last is no part of a run, but of a checkpoint.
 const NAMES: [&str; 12] = [
     RECIPE,
-    sources::KNOWN,
     "tokenizer",
     "data",
     "ladder",
@@ -31,6 +30,7 @@ const NAMES: [&str; 12] = [
     CAPABILITY,
     VERDICT,
     REPORT,
+    SOURCES,
     "maquette.json",
 ];
 

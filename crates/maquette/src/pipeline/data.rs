@@ -8,7 +8,8 @@ use data::Prepared;
 use super::{
     aside::set_aside,
     moved::{changed, made_again, totals},
-    run::{Run, once},
+    once::once,
+    run::Run,
     stage::{Stage, hash},
 };
 use crate::{

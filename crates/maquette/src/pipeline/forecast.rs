@@ -11,7 +11,7 @@ use forecast::{
 use super::{
     aside::{move_aside, set_aside},
     capability,
-    ladder::{Ladder, TooSmall, TrainLadder},
+    ladder::{TooSmall, TrainLadder, finished::Ladder},
     plan::{Plan, run_plan},
     run::Run,
     stage::{Stage, hash},

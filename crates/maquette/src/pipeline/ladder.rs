@@ -5,6 +5,7 @@
 
 mod aside;
 mod design;
+pub(super) mod finished;
 mod sweep;
 
 use std::{
@@ -25,34 +26,21 @@ use train::{Event, Inputs, Outcome, Pretraining, Trainer, Tuning};
 
 use super::{
     budget, capability,
+    once::once,
     plan::Plan,
-    run::{Run, once},
+    run::Run,
     stage::{Stage, hash},
 };
 use crate::{
     machine,
     progress::{self, Field, Progress, count, duration},
-    run_dir::{Cost, RatioTest, Recorded, Role, RungResult, Sweep, rung_file, write_whole},
+    run_dir::{Cost, Recorded, RungResult, rung_file, write_whole},
     stop::{self, Interrupted},
 };
 
 use aside::{aside, set_aside_changed};
 pub(crate) use design::{Rung, TooSmall};
-
-/// A finished ladder.
-pub(crate) struct Ladder {
-    pub(crate) results: Vec<RungResult>,
-    pub(crate) sweep: Vec<Sweep>,
-    pub(crate) ratios: Vec<RatioTest>,
-    pub(crate) cost: Cost,
-}
-
-impl Ladder {
-    /// The rungs that a law is fitted to: those with the rule's own learning rates.
-    pub(crate) fn points(&self) -> impl Iterator<Item = &RungResult> {
-        self.results.iter().filter(|result| result.role == Role::Rung)
-    }
-}
+use finished::Ladder;
 
 /// A rung with every number of its run, and what it is kept by.
 struct Job {

@@ -1,20 +1,10 @@
 //! The plan of a run: a recipe with nothing left open.
 
-use std::fs;
-
-use data::{Prepared, Tokenizer};
 use forecast::{CurveSchedule, RunPlan, Target};
-use model::{ModelConfig, checkpoint};
+use model::ModelConfig;
 use train::TrainSettings;
 
-use super::{
-    run::{Run, once},
-    stage::hash,
-};
-use crate::{
-    recipe::Recipe,
-    run_dir::{INPUTS, Identity},
-};
+use crate::{recipe::Recipe, run_dir::Identity};
 
 /// Every number of a run.
 pub(crate) struct Plan {
@@ -24,49 +14,6 @@ pub(crate) struct Plan {
     pub(super) big: (ModelConfig, TrainSettings),
     /// Hashes of what the training is made from.
     pub(super) identity: Identity,
-}
-
-impl Run {
-    /// The plan of the run, from an earlier start in this folder or derived now.
-    pub(super) fn plan(&self) -> anyhow::Result<&Plan> {
-        once(&self.plan, || {
-            let (tokenizer, prepared) = (self.tokenizer()?, self.prepared()?);
-            let (recipe, config, settings) = self.resolve(tokenizer, prepared)?;
-            let mut inputs = inputs(&config, &settings, tokenizer, prepared)?;
-            if let Some(from) = &recipe.model.from {
-                inputs = hash(&[&inputs, &checkpoint::sha256_of(&from.join("model.safetensors"))?]);
-            }
-            let (tokenizer, data) = (tokenizer.fingerprint().into(), prepared.fingerprint().into());
-            Ok(Plan { recipe, big: (config, settings), identity: Identity { inputs, tokenizer, data } })
-        })
-    }
-
-    /// Whether a training stands there; a crash right at its beginning leaves a folder with none.
-    pub(super) fn is_begun(&self) -> bool {
-        self.dir.join(INPUTS).exists() || self.dir.join("pretrain/checkpoints").exists()
-    }
-
-    /// Whether the training there was begun from this plan; where the file that says so is lost, its checkpoints show it.
-    pub(super) fn is_begun_from(&self, plan: &Plan) -> bool {
-        match fs::read_to_string(self.dir.join(INPUTS)) {
-            Ok(begun) if begun.len() == plan.inputs().len() => begun == plan.inputs(),
-            _ => {
-                let checkpoints = self.dir.join("pretrain/checkpoints");
-                train::holds_run(&checkpoints, plan.config(), plan.settings(), &plan.identity.data)
-            }
-        }
-    }
-}
-
-/// Hash of everything that a training is made from.
-fn inputs(
-    config: &ModelConfig,
-    settings: &TrainSettings,
-    tokenizer: &Tokenizer,
-    prepared: &Prepared,
-) -> anyhow::Result<String> {
-    let plan = serde_json::to_string(&(config, settings))?;
-    Ok(hash(&[&plan, tokenizer.fingerprint(), prepared.fingerprint()]))
 }
 
 impl Plan {

@@ -1,6 +1,6 @@
 //! The stage `pretrain`: train the model.
 
-use std::{fs, path::PathBuf};
+use std::fs;
 
 use anyhow::Context as _;
 use model::{ModelConfig, checkpoint};
@@ -65,14 +65,6 @@ impl Stage for Pretrain {
         }
         progress::say("pretrain", "kept");
         Ok(())
-    }
-}
-
-impl Run {
-    /// The checkpoint that the stage `pretrain` leaves.
-    pub(super) fn checkpoint(&self) -> anyhow::Result<PathBuf> {
-        let steps = self.plan()?.settings().steps;
-        Ok(self.dir.join(format!("pretrain/checkpoints/step-{steps}")))
     }
 }
 

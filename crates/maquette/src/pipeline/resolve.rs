@@ -1,21 +1,75 @@
 //! From a recipe that leaves most things open to one that leaves nothing open.
 
-use std::{path::Path, time::Instant};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Instant,
+};
 
 use data::{Prepared, Tokenizer};
 use model::{ModelConfig, checkpoint, scaling::ModelOverrides};
 use tensor::Isa;
 use train::{OptimizerKind, Precision, TrainOverrides, TrainSettings};
 
-use super::{budget, run::Run};
+use super::{budget, once::once, plan::Plan, run::Run, stage::hash};
 use crate::{
     disk, progress,
     recipe::{Budget, Hashes, Recipe},
+    run_dir::{INPUTS, Identity},
 };
 
 /// What a machine with these instructions trains in, if nobody says: the same at every start.
 pub(crate) fn default_precision(isa: Isa) -> Precision {
     if isa.multiplies_bf16() { Precision::Bf16 } else { Precision::F32 }
+}
+
+impl Run {
+    /// The plan of the run, from an earlier start in this folder or derived now.
+    pub(super) fn plan(&self) -> anyhow::Result<&Plan> {
+        once(&self.plan, || {
+            let (tokenizer, prepared) = (self.tokenizer()?, self.prepared()?);
+            let (recipe, config, settings) = self.resolve(tokenizer, prepared)?;
+            let mut inputs = inputs(&config, &settings, tokenizer, prepared)?;
+            if let Some(from) = &recipe.model.from {
+                inputs = hash(&[&inputs, &checkpoint::sha256_of(&from.join("model.safetensors"))?]);
+            }
+            let (tokenizer, data) = (tokenizer.fingerprint().into(), prepared.fingerprint().into());
+            Ok(Plan { recipe, big: (config, settings), identity: Identity { inputs, tokenizer, data } })
+        })
+    }
+
+    /// Whether a training stands there; a crash right at its beginning leaves a folder with none.
+    pub(super) fn is_begun(&self) -> bool {
+        self.dir.join(INPUTS).exists() || self.dir.join("pretrain/checkpoints").exists()
+    }
+
+    /// Whether the training there was begun from this plan; where the file that says so is lost, its checkpoints show it.
+    pub(super) fn is_begun_from(&self, plan: &Plan) -> bool {
+        match fs::read_to_string(self.dir.join(INPUTS)) {
+            Ok(begun) if begun.len() == plan.inputs().len() => begun == plan.inputs(),
+            _ => {
+                let checkpoints = self.dir.join("pretrain/checkpoints");
+                train::holds_run(&checkpoints, plan.config(), plan.settings(), &plan.identity.data)
+            }
+        }
+    }
+
+    /// The checkpoint that the stage `pretrain` leaves.
+    pub(super) fn checkpoint(&self) -> anyhow::Result<PathBuf> {
+        let steps = self.plan()?.settings().steps;
+        Ok(self.dir.join(format!("pretrain/checkpoints/step-{steps}")))
+    }
+}
+
+/// Hash of everything that a training is made from.
+fn inputs(
+    config: &ModelConfig,
+    settings: &TrainSettings,
+    tokenizer: &Tokenizer,
+    prepared: &Prepared,
+) -> anyhow::Result<String> {
+    let plan = serde_json::to_string(&(config, settings))?;
+    Ok(hash(&[&plan, tokenizer.fingerprint(), prepared.fingerprint()]))
 }
 
 impl Run {

@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use data::{Prepared, Tokenizer};
 use tensor::{Cpu, Kernels};
 
-use super::{claim, ladder::Ladder, plan::Plan};
+use super::{claim, ladder::finished::Ladder, once::once, plan::Plan};
 use crate::{
     open_model,
     recipe::{Hashes, Recipe},
@@ -35,17 +35,6 @@ pub(crate) struct Run {
     pub(super) ladder: OnceLock<Ladder>,
     /// Held while the run is open: two programs in one folder would cut each other's files.
     _claim: claim::Claim,
-}
-
-/// The value of `cell`, made at the first call.
-pub(super) fn once<T>(cell: &OnceLock<T>, make: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<&T> {
-    match cell.get() {
-        Some(value) => Ok(value),
-        None => {
-            let value = make()?;
-            Ok(cell.get_or_init(|| value))
-        }
-    }
 }
 
 impl Run {

@@ -7,7 +7,6 @@ use model::{Request, Sampler, checkpoint};
 use tensor::{DType, Kernels};
 
 use super::{
-    pretrain::Pretrain,
     run::Run,
     stage::{Stage, hash},
 };
@@ -31,14 +30,14 @@ impl Stage for WriteSamples {
     }
 
     fn inputs(&self, run: &Run) -> anyhow::Result<String> {
-        let (plan, trained) = (run.plan()?, Pretrain.inputs(run)?);
+        let plan = run.plan()?;
         let recipe = &plan.recipe;
-        Ok(hash(&[&trained, &serde_json::to_string(&(&recipe.samples, recipe.seed))?]))
+        Ok(hash(&[plan.inputs(), &serde_json::to_string(&(&recipe.samples, recipe.seed))?]))
     }
 
     fn run(&self, run: &Run) -> anyhow::Result<()> {
         let (inputs, recipe) = (self.inputs(run)?, &run.plan()?.recipe);
-        run.require("pretrain", SUMMARY.trim_start_matches("pretrain/"), Pretrain.name())?;
+        run.require("pretrain", SUMMARY.trim_start_matches("pretrain/"), "pretrain")?;
         let (path, made_from) = (run.dir.join(SAMPLES), run.dir.join(SAMPLES_INPUTS));
         if fs::read_to_string(&made_from).is_ok_and(|made_from| made_from == inputs)
             && let Some(kept) = Sample::read_all(&path)

@@ -16,12 +16,10 @@ use super::run::Run;
 use crate::{
     progress::{self, count},
     recipe::without_places,
-    run_dir::write_whole,
+    run_dir::{SOURCES, write_whole},
     stop::{self, Interrupted},
 };
 
-/// What the files were when they were last read: those that have not changed since need not be read again.
-pub(super) const KNOWN: &str = "sources.json";
 /// Bytes to read from which on it is said.
 const LONG_READ_BYTES: u64 = 1 << 30;
 
@@ -62,7 +60,7 @@ impl Run {
                 now.push((path, known));
             }
         }
-        let place = self.dir.join(KNOWN);
+        let place = self.dir.join(SOURCES);
         let before: Vec<Known> =
             fs::read(&place).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
         let by_name: HashMap<(usize, &str), &Known> =

@@ -9,7 +9,8 @@ use model::checkpoint;
 use super::{
     aside::set_aside,
     moved::{changed, made_again},
-    run::{Run, once},
+    once::once,
+    run::Run,
     stage::{Stage, hash},
 };
 use crate::{

@@ -2,7 +2,7 @@
 
 use data::ValidationConfig;
 
-use super::run::{Run, once};
+use super::{once::once, run::Run};
 use crate::{
     progress::{Field, Progress},
     recipe::Recipe,

@@ -40,6 +40,8 @@ pub(crate) const RECIPE: &str = "recipe.toml";
 pub(crate) const MANIFEST: &str = "data/manifest.jsonl";
 /// Hash of what the training was begun from.
 pub(crate) const INPUTS: &str = "pretrain/inputs";
+/// What the files of the sources were when they were last read: those that have not changed since need not be read again.
+pub(crate) const SOURCES: &str = "sources.json";
 /// The page.
 pub(crate) const REPORT: &str = "report.html";
 
