@@ -61,16 +61,16 @@ pub fn capability(
 
     let exact: Vec<usize> = (0..problems.len()).filter(|&i| problems[i].task.has_one_answer()).collect();
     let mut log_probs = exact_log_probs(gpt, kernels, exact.iter().map(|&i| &encoded[i])).into_iter();
-    let outcomes = problems.iter().zip(&encoded).map(|(problem, encoded)| {
+    let outcomes = problems.iter().zip(&encoded).map(|(problem, encoded)| -> Result<Outcome, EvalError> {
         if problem.task.has_one_answer() {
-            return Outcome::Exact { log_prob: log_probs.next().expect("one for each exact problem") };
+            return Ok(Outcome::Exact { log_prob: log_probs.next().expect("one for each exact problem") });
         }
         let (n, prompt) = (settings.n_samples, &encoded.ids[..encoded.n_prompt]);
-        let passes = sampled::n_passes(gpt, kernels, tokenizer, problem, prompt, n, settings.seed);
-        Outcome::Sampled { n, passes }
+        let passes = sampled::n_passes(gpt, kernels, tokenizer, problem, prompt, n, settings.seed)?;
+        Ok(Outcome::Sampled { n, passes })
     });
     let scores = problems.iter().zip(outcomes);
-    Ok(scores.map(|(problem, outcome)| Score { problem: problem.clone(), outcome }).collect())
+    scores.map(|(problem, outcome)| Ok(Score { problem: problem.clone(), outcome: outcome? })).collect()
 }
 
 /// A problem as a model reads it.

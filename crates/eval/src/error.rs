@@ -32,6 +32,9 @@ pub enum EvalError {
         /// What it can read.
         max_seq_len: usize,
     },
+    /// A prompt that the model cannot continue.
+    #[error(transparent)]
+    Decode(#[from] model::DecodeError),
     /// A tokenizer with more ids than the model has.
     #[error(
         "expected a tokenizer of at most {n_rows} tokens, found {n_tokens}\nhint: use the tokenizer.json that lies beside the model"

@@ -2,7 +2,7 @@
 
 use base::Rng;
 use data::{Tokenizer, tasks::Problem};
-use model::{Gpt, Request, Sampler, Sampling};
+use model::{DecodeError, Engine, EngineSettings, Gpt, Request};
 use tensor::Kernels;
 
 /// How many of `n` samples at temperature 1 are right.
@@ -17,19 +17,21 @@ pub(crate) fn n_passes(
     prompt: &[u32],
     n: usize,
     seed: u64,
-) -> usize {
+) -> Result<usize, DecodeError> {
     let mut seeds = Rng::named(seed, &format!("samples/{}", problem.prompt));
+    // A token stands for a byte at least, and right answers to one prompt are of one length.
+    let max_new_tokens = problem.answer.len();
+    let stop = vec![tokenizer.end_of_text()];
     let requests = (0..n)
         .map(|_| Request {
-            prompt: prompt.to_vec(),
-            // A token stands for a byte at least, and right answers to one prompt are of one length.
-            max_new_tokens: problem.answer.len(),
-            sampler: Sampler::new(Sampling::default(), seeds.next_u64())
-                .expect("the default settings are in range"),
-            stop: vec![tokenizer.end_of_text()],
+            seed: seeds.next_u64(),
+            stop: stop.clone(),
+            ..Request::new(prompt.to_vec(), max_new_tokens)
         })
         .collect();
-    let completions =
-        model::generate(gpt, kernels, requests, &mut |_, id| !tokenizer.decode_bytes(&[id]).contains(&b'\n'));
-    completions.iter().filter(|done| problem.accepts(&tokenizer.decode(&done.ids))).count()
+    let settings = EngineSettings::for_sequences(n, prompt.len() + max_new_tokens);
+    // The prompt is read once, whatever the number of samples.
+    let completions = Engine::new(gpt, kernels, settings)
+        .complete(requests, &mut |_, token| !tokenizer.decode_bytes(&[token.id]).contains(&b'\n'))?;
+    Ok(completions.iter().filter(|done| problem.accepts(&tokenizer.decode(&done.ids))).count())
 }

@@ -4,7 +4,7 @@ use data::{
     Special, Tokenizer,
     tasks::{Problem, Task, suite},
 };
-use model::{Gpt, KvCache, ModelConfig, Role, Tokens};
+use model::{Engine, EngineSettings, Gpt, ModelConfig, Request, Role, Tokens};
 use tensor::{Cpu, DType, Kernels};
 
 use crate::{CapabilitySettings, EvalError, Outcome, Score, capability, sampled};
@@ -56,19 +56,23 @@ fn log_prob(score: &Score) -> f64 {
     }
 }
 
-/// `ln p(answer | end-of-text, prompt)`, one token at a time through the cache, softmax in f64.
+/// `ln p(answer | end-of-text, prompt)`, one token at a time through the engine.
 fn token_by_token(gpt: &Gpt, prompt: &[u32], answer: &[u32]) -> f64 {
     let kernels = Cpu::new(1);
-    let mut cache = KvCache::new(gpt.config(), gpt.dtype(), 1, gpt.config().max_seq_len);
-    let mut unread = [&[Special::EndOfText.id()], prompt].concat();
+    let mut engine = Engine::new(gpt, &kernels, EngineSettings::for_sequences(1, gpt.config().max_seq_len));
+    let mut read = [&[Special::EndOfText.id()], prompt].concat();
     let mut sum = 0.0;
     for &id in answer {
-        let tokens = Tokens::continued(&cache, [(0, &unread[..])]);
-        let logits = gpt.logits(&kernels, &tokens, &tokens.last_rows(), Some(&mut cache));
-        let logits: Vec<f64> = logits.f32().iter().map(|&logit| f64::from(logit)).collect();
-        let total: f64 = logits.iter().map(|logit| logit.exp()).sum();
-        sum += (logits[id as usize].exp() / total).ln();
-        unread = vec![id];
+        // The bias forces the token; its log-probability under the model's own distribution does not know.
+        let request = Request { logit_bias: vec![(id, 1e6)], ..Request::new(read.clone(), 1) };
+        let mut logprob = None;
+        engine
+            .complete(vec![request], &mut |_, token| {
+                token.id == id && logprob.replace(token.logprob).is_none()
+            })
+            .unwrap();
+        sum += f64::from(logprob.unwrap());
+        read.push(id);
     }
     sum
 }
@@ -143,7 +147,7 @@ fn samples_pass_as_often_as_the_probability_says() {
         let (both, p) = most_likely(&gpt, &tokenizer, prompt, ascii(&first.answer));
         let prompt = [&[Special::EndOfText.id()], &tokenizer.encode(prompt)[..]].concat();
         let n = 4000;
-        let passes = sampled::n_passes(&gpt, &kernels, &tokenizer, &both, &prompt, n, 7) as f64;
+        let passes = sampled::n_passes(&gpt, &kernels, &tokenizer, &both, &prompt, n, 7).unwrap() as f64;
         let (mean, sd) = (p * n as f64, (p * (1.0 - p) * n as f64).sqrt());
         assert!((passes - mean).abs() <= 4.5 * sd, "{both:?}: {passes} of {n}, p {p:.4}");
         n_between += u32::from((0.02..0.98).contains(&p));

@@ -1,83 +1,12 @@
 //! The decoder: the one forward pass that training, evaluation and generation share.
 
-use std::{collections::HashMap, sync::Arc};
+use std::collections::HashMap;
 
-use tensor::{AttentionShape, CrossEntropy, DType, Kernels, Segment, Tape, Tensor, Var, kernel::Packed};
+use tensor::{AttentionShape, CrossEntropy, DType, Kernels, Tape, Tensor, Var, kernel::Packed};
 
-use crate::{Adapter, AdapterConfig, Block, KvCache, Linear, ModelConfig, ParamSpec, Params, cache::Append};
-
-/// Token ids with their places: what the forward pass reads.
-#[derive(Clone, Debug)]
-pub struct Tokens {
-    ids: Vec<u32>,
-    /// Position of each token in its own sequence.
-    positions: Arc<[u32]>,
-    segments: Arc<[Segment]>,
-    appends: Vec<Append>,
-}
-
-impl Tokens {
-    /// Sequences one after another; `lens` are their lengths. None sees another.
-    ///
-    /// # Panics
-    /// If a sequence is empty, or the lengths do not sum to the number of ids.
-    #[track_caller]
-    pub fn packed(ids: Vec<u32>, lens: impl IntoIterator<Item = usize>) -> Self {
-        let mut positions = Vec::with_capacity(ids.len());
-        let mut segments = Vec::new();
-        for len in lens {
-            assert!(len > 0, "sequence {} is empty", segments.len());
-            segments.push(Segment::whole(positions.len(), len));
-            positions.extend(0..len as u32);
-        }
-        assert!(positions.len() == ids.len(), "sequences of {} tokens, {} ids", positions.len(), ids.len());
-        Self { ids, positions: positions.into(), segments: segments.into(), appends: Vec::new() }
-    }
-
-    /// New tokens behind what the slots of a cache hold: pairs of a slot and its new ids. Slots must differ.
-    ///
-    /// # Panics
-    /// If a slot gets no id or would overflow; the decode loop checks that at the door.
-    #[track_caller]
-    pub fn continued<'a>(cache: &KvCache, news: impl IntoIterator<Item = (usize, &'a [u32])>) -> Self {
-        let (mut ids, mut positions) = (Vec::new(), Vec::new());
-        let (mut segments, mut appends) = (Vec::new(), Vec::new());
-        for (slot, new) in news {
-            let (at, row, len) = (cache.len(slot), ids.len(), new.len());
-            assert!(
-                at + len <= cache.capacity(),
-                "slot {slot} holds {at} of {}, {len} more",
-                cache.capacity()
-            );
-            ids.extend_from_slice(new);
-            positions.extend((at..at + len).map(|p| p as u32));
-            let k_start = cache.start(slot);
-            segments.push(Segment { q_start: row, n_queries: len, k_start, n_keys: at + len });
-            appends.push(Append { slot, at, row, len });
-        }
-        Self { ids, positions: positions.into(), segments: segments.into(), appends }
-    }
-
-    /// The ids, one sequence after another.
-    pub fn ids(&self) -> &[u32] {
-        &self.ids
-    }
-
-    /// Number of tokens: R of the forward pass.
-    pub fn len(&self) -> usize {
-        self.ids.len()
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.ids.is_empty()
-    }
-
-    /// Row of the last token of each sequence.
-    pub fn last_rows(&self) -> Vec<usize> {
-        self.segments.iter().map(|s| s.q_start + s.n_queries - 1).collect()
-    }
-}
+use crate::{
+    Adapter, AdapterConfig, Block, KvCache, Linear, ModelConfig, ParamSpec, Params, Tokens, input::Places,
+};
 
 /// A decoder with its weights.
 #[derive(Clone, Debug)]
@@ -220,8 +149,8 @@ impl Gpt {
 
     /// Final hidden vectors, normed: `[R, C]`, with the parameters on the tape.
     ///
-    /// With a cache, new keys and values are stored there and every query sees its whole slot. A token's vector
-    /// has the same bits with or without a cache, alone or in any batch.
+    /// With a cache, new keys and values are stored in the pages that `tokens` names and every query sees all of its
+    /// sequence. A token's vector has the same bits with or without a cache, alone or in any batch.
     ///
     /// # Panics
     /// If an id is not below the vocabulary, a position not below `max_seq_len`, or a cache comes with a tape
@@ -304,9 +233,6 @@ impl Gpt {
                 self.block(tape, &x, &block.as_ref(), tokens, cache)
             };
         }
-        if let Some(cache) = cache {
-            cache.advance(&tokens.appends);
-        }
         if let Some(rows) = rows {
             x = Var::constant(select_rows(tape.kernels(), x.value(), rows));
         }
@@ -334,12 +260,13 @@ impl Gpt {
             qkv = tape.head_norm(&qkv, q_gain, k_gain, config.norm_eps, shape);
         }
         let qkv = tape.rope(qkv, &tokens.positions, &self.cos, &self.sin, shape);
-        let mixed = match cache {
-            None => tape.attention(&qkv, &tokens.segments, shape),
-            Some((layer, cache)) => {
-                let [k, v] = cache.write(layer, qkv.value(), shape, &tokens.appends);
-                tape.attention_cached(&qkv, k, v, &tokens.segments, shape)
+        let mixed = match (&tokens.places, cache) {
+            (Places::Rows(segments), _) => tape.attention(&qkv, segments, shape),
+            (Places::Pages(segments), Some((layer, cache))) => {
+                let (pages, at) = cache.layer(layer);
+                tape.attention_paged(&qkv, pages, at, segments, shape)
             }
+            (Places::Pages(_), None) => panic!("tokens that continue sequences come with the cache of these"),
         };
         let mut x = tape.linear_residual(&mixed, block.out.weight, x);
         if let Some(Adapter { a, b }) = block.out.adapter {

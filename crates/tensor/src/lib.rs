@@ -48,7 +48,10 @@ mod testing;
 
 pub use half::{bf16, f16};
 pub use isa::Isa;
-pub use kernel::{AttentionShape, Kernels, Segment, cpu::Cpu, reference::Reference};
+pub use kernel::{
+    AttentionShape, Kernels, KvPage, PAGE_LEN, PagedSegment, PagedSegments, Segment, cpu::Cpu,
+    reference::Reference,
+};
 pub use op::cross_entropy::{CrossEntropy, IGNORE_TARGET};
 pub use slice::{Slice, SliceMut};
 pub use tape::{Tape, Var};

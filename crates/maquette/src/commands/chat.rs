@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::Context as _;
 use data::{ChatTemplate, Message, StreamDecoder, Tokenizer};
-use model::{Finish, Gpt, Request, Sampler, Sampling};
+use model::{Engine, EngineSettings, Finish, Request, Sampling};
 use rustyline::{DefaultEditor, error::ReadlineError};
 use tensor::Cpu;
 
@@ -57,11 +57,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let Opened { dir, gpt, tokenizer } =
         open_model::open(&args.checkpoint, &kernels, args.dtype.precision().into())?;
     let template = ChatTemplate::load(&dir, &tokenizer)?;
+    // One text at a time, whose keys and values stay from turn to turn.
+    let settings = EngineSettings::for_sequences(1, gpt.config().max_seq_len);
     let mut chat = Chat {
-        gpt,
+        engine: Engine::new(&gpt, &kernels, settings),
         tokenizer,
         template,
-        kernels,
         sampling: args.sampling.sampling(),
         seed: args.sampling.seed,
         max_tokens: args.max_tokens,
@@ -70,7 +71,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         n_answers: 0,
         saved: HashMap::new(),
     };
-    Sampler::new(chat.sampling.clone(), chat.seed)?; // refuse a wrong option before the first message
+    chat.sampling.validate()?; // refuse a wrong option before the first message
     stop::only_interrupts();
     let mut input = Input::open()?;
     let mut n_unanswered = 0;
@@ -96,11 +97,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 }
 
 /// A conversation with a model.
-struct Chat {
-    gpt: Gpt,
+struct Chat<'a> {
+    engine: Engine<'a>,
     tokenizer: Tokenizer,
     template: ChatTemplate,
-    kernels: Cpu,
     sampling: Sampling,
     seed: u64,
     max_tokens: usize,
@@ -113,7 +113,7 @@ struct Chat {
     saved: HashMap<PathBuf, Vec<u8>>,
 }
 
-impl Chat {
+impl Chat<'_> {
     /// Answers a message or follows a command; `false` ends the talk.
     fn take(&mut self, message: &str) -> anyhow::Result<bool> {
         let (command, rest) = message.split_once(char::is_whitespace).unwrap_or((message, ""));
@@ -157,28 +157,28 @@ impl Chat {
     /// Answers the last message, shown as it comes.
     fn answer(&mut self) -> anyhow::Result<()> {
         let prompt = self.template.encode(&self.tokenizer, &self.conversation(), true)?;
-        let longest = self.gpt.config().max_seq_len;
+        let longest = self.engine.gpt().config().max_seq_len;
         anyhow::ensure!(
             prompt.len() < longest,
             "the conversation has {} tokens, this model reads {longest}\nhint: /clear starts a new one",
             prompt.len()
         );
         let request = Request {
-            prompt,
-            max_new_tokens: self.max_tokens,
-            sampler: Sampler::new(self.sampling.clone(), self.seed.wrapping_add(self.n_answers))?,
+            sampling: self.sampling.clone(),
+            seed: self.seed.wrapping_add(self.n_answers),
             stop: self.tokenizer.stops(),
+            ..Request::new(prompt, self.max_tokens)
         };
         self.n_answers += 1;
         stop::forget();
         let mut decoder = StreamDecoder::new(self.tokenizer.clone());
         let (mut text, mut shown) = (String::new(), Ok(()));
-        let done = model::generate(&self.gpt, &self.kernels, vec![request], &mut |_, id| {
-            let part = decoder.push(id);
+        let done = self.engine.complete(vec![request], &mut |_, token| {
+            let part = decoder.push(token.id);
             shown = output::part(&part);
             text.push_str(&part);
             shown.is_ok() && stop::check().is_continue()
-        });
+        })?;
         let rest = decoder.finish();
         text.push_str(&rest);
         shown.and_then(|()| output::part(&rest)).map_err(|_| output::Closed)?;

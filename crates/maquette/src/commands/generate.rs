@@ -1,10 +1,13 @@
 //! `maquette generate`
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Context as _;
 use data::{SpecialNames, SpecialTokens, StreamDecoder, Tokenizer};
-use model::{Completion, Finish, Gpt, Request, Sampler, Sampling};
+use model::{Completion, Engine, EngineSettings, Event, Finish, Gpt, Request, Sampling};
 use serde::Serialize;
 use tensor::Cpu;
 
@@ -132,12 +135,13 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let prompt = request.prompt.clone();
     let mut decoder = StreamDecoder::new(tokenizer.clone());
     let mut written = Ok(());
-    let mut completions = model::generate(&gpt, &kernels, vec![request], &mut |_, id| {
+    let mut engine = Engine::new(&gpt, &kernels, settings(1, [&request]));
+    let mut completions = engine.complete(vec![request], &mut |_, token| {
         if !args.json {
-            written = crate::output::part(&decoder.push(id));
+            written = crate::output::part(&decoder.push(token.id));
         }
         written.is_ok() && stop::check().is_continue()
-    });
+    })?;
     // A reader that has seen enough and closed the pipe is no failure.
     match written {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(()),
@@ -171,8 +175,15 @@ fn request(
         "the prompt is {} tokens, this model reads {max_seq_len} with what it adds\nhint: shorten the prompt",
         prompt.len()
     );
-    let sampler = Sampler::new(args.sampling.sampling(), seed)?;
-    Ok(Request { prompt, max_new_tokens: args.max_tokens, sampler, stop: tokenizer.stops() })
+    let sampling = args.sampling.sampling();
+    sampling.validate()?;
+    Ok(Request { sampling, seed, stop: tokenizer.stops(), ..Request::new(prompt, args.max_tokens) })
+}
+
+/// Room for `n` of the requests at a time. What is longer than the model reads takes no room.
+fn settings<'a>(n: usize, requests: impl IntoIterator<Item = &'a Request>) -> EngineSettings {
+    let longest = requests.into_iter().map(|r| r.prompt.len().saturating_add(r.max_new_tokens)).max();
+    EngineSettings::for_sequences(n, longest.unwrap_or(0))
 }
 
 /// Says what became of names of special tokens in the prompts.
@@ -210,7 +221,7 @@ fn json(
     Ok(serde_json::to_string(&Output { prompt, prompt_ids, text, ids, logprobs, finish })?)
 }
 
-/// Continues a file's prompts, `--batch` at a time, in their order. The prompt of line `i` draws with the seed plus `i`,
+/// Continues a file's prompts, `--batch` at a time: the next begins where one ends. The prompt of line `i` draws with the seed plus `i`,
 /// so that its text does not depend on the lines beside it.
 fn continue_file(
     args: &Args,
@@ -241,13 +252,38 @@ fn continue_file(
     }
     let texts: Vec<&str> = prompts.iter().map(|(prompt, _)| prompt.as_str()).collect();
     tell_names(args, &texts, tokenizer);
-    for batch in prompts.chunks(args.batch) {
-        let requests = batch.iter().map(|(_, request)| request.clone()).collect();
-        let completions = model::generate(gpt, kernels, requests, &mut |_, _| stop::check().is_continue());
-        for ((prompt, request), done) in batch.iter().zip(&completions) {
-            crate::output::json_line(&json(prompt, &request.prompt, done, tokenizer)?)?;
+    let mut engine = Engine::new(gpt, kernels, settings(args.batch, prompts.iter().map(|(_, r)| r)));
+    let mut places = HashMap::new();
+    for (i, (_, request)) in prompts.iter().enumerate() {
+        places.insert(engine.submit(request.clone())?, i);
+    }
+    // Completions come in any order and are written in that of the file.
+    let mut done: Vec<(Completion, bool)> = prompts.iter().map(|_| (Completion::empty(), false)).collect();
+    let mut n_written = 0;
+    while !engine.is_idle() {
+        let is_interrupted = stop::check().is_break();
+        if is_interrupted {
+            done.iter_mut().filter(|(done, has_ended)| !has_ended && !done.ids.is_empty()).for_each(
+                |(done, has_ended)| {
+                    (done.finish, *has_ended) = (Finish::Stop, true);
+                },
+            );
+        } else {
+            for event in engine.step() {
+                match event {
+                    Event::Token { sequence, token } => done[places[&sequence]].0.push(&token),
+                    Event::Finished { sequence, finish, .. } => {
+                        let (done, has_ended) = &mut done[places[&sequence]];
+                        (done.finish, *has_ended) = (finish, true);
+                    }
+                }
+            }
         }
-        if stop::check().is_break() {
+        while let Some(((done, true), (prompt, request))) = done.get(n_written).zip(prompts.get(n_written)) {
+            crate::output::json_line(&json(prompt, &request.prompt, done, tokenizer)?)?;
+            n_written += 1;
+        }
+        if is_interrupted {
             break;
         }
     }

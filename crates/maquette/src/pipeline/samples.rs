@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 use data::{SpecialTokens, Tokenizer};
-use model::{Request, Sampler, checkpoint};
+use model::{Engine, EngineSettings, Request, checkpoint};
 use tensor::{DType, Kernels};
 
 use super::{
@@ -84,16 +84,13 @@ fn write(
         .map(|(prompt, seed)| {
             let prompt = prompt_within(tokenizer, prompt, settings.special_tokens, max_seq_len)?;
             let max_new_tokens = settings.max_tokens.min(max_seq_len - prompt.len());
-            Ok(Request {
-                prompt,
-                max_new_tokens,
-                sampler: Sampler::new(settings.sampling.clone(), seed)?,
-                stop: vec![tokenizer.end_of_text()],
-            })
+            let (sampling, stop) = (settings.sampling.clone(), vec![tokenizer.end_of_text()]);
+            Ok(Request { sampling, seed, stop, ..Request::new(prompt, max_new_tokens) })
         })
         .collect::<anyhow::Result<Vec<_>>>()?;
     let step = dir.file_name().and_then(|name| name.to_str()?.strip_prefix("step-")?.parse().ok());
-    let completions = model::generate(&gpt, kernels, requests, &mut |_, _| true);
+    let engine_settings = EngineSettings::for_sequences(settings.prompts.len(), max_seq_len);
+    let completions = Engine::new(&gpt, kernels, engine_settings).complete(requests, &mut |_, _| true)?;
     let samples = settings.prompts.iter().zip(completions).enumerate().map(|(i, (prompt, done))| Sample {
         prompt: prompt.clone(),
         text: tokenizer.decode(&done.ids),

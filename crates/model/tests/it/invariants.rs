@@ -1,7 +1,7 @@
 //! One forward: a token's logits are the same bits however it is computed.
 
-use model::{Completion, Finish, Gpt, KvCache, Request, Sampler, Sampling, Tokens, generate};
-use tensor::{Cpu, IGNORE_TARGET, Kernels};
+use model::{Completion, Engine, EngineSettings, Finish, Gpt, KvCache, Piece, Request, Sampling, Tokens};
+use tensor::{Cpu, IGNORE_TARGET, Kernels, PAGE_LEN};
 
 use crate::models::{
     add_gradients, check_same_bits, logits, logits_alone, losses_and_gradients, models, packed, text,
@@ -38,13 +38,19 @@ fn decoding_with_a_cache_equals_the_full_forward() {
         let control = logits_alone(&gpt, &[&[texts[0][0] ^ 1], &texts[0][1..]].concat());
         assert_ne!(control[28 * v..], full[0][28 * v..], "{label}: the last token sees the first");
 
-        let mut cache = KvCache::new(gpt.config(), gpt.dtype(), texts.len(), longest);
+        let mut cache = KvCache::new(gpt.config(), gpt.dtype(), &kernels);
+        let n_pages = longest.div_ceil(PAGE_LEN);
+        cache.grow_to(texts.len() * n_pages);
+        // Pages of a slot lie apart.
+        let pages: Vec<Vec<usize>> = (0..texts.len())
+            .map(|slot| (0..n_pages).map(|i| (n_pages - 1 - i) * texts.len() + slot).collect())
+            .collect();
         for (round, pieces) in PIECES.iter().enumerate() {
-            // From the second round on, every slot still holds what another text left there.
-            (0..texts.len()).for_each(|slot| cache.clear(slot));
+            // From the second round on, every slot still holds what an earlier text left there.
+            let mut lens = [0usize; 5];
             for step in 0.. {
                 let next = |slot: usize| {
-                    let (at, piece) = (cache.len(slot), pieces[(step + slot) % pieces.len()]);
+                    let (at, piece) = (lens[slot], pieces[(step + slot) % pieces.len()]);
                     &texts[slot][at..at.saturating_add(piece).min(texts[slot].len())]
                 };
                 // Slots come in an order that is not theirs, and those that are done drop out.
@@ -58,11 +64,14 @@ fn decoding_with_a_cache_equals_the_full_forward() {
                 }
                 let places: Vec<(usize, usize)> = news
                     .iter()
-                    .flat_map(|&(slot, new)| {
-                        (cache.len(slot)..cache.len(slot) + new.len()).map(move |at| (slot, at))
-                    })
+                    .flat_map(|&(slot, new)| (lens[slot]..lens[slot] + new.len()).map(move |at| (slot, at)))
                     .collect();
-                let tokens = Tokens::continued(&cache, news);
+                let tokens = Tokens::continued(news.iter().map(|&(slot, ids)| Piece {
+                    ids,
+                    start: lens[slot],
+                    pages: &pages[slot],
+                }));
+                news.iter().for_each(|&(slot, new)| lens[slot] += new.len());
                 let rows: Vec<usize> = (0..tokens.len()).collect();
                 let got = gpt.logits(&kernels, &tokens, &rows, Some(&mut cache));
                 for ((slot, at), got) in places.into_iter().zip(got.f32().chunks_exact(v)) {
@@ -70,7 +79,7 @@ fn decoding_with_a_cache_equals_the_full_forward() {
                     check_same_bits(&what, got, &full[slot][at * v..][..v]);
                 }
             }
-            assert!((0..texts.len()).all(|slot| cache.len(slot) == texts[slot].len()));
+            assert!((0..texts.len()).all(|slot| lens[slot] == texts[slot].len()));
         }
     }
 }
@@ -175,15 +184,12 @@ fn completions_do_not_depend_on_what_is_decoded_beside_them() {
             let lens = [(1, 12), (longest - 4, 30), (17, 25), (5, 3)];
             let requests: Vec<Request> = (0..4)
                 .map(|i| Request {
-                    prompt: text(&gpt, lens[i].0, i as u64),
-                    max_new_tokens: lens[i].1,
-                    sampler: Sampler::new(settings[i].clone(), i as u64).unwrap(),
+                    sampling: settings[i].clone(),
+                    seed: i as u64,
                     stop: vec![3, 50],
+                    ..Request::new(text(&gpt, lens[i].0, i as u64), lens[i].1)
                 })
                 .collect();
-            let complete = |gpt: &Gpt, kernels: &dyn Kernels, requests: Vec<Request>| {
-                generate(gpt, kernels, requests, &mut |_, _| true)
-            };
             let together = complete(&gpt, &Cpu::new(2), requests.clone());
             assert!(together.iter().map(|done| done.ids.len()).sum::<usize>() > 8, "{together:?}");
             ends.extend(together.iter().map(|done| done.finish));
@@ -201,9 +207,8 @@ fn completions_do_not_depend_on_what_is_decoded_beside_them() {
         }
         // Greedy completions are the argmax of the plain forward: the loop adds nothing of its own.
         let prompt = text(&gpt, 9, 77);
-        let sampler = Sampler::new(Sampling::greedy(), 0).unwrap();
-        let request = Request { prompt: prompt.clone(), max_new_tokens: 8, sampler, stop: Vec::new() };
-        let done = generate(&gpt, &Cpu::new(1), vec![request], &mut |_, _| true).remove(0);
+        let request = Request { sampling: Sampling::greedy(), ..Request::new(prompt.clone(), 8) };
+        let done = complete(&gpt, &Cpu::new(1), vec![request]).remove(0);
         let read = [&prompt[..], &done.ids].concat();
         let v = gpt.config().vocab_size;
         let all = logits_alone(&gpt, &read);
@@ -215,6 +220,11 @@ fn completions_do_not_depend_on_what_is_decoded_beside_them() {
     for end in [Finish::Stop, Finish::Length, Finish::ContextFull] {
         assert!(ends.contains(&end), "no completion ended by {end:?}");
     }
+}
+
+fn complete(gpt: &Gpt, kernels: &dyn Kernels, requests: Vec<Request>) -> Vec<Completion> {
+    let settings = EngineSettings::for_sequences(requests.len(), gpt.config().max_seq_len);
+    Engine::new(gpt, kernels, settings).complete(requests, &mut |_, _| true).unwrap()
 }
 
 #[track_caller]

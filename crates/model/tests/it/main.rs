@@ -6,3 +6,4 @@ mod fixture;
 mod invariants;
 mod models;
 mod parity;
+mod schedules;

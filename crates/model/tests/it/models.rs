@@ -67,7 +67,7 @@ pub(crate) fn models_in_f32() -> Vec<Gpt> {
 }
 
 /// A model in which every weight matters: fresh ones write zeros to the residual stream.
-fn scattered(config: ModelConfig) -> Gpt {
+pub(crate) fn scattered(config: ModelConfig) -> Gpt {
     let params = config.params().map(|spec| {
         let mut rng = Rng::named(11, &spec.name);
         if let [n] = spec.shape[..] {

@@ -12,11 +12,15 @@
 //! joins the residual stream's; everything else is overwritten.
 
 pub mod cpu;
+mod pages;
 pub mod reference;
 
 use std::sync::Arc;
 
-pub use self::reference::Kernels;
+pub use self::{
+    pages::{KvPage, PAGE_LEN, PagedSegment, PagedSegments},
+    reference::Kernels,
+};
 use crate::{DType, Slice, SliceMut, arena::Buffer};
 
 /// Head counts and width of an attention op.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::statistics;
 use crate::{
-    Kernels, Tape, Tensor, Var,
+    Kernels, KvPage, PagedSegments, Tape, Tensor, Var,
     kernel::{AttentionShape, Rows, Segment},
     tape::{Grads, Op},
 };
@@ -50,7 +50,7 @@ impl Tape<'_> {
         let rows = check(qkv, shape);
         for segment in segments.iter() {
             let whole = Segment::whole(segment.q_start, segment.n_queries);
-            assert!(*segment == whole, "attention: {segment:?} has keys elsewhere: they need a cache");
+            assert!(*segment == whole, "attention: {segment:?} has keys elsewhere: they need pages");
         }
         let (stride, head_stride) = (shape.qkv_width(), shape.d_head);
         let part = |start| Rows { values: rows.slice().from(start), stride, head_stride };
@@ -65,34 +65,25 @@ impl Tape<'_> {
         })
     }
 
-    /// As [`Tape::attention`], with the queries of `qkv` and the keys and values of a cache, `k` and `v` `[slots, K,
-    /// capacity, D]`; a segment begins at the row of D numbers where its slot's first head does.
+    /// As [`Tape::attention`], with keys and values in pages: those of the rows of `qkv` are written there first. The
+    /// op's own [`Kernels::kv_words`] of every page begin at word `at`.
     ///
     /// # Panics
-    /// If the tape records (no gradient flows through a cache), a shape disagrees, or a segment reaches past the
-    /// rows.
+    /// If the tape records (no gradient flows through pages), a shape disagrees, or a page is missing or too small.
     #[track_caller]
-    pub fn attention_cached(
+    pub fn attention_paged(
         &mut self,
         qkv: &Var,
-        k: &Tensor,
-        v: &Tensor,
-        segments: &[Segment],
+        pages: &mut [KvPage],
+        at: usize,
+        segments: &PagedSegments,
         shape: AttentionShape,
     ) -> Var {
-        assert!(!self.is_recording(), "no gradient flows through a cache");
+        assert!(!self.is_recording(), "no gradient flows through pages");
         let rows = check(qkv, shape);
-        let &[_, n_kv_heads, capacity, d_head] = k.shape() else { panic!("attention: k {:?}", k.shape()) };
-        assert!(
-            (n_kv_heads, d_head) == (shape.n_kv_heads, shape.d_head) && k.shape() == v.shape(),
-            "attention: k {:?}, v {:?}, {shape:?}",
-            k.shape(),
-            v.shape()
-        );
-        let q = Rows { values: rows.slice(), stride: shape.qkv_width(), head_stride: shape.d_head };
-        let (stride, head_stride) = (shape.d_head, capacity * shape.d_head);
-        let [k, v] = [k, v].map(|cache| Rows { values: cache.slice(), stride, head_stride });
-        Var::constant(mixed(self.kernels, q, k, v, segments, shape, rows).0)
+        let mut y = Tensor::unspecified(&[rows.shape()[0], shape.q_width()], rows.dtype());
+        self.kernels.attention_paged(rows.slice(), pages, at, segments, shape, y.slice_mut());
+        Var::constant(y)
     }
 }
 
@@ -128,7 +119,7 @@ fn check(qkv: &Var, shape: AttentionShape) -> &Tensor {
 mod tests {
     use super::*;
     use crate::{
-        Reference,
+        DType, PAGE_LEN, PagedSegment, Reference,
         testing::{check_gradients, normal},
     };
 
@@ -144,44 +135,41 @@ mod tests {
         }
     }
 
-    /// A prompt in the cache, the rest as queries: the same rows as all at once.
+    /// A prompt in pages, the rest as queries, two ops in the same pages: the same rows as all at once.
     #[test]
-    fn a_cache_gives_the_same_rows() {
+    fn pages_give_the_same_rows() {
         let shape = AttentionShape { n_heads: 4, n_kv_heads: 2, d_head: 3 };
-        let (r, n_cached) = (7, 5);
-        let qkv = normal(&[r, shape.qkv_width()]);
-        let rows = qkv.slice().to_f64();
-        // The second of two slots, with room for one more token than it holds.
-        let (slot_rows, capacity) = (shape.n_kv_heads * (r + 1), r + 1);
-        let column = |from: usize| {
-            let mut cache = vec![9.0; 2 * slot_rows * shape.d_head];
-            for (i, row) in rows.chunks_exact(shape.qkv_width()).enumerate() {
-                for (h, head) in row[from..][..shape.kv_width()].chunks_exact(shape.d_head).enumerate() {
-                    let to = (slot_rows + h * capacity + i) * shape.d_head;
-                    cache[to..to + shape.d_head].copy_from_slice(head);
-                }
+        let (r, n_before) = (PAGE_LEN + 7, PAGE_LEN + 5);
+        let words = Reference.kv_words(shape, DType::F64);
+        let mut pages: Vec<KvPage> = (0..3).map(|_| KvPage::new(2 * words)).collect();
+        let inputs = [normal(&[r, shape.qkv_width()]), normal(&[r, shape.qkv_width()]).reshaped(&[r, 24])];
+        for part in [0..n_before, n_before..r] {
+            let (n_queries, n_keys) = (part.len(), part.end);
+            let pages_of = if n_keys > PAGE_LEN { vec![2, 0] } else { vec![2] };
+            let segment = PagedSegment { q_start: 0, n_queries, n_keys, pages: pages_of };
+            let segments = PagedSegments::new(vec![segment]);
+            for (op, qkv) in inputs.iter().enumerate() {
+                let whole = Tape::inference(&Reference).attention(
+                    &Var::constant(qkv.clone()),
+                    &[Segment::whole(0, r)].into(),
+                    shape,
+                );
+                let rows = qkv.slice().to_f64()[part.start * 24..part.end * 24].to_vec();
+                let rows = Var::constant(Tensor::from_f64(&[n_queries, 24], rows));
+                let mut tape = Tape::inference(&Reference);
+                let got = tape.attention_paged(&rows, &mut pages, op * words, &segments, shape);
+                let want = &whole.value().slice().to_f64()[part.start * 12..part.end * 12];
+                assert_eq!(got.value().slice().to_f64(), want, "op {op}, rows {part:?}");
             }
-            Tensor::from_f64(&[2, shape.n_kv_heads, capacity, shape.d_head], cache)
-        };
-        let (k, v) = (column(shape.q_width()), column(shape.q_width() + shape.kv_width()));
-        let last = rows[n_cached * shape.qkv_width()..].to_vec();
-        let last = Var::constant(Tensor::from_f64(&[r - n_cached, shape.qkv_width()], last));
-        let segment = Segment { q_start: 0, n_queries: r - n_cached, k_start: slot_rows, n_keys: r };
-
-        let mut tape = Tape::inference(&Reference);
-        let whole = tape.attention(&Var::constant(qkv), &[Segment::whole(0, r)].into(), shape);
-        let cached = tape.attention_cached(&last, &k, &v, &[segment], shape);
-        let expected = &whole.value().slice().to_f64()[n_cached * shape.q_width()..];
-        assert_eq!(cached.value().slice().to_f64(), expected);
+        }
     }
 
     #[test]
-    #[should_panic(expected = "no gradient flows through a cache")]
-    fn a_cache_has_no_gradient() {
+    #[should_panic(expected = "no gradient flows through pages")]
+    fn pages_have_no_gradient() {
         let shape = AttentionShape { n_heads: 1, n_kv_heads: 1, d_head: 2 };
         let mut tape = Tape::recording(&Reference);
         let qkv = tape.param(&normal(&[1, 6]), 0);
-        let cache = normal(&[1, 1, 1, 2]);
-        tape.attention_cached(&qkv, &cache, &cache, &[Segment::whole(0, 1)], shape);
+        tape.attention_paged(&qkv, &mut [], 0, &PagedSegments::default(), shape);
     }
 }

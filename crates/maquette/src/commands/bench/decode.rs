@@ -4,7 +4,9 @@ use std::{path::PathBuf, time::Instant};
 
 use anyhow::Context as _;
 use base::Rng;
-use model::{Gpt, KvCache, ModelConfig, Sampler, Sampling, Tokens, checkpoint, scaling::ModelOverrides};
+use model::{
+    Engine, EngineSettings, Event, Gpt, ModelConfig, Request, Sampling, checkpoint, scaling::ModelOverrides,
+};
 use serde::Serialize;
 use tensor::{Cpu, DType, Isa};
 
@@ -165,38 +167,44 @@ const N_WARM_UP_STEPS: usize = 2;
 
 fn measure(args: &Args, kernels: &Cpu, gpt: &Gpt) -> anyhow::Result<Output> {
     let config = gpt.config();
+    let settings = EngineSettings {
+        // All prompts in one step.
+        chunk_tokens: args.batch * args.prompt_tokens,
+        ..EngineSettings::for_sequences(args.batch, args.prompt_tokens + args.new_tokens)
+    };
+    let mut engine = Engine::new(gpt, kernels, settings);
     let mut rng = Rng::new(0, 0);
-    let mut prompt =
-        || (0..args.prompt_tokens).map(|_| rng.below(config.vocab_size as u64) as u32).collect::<Vec<_>>();
-    let prompts: Vec<Vec<u32>> = (0..args.batch).map(|_| prompt()).collect();
-    let capacity = args.prompt_tokens + args.new_tokens;
-    let mut cache = KvCache::new(config, gpt.dtype(), args.batch, capacity);
-    let mut sampler = Sampler::new(Sampling::greedy(), 0)?;
-    let mut read = |cache: &mut KvCache, unread: &[Vec<u32>]| -> anyhow::Result<(Vec<Vec<u32>>, f64)> {
+    // Other prompts each time, or their keys and values would be found in the cache.
+    let mut submit = |engine: &mut Engine, n_steps: usize| -> anyhow::Result<()> {
+        for _ in 0..args.batch {
+            let prompt =
+                (0..args.prompt_tokens).map(|_| rng.below(config.vocab_size as u64) as u32).collect();
+            let sampling = Sampling::greedy();
+            engine.submit(Request { sampling, ..Request::new(prompt, 1 + n_steps) })?;
+        }
+        Ok(())
+    };
+    let step = |engine: &mut Engine| -> anyhow::Result<f64> {
         anyhow::ensure!(stop::check().is_continue(), stop::Interrupted(String::new()));
         let start = Instant::now();
-        let tokens = Tokens::continued(cache, unread.iter().map(Vec::as_slice).enumerate());
-        let logits = gpt.logits(kernels, &tokens, &tokens.last_rows(), Some(cache));
-        let rows = logits.f32().chunks_exact(logits.last_dim());
-        let next = rows.map(|logits| vec![sampler.next(logits, &[])]).collect();
-        Ok((next, start.elapsed().as_secs_f64()))
+        let events = engine.step();
+        let seconds = start.elapsed().as_secs_f64();
+        let n_tokens = events.iter().filter(|event| matches!(event, Event::Token { .. })).count();
+        debug_assert_eq!(n_tokens, args.batch, "a token of every sequence");
+        Ok(seconds)
     };
 
-    let (mut next, _) = read(&mut cache, &prompts)?;
-    for _ in 0..args.new_tokens.min(N_WARM_UP_STEPS) {
-        (next, _) = read(&mut cache, &next)?;
+    submit(&mut engine, args.new_tokens.min(N_WARM_UP_STEPS))?;
+    while !engine.is_idle() {
+        step(&mut engine)?;
     }
     let (mut prefill_s, mut step_s) = (Vec::new(), Vec::new());
-    for _ in 0..N_PREFILLS {
-        (0..args.batch).for_each(|slot| cache.clear(slot));
-        let (first, seconds) = read(&mut cache, &prompts)?;
-        next = first;
-        prefill_s.push(seconds);
+    for i in 1..=N_PREFILLS {
+        submit(&mut engine, if i == N_PREFILLS { args.new_tokens } else { 0 })?;
+        prefill_s.push(step(&mut engine)?);
     }
     for _ in 0..args.new_tokens {
-        let (following, seconds) = read(&mut cache, &next)?;
-        next = following;
-        step_s.push(seconds);
+        step_s.push(step(&mut engine)?);
     }
 
     let step_s = median(&mut step_s);

@@ -8,6 +8,7 @@
 
 mod backward;
 mod forward;
+mod paged;
 
 use half::bf16;
 
@@ -20,6 +21,7 @@ use crate::{
 
 pub(crate) use backward::{Saved, backward};
 pub(crate) use forward::forward;
+pub(crate) use paged::{kv_words, paged};
 
 /// Queries that share a product with the keys: whole tiles of every instruction set.
 const QUERY_BLOCK: usize = 48;

@@ -16,6 +16,7 @@ mod exp;
 mod gemm;
 mod head_norm;
 mod linear;
+mod log_sum_exp;
 mod muon;
 mod peak;
 mod pool;
@@ -26,8 +27,8 @@ mod round;
 mod swiglu;
 
 use super::{
-    AdamW, AttentionShape, Columns, CrossEntropyGrads, Kernels, Muon, Packed, Rows, Segment, Weight,
-    WeightGrad,
+    AdamW, AttentionShape, Columns, CrossEntropyGrads, Kernels, KvPage, Muon, Packed, PagedSegments, Rows,
+    Segment, Weight, WeightGrad,
 };
 use crate::{DType, Slice, SliceMut};
 use pool::Pool;
@@ -185,6 +186,22 @@ impl Kernels for Cpu {
         });
     }
 
+    fn kv_words(&self, shape: AttentionShape, format: DType) -> usize {
+        attention::kv_words(gemm::Format::of(format), shape)
+    }
+
+    fn attention_paged(
+        &self,
+        qkv: Slice,
+        pages: &mut [KvPage],
+        at: usize,
+        segments: &PagedSegments,
+        shape: AttentionShape,
+        y: SliceMut,
+    ) {
+        activations!(qkv; y => attention::paged(&self.pool, qkv, pages, at, segments, shape, y));
+    }
+
     fn attention_backward(
         &self,
         qkv: Slice,
@@ -231,6 +248,14 @@ impl Kernels for Cpu {
         c: usize,
     ) {
         cross_entropy::forward(&self.pool, x, w, targets, losses.f32(), grads, c);
+    }
+
+    fn log_sum_exp(&self, x: Slice, y: &mut [f64], n: usize) {
+        log_sum_exp::forward(&self.pool, x.f32(), y, n);
+    }
+
+    fn for_each(&self, n_tasks: usize, task: &(dyn Fn(usize) + Sync)) {
+        self.pool.for_each(n_tasks, task);
     }
 
     fn sum_of_squares(&self, x: Slice) -> f64 {

@@ -1,6 +1,6 @@
 //! Causal attention with grouped queries, inside document boundaries.
 
-use crate::kernel::{AttentionShape, Rows, Segment};
+use crate::kernel::{AttentionShape, KvPage, PAGE_LEN, PagedSegments, Rows, Segment};
 
 /// Heads of rows, in f64.
 pub(crate) struct WideRows {
@@ -60,6 +60,65 @@ pub(crate) fn forward(
             *y = (0..n).map(|j| (scores[j] - max).exp() / sum * value(j)[d]).sum();
         }
     });
+}
+
+/// Words of a page: keys, then values, `[K, PAGE_LEN, D]` each, an f64 in two words.
+pub(crate) fn kv_words(shape: AttentionShape) -> usize {
+    2 * 2 * PAGE_LEN * shape.kv_width()
+}
+
+/// Writes the keys and values of `qkv [R, (H+2K)·D]` to the pages, from word `at` of each on, then computes [`forward`]
+/// with all that the segments' pages hold.
+///
+/// # Panics
+/// If a length disagrees.
+#[track_caller]
+pub(crate) fn paged(
+    qkv: &[f64],
+    pages: &mut [KvPage],
+    at: usize,
+    segments: &PagedSegments,
+    shape: AttentionShape,
+    y: &mut [f64],
+) {
+    let (d_head, width) = (shape.d_head, shape.kv_width());
+    assert!(qkv.len() == segments.n_rows() * shape.qkv_width(), "attention: qkv {}, {shape:?}", qkv.len());
+    // The first word of channel `c` of all heads' keys and values.
+    let word_of = |slot: usize, c: usize| {
+        let (head, d) = (c / d_head, c % d_head);
+        at + 2 * ((head * PAGE_LEN + slot) * d_head + d)
+    };
+    let (mut keys, mut values, mut whole) = (Vec::new(), Vec::new(), Vec::new());
+    for segment in segments.iter() {
+        let n_before = segment.n_keys - segment.n_queries;
+        whole.push(Segment {
+            q_start: segment.q_start,
+            n_queries: segment.n_queries,
+            k_start: keys.len() / width,
+            n_keys: segment.n_keys,
+        });
+        for position in 0..segment.n_keys {
+            let (page, slot) = (&mut pages[segment.pages[position / PAGE_LEN]], position % PAGE_LEN);
+            if let Some(i) = position.checked_sub(n_before) {
+                let row = &qkv[(segment.q_start + i) * shape.qkv_width()..][shape.q_width()..][..2 * width];
+                for (c, x) in row.iter().enumerate() {
+                    let (bits, word) = (x.to_bits(), word_of(slot, c));
+                    page.words[word] = bits as u32;
+                    page.words[word + 1] = (bits >> 32) as u32;
+                }
+            }
+            let number = |c: usize| {
+                let word = word_of(slot, c);
+                f64::from_bits(u64::from(page.words[word]) | u64::from(page.words[word + 1]) << 32)
+            };
+            keys.extend((0..width).map(number));
+            values.extend((width..2 * width).map(number));
+        }
+    }
+    let rows = |values: Vec<f64>, stride| WideRows { values, stride, head_stride: d_head };
+    let q = rows(qkv.to_vec(), shape.qkv_width());
+    let mut lse = vec![0.0; segments.n_rows() * shape.n_heads];
+    forward(&q, &rows(keys, width), &rows(values, width), &whole, shape, y, &mut lse);
 }
 
 /// With `p = exp(q·kᵀ/√D − lse)` and `δ = Σ dy·y`: `dv = pᵀ·dy`, `ds = p·(dy·vᵀ − δ)/√D`, `dq = ds·k`,

@@ -13,6 +13,7 @@ mod cross_entropy;
 mod embedding;
 mod head_norm;
 mod linear;
+mod log_sum_exp;
 mod muon;
 mod reduce;
 mod rmsnorm;
@@ -22,7 +23,8 @@ mod swiglu;
 
 use self::round::{Rounded, added_to, overwritten, stacked, weight_grad};
 use super::{
-    AdamW, AttentionShape, Columns, CrossEntropyGrads, Muon, Packed, Rows, Segment, Weight, WeightGrad,
+    AdamW, AttentionShape, Columns, CrossEntropyGrads, KvPage, Muon, Packed, PagedSegments, Rows, Segment,
+    Weight, WeightGrad,
 };
 use crate::{DType, Slice, SliceMut};
 
@@ -110,6 +112,19 @@ pub trait Kernels: Send + Sync {
         y: SliceMut,
         lse: SliceMut,
     );
+    /// Words of a [`KvPage`] that the keys and values of one attention op take, on activations of `format`.
+    fn kv_words(&self, shape: AttentionShape, format: DType) -> usize;
+    /// As [`Kernels::attention_forward`] of `qkv [R, (H+2K)·D]`, with keys and values in pages: those of the rows are
+    /// written there first. The op's own words of every page begin at word `at`.
+    fn attention_paged(
+        &self,
+        qkv: Slice,
+        pages: &mut [KvPage],
+        at: usize,
+        segments: &PagedSegments,
+        shape: AttentionShape,
+        y: SliceMut,
+    );
     /// The gradient of `qkv [R, (H+2K)·D]`, where every segment has as many keys as queries, in the same rows.
     /// Rows of no segment become 0.
     fn attention_backward(
@@ -149,6 +164,11 @@ pub trait Kernels: Send + Sync {
         grads: Option<CrossEntropyGrads>,
         c: usize,
     );
+
+    /// `y[r] = ln Σᵢ exp(x[r, i])` of `x [R, n]`, in f64.
+    fn log_sum_exp(&self, x: Slice, y: &mut [f64], n: usize);
+    /// Calls `task(0)`, …, `task(n_tasks − 1)` on the kernels' threads, in any order, and returns when all are done.
+    fn for_each(&self, n_tasks: usize, task: &(dyn Fn(usize) + Sync));
 
     /// Sum of squares, in f64.
     fn sum_of_squares(&self, x: Slice) -> f64;
@@ -317,6 +337,22 @@ impl Kernels for Reference {
         );
     }
 
+    fn kv_words(&self, shape: AttentionShape, _: DType) -> usize {
+        attention::kv_words(shape)
+    }
+
+    fn attention_paged(
+        &self,
+        qkv: Slice,
+        pages: &mut [KvPage],
+        at: usize,
+        segments: &PagedSegments,
+        shape: AttentionShape,
+        y: SliceMut,
+    ) {
+        attention::paged(&qkv.to_f64(), pages, at, segments, shape, &mut overwritten(y));
+    }
+
     fn attention_backward(
         &self,
         qkv: Slice,
@@ -394,6 +430,14 @@ impl Kernels for Reference {
                 }
             }
         }
+    }
+
+    fn log_sum_exp(&self, x: Slice, y: &mut [f64], n: usize) {
+        log_sum_exp::forward(&x.to_f64(), y, n);
+    }
+
+    fn for_each(&self, n_tasks: usize, task: &(dyn Fn(usize) + Sync)) {
+        (0..n_tasks).for_each(task);
     }
 
     fn sum_of_squares(&self, x: Slice) -> f64 {

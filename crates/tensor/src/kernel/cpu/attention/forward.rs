@@ -1,6 +1,8 @@
 //! Outputs and the logarithm of each softmax's denominator.
 
-use super::{Activation, Inputs, KEY_BLOCK, QUERY_BLOCK, QueryBlock, check, finish_row, key_blocks, scale};
+use super::{
+    Activation, Inputs, KEY_BLOCK, QUERY_BLOCK, QueryBlock, TypedRows, check, finish_row, key_blocks, scale,
+};
 use crate::{
     arena::Buffer,
     isa::for_each_isa,
@@ -47,8 +49,12 @@ pub(crate) fn forward<E: Activation>(
         let n_keys = block.segment.n_keys;
         let keys = Panels::new(E::FORMAT, keys, d_head, n_keys);
         let values = Panels::new(E::FORMAT, values, n_keys, d_head);
+        let pieces = |first: usize, n: usize| {
+            let values = values.skip_words(E::FORMAT.words(first));
+            std::iter::once(Piece { start: 0, n, keys: keys.columns(first, n), values })
+        };
         // SAFETY: rows of other blocks and columns of other heads belong to other tasks.
-        unsafe { forward_block(&inputs, block, keys, values, shape, y, lse) };
+        unsafe { forward_block(inputs.q, block, pieces, shape, y, Some(lse)) };
     };
 
     // A segment whose queries are one block needs its keys once: packed and used by one task, they stay in its cache.
@@ -108,31 +114,44 @@ pub(crate) fn forward<E: Activation>(
     });
 }
 
+/// Keys and values that lie together: some of a block of keys.
+pub(super) struct Piece<'a> {
+    /// First key, counted from the block's; begins a panel.
+    pub(super) start: usize,
+    /// Number of keys.
+    pub(super) n: usize,
+    pub(super) keys: Panels<'a>,
+    /// From the first of them on.
+    pub(super) values: Panels<'a>,
+}
+
+/// `pieces(first, n)` are those of the keys `first .. first + n`, in their order.
+///
 /// # Safety
 /// Nobody else touches this block's rows and columns of `y` and `lse`.
-unsafe fn forward_block<E: Activation>(
-    inputs: &Inputs<E>,
+pub(super) unsafe fn forward_block<'a, E: Activation, P: Iterator<Item = Piece<'a>>>(
+    q: TypedRows<E>,
     block: QueryBlock,
-    keys: Panels,
-    values: Panels,
+    pieces: impl Fn(usize, usize) -> P,
     shape: AttentionShape,
     y: Shared<E>,
-    lse: Shared,
+    lse: Option<Shared>,
 ) {
     let AttentionShape { n_heads, d_head, .. } = shape;
     let (m, width) =
         (block.n_queries * block.n_heads, KEY_BLOCK.min(block.n_visible().next_multiple_of(LANES)));
-    let q = inputs.q.at(block.row(), block.head);
-    let stride = if block.n_heads > 1 { inputs.q.head_stride } else { inputs.q.stride };
-    let queries = Operand::depth(E::slice(q), stride);
+    let stride = if block.n_heads > 1 { q.head_stride } else { q.stride };
+    let queries = Operand::depth(E::slice(q.at(block.row(), block.head)), stride);
     let mut scores = Buffer::<f32>::unspecified(m * width);
     let mut p = Buffer::<E>::unspecified(m * width);
     let mut mixed = Buffer::<f32>::unspecified(m * d_head);
     let mut running = [Running { max: f32::NEG_INFINITY, sum: 0.0 }; QUERY_BLOCK];
     for (first, n) in key_blocks(block.n_visible()) {
         let product = Product { format: E::FORMAT, m, k: d_head };
-        // SAFETY: `scores` holds rows of `width ≥ n`.
-        unsafe { gemm_alone(product, queries, keys.columns(first, n), scores.as_mut_ptr(), width, false) };
+        for Piece { start, keys, .. } in pieces(first, n) {
+            // SAFETY: `scores` holds rows of `width ≥ n`, and a piece lies within the block.
+            unsafe { gemm_alone(product, queries, keys, scores.as_mut_ptr().add(start), width, false) };
+        }
         for (i, running) in running.iter_mut().enumerate().take(m) {
             softmax_block(
                 &mut scores[i * width..][..width],
@@ -143,28 +162,24 @@ unsafe fn forward_block<E: Activation>(
                 &mut p[i * width..][..n.next_multiple_of(LANES)],
             );
         }
-        let values = values.skip_words(E::FORMAT.words(first));
-        let product = Product { format: E::FORMAT, m, k: E::FORMAT.whole_words(n) };
-        // SAFETY: `mixed` holds m rows of d_head.
-        unsafe {
-            gemm_alone(
-                product,
-                Operand::depth(E::slice(&p), width),
-                values,
-                mixed.as_mut_ptr(),
-                d_head,
-                first > 0,
-            );
+        for Piece { start, n, values, .. } in pieces(first, n) {
+            let product = Product { format: E::FORMAT, m, k: E::FORMAT.whole_words(n) };
+            let p = Operand::depth(E::slice(&p[start..]), width);
+            // SAFETY: `mixed` holds m rows of d_head.
+            unsafe { gemm_alone(product, p, values, mixed.as_mut_ptr(), d_head, first + start > 0) };
         }
     }
     for (i, running) in running.iter().enumerate().take(m) {
         let (query, head) = block.query_and_head(i);
         let row = block.row() + query;
         // SAFETY: this block's own, by the caller's promise.
-        let (y, lse) =
-            unsafe { (y.part((row * n_heads + head) * d_head, d_head), lse.part(row * n_heads + head, 1)) };
+        let y = unsafe { y.part((row * n_heads + head) * d_head, d_head) };
         finish_row(&mixed[i * d_head..][..d_head], running.sum.recip(), y);
-        lse[0] = running.max + libm::logf(running.sum);
+        if let Some(lse) = lse {
+            // SAFETY: as above.
+            let lse = unsafe { lse.part(row * n_heads + head, 1) };
+            lse[0] = running.max + libm::logf(running.sum);
+        }
     }
 }
 

@@ -7,6 +7,7 @@
 //! row in a batch agree bit for bit.
 
 mod pack;
+mod place;
 mod tile;
 
 use std::ops::Range;
@@ -17,6 +18,7 @@ use super::pool::{Pool, Shared};
 use crate::{DType, Isa, Slice, arena::Buffer};
 
 pub(crate) use pack::{pack, pack_alone, pack_stacked};
+pub(crate) use place::{place_column, place_row};
 use tile::{Factors, Layout, Out};
 
 /// Columns of a panel.

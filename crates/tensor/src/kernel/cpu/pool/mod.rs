@@ -113,6 +113,17 @@ impl<'a, T: Number> Shared<'a, T> {
         unsafe { std::slice::from_raw_parts_mut(self.start.add(start), len) }
     }
 
+    /// The elements `start .. start + len`, which several tasks may read.
+    ///
+    /// # Safety
+    /// No part that is written to overlaps this one while it is in use.
+    #[track_caller]
+    pub(crate) unsafe fn read(&self, start: usize, len: usize) -> &'a [T] {
+        assert!(start + len <= self.len, "part {start}..{} of a slice of {}", start + len, self.len);
+        // SAFETY: in bounds by the assertion, not written to by the caller's promise.
+        unsafe { std::slice::from_raw_parts(self.start.add(start), len) }
+    }
+
     /// A pointer to element `at`, for tasks that read what others write elsewhere in the same rows.
     ///
     /// # Safety

@@ -1,0 +1,62 @@
+//! Why a request was refused.
+
+use super::{SamplingError, SequenceId};
+
+/// A request that cannot be followed: what was expected, what was found, what to do.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DecodeError {
+    /// A prompt without a token.
+    #[error(
+        "expected a prompt of one token or more, found none\nhint: begin with the model's begin-of-text token"
+    )]
+    EmptyPrompt,
+    /// A prompt that the model cannot read.
+    #[error(
+        "expected a prompt of at most {max_seq_len} tokens, found {n_tokens}\nhint: shorten it: that is the longest sequence of this model"
+    )]
+    PromptTooLong {
+        /// Its length.
+        n_tokens: usize,
+        /// The model's longest sequence.
+        max_seq_len: usize,
+    },
+    /// A token that the model does not have.
+    #[error(
+        "expected ids below {vocab_size} in the {place}, found {id}\nhint: use the tokenizer that belongs to this model"
+    )]
+    UnknownToken {
+        /// Where it stands.
+        place: &'static str,
+        /// The token.
+        id: u32,
+        /// Tokens of the model.
+        vocab_size: usize,
+    },
+    /// A bias that is no number.
+    #[error(
+        "expected a finite logit bias of token {id}, found {found}\nhint: -100 bans a token, 100 forces it"
+    )]
+    Bias {
+        /// Which token's.
+        id: u32,
+        /// What was given.
+        found: f64,
+    },
+    /// A sampling setting outside its range.
+    #[error(transparent)]
+    Sampling(#[from] SamplingError),
+    /// A request that needs more keys and values than there is room for.
+    #[error(
+        "expected a request of at most {capacity} tokens, found {n_tokens} of prompt and continuation\nhint: ask for fewer tokens, or give the engine more pages"
+    )]
+    TooLarge {
+        /// What it may have to read.
+        n_tokens: usize,
+        /// What all pages hold.
+        capacity: usize,
+    },
+    /// A sequence that has ended, was cancelled or never was.
+    #[error("expected a sequence that is being decoded, found {0:?}\nhint: it has ended or was cancelled")]
+    UnknownSequence(SequenceId),
+}
