@@ -75,8 +75,6 @@ pub struct Engine<'a> {
     waiting: VecDeque<Sequence>,
     /// In the order in which they came in.
     active: Vec<Sequence>,
-    /// Of sequences that ended before they began.
-    events: Vec<Event>,
     n_submitted: u64,
     stats: Stats,
 }
@@ -92,7 +90,6 @@ impl<'a> Engine<'a> {
             cache: KvCache::new(gpt.config(), gpt.dtype(), kernels),
             waiting: VecDeque::new(),
             active: Vec::new(),
-            events: Vec::new(),
             n_submitted: 0,
             stats: Stats::default(),
         }
@@ -105,7 +102,7 @@ impl<'a> Engine<'a> {
 
     /// Whether every sequence has ended.
     pub fn is_idle(&self) -> bool {
-        self.waiting.is_empty() && self.active.is_empty() && self.events.is_empty()
+        self.waiting.is_empty() && self.active.is_empty()
     }
 
     /// What it has done so far.
@@ -131,7 +128,7 @@ impl<'a> Engine<'a> {
         let id = SequenceId(self.n_submitted);
         let sequence = self.checked(id, request)?;
         self.n_submitted += 1;
-        self.enter(sequence);
+        self.waiting.push_back(sequence);
         Ok(id)
     }
 
@@ -164,8 +161,7 @@ impl<'a> Engine<'a> {
 
     /// Runs the model once: every sequence that is past its prompt gets a token, and prompts are read on.
     pub fn step(&mut self) -> Vec<Event> {
-        self.admit();
-        let mut events = std::mem::take(&mut self.events);
+        let mut events = self.admit();
         let ranges = self.plan();
         let running = || self.active.iter().zip(&ranges).filter(|(_, range)| !range.is_empty());
         if running().next().is_none() {
@@ -247,30 +243,29 @@ impl<'a> Engine<'a> {
         Ok(sequence)
     }
 
-    fn enter(&mut self, sequence: Sequence) {
-        if sequence.request.max_new_tokens == 0 {
-            let sequence = sequence.id;
-            self.events.push(Event::Finished { sequence, finish: Finish::Length, stop_token: None });
-        } else {
-            self.waiting.push_back(sequence);
-        }
-    }
-
     /// Lets sequences in, in their order, as long as pages can be held free for the longest that each can become.
-    fn admit(&mut self) {
+    /// Those that ask for no token end at once.
+    fn admit(&mut self) -> Vec<Event> {
+        let mut events = Vec::new();
         while self.active.len() < self.settings.max_sequences.max(1)
             && let Some(next) = self.waiting.front()
         {
+            if next.request.max_new_tokens == 0 {
+                events.push(Event::Finished { sequence: next.id, finish: Finish::Length, stop_token: None });
+                self.waiting.pop_front();
+                continue;
+            }
             let n_owed: usize = self.active.iter().map(Sequence::n_pages_owed).sum();
             let n_wanted = next.n_pages_needed - next.n_shared_pages(&self.pool);
             if n_owed + n_wanted > self.pool.n_available() {
-                return;
+                break;
             }
-            let Some(mut sequence) = self.waiting.pop_front() else { return };
+            let Some(mut sequence) = self.waiting.pop_front() else { break };
             // What it shares is its own from now on.
             self.begin(&mut sequence);
             self.active.push(sequence);
         }
+        events
     }
 
     /// Goes on with what pages hold of the next tokens; `false` if that is being read by somebody else.
