@@ -66,7 +66,7 @@ pub use source::{Listing, SourceConfig, shown};
 pub use stream::{BatchStream, Cursor};
 pub use text_file::text_of;
 pub use tokenizer::{
-    Special, SpecialNames, SpecialTokens, StreamDecoder, Tokenizer, TokenizerConfig, TokenizerKind,
-    TokenizerParts,
+    Certain, Special, SpecialNames, SpecialTokens, StopTexts, StreamDecoder, Tokenizer, TokenizerConfig,
+    TokenizerKind, TokenizerParts,
 };
 pub use validation::ValidationSet;

@@ -14,6 +14,7 @@ mod names;
 mod parts;
 mod special;
 mod split;
+mod stop_text;
 mod stream;
 mod train;
 
@@ -25,6 +26,7 @@ use rayon::prelude::*;
 pub use names::{SpecialNames, SpecialTokens};
 pub use parts::TokenizerParts;
 pub use special::Special;
+pub use stop_text::{Certain, StopTexts};
 pub use stream::StreamDecoder;
 pub use train::{TokenizerConfig, TokenizerKind};
 

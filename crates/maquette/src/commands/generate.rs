@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use data::{SpecialNames, SpecialTokens, StreamDecoder, Tokenizer};
+use data::{Certain, SpecialNames, SpecialTokens, StopTexts, StreamDecoder, Tokenizer};
 use model::{Completion, Engine, EngineSettings, Event, Finish, Gpt, Request, Sampling};
 use serde::Serialize;
 use tensor::Cpu;
@@ -43,6 +43,9 @@ pub(crate) struct Args {
     /// Maximum number of tokens to add
     #[arg(long, value_name = "N", default_value_t = 100)]
     max_tokens: usize,
+    /// Text that ends the continuation and is no part of it; can be given several times
+    #[arg(long, value_name = "TEXT")]
+    stop: Vec<String>,
     #[command(flatten)]
     sampling: SamplingOptions,
     /// Data type of activations and of the inputs of matrix products
@@ -133,14 +136,15 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     tell_names(args, &[&args.prompt], &tokenizer);
     let request = request(args, &args.prompt, args.sampling.seed, &gpt, &tokenizer)?;
     let prompt = request.prompt.clone();
-    let mut decoder = StreamDecoder::new(tokenizer.clone());
+    let mut text = ContinuedText::new(args, &tokenizer);
     let mut written = Ok(());
     let mut engine = Engine::new(&gpt, &kernels, settings(1, [&request]));
     let mut completions = engine.complete(vec![request], &mut |_, token| {
+        let part = text.push(token.id);
         if !args.json {
-            written = crate::output::part(&decoder.push(token.id));
+            written = crate::output::part(&part);
         }
-        written.is_ok() && stop::check().is_continue()
+        !text.has_ended && written.is_ok() && stop::check().is_continue()
     })?;
     // A reader that has seen enough and closed the pipe is no failure.
     match written {
@@ -148,10 +152,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         written => written.context("cannot write to stdout\nhint: free some space where it leads")?,
     }
     let done = completions.remove(0);
+    let rest = text.finish();
     if args.json {
-        crate::output::json_line(&json(&args.prompt, &prompt, &done, &tokenizer)?)?;
+        crate::output::json_line(&json(&args.prompt, &prompt, &done, text.text)?)?;
     } else {
-        crate::output::line(decoder.finish())?;
+        crate::output::line(rest)?;
     }
     if done.finish == Finish::ContextFull {
         crate::output::talk(format_args!(
@@ -205,20 +210,58 @@ fn tell_names(args: &Args, prompts: &[&str], tokenizer: &Tokenizer) {
     });
 }
 
-fn json(
-    prompt: &str,
-    prompt_ids: &[u32],
-    done: &Completion,
-    tokenizer: &Tokenizer,
-) -> anyhow::Result<String> {
+fn json(prompt: &str, prompt_ids: &[u32], done: &Completion, text: String) -> anyhow::Result<String> {
     let finish = match done.finish {
         Finish::Stop => "stop",
         Finish::Length => "length",
         Finish::ContextFull => "context_full",
     };
-    let text = tokenizer.decode(&done.ids);
     let (ids, logprobs) = (&done.ids, &done.logprobs);
     Ok(serde_json::to_string(&Output { prompt, prompt_ids, text, ids, logprobs, finish })?)
+}
+
+/// The text of a continuation as it comes.
+struct ContinuedText {
+    decoder: StreamDecoder,
+    stops: StopTexts,
+    text: String,
+    /// Whether a stop text came.
+    has_ended: bool,
+}
+
+impl ContinuedText {
+    fn new(args: &Args, tokenizer: &Tokenizer) -> Self {
+        let (decoder, stops) = (StreamDecoder::new(tokenizer.clone()), StopTexts::new(args.stop.clone()));
+        Self { decoder, stops, text: String::new(), has_ended: false }
+    }
+
+    /// What became certain with this token.
+    fn push(&mut self, id: u32) -> String {
+        let part = self.decoder.push(id);
+        self.take(&part)
+    }
+
+    /// What was held back until now.
+    fn finish(&mut self) -> String {
+        if self.has_ended {
+            return String::new();
+        }
+        let part = self.decoder.finish();
+        let mut rest = self.take(&part);
+        if !self.has_ended {
+            let held = self.stops.finish();
+            self.text.push_str(&held);
+            rest.push_str(&held);
+        }
+        rest
+    }
+
+    fn take(&mut self, part: &str) -> String {
+        let Certain { text, has_ended } = self.stops.push(part);
+        self.text.push_str(&text);
+        self.has_ended = has_ended;
+        text
+    }
 }
 
 /// Continues a file's prompts, `--batch` at a time: the next begins where one ends. The prompt of line `i` draws with the seed plus `i`,
@@ -258,29 +301,35 @@ fn continue_file(
         places.insert(engine.submit(request.clone())?, i);
     }
     // Completions come in any order and are written in that of the file.
-    let mut done: Vec<(Completion, bool)> = prompts.iter().map(|_| (Completion::empty(), false)).collect();
+    let mut done: Vec<Continued> = prompts.iter().map(|_| Continued::new(args, tokenizer)).collect();
     let mut n_written = 0;
     while !engine.is_idle() {
         let is_interrupted = stop::check().is_break();
         if is_interrupted {
-            done.iter_mut().filter(|(done, has_ended)| !has_ended && !done.ids.is_empty()).for_each(
-                |(done, has_ended)| {
-                    (done.finish, *has_ended) = (Finish::Stop, true);
-                },
-            );
+            let begun = done.iter_mut().filter(|done| !done.completion.ids.is_empty());
+            begun.for_each(|done| done.end(Finish::Stop));
         } else {
             for event in engine.step() {
                 match event {
-                    Event::Token { sequence, token } => done[places[&sequence]].0.push(&token),
-                    Event::Finished { sequence, finish, .. } => {
-                        let (done, has_ended) = &mut done[places[&sequence]];
-                        (done.finish, *has_ended) = (finish, true);
+                    Event::Token { sequence, token } => {
+                        let done = &mut done[places[&sequence]];
+                        done.completion.push(&token);
+                        done.text.push(token.id);
+                        if done.text.has_ended {
+                            done.end(Finish::Stop);
+                            // It may have ended with this very token.
+                            let _ = engine.cancel(sequence);
+                        }
                     }
+                    Event::Finished { sequence, finish, .. } => done[places[&sequence]].end(finish),
                 }
             }
         }
-        while let Some(((done, true), (prompt, request))) = done.get(n_written).zip(prompts.get(n_written)) {
-            crate::output::json_line(&json(prompt, &request.prompt, done, tokenizer)?)?;
+        while let Some((done, (prompt, request))) = done.get(n_written).zip(prompts.get(n_written))
+            && done.has_ended
+        {
+            let text = done.text.text.clone();
+            crate::output::json_line(&json(prompt, &request.prompt, &done.completion, text)?)?;
             n_written += 1;
         }
         if is_interrupted {
@@ -288,4 +337,27 @@ fn continue_file(
         }
     }
     Ok(())
+}
+
+/// A prompt of a file on its way.
+struct Continued {
+    completion: Completion,
+    text: ContinuedText,
+    has_ended: bool,
+}
+
+impl Continued {
+    fn new(args: &Args, tokenizer: &Tokenizer) -> Self {
+        let text = ContinuedText::new(args, tokenizer);
+        Self { completion: Completion::empty(), text, has_ended: false }
+    }
+
+    /// Ends it, unless it has ended.
+    fn end(&mut self, finish: Finish) {
+        if !self.has_ended {
+            self.has_ended = true;
+            self.completion.finish = finish;
+            self.text.finish();
+        }
+    }
 }

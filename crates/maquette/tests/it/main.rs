@@ -33,6 +33,7 @@ mod sealing;
 mod seals;
 #[cfg(unix)]
 mod signals;
+mod stop_texts;
 mod tables;
 mod tidy;
 #[cfg(unix)]
