@@ -1,6 +1,10 @@
 //! Recipes: the whole life of a model in one TOML file.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs::File,
+    io::Read as _,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Context as _;
 use data::{
@@ -166,6 +170,21 @@ pub(crate) struct Hashes {
     pub(crate) data: String,
 }
 
+/// Largest recipe that is read.
+const MAX_BYTES: u64 = 1 << 20;
+/// Most of an error that is shown.
+const MAX_MESSAGE_CHARS: usize = 2000;
+
+/// What is said of a file that is neither a recipe nor a text.
+fn neither(path: &Path) -> String {
+    format!(
+        "expected a recipe, or a text to train on, found `{}`, which is neither by its ending\n\
+         hint: texts end with .txt, .md, .jsonl or .parquet, the first three also with .gz or .zst; a recipe is TOML of at most 1 MiB \
+         such as recipes/quickstart.toml",
+        path.display()
+    )
+}
+
 /// The recipe that `quickstart` runs.
 const QUICKSTART: &str = include_str!("../../../recipes/quickstart.toml");
 
@@ -187,16 +206,30 @@ impl Recipe {
             output::talk(format_args!("\n{text}"));
             return Self::parse(&text, Path::new(""), changes);
         }
-        let bytes = std::fs::read(path).with_context(|| {
+        let bytes = Self::bytes_of(path)?;
+        let text = data::text_of(path, bytes)?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let recipe = Self::parse(&text, folder, changes);
+        match path.extension().is_some_and(|ending| ending == "toml") {
+            true => recipe.with_context(|| format!("in `{}`", path.display())),
+            // Whoever gives a table or a page of the web is not helped by what TOML says of it.
+            false => recipe.with_context(|| neither(path)),
+        }
+    }
+
+    /// The bytes of a file that is not a text by its ending: a recipe, or something else that a user named.
+    fn bytes_of(path: &Path) -> anyhow::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let read = File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes));
+        read.with_context(|| {
             format!(
                 "expected a recipe, or a text to train on, at `{}`\nhint: {}",
                 path.display(),
                 nearest_recipe(path)
             )
         })?;
-        let text = data::text_of(path, bytes)?;
-        let folder = path.parent().unwrap_or(Path::new(""));
-        Self::parse(&text, folder, changes).with_context(|| format!("in `{}`", path.display()))
+        anyhow::ensure!(bytes.len() as u64 <= MAX_BYTES, "{}", neither(path));
+        Ok(bytes)
     }
 
     /// A recipe for a text, or a folder of texts, that was given in the place of one; `None` where it is neither.
@@ -412,7 +445,8 @@ fn set(table: &mut toml::Table, change: &str) -> anyhow::Result<()> {
 
 /// The parser's message with its place, and the nearest known name where a key is unknown.
 fn explain(error: &toml::de::Error) -> anyhow::Error {
-    let text = error.to_string();
+    // A line of it may be as long as the file.
+    let text: String = error.to_string().chars().take(MAX_MESSAGE_CHARS).collect();
     let mut quoted = error.message().split('`').skip(1).step_by(2);
     if !error.message().starts_with("unknown") {
         return anyhow::anyhow!("{}\nhint: recipes/quickstart.toml is a complete example", text.trim_end());

@@ -32,17 +32,28 @@ pub fn evaluate(
     token_bytes: &[u32],
 ) -> Validation {
     let (mut n_tokens, mut n_bytes) = (0, 0);
-    let mut row_means: Vec<f64> = Vec::new();
+    let (mut row_means, mut tokens_of_one_row): (Vec<f64>, Vec<f64>) = (Vec::new(), Vec::new());
     for batch in set.batches(batch_rows) {
         n_bytes += batch.target_bytes(token_bytes);
         n_tokens += batch.targets.len() as u64;
         let tokens = Tokens::packed(batch.ids, batch.segments.iter().map(|segment| segment.len));
         let losses = gpt.losses(kernels, &tokens, &batch.targets);
         for row in losses.f32().chunks_exact(batch.seq_len) {
+            if row_means.is_empty() {
+                tokens_of_one_row = row.iter().map(|&loss| f64::from(loss)).collect();
+            }
             row_means.push(row.iter().map(|&loss| f64::from(loss)).sum::<f64>() / batch.seq_len as f64);
         }
     }
-    Validation::of_means(&row_means, n_tokens, n_bytes)
+    let validation = Validation::of_means(&row_means, n_tokens, n_bytes);
+    match row_means.len() {
+        // One row has no spread between rows: that between its tokens, too small as they hang together, is better than none.
+        1 => Validation {
+            loss_stderr: Validation::of_means(&tokens_of_one_row, n_tokens, n_bytes).loss_stderr,
+            ..validation
+        },
+        _ => validation,
+    }
 }
 
 impl Validation {

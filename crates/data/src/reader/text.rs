@@ -6,10 +6,13 @@ use std::{
 };
 
 use super::{Item, Position, content, decode, read_error, sniff};
-use crate::{DataError, InvalidUtf8, source::Compression};
+use crate::{Damage, DataError, InvalidUtf8, source::Compression};
 
 /// A text in which more bytes than one in this many are NUL is binary data, or was damaged.
 const BYTES_PER_NUL: usize = 100;
+
+/// Longest document, unpacked: a few times as much memory is needed while it is encoded.
+const MAX_BYTES: u64 = 2 << 30;
 
 /// Gives the whole file once.
 pub(super) struct TextReader {
@@ -40,7 +43,17 @@ impl TextReader {
     pub(super) fn next_item(&mut self) -> Result<Option<Item>, DataError> {
         let Some(mut input) = self.input.take() else { return Ok(None) };
         let mut bytes = Vec::new();
-        input.read_to_end(&mut bytes).map_err(|error| read_error(&self.path, &self.position, error))?;
+        let read = input.by_ref().take(MAX_BYTES + 1).read_to_end(&mut bytes);
+        read.map_err(|error| read_error(&self.path, &self.position, error))?;
+        if bytes.len() as u64 > MAX_BYTES {
+            return Err(DataError::Malformed {
+                path: self.path.clone(),
+                expected: "a document of at most 2 GiB: a text file is one document",
+                place: format!("byte {MAX_BYTES}"),
+                message: "it goes on; split it, or make a .jsonl of its parts".to_owned(),
+                damage: Damage::Memory,
+            });
+        }
         let n_nul = bytes.iter().filter(|&&byte| byte == 0).count();
         if n_nul * BYTES_PER_NUL > bytes.len() {
             return Err(DataError::OtherFormat {
