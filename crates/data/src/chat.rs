@@ -3,6 +3,7 @@
 mod encode;
 mod jinja;
 mod message;
+mod turns;
 
 use std::{io::Read as _, path::Path, sync::Arc};
 
@@ -12,6 +13,7 @@ use crate::{DataError, Tokenizer};
 use jinja::{Context, Failure, Kind, Template, Text, Value};
 
 pub use message::Message;
+pub use turns::{Said, Turns};
 
 /// ChatML, as SmolLM2 and Qwen2 write it, without a system prompt of its own.
 const CHATML: &str = "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n' }}{% endfor %}\

@@ -50,7 +50,7 @@ mod tokenizer;
 mod validation;
 
 pub use batch::{Batch, ImageRef, Segment};
-pub use chat::{ChatTemplate, Message};
+pub use chat::{ChatTemplate, Message, Said, Turns};
 pub use config::{DataConfig, FilterConfig, InvalidUtf8, OnError, ValidationConfig};
 pub use corpus::{CorpusFile, Document, Documents, Dropped, Split};
 pub use error::{Damage, DataError};
@@ -59,6 +59,7 @@ pub use place::{relative_to, without_detours};
 pub use prepare::prepare;
 pub use prepared::Prepared;
 pub use progress::Progress;
+pub use reader::{JsonRow, json_rows};
 pub use settle::{Settled, settle};
 pub use shard::TokenShard;
 pub use skipped::Skipped;

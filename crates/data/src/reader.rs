@@ -4,12 +4,14 @@ mod content;
 mod encoding;
 mod gzip;
 mod jsonl;
+mod objects;
 mod parquet;
 mod row;
 mod sniff;
 mod text;
 
 pub(crate) use encoding::{Encoding, FromUtf16};
+pub use objects::{JsonRow, json_rows};
 
 use std::{
     io,

@@ -1,12 +1,10 @@
 //! The decoder: the one forward pass that training, evaluation and generation share.
 
-use std::collections::HashMap;
+mod added;
 
 use tensor::{AttentionShape, CrossEntropy, DType, Kernels, Tape, Tensor, Var, kernel::Packed};
 
-use crate::{
-    Adapter, AdapterConfig, Block, KvCache, Linear, ModelConfig, ParamSpec, Params, Tokens, input::Places,
-};
+use crate::{Adapter, Block, KvCache, Linear, ModelConfig, ParamSpec, Params, Tokens, input::Places};
 
 /// A decoder with its weights.
 #[derive(Clone, Debug)]
@@ -50,41 +48,6 @@ impl Gpt {
         let (cos, sin) = rope_tables(&config, dtype);
         let packed = specs.as_ref().map(|_| None);
         Self { config, specs, params, packed, adapter_scale: 1.0, dtype, recomputes: false, cos, sin }
-    }
-
-    /// The model with low-rank adapters, and everything else frozen. It begins as it was.
-    ///
-    /// # Panics
-    /// If the rank is 0, or an adapter is there already.
-    #[track_caller]
-    pub fn with_adapters(mut self, adapters: &AdapterConfig, seed: u64) -> Self {
-        let mut specs = self.specs.clone();
-        specs.add_adapters(adapters);
-        self.adapter_scale = adapters.scale();
-        self.extended(specs, seed)
-    }
-
-    /// The model with one head more, of `n` outputs and without a bias, beginning at 0; see [`Params::add_head`].
-    pub fn with_head(self, name: &str, n: usize) -> Self {
-        let mut specs = self.specs.clone();
-        specs.add_head(name, n);
-        self.extended(specs, 0)
-    }
-
-    /// The model with the parameters of `specs`: its own where it has them, new ones where not.
-    fn extended(mut self, specs: Params<ParamSpec>, seed: u64) -> Self {
-        let names = self.specs.into_iter().map(|spec| spec.name);
-        let mut own: HashMap<String, Tensor> = names.zip(self.params).collect();
-        let param = |spec: &ParamSpec| own.remove(&spec.name).unwrap_or_else(|| spec.init(DType::F32, seed));
-        self.params = specs.as_ref().map(param);
-        self.packed = specs.as_ref().map(|_| None);
-        self.specs = specs;
-        self
-    }
-
-    /// Trains the parameters for which `is_trained` is true, and freezes the others.
-    pub fn train_only(&mut self, is_trained: impl Fn(&ParamSpec) -> bool) {
-        self.specs.iter_mut().for_each(|spec| spec.is_trained = is_trained(spec));
     }
 
     /// The same model computing in `dtype`: bf16 for activations and products, or f32 throughout. Weights, the

@@ -27,6 +27,22 @@ pub(super) fn ids(tokenizer: &Tokenizer, written: &[Char]) -> Vec<u32> {
     ids
 }
 
+/// Where the last special token that a template spelled ends; none where there is none.
+pub(super) fn end_of_last_special(tokenizer: &Tokenizer, written: &[Char]) -> Option<usize> {
+    let names = Names::of(tokenizer);
+    let (mut at, mut end) = (0, None);
+    while at < written.len() {
+        at += match names.at(&written[at..]) {
+            Some((_, len)) => {
+                end = Some(at + len);
+                len
+            }
+            None => 1,
+        };
+    }
+    end
+}
+
 /// Special tokens by the first character of their names, the longest first.
 struct Names(FxHashMap<Char, Vec<(Vec<Char>, u32)>>);
 

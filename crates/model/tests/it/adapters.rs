@@ -64,6 +64,12 @@ fn an_adapter_is_a_low_rank_weight() {
                 linear.weight.f32_mut().iter_mut().zip(delta).for_each(|(w, d)| *w += 2.0 * d as f32);
             }
         }
+        for (spec, (own, want)) in
+            gpt.specs().iter().zip(adapted.merged().params().iter().zip(merged.params()))
+        {
+            let want: Vec<f64> = want.f32().iter().map(|x| f64::from(*x)).collect();
+            check_near(&spec.name, own.f32(), &want);
+        }
         let want: Vec<f64> = logits(&merged, &kernels, &tokens).into_iter().map(f64::from).collect();
         check_near("logits", &logits(&adapted, &kernels, &tokens), &want);
         let (_, grads) = losses_and_gradients(&adapted, &kernels, &tokens, targets, 0.1);
