@@ -28,6 +28,7 @@ mod report;
 mod run_dir;
 mod stop;
 mod terminal;
+mod tune;
 
 use std::process::ExitCode;
 

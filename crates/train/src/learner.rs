@@ -74,7 +74,7 @@ impl Learner {
 
     /// Adds the gradients of `scale·Σ weights·losses` of one micro-batch; returns `Σ weights·losses` in nats.
     pub fn add_gradients(&mut self, kernels: &dyn Kernels, batch: &MicroBatch, scale: f64) -> f64 {
-        let MicroBatch { tokens, targets, weights } = batch;
+        let MicroBatch { tokens, targets, weights, .. } = batch;
         let weights = weights.as_deref();
         let losses = self.gpt.add_gradients(kernels, tokens, targets, scale, weights, &mut self.grads);
         batch.weighted_sum(losses.f32())

@@ -69,7 +69,9 @@ pub use metrics_reader::{MetricsLine, MetricsReader};
 pub use monitor::{
     Monitor, RepeatedRows, RepetitionDetector, Spike, SpikeDetector, StalledDetector, StalledParams, StepView,
 };
-pub use objective::{Batch, Example, Masked, MicroBatch, Objective, Pretraining, Scalars};
+pub use objective::{
+    Batch, Example, Masked, MicroBatch, Objective, Pretraining, Scalars, not_a_cursor, read_cursor,
+};
 pub use optimizer::Optimizer;
 pub use overrides::LearningRateOverrides;
 pub use plan::plan;

@@ -4,6 +4,7 @@ mod bench;
 mod chat;
 mod data;
 mod doctor;
+mod dpo;
 mod eval;
 mod export;
 mod finished;
@@ -17,9 +18,11 @@ mod pretrain;
 mod quickstart;
 mod report;
 mod run;
+mod sft;
 mod slips;
 mod stages;
 mod tokenizer;
+mod tuned;
 
 use std::path::{Path, PathBuf};
 
@@ -53,6 +56,8 @@ enum Command {
     Data(data::Args),
     Ladder(ladder::Args),
     Pretrain(pretrain::Args),
+    Sft(sft::Args),
+    Dpo(dpo::Args),
     Eval(eval::Args),
     Forecast(forecast::Args),
     Report(report::Args),
@@ -81,6 +86,8 @@ impl Cli {
             Command::Data(args) => data::run(&args),
             Command::Ladder(args) => ladder::run(&args),
             Command::Pretrain(args) => pretrain::run(&args),
+            Command::Sft(args) => sft::run(&args),
+            Command::Dpo(args) => dpo::run(&args),
             Command::Eval(args) => eval::run(&args),
             Command::Forecast(args) => forecast::run(&args),
             Command::Report(args) => report::run(&args),

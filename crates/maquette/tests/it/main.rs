@@ -37,4 +37,5 @@ mod stop_texts;
 mod tables;
 mod tidy;
 #[cfg(unix)]
+mod tuning;
 mod user_files;

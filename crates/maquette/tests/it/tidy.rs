@@ -10,7 +10,7 @@ use std::{
 use crate::scene::{Said, maquette, repository};
 
 /// Which crates of ours a crate may use.
-const ARROWS: [(&str, &[&str]); 8] = [
+const ARROWS: [(&str, &[&str]); 9] = [
     ("base", &[]),
     ("tensor", &["base"]),
     ("data", &["base"]),
@@ -18,7 +18,8 @@ const ARROWS: [(&str, &[&str]); 8] = [
     ("train", &["base", "tensor", "data", "model"]),
     ("eval", &["base", "tensor", "data", "model"]),
     ("forecast", &["base"]),
-    ("maquette", &["base", "tensor", "data", "model", "train", "eval", "forecast"]),
+    ("align", &["base", "tensor", "data", "model", "train"]),
+    ("maquette", &["base", "tensor", "data", "model", "train", "align", "eval", "forecast"]),
 ];
 
 /// Larger files belong under `data/` or nowhere.

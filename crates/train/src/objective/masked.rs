@@ -149,7 +149,7 @@ fn packed(examples: &[Example]) -> MicroBatch {
     let weights: Vec<f32> = examples.iter().flat_map(|example| &example.weights[1..]).copied().collect();
     let ids = examples.iter().flat_map(|example| &example.ids[1..]);
     let targets = ids.zip(&weights).map(|(id, weight)| if *weight == 0.0 { IGNORE_TARGET } else { *id });
-    MicroBatch { tokens, targets: targets.collect(), weights: Some(weights) }
+    MicroBatch { weights: Some(weights.clone()), ..MicroBatch::new(tokens, targets.collect()) }
 }
 
 impl Objective for Masked {

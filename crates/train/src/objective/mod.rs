@@ -61,12 +61,14 @@ pub struct MicroBatch {
     pub targets: Vec<u32>,
     /// Of each target's loss; 1 where there are none.
     pub weights: Option<Vec<f32>>,
+    /// Numbers of the examples in it, for an objective that has to know them again.
+    pub examples: Vec<usize>,
 }
 
 impl MicroBatch {
     /// Every target counts alike.
     pub fn new(tokens: Tokens, targets: Vec<u32>) -> Self {
-        Self { tokens, targets, weights: None }
+        Self { tokens, targets, weights: None, examples: Vec::new() }
     }
 
     /// `Σ weights·losses` of given losses, in nats.
@@ -109,10 +111,14 @@ impl Scalars {
 }
 
 /// The cursor of an objective, as its checkpoint holds it.
-fn read_cursor<T: serde::de::DeserializeOwned>(cursor: &Value) -> Result<T, TrainError> {
+///
+/// # Errors
+/// If it is another's.
+pub fn read_cursor<T: serde::de::DeserializeOwned>(cursor: &Value) -> Result<T, TrainError> {
     serde_json::from_value(cursor.clone()).map_err(|error| not_a_cursor(error.to_string()))
 }
 
-fn not_a_cursor(found: String) -> TrainError {
+/// What a cursor that cannot be used is answered with.
+pub fn not_a_cursor(found: String) -> TrainError {
     data::DataError::Cursor { expected: "a place in the data".into(), found }.into()
 }

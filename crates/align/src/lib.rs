@@ -1,0 +1,29 @@
+//! From a predictor to an assistant.
+//!
+//! [`read_conversations`] reads chats as they are published, [`sft_examples`] turns them into token ids with what the assistant
+//! says in them, and [`train::Masked`] learns that; [`read_pairs`] reads preferences, and [`Dpo`] learns them directly.
+//!
+//! ```
+//! let dir = tempfile::tempdir().unwrap();
+//! let path = dir.path().join("chats.jsonl");
+//! std::fs::write(&path, r#"{"messages":[{"role":"user","content":"2+2?"},{"role":"assistant","content":"4"}]}"#)?;
+//! let read = align::read_conversations(&[path], align::OnRow::Refuse)?;
+//! let (template, tokenizer) = (data::ChatTemplate::chatml(), data::Tokenizer::bytes());
+//! let made = align::sft_examples(&read.rows, &template, &tokenizer, 128, data::Said::All)?;
+//! let learned: f32 = made.examples[0].weights.iter().sum();
+//! assert_eq!(learned, 2.0); // `4`, and the token that ends the turn
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+#![forbid(unsafe_code)]
+
+mod conversation;
+mod dpo;
+mod error;
+mod preference;
+mod sft;
+
+pub use conversation::{Conversation, Dropped, OnRow, Read, read_conversations};
+pub use dpo::{Dpo, DpoSettings};
+pub use error::AlignError;
+pub use preference::{Pair, PairExample, pair_examples, read_pairs};
+pub use sft::{Examples, sft_examples};

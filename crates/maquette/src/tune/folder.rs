@@ -1,0 +1,104 @@
+//! The folder of a fine-tuning.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use train::{TrainSettings, Tuning};
+
+use crate::run_dir::write_whole;
+
+/// What a fine-tuning was made from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Made {
+    /// `sft` or `dpo`.
+    pub(crate) method: String,
+    /// Hash of the weights that it began with.
+    pub(crate) base_weights: String,
+    /// Hash of the examples.
+    pub(crate) data: String,
+    /// Every number of the training.
+    pub(crate) train: TrainSettings,
+    /// What is trained.
+    pub(crate) tuning: Tuning,
+    /// Numbers of the method.
+    pub(crate) settings: Value,
+}
+
+/// A fine-tuning, as its folder says.
+#[derive(Clone, Debug)]
+pub(crate) struct Tuned {
+    dir: PathBuf,
+}
+
+const MADE: &str = "tuning.json";
+
+impl Tuned {
+    /// The folder `dir`, new or of the same fine-tuning.
+    ///
+    /// # Errors
+    /// If it holds something else, or a fine-tuning that was made from other inputs.
+    pub(crate) fn open(dir: &Path, made: &Made) -> anyhow::Result<Self> {
+        let path = dir.join(MADE);
+        match fs::read(&path) {
+            Ok(bytes) => {
+                let there: Made = serde_json::from_slice(&bytes).with_context(|| {
+                    format!("`{}` is damaged\nhint: choose another folder with --out", path.display())
+                })?;
+                if there != *made {
+                    let (mut found, mut expected) = (String::new(), String::new());
+                    if let (Value::Object(a), Value::Object(b)) =
+                        (serde_json::to_value(&there)?, serde_json::to_value(made)?)
+                    {
+                        let differing = a.iter().find(|(name, value)| b.get(*name) != Some(value));
+                        if let Some((name, value)) = differing {
+                            found = format!("`{name}` = {value}");
+                            expected = format!("`{name}` = {}", b.get(name).unwrap_or(&Value::Null));
+                        }
+                    }
+                    anyhow::bail!(
+                        "expected a new folder, or that of the same fine-tuning, at `{}`, found one with {found} where this has {expected}\n\
+                         hint: choose another folder with --out",
+                        dir.display()
+                    );
+                }
+            }
+            Err(_) => {
+                let is_empty = fs::read_dir(dir).map_or(true, |mut entries| entries.next().is_none());
+                anyhow::ensure!(
+                    is_empty,
+                    "expected a new folder, or that of a fine-tuning, at `{}`, found files in it that no fine-tuning wrote\n\
+                     hint: choose another folder with --out",
+                    dir.display()
+                );
+                base::disk::create_dir_all(dir).with_context(|| {
+                    format!(
+                        "cannot create `{}`\nhint: choose a folder that you may write to, with --out",
+                        dir.display()
+                    )
+                })?;
+                write_whole(&path, &serde_json::to_vec_pretty(made)?)?;
+            }
+        }
+        Ok(Self { dir: dir.to_owned() })
+    }
+
+    /// The folder itself.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The model with its adapters added to its weights.
+    pub(crate) fn merged(&self) -> PathBuf {
+        self.dir.join("merged")
+    }
+
+    /// The end of the training.
+    pub(crate) fn summary(&self) -> PathBuf {
+        self.dir.join("summary.json")
+    }
+}

@@ -1,0 +1,96 @@
+//! The training itself, shown while it runs.
+
+use std::{path::PathBuf, sync::Arc};
+
+use data::ChatTemplate;
+use model::checkpoint;
+use serde::Serialize;
+use tensor::Cpu;
+use train::{Event, Inputs, Objective, Outcome, Summary, Trainer};
+
+use super::{Base, Made, Tuned};
+use crate::{
+    disk, machine,
+    progress::{self, Field, Progress, count, duration},
+    run_dir::write_whole,
+    stop::{self, Interrupted},
+};
+
+/// What a fine-tuning came to.
+#[derive(Serialize)]
+pub(crate) struct Finished {
+    /// The model: its last checkpoint, or the one with its adapters added to its weights.
+    pub(crate) model: PathBuf,
+    pub(crate) summary: Summary,
+}
+
+/// Trains in the folder of `tuned`, or goes on there.
+pub(crate) fn train(
+    title: &'static str,
+    tuned: &Tuned,
+    made: &Made,
+    base: &Base,
+    objective: Box<dyn Objective>,
+    kernels: &Arc<Cpu>,
+) -> anyhow::Result<Finished> {
+    let (settings, steps) = (&made.train, made.train.steps);
+    machine::check_memory(&base.config, settings)?;
+    if let Some(warning) = disk::check(tuned.dir(), &base.config, settings)? {
+        progress::say("warning", &warning);
+    }
+    let inputs = Inputs {
+        kernels: Arc::clone(kernels) as Arc<dyn tensor::Kernels>,
+        config: base.config.clone(),
+        settings: settings.clone(),
+        objective,
+        tuning: made.tuning.clone(),
+        tokenizer: base.tokenizer.clone(),
+        chat_template: Some(base.template.source().to_owned()),
+        start: Some(base.dir.clone()),
+        forecast: None,
+    };
+    let mut trainer = Trainer::open(inputs, tuned.dir())?;
+    if trainer.step() > 0 {
+        progress::say(title, &format!("continues after step {} of {steps}", trainer.step()));
+    }
+    let mut bar = Progress::new(title);
+    let outcome = trainer.run(stop::flag(), &mut |event| match event {
+        Event::Step { step, loss_nats, tokens_per_second, .. } => {
+            let fields = [
+                Field::new(5, format!("step {step}/{steps}")),
+                progress::loss(loss_nats, None),
+                progress::speed(tokens_per_second),
+            ];
+            bar.update(step, steps, fields);
+        }
+        Event::Validated { step, validation } => bar.say(&format!(
+            "step {step}: held-out loss {:.4} ± {:.4}",
+            validation.loss_nats,
+            1.96 * validation.loss_stderr
+        )),
+        Event::Noticed(metric) => bar.say(&format!("step {}: {}", metric.step, metric.kind)),
+        Event::Saved { .. } => {}
+    })?;
+    let summary = match outcome {
+        Outcome::Stopped { step } => {
+            return Err(Interrupted(format!(" after step {step} of {steps}, saved")).into());
+        }
+        Outcome::Finished(summary) => summary,
+    };
+    let (tokens, took) = (count(summary.tokens as f64), duration(summary.elapsed_s));
+    bar.finish(&format!("{tokens} tokens in {took}, {} tokens/s", count(summary.tokens_per_second)));
+    write_whole(&tuned.summary(), &serde_json::to_vec_pretty(&summary)?)?;
+    let last = tuned.dir().join(format!("checkpoints/step-{steps}"));
+    if made.tuning.adapters.is_none() {
+        return Ok(Finished { model: last, summary });
+    }
+    let (gpt, merged) = (trainer.gpt().merged(), tuned.merged());
+    checkpoint::publish(&merged, |dir| -> anyhow::Result<()> {
+        let ids = train::special_ids(&base.tokenizer);
+        checkpoint::write_model(dir, &gpt, &ids, base.tokenizer.fingerprint())?;
+        base.tokenizer.save(dir)?;
+        checkpoint::write_file(&dir.join(ChatTemplate::FILE), base.template.source().as_bytes())?;
+        Ok(())
+    })?;
+    Ok(Finished { model: merged, summary })
+}
