@@ -2,8 +2,8 @@
 //!
 //! [`plan()`] turns a budget into [`TrainSettings`], in which every number is fixed. [`Trainer`] runs the loop: a
 //! [`Learner`] takes each step with an [`Optimizer`], at the learning rate that [`Schedule`] gives, and [`evaluate()`]
-//! computes the validation loss. [`SpikeDetector`], [`RepetitionDetector`] and [`StalledDetector`] report what no
-//! healthy run shows. A run's folder holds `metrics.jsonl` ([`MetricsReader`]), `checkpoints/step-N/` and
+//! computes the validation loss. An [`Objective`] is what is minimised: [`Pretraining`], [`Masked`], or one of another crate;
+//! [`Tuning`] says which parameters are trained. Each [`Monitor`] reports what no healthy run shows. A run's folder holds `metrics.jsonl` ([`MetricsReader`]), `checkpoints/step-N/` and
 //! `summary.json`; a run that is opened again goes on from its newest checkpoint, to the same bits.
 //!
 //! ```
@@ -19,11 +19,13 @@
 //! let fixed = train::TrainOverrides { seq_len: Some(32), batch_rows: Some(4), ..Default::default() };
 //! let vocab_size = tokenizer.vocab_size();
 //! let (config, settings) = train::plan(Some(3e8), vocab_size, &Default::default(), &fixed, 1)?;
+//! let objective = train::Pretraining::new(Arc::new(data), &settings, tokenizer.token_bytes())?;
 //! let inputs = train::Inputs {
 //!     kernels: Arc::new(tensor::Cpu::new(1)),
 //!     config,
 //!     settings,
-//!     data: Arc::new(data),
+//!     objective: Box::new(objective),
+//!     tuning: train::Tuning::default(),
 //!     tokenizer,
 //!     chat_template: None,
 //!     start: None,

@@ -173,3 +173,19 @@ fn json_is_all_that_stdout_gets() {
         assert!(!said.stderr.contains("generate text"), "{args:?}: {}", said.stderr);
     }
 }
+
+/// A file that is neither a recipe nor a text is refused by its ending, however large, and in few words.
+#[test]
+fn a_file_of_another_kind_is_refused_by_its_ending() {
+    let scene = Scene::new();
+    scene.write("table.csv", b"a,b\n1,2\n");
+    scene.write("rows.json", format!("[{}{{}}]", "{},".repeat(300_000)).as_bytes());
+    scene.write("noending", b"some text\nof two lines\n");
+    let huge = std::fs::File::create(scene.path("huge.csv")).unwrap();
+    huge.set_len(1 << 40).unwrap();
+    for name in ["table.csv", "rows.json", "noending", "huge.csv"] {
+        let error = scene.fails(&["run", name]);
+        assert!(error.contains("neither by its ending") && error.contains(".jsonl"), "{name}: {error}");
+        assert!(error.len() < 3000, "{name}: {} bytes of error", error.len());
+    }
+}
