@@ -1,7 +1,7 @@
 //! Conversations to token ids, through the model's own chat template.
 
 mod encode;
-mod jinja;
+pub(crate) mod jinja;
 mod message;
 mod turns;
 

@@ -184,6 +184,14 @@ pub enum DataError {
         /// What was found.
         found: String,
     },
+    /// A template that is no Jinja, or refuses a row.
+    #[error(
+        "expected a template that renders, found {found}\nhint: correct the template, or the row that it is given"
+    )]
+    Template {
+        /// What was found.
+        found: String,
+    },
     /// Tokens that were made by another tokenizer.
     #[error(
         "expected data made by tokenizer {expected}, found {found} in `{}`\nhint: prepare the data again with this tokenizer",

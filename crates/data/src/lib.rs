@@ -43,6 +43,7 @@ mod skipped;
 mod source;
 mod stream;
 pub mod tasks;
+mod template;
 #[cfg(test)]
 mod testing;
 mod text_file;
@@ -60,11 +61,13 @@ pub use prepare::prepare;
 pub use prepared::Prepared;
 pub use progress::Progress;
 pub use reader::{JsonRow, json_rows};
+pub use reader::{Row, rows};
 pub use settle::{Settled, settle};
 pub use shard::TokenShard;
 pub use skipped::Skipped;
 pub use source::{Listing, SourceConfig, shown};
 pub use stream::{BatchStream, Cursor};
+pub use template::Template;
 pub use text_file::text_of;
 pub use tokenizer::{
     Certain, Special, SpecialNames, SpecialTokens, StopTexts, StreamDecoder, Tokenizer, TokenizerConfig,

@@ -7,11 +7,13 @@ mod jsonl;
 mod objects;
 mod parquet;
 mod row;
+mod rows;
 mod sniff;
 mod text;
 
 pub(crate) use encoding::{Encoding, FromUtf16};
 pub use objects::{JsonRow, json_rows};
+pub use rows::{Row, rows};
 
 use std::{
     io,

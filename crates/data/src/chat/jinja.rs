@@ -58,6 +58,42 @@ impl Template {
         })
     }
 
+    /// The names that must be given: read, outside of loops and macros, before the template sets them.
+    pub(crate) fn reads(&self) -> Vec<Name> {
+        const GLOBALS: [&str; 7] =
+            ["range", "dict", "namespace", "cycler", "joiner", "raise_exception", "strftime_now"];
+        let mut names = scope::read_first(&self.nodes);
+        names.retain(|name| !GLOBALS.contains(&&**name));
+        names
+    }
+
+    /// Runs several templates over each of several JSON objects, whose fields are their variables; in an object's
+    /// own place they are one after another. An error comes with the number of its object.
+    pub(crate) fn render_rows(
+        templates: &[&Self],
+        objects: &[String],
+    ) -> std::result::Result<Vec<Vec<Text>>, (usize, Failure)> {
+        let mut at = 0;
+        let rendered = on_large_stack(|| {
+            let mut rows = Vec::with_capacity(objects.len());
+            for (i, object) in objects.iter().enumerate() {
+                at = i;
+                let meter = Meter::default();
+                let variables = Context { meter: &meter }.json_object(object)?;
+                let mut row = Vec::with_capacity(templates.len());
+                for template in templates {
+                    let given = variables.clone();
+                    let text = interpreter::render(&template.nodes, &template.unset, given, None, &meter)?;
+                    text::check_surrogates(text.chars())?;
+                    row.push(text);
+                }
+                rows.push(row);
+            }
+            Ok(rows)
+        });
+        rendered.map_err(|failure| (at, failure))
+    }
+
     /// Runs the template with what `variables` makes; `now` is what its clock shows, or else the time.
     pub(crate) fn render(
         &self,

@@ -182,20 +182,20 @@ impl ParquetReader {
 }
 
 /// Whether the bytes of a column chunk are in the file: the library asserts a part of this.
-fn is_inside(column: &ColumnChunkMetaData, n_bytes: u64) -> bool {
+pub(super) fn is_inside(column: &ColumnChunkMetaData, n_bytes: u64) -> bool {
     let start = column.dictionary_page_offset().unwrap_or(column.data_page_offset());
     let end = u64::try_from(start).ok().zip(u64::try_from(column.compressed_size()).ok());
     end.and_then(|(start, len)| start.checked_add(len)).is_some_and(|end| end <= n_bytes)
 }
 
 /// Makes an error of a panic: the library has assertions that a damaged file can reach.
-fn guarded<T>(read: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, ParquetError> {
+pub(super) fn guarded<T>(read: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, ParquetError> {
     catch_unwind(AssertUnwindSafe(read))
         .unwrap_or_else(|_| Err(ParquetError::General("contradictory sizes".to_owned())))
 }
 
 /// Refuses what is no parquet file, and one that is cut off, by its first and last bytes.
-fn check_magic(file: &mut File, path: &Path, n_bytes: u64) -> Result<(), DataError> {
+pub(super) fn check_magic(file: &mut File, path: &Path, n_bytes: u64) -> Result<(), DataError> {
     const MAGIC: &[u8] = b"PAR1";
     let mut head = Vec::new();
     let mut tail = Vec::new();
@@ -223,7 +223,7 @@ fn check_magic(file: &mut File, path: &Path, n_bytes: u64) -> Result<(), DataErr
     })
 }
 
-fn malformed(path: &Path, place: &str, error: &ParquetError) -> DataError {
+pub(super) fn malformed(path: &Path, place: &str, error: &ParquetError) -> DataError {
     let damage = if matches!(error, ParquetError::EOF(_)) { Damage::CutOff } else { Damage::Content };
     DataError::Malformed {
         path: path.to_path_buf(),

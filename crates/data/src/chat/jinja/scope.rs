@@ -18,6 +18,14 @@ pub(crate) fn resolve(nodes: &mut [Node]) -> Vec<Name> {
     unset
 }
 
+/// The names that a template reads outside of loops and macros before it sets them.
+pub(crate) fn read_first(nodes: &[Node]) -> Vec<Name> {
+    let mut symbols = Symbols::default();
+    symbols.nodes(nodes);
+    let is_read = |name: &&Name| symbols.seen.get(*name) == Some(&First::Read);
+    symbols.order.iter().filter(is_read).cloned().collect()
+}
+
 /// What a scope does first with a name.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum First {
