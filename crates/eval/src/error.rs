@@ -1,6 +1,9 @@
-//! The crate's one error type.
+//! The crate's error types.
 
-use data::tasks::Task;
+use std::path::PathBuf;
+
+use base::FileError;
+use data::{DataError, tasks::Task};
 
 /// Why an evaluation was refused: what was expected, what was found, what to do.
 #[derive(Debug, thiserror::Error)]
@@ -44,5 +47,76 @@ pub enum EvalError {
         n_rows: usize,
         /// Ids of the tokenizer.
         n_tokens: usize,
+    },
+}
+
+/// Why a benchmark cannot be run: what was expected, what was found, what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExamError {
+    /// The data cannot be read.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// A file cannot be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A task's own file is wrong.
+    #[error("expected the file of a task, found {message}\nhint: correct the file")]
+    Definition {
+        /// What the parser said.
+        message: String,
+    },
+    /// The data are not there.
+    #[error(
+        "expected the `{split}` data of `{task}` in `{}`, found none of {}\nhint: download them from {source_url} to there; `maquette eval --list --data DIR` says what is there",
+        root.display(),
+        patterns.join(", ")
+    )]
+    Missing {
+        /// The task.
+        task: String,
+        /// The split.
+        split: String,
+        /// Where they were looked for.
+        root: PathBuf,
+        /// As which files.
+        patterns: Vec<String>,
+        /// Where they are published.
+        source_url: String,
+    },
+    /// A row is not what it should be.
+    #[error("expected {expected} in `{place}`, found {found}\nhint: {hint}")]
+    Table {
+        /// File and line.
+        place: String,
+        /// What should be there.
+        expected: String,
+        /// What is there.
+        found: String,
+        /// What to do.
+        hint: String,
+    },
+    /// Nothing to score, or more than the model can read.
+    #[error(
+        "expected choices of 1 to {max_seq_len} tokens, found one of {n_scored} in `{place}`\nhint: evaluate a model of a longer context, or correct the row"
+    )]
+    Continuation {
+        /// File and line.
+        place: String,
+        /// Tokens of the choice.
+        n_scored: usize,
+        /// What the model can read.
+        max_seq_len: usize,
+    },
+    /// A file of items that was made with something else.
+    #[error(
+        "expected items of the same model, data and settings in `{}`, found {what}\nhint: choose another folder with --out, or delete the file",
+        path.display()
+    )]
+    Other {
+        /// The file.
+        path: PathBuf,
+        /// In what it differs.
+        what: String,
     },
 }

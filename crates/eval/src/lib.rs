@@ -1,5 +1,8 @@
 //! A checkpoint in, scores out. Knows neither the trainer nor the forecast.
 //!
+//! Benchmarks: a [`Task`] is one small file; [`Items::of`] makes prompts of its data, a [`Scorer`] gives the likelihood of
+//! each choice, [`examine`] writes an [`ItemScore`] an item to an [`ItemsFile`], and [`summarise_items`] takes the means.
+//!
 //! [`data::tasks::suite`] makes problems; [`capability`] gives each a [`Score`], how likely a model is to solve it;
 //! [`summarise`] takes the means for each task and difficulty ([`LevelSummary`]), with their standard errors.
 //!
@@ -26,11 +29,22 @@
 
 mod capability;
 mod error;
+mod exam;
+pub mod interval;
+mod likelihood;
+pub mod python;
 mod sampled;
 mod score;
+mod task;
 #[cfg(test)]
 mod tests;
 
 pub use capability::{CapabilitySettings, capability};
-pub use error::EvalError;
+pub use error::{EvalError, ExamError};
+pub use exam::{
+    ChoiceScore, ItemScore, ItemsFile, MetricSummary, Provenance, TaskSummary, examine, group, rescore,
+    summarise_items,
+};
+pub use likelihood::{Likelihood, Pair, Scorer};
 pub use score::{LevelSummary, Outcome, Score, summarise};
+pub use task::{DataFolder, Found, Item, Items, Kind, Metric, Task};

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::Context as _;
 use base::{AtomicFile, FileError};
-use eval::Score;
+use eval::{Score, TaskSummary};
 use forecast::Verdict;
 use model::{checkpoint, gguf};
 use serde::{Serialize, de::DeserializeOwned};
@@ -35,6 +35,8 @@ pub(crate) enum Kind {
     Logits,
     Conversation,
     Scores,
+    /// Of benchmarks.
+    Summary,
 }
 
 /// No file of ours that is read whole to be known is longer.
@@ -157,6 +159,7 @@ impl Kind {
             Self::Logits => "a file of logits",
             Self::Conversation => "a conversation",
             Self::Scores => "a list of scores",
+            Self::Summary => "a summary of benchmarks",
         }
     }
 
@@ -170,6 +173,7 @@ impl Kind {
             Self::Logits => "logits.safetensors",
             Self::Conversation => "talk.jsonl",
             Self::Scores => "scores.jsonl",
+            Self::Summary => "summary.json",
         }
     }
 
@@ -202,6 +206,11 @@ impl Kind {
                 json.is_some_and(|json| bytes == format!("{json}\n").as_bytes())
             }
             Self::Scores => is_lines_of::<Score>(&bytes),
+            Self::Summary => {
+                let summary: Option<Vec<TaskSummary>> = serde_json::from_slice(&bytes).ok();
+                let json = summary.and_then(|summary| serde_json::to_string_pretty(&summary).ok());
+                json.is_some_and(|json| bytes == format!("{json}\n").as_bytes())
+            }
             _ => false,
         })
     }

@@ -1,94 +1,87 @@
 //! `maquette eval`
 
-use std::path::PathBuf;
+mod benchmark;
+mod capability;
+mod list;
+mod table;
 
-use data::tasks;
-use eval::{CapabilitySettings, summarise};
-use tensor::Cpu;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
 
 use super::Dtype;
-use crate::{
-    open_model::{self, Opened},
-    output,
-    output_file::{Kind, OutputFile},
-    pipeline::SUITE_SEED,
-    run_dir::write_scores,
-};
 
-/// Evaluate a checkpoint: how likely it is to solve graded tasks with exact answers
+/// Evaluate a checkpoint: benchmarks with the prompts of lm-evaluation-harness, a quiz of your own, or graded tasks
+/// with exact answers
 ///
-/// Where one answer is correct, the pass rate at temperature 1 is the exact probability of that answer; where several
-/// are, answers are sampled.
+/// Benchmarks (`--list` names them) read the data below `--data` and score the likelihood of every choice; nothing is
+/// sampled, and scores do not depend on `--batch` or `--threads`. A quiz is a .jsonl or .csv file with `question`, `choices`
+/// and `answer`, and is given by its path. The same command continues where it was stopped.
+///
+/// Without `--tasks`, the generated suite is evaluated: where one answer is correct, the pass rate at temperature 1 is the
+/// exact probability of that answer; where several are, answers are sampled.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// A run's folder, such as runs/quickstart, whose newest checkpoint is taken; or the folder of a checkpoint
-    checkpoint: PathBuf,
-    /// Tasks, by name; all if not given
+    #[arg(required_unless_present_any = ["list", "rescore"])]
+    checkpoint: Option<PathBuf>,
+    /// Tasks, by name, such as arc_easy or mmlu; or the path of a quiz; the generated suite if not given
     #[arg(long, value_name = "TASK", value_delimiter = ',')]
     tasks: Vec<String>,
-    /// Problems per task and level
-    #[arg(long, value_name = "N", default_value_t = 32)]
-    limit: usize,
-    /// Folder for the scores: one file per task, one JSON object per problem
+    /// Folder with the data of benchmarks, as they are published
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Examples in front of each item; 0 if not given
+    #[arg(long, value_name = "N")]
+    shots: Option<usize>,
+    /// Items per benchmark, from the first on; all if not given. Of the generated suite, problems per task and level; 32
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+    /// Folder for the scores: benchmarks write eval/TASK-Nshot.jsonl with one object per item, and eval/summary.json
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Data type of activations
     #[arg(long, value_enum, default_value_t)]
     dtype: Dtype,
+    /// Sequences that are read at a time; more need more memory. Results do not depend on it
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    batch: u16,
     /// Compute threads; 0 uses every core. Results do not depend on it
     #[arg(long, value_name = "N", default_value_t = 0)]
     threads: usize,
+    /// List the benchmarks: what of their data is in --data, what is missing, where it is published, its licence
+    #[arg(long)]
+    list: bool,
+    /// Compute the metrics of --out again from its files; no model is opened
+    #[arg(long, requires = "out", conflicts_with = "list")]
+    rescore: bool,
     /// Print the result as JSON on stdout
     #[arg(long)]
     json: bool,
 }
 
+impl Args {
+    fn checkpoint(&self) -> anyhow::Result<&Path> {
+        self.checkpoint
+            .as_deref()
+            .context("expected a checkpoint, found none\nhint: give the folder of a run")
+    }
+}
+
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    if args.list {
+        return list::run(args);
+    }
+    if args.rescore {
+        return benchmark::rescore(args);
+    }
+    let n_generated = args.tasks.iter().filter(|name| capability::knows(name)).count();
+    if n_generated == args.tasks.len() {
+        return capability::run(args);
+    }
     anyhow::ensure!(
-        (1..=100_000).contains(&args.limit),
-        "--limit must be from 1 to 100,000, found {}\nhint: 32 problems a level show a difference of some percent",
-        args.limit
+        n_generated == 0,
+        "expected benchmarks, or tasks of the generated suite, found both in --tasks\nhint: evaluate them with two commands"
     );
-    let known = tasks::Task::ALL.map(tasks::Task::name);
-    if let Some(unknown) = args.tasks.iter().find(|task| !known.contains(&task.as_str())) {
-        anyhow::bail!(
-            "expected tasks among {}, found `{unknown}`\nhint: leave --tasks out for all",
-            known.join(", ")
-        );
-    }
-    let names =
-        known.iter().filter(|name| args.tasks.is_empty() || args.tasks.iter().any(|task| task == *name));
-    for path in names.zip(&args.out).map(|(name, out)| out.join(format!("{name}.jsonl"))) {
-        OutputFile { path: &path, option: "--out", kind: Kind::Scores }.check()?;
-    }
-    let kernels = Cpu::new(args.threads);
-    let Opened { gpt, tokenizer, .. } =
-        open_model::open(&args.checkpoint, &kernels, args.dtype.precision().into())?;
-    let mut problems = tasks::suite(SUITE_SEED, args.limit);
-    problems.retain(|p| args.tasks.is_empty() || args.tasks.iter().any(|task| task == p.task.name()));
-    let scores = eval::capability(&gpt, &kernels, &tokenizer, &problems, &CapabilitySettings::default())?;
-    if let Some(out) = &args.out {
-        write_scores(out, &scores)?;
-    }
-    let levels = summarise(&scores);
-    if args.json {
-        return output::json(&serde_json::json!({ "levels": levels }));
-    }
-    output::words(format_args!(
-        "{:>10} {:>5} {:>5} {:>20} {:>10}",
-        "task", "level", "n", "pass rate", "−ln p"
-    ))?;
-    for level in &levels {
-        let noise =
-            level.pass_rate_stderr.map_or_else(String::new, |stderr| format!(" ± {:.3}", 1.96 * stderr));
-        let neg_log = level.neg_log_pass_nats.map_or_else(|| "—".into(), |nats| format!("{nats:.2}"));
-        output::words(format_args!(
-            "{:>10} {:>5} {:>5} {:>20} {neg_log:>10}",
-            level.task.name(),
-            level.difficulty,
-            level.n,
-            format!("{:.3}{noise}", level.pass_rate)
-        ))?;
-    }
-    Ok(())
+    benchmark::run(args)
 }

@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod bench;
+mod benchmarks;
 #[cfg(unix)]
 mod chat_templates;
 mod corpus_inputs;

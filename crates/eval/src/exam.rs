@@ -1,0 +1,94 @@
+//! A task put to a model: items scored one after another, into a file that can be continued.
+
+mod items_file;
+mod metric;
+mod score;
+mod summary;
+
+use data::Tokenizer;
+use model::Gpt;
+use serde::{Deserialize, Serialize};
+
+pub use items_file::ItemsFile;
+pub use metric::rescore;
+pub use score::{ChoiceScore, ItemScore};
+pub use summary::{MetricSummary, TaskSummary, group, summarise_items};
+
+use crate::{ExamError, Items, Pair, Scorer, Task};
+
+/// Items that are scored together: enough for many to share what they begin with, few enough to lose little to a kill.
+const BLOCK_ITEMS: usize = 64;
+
+/// What the scores of a task depend on, beside the items themselves. A file of items is continued only with the same.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Provenance {
+    /// The task.
+    pub task: String,
+    /// Its version.
+    pub version: u32,
+    /// Hash of the task's file.
+    pub task_sha256: String,
+    /// Examples in front of an item.
+    pub shots: usize,
+    /// Items that the data have.
+    pub n_all: usize,
+    /// Files that were read: name and hash.
+    pub data: Vec<(String, String)>,
+    /// What differs from the original data.
+    pub notes: Vec<String>,
+    /// Hash of the model's weights.
+    pub weights_sha256: String,
+    /// Fingerprint of the tokenizer.
+    pub tokenizer: String,
+    /// Data type of activations.
+    pub dtype: String,
+}
+
+/// Scores the items that `file` does not have yet and appends them, block by block. `progress` is told how many items are
+/// done, and ends the work early by returning false.
+///
+/// # Errors
+/// If an item does not fit the model, or the file cannot be written.
+pub fn examine(
+    task: &Task,
+    items: &Items,
+    gpt: &Gpt,
+    tokenizer: &Tokenizer,
+    scorer: &mut Scorer<'_>,
+    file: &mut ItemsFile,
+    progress: &mut dyn FnMut(usize) -> bool,
+) -> Result<(), ExamError> {
+    let max_seq_len = gpt.config().max_seq_len;
+    let n_done = file.n_items();
+    for (block, items) in items.items.chunks(BLOCK_ITEMS).enumerate() {
+        let first = block * BLOCK_ITEMS;
+        let skipped = n_done.saturating_sub(first).min(items.len());
+        let items = &items[skipped..];
+        if items.is_empty() {
+            continue;
+        }
+        let mut pairs = Vec::new();
+        for item in items {
+            for (context, continuation) in &item.pairs {
+                let pair = Pair::encode(tokenizer, context, continuation);
+                let n_scored = pair.continuation().len();
+                if n_scored == 0 || n_scored > max_seq_len {
+                    return Err(ExamError::Continuation { place: item.place.clone(), n_scored, max_seq_len });
+                }
+                pairs.push(pair);
+            }
+        }
+        let likelihoods = scorer.score(&pairs);
+        let mut scored = pairs.iter().zip(likelihoods);
+        let mut scores = Vec::with_capacity(items.len());
+        for (i, item) in items.iter().enumerate() {
+            let of_item: Vec<_> = scored.by_ref().take(item.pairs.len()).collect();
+            scores.push(ItemScore::new(task, first + skipped + i, item, &of_item));
+        }
+        file.append(scores)?;
+        if !progress(file.n_items()) {
+            return Ok(());
+        }
+    }
+    Ok(())
+}

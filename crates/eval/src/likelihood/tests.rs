@@ -1,0 +1,95 @@
+use data::Tokenizer;
+use model::scaling::ModelOverrides;
+use tensor::{Cpu, DType};
+
+use super::*;
+
+const MAX_LEN: usize = 96;
+
+fn gpt(dtype: DType) -> Gpt {
+    let shape =
+        ModelOverrides { n_layers: Some(2), d_model: Some(32), n_heads: Some(2), ..Default::default() };
+    let mut gpt = Gpt::new(shape.config(Tokenizer::bytes().vocab_size(), MAX_LEN, 16), 3);
+    // Larger weights than at the start of a training, so that tokens differ in probability.
+    gpt.params_mut().iter_mut().for_each(|param| param.f32_mut().iter_mut().for_each(|x| *x *= 3.0));
+    gpt.with_dtype(dtype)
+}
+
+/// Contexts with long common beginnings, choices that begin alike or are beginnings of each other, a repeated request, and
+/// one that is longer than the model's context.
+fn pairs() -> Vec<Pair> {
+    let tokenizer = Tokenizer::bytes();
+    let mut pairs = Vec::new();
+    for context in ["Shots. Q: why? A:", "Shots. Q: who? A:", "Shots. Q: who? A:", "", "x"] {
+        for choice in [" no", " not", " none of these", " y", " no"] {
+            pairs.push(Pair::encode(&tokenizer, context, choice));
+        }
+    }
+    pairs.push(Pair::encode(&tokenizer, &"long ".repeat(40), "end"));
+    pairs
+}
+
+#[test]
+fn scores_are_the_same_bits_in_any_batch_order_and_number_of_threads() {
+    for dtype in [DType::F32, DType::Bf16] {
+        let gpt = gpt(dtype);
+        let pairs = pairs();
+        let alone: Vec<Likelihood> = pairs
+            .iter()
+            .map(|pair| Scorer::new(&gpt, &Cpu::new(1), 1).score(std::slice::from_ref(pair))[0])
+            .collect();
+        for (n_slots, n_threads) in [(1, 1), (1, 2), (3, 2), (7, 1), (64, 2)] {
+            let kernels = Cpu::new(n_threads);
+            let mut scorer = Scorer::new(&gpt, &kernels, n_slots);
+            assert_eq!(scorer.score(&pairs), alone, "{dtype:?} {n_slots} {n_threads}");
+            // A second time from what the slots hold, backwards, and in parts.
+            let reversed: Vec<Pair> = pairs.iter().rev().cloned().collect();
+            let mut again = scorer.score(&reversed);
+            again.reverse();
+            assert_eq!(again, alone);
+            let parts: Vec<Likelihood> = pairs.chunks(4).flat_map(|part| scorer.score(part)).collect();
+            assert_eq!(parts, alone);
+        }
+    }
+}
+
+#[test]
+fn scores_are_the_losses_of_the_model() {
+    let gpt = gpt(DType::F32);
+    let kernels = Cpu::new(1);
+    let pairs = pairs();
+    let scores = Scorer::new(&gpt, &kernels, 4).score(&pairs);
+    for (pair, score) in pairs.iter().zip(scores) {
+        let input = pair.input(MAX_LEN);
+        let n = pair.n_scored();
+        let mut targets = vec![tensor::IGNORE_TARGET; input.len() - n];
+        targets.extend(pair.continuation());
+        let tokens = Tokens::packed(input.to_vec(), [input.len()]);
+        let loss: f64 = gpt.losses(&kernels, &tokens, &targets).f32().iter().copied().map(f64::from).sum();
+        assert!((score.loglikelihood + loss).abs() < 1e-4, "{} {loss}", score.loglikelihood);
+    }
+}
+
+#[test]
+fn equally_likely_tokens_count_as_the_first_of_them() {
+    let row = [1.0, 3.0, 3.0, f32::NEG_INFINITY];
+    let (log_prob, is_first) = super::log_prob(&row, 1);
+    assert!(is_first && (log_prob + (2.0 + (-2.0_f64).exp()).ln()).abs() < 1e-12);
+    assert!(!super::log_prob(&row, 2).1);
+    assert_eq!(super::log_prob(&row, 3), (f64::NEG_INFINITY, false));
+}
+
+#[test]
+fn blanks_at_the_end_of_a_context_are_scored() {
+    let tokenizer = Tokenizer::bytes();
+    let pair = Pair::encode(&tokenizer, "a \n", "b");
+    assert_eq!(
+        (pair.context(), pair.continuation()),
+        (&tokenizer.encode("a")[..], &tokenizer.encode(" \nb")[..])
+    );
+    for context in ["", " "] {
+        let pair = Pair::encode(&tokenizer, context, "b");
+        assert_eq!(pair.context(), [tokenizer.end_of_text()]);
+        assert_eq!(pair.continuation(), tokenizer.encode(&format!("{context}b")));
+    }
+}

@@ -1,0 +1,182 @@
+//! Where the data of tasks lie, and what is there.
+
+use std::{
+    cell::RefCell,
+    path::{Path, PathBuf},
+    rc::Rc,
+};
+
+use data::Row;
+
+use super::definition::{Form, Task};
+use crate::ExamError;
+
+/// Tables that are kept: those of one task.
+const MAX_KEPT: usize = 2;
+
+/// A folder of data in the forms in which they are published.
+///
+/// The files of a data set of the Hugging Face hub are found below `OWNER/NAME`, below `NAME`, and in the hub's cache,
+/// `datasets--OWNER--NAME/snapshots`.
+#[derive(Debug)]
+pub struct DataFolder {
+    root: PathBuf,
+    tables: RefCell<Vec<(PathBuf, Rc<Table>)>>,
+}
+
+/// One file that was read.
+#[derive(Debug)]
+pub(super) struct Table {
+    pub(super) rows: Vec<Row>,
+    sha256: String,
+}
+
+/// Files that a split of a task was found in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The files.
+    pub files: Vec<PathBuf>,
+    /// What differs from the original.
+    pub note: Option<String>,
+}
+
+/// The rows of a split: numbers of rows in tables.
+#[derive(Debug)]
+pub(super) struct Split<'t> {
+    pub(super) form: &'t Form,
+    tables: Vec<(PathBuf, Rc<Table>)>,
+    rows: Vec<(usize, usize)>,
+}
+
+impl Split<'_> {
+    pub(super) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    pub(super) fn row(&self, i: usize) -> &Row {
+        let (table, row) = self.rows[i];
+        &self.tables[table].1.rows[row]
+    }
+
+    /// The file and the line of a row.
+    pub(super) fn place(&self, i: usize) -> String {
+        format!("{}:{}", self.tables[self.rows[i].0].0.display(), self.row(i).line)
+    }
+
+    /// The files with their hashes.
+    pub(super) fn sources(&self) -> impl Iterator<Item = (PathBuf, String)> {
+        self.tables.iter().map(|(path, table)| (path.clone(), table.sha256.clone()))
+    }
+}
+
+impl DataFolder {
+    /// The data in a folder.
+    pub fn new(root: &Path) -> Self {
+        Self { root: root.to_owned(), tables: RefCell::default() }
+    }
+
+    /// Where the items of a task lie, and where the examples in front of them; none where they are missing.
+    pub fn find(&self, task: &Task) -> [Option<Found>; 2] {
+        [&task.test, &task.fewshot.split].map(|split| {
+            let (form, files) = self.files(task, split)?;
+            Some(Found { files, note: form.note.clone() })
+        })
+    }
+
+    fn files<'t>(&self, task: &'t Task, split: &str) -> Option<(&'t Form, Vec<PathBuf>)> {
+        let forms = task.forms.iter().filter(|form| form.splits.iter().any(|own| own == split));
+        forms.flat_map(|form| form.files.iter().map(move |pattern| (form, pattern))).find_map(
+            |(form, pattern)| {
+                let files = self.matches(&pattern.replace("{split}", split));
+                (!files.is_empty()).then_some((form, files))
+            },
+        )
+    }
+
+    /// The files of a pattern in the first of the places where they may lie.
+    fn matches(&self, pattern: &str) -> Vec<PathBuf> {
+        let mut places = vec![pattern.to_owned()];
+        if let Some((owner, rest)) = pattern.split_once('/').filter(|(owner, _)| !owner.is_empty()) {
+            places.push(rest.to_owned());
+            if let Some((name, rest)) = rest.split_once('/') {
+                places.push(format!("datasets--{owner}--{name}/snapshots/*/{rest}"));
+            }
+        }
+        let root = glob::Pattern::escape(&self.root.to_string_lossy());
+        for place in places {
+            let whole = if place.starts_with('/') { place } else { format!("{root}/{place}") };
+            let mut files: Vec<PathBuf> =
+                glob::glob(&whole).into_iter().flatten().flatten().filter(|path| is_table(path)).collect();
+            // The same file packed and unpacked is one file.
+            files.sort();
+            files.dedup_by_key(|path| unpacked(path));
+            if !files.is_empty() {
+                return files;
+            }
+        }
+        Vec::new()
+    }
+
+    pub(super) fn split<'t>(&self, task: &'t Task, split: &str) -> Result<Split<'t>, ExamError> {
+        let Some((form, files)) = self.files(task, split) else {
+            let forms = task.forms.iter().filter(|form| form.splits.iter().any(|own| own == split));
+            let patterns = forms.flat_map(|form| &form.files).map(|file| file.replace("{split}", split));
+            return Err(ExamError::Missing {
+                task: task.name.clone(),
+                split: split.to_owned(),
+                root: self.root.clone(),
+                patterns: patterns.collect(),
+                source_url: task.source.clone(),
+            });
+        };
+        let tables: Vec<_> = files
+            .into_iter()
+            .map(|path| self.table(&path).map(|table| (path, table)))
+            .collect::<Result<_, _>>()?;
+        let is_own = |row: &Row| {
+            form.only.iter().all(|(name, value)| row.fields.get(name).is_some_and(|found| found == value))
+        };
+        let mut rows = Vec::new();
+        for (t, (_, table)) in tables.iter().enumerate() {
+            rows.extend((0..table.rows.len()).filter(|&r| is_own(&table.rows[r])).map(|r| (t, r)));
+        }
+        if rows.is_empty() {
+            return Err(ExamError::Table {
+                place: tables
+                    .iter()
+                    .map(|(path, _)| path.display().to_string())
+                    .collect::<Vec<_>>()
+                    .join(", "),
+                expected: format!("rows of `{}`", task.name),
+                found: "none".to_owned(),
+                hint: format!("download the data again: {}", task.source),
+            });
+        }
+        Ok(Split { form, tables, rows })
+    }
+
+    fn table(&self, path: &Path) -> Result<Rc<Table>, ExamError> {
+        let mut tables = self.tables.borrow_mut();
+        if let Some((_, table)) = tables.iter().find(|(known, _)| known == path) {
+            return Ok(table.clone());
+        }
+        let table = Table { sha256: base::hash::sha256_of_file(path)?, rows: data::rows(path)? };
+        if tables.len() >= MAX_KEPT {
+            tables.remove(0);
+        }
+        let table = Rc::new(table);
+        tables.push((path.to_owned(), table.clone()));
+        Ok(table)
+    }
+}
+
+/// The name without the ending of a compression.
+fn unpacked(path: &Path) -> String {
+    let name = path.to_string_lossy();
+    name.strip_suffix(".gz").or(name.strip_suffix(".zst")).unwrap_or(&name).to_owned()
+}
+
+fn is_table(path: &Path) -> bool {
+    let name = unpacked(path).to_lowercase();
+    path.is_file() && [".jsonl", ".csv", ".tsv", ".parquet"].iter().any(|ending| name.ends_with(ending))
+}

@@ -1,0 +1,273 @@
+//! A task's file: where its data lie, how a row becomes a prompt, what is scored.
+
+use std::{collections::BTreeMap, path::Path};
+
+use data::Template;
+use serde::{Deserialize, Serialize};
+
+use crate::ExamError;
+
+/// Every task's file, embedded.
+const FILES: [&str; 10] = [
+    include_str!("../../tasks/arc_easy.toml"),
+    include_str!("../../tasks/arc_challenge.toml"),
+    include_str!("../../tasks/hellaswag.toml"),
+    include_str!("../../tasks/piqa.toml"),
+    include_str!("../../tasks/winogrande.toml"),
+    include_str!("../../tasks/openbookqa.toml"),
+    include_str!("../../tasks/boolq.toml"),
+    include_str!("../../tasks/mmlu.toml"),
+    include_str!("../../tasks/lambada_openai.toml"),
+    include_str!("../../tasks/truthfulqa.toml"),
+];
+
+/// A task under the name that lm-evaluation-harness has for it.
+#[derive(Debug)]
+pub struct Task {
+    /// Its name.
+    pub name: String,
+    /// The group that it is a part of, where it is.
+    pub group: Option<String>,
+    /// Of the task in lm-evaluation-harness whose prompts these are.
+    pub version: u32,
+    /// What it asks for.
+    pub about: String,
+    /// Where the data are published.
+    pub source: String,
+    /// Licence of the data.
+    pub licence: String,
+    /// Of the task's file.
+    pub sha256: String,
+    /// What is scored.
+    pub kind: Kind,
+    /// What is reported.
+    pub metrics: Vec<Metric>,
+    /// Examples in front of an item where nobody asks for a number.
+    pub default_shots: usize,
+    pub(super) description: String,
+    pub(super) delimiter: String,
+    pub(super) prompt: Option<Template>,
+    pub(super) answers: Option<Template>,
+    pub(super) test: String,
+    pub(super) fewshot: Fewshot,
+    pub(super) forms: Vec<Form>,
+}
+
+/// What is scored of an item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Several continuations of one context.
+    Choices,
+    /// One continuation of several contexts.
+    Contexts,
+    /// One continuation of one context, which is right where it is the most likely.
+    Continuation,
+}
+
+/// What is reported of a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Metric {
+    /// Whether the most likely choice is right; of a single continuation, whether it is greedy.
+    Acc,
+    /// The same by log-likelihood for each character of the choice.
+    AccNorm,
+    /// The same by log-likelihood for each byte of the choice.
+    AccBytes,
+    /// Share of the probability that right choices have; reported as `acc`.
+    Mass,
+    /// `exp` of the mean negative log-likelihood of an item.
+    Perplexity,
+}
+
+impl Metric {
+    /// As items and tables name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Acc | Self::Mass => "acc",
+            Self::AccNorm => "acc_norm",
+            Self::AccBytes => "acc_bytes",
+            Self::Perplexity => "perplexity",
+        }
+    }
+}
+
+/// Where the examples in front of an item come from.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Fewshot {
+    pub(super) split: String,
+    pub(super) draw: Draw,
+    #[serde(default)]
+    pub(super) shots: usize,
+}
+
+/// How examples are chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Draw {
+    /// At random.
+    Sample,
+    /// At random; one more is drawn, and the item itself left out.
+    SampleOthers,
+    /// The first of the split.
+    First,
+}
+
+/// One form in which data are published: files, and which of their fields is what.
+#[derive(Debug)]
+pub(super) struct Form {
+    pub(super) splits: Vec<String>,
+    /// Patterns below the data folder; `{split}` stands for the split.
+    pub(super) files: Vec<String>,
+    /// Rows that belong to the task: fields with their values.
+    pub(super) only: BTreeMap<String, String>,
+    /// Fields that are cleaned of what WikiHow's pages left.
+    pub(super) wikihow: Vec<String>,
+    /// What differs from the original.
+    pub(super) note: Option<String>,
+    pub(super) fields: Vec<(String, Template)>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    name: String,
+    version: u32,
+    about: String,
+    source: String,
+    licence: String,
+    kind: Kind,
+    metrics: Vec<Metric>,
+    #[serde(default)]
+    description: String,
+    #[serde(default = "blank")]
+    delimiter: String,
+    prompt: Option<String>,
+    answers: Option<String>,
+    test: String,
+    fewshot: Fewshot,
+    group: Option<String>,
+    /// Values of a placeholder: a task for each.
+    each: Option<BTreeMap<String, Vec<String>>>,
+    data: Vec<FormFile>,
+}
+
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FormFile {
+    split: Vec<String>,
+    files: Vec<String>,
+    #[serde(default)]
+    only: BTreeMap<String, String>,
+    #[serde(default)]
+    wikihow: Vec<String>,
+    note: Option<String>,
+    fields: BTreeMap<String, String>,
+}
+
+fn blank() -> String {
+    " ".to_owned()
+}
+
+impl Task {
+    /// Every task that is known, in the order of their files.
+    pub fn all() -> Vec<Self> {
+        let tasks = FILES.iter().flat_map(|text| Self::parse(text).expect("embedded files are tested"));
+        tasks.collect()
+    }
+
+    /// The tasks of a file.
+    ///
+    /// # Errors
+    /// If the file is not what a task's file is.
+    pub fn parse(text: &str) -> Result<Vec<Self>, ExamError> {
+        let bad = |message: String| ExamError::Definition { message };
+        let mut table: toml::Table = toml::from_str(text).map_err(|error| bad(error.to_string()))?;
+        // Further tasks on the same data: what of the file they change.
+        let also = table.remove("also");
+        let mut tables = vec![table.clone()];
+        for change in also.as_ref().and_then(toml::Value::as_array).into_iter().flatten() {
+            let mut other = table.clone();
+            other.extend(change.as_table().into_iter().flatten().map(|(k, v)| (k.clone(), v.clone())));
+            tables.push(other);
+        }
+        let mut tasks = Vec::new();
+        for table in tables {
+            let file: File = table.try_into().map_err(|error: toml::de::Error| bad(error.to_string()))?;
+            let places: Vec<(String, String)> = match &file.each {
+                None => vec![(String::new(), String::new())],
+                Some(each) => {
+                    let pairs = each.iter().flat_map(|(name, values)| values.iter().map(move |v| (name, v)));
+                    pairs.map(|(name, value)| (format!("{{{name}}}"), value.clone())).collect()
+                }
+            };
+            for (place, value) in &places {
+                tasks.push(Self::of(&file, place, value, text)?);
+            }
+        }
+        Ok(tasks)
+    }
+
+    fn of(file: &File, place: &str, value: &str, text: &str) -> Result<Self, ExamError> {
+        let fill = |text: &str| if place.is_empty() { text.to_owned() } else { text.replace(place, value) };
+        let words = value.replace('_', " ");
+        let describe =
+            |text: &str| if place.is_empty() { text.to_owned() } else { text.replace(place, &words) };
+        let compile = |source: &String| Template::parse(source);
+        let form = |form: &FormFile| -> Result<Form, ExamError> {
+            let fields = form.fields.iter().map(|(name, source)| Ok((name.clone(), compile(source)?)));
+            Ok(Form {
+                splits: form.split.clone(),
+                files: form.files.iter().map(|pattern| fill(pattern)).collect(),
+                only: form.only.iter().map(|(name, value)| (name.clone(), fill(value))).collect(),
+                wikihow: form.wikihow.clone(),
+                note: form.note.clone(),
+                fields: fields.collect::<Result<_, ExamError>>()?,
+            })
+        };
+        Ok(Self {
+            name: fill(&file.name),
+            group: file.group.clone(),
+            version: file.version,
+            about: describe(&file.about),
+            source: file.source.clone(),
+            licence: file.licence.clone(),
+            sha256: base::hash::sha256(text.as_bytes()),
+            kind: file.kind,
+            metrics: file.metrics.clone(),
+            default_shots: file.fewshot.shots,
+            description: describe(&file.description),
+            delimiter: file.delimiter.clone(),
+            prompt: file.prompt.as_ref().map(compile).transpose()?,
+            answers: file.answers.as_ref().map(compile).transpose()?,
+            test: file.test.clone(),
+            fewshot: file.fewshot.clone(),
+            forms: file.data.iter().map(form).collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// A user's own quiz: a table with `question`, `choices` and `answer`, which is a choice's text, its letter or its
+    /// number from 0. Examples in front of an item are drawn from the other rows.
+    ///
+    /// # Errors
+    /// If the path has no name.
+    pub fn quiz(path: &Path) -> Result<Self, ExamError> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let stem =
+            name.split('.').next().filter(|stem| !stem.is_empty()).ok_or_else(|| ExamError::Table {
+                place: path.display().to_string(),
+                expected: "a file with a name, such as quiz.jsonl".to_owned(),
+                found: "none".to_owned(),
+                hint: "give the file another name".to_owned(),
+            })?;
+        let mut tasks = Self::parse(include_str!("../../tasks/quiz.toml"))?;
+        let mut task = tasks.remove(0);
+        task.name = stem.to_owned();
+        task.source = path.display().to_string();
+        let path = std::path::absolute(path).map_err(base::FileError::new("find", path))?;
+        task.forms[0].files = vec![glob::Pattern::escape(&path.display().to_string())];
+        Ok(task)
+    }
+}

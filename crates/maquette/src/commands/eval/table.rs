@@ -1,0 +1,37 @@
+//! The table of benchmarks.
+
+use eval::TaskSummary;
+
+use crate::output;
+
+/// Prints a row for each metric of each task.
+pub(super) fn print(summaries: &[TaskSummary]) -> anyhow::Result<()> {
+    let width = summaries.iter().map(|summary| summary.task.chars().count()).max().unwrap_or(0).max(4);
+    let head = format!(
+        "{:<width$} {:>5} {:>6}  {:<10} {:>8}  95 % interval",
+        "task", "shots", "items", "metric", "value"
+    );
+    output::words(head)?;
+    for summary in summaries {
+        for (name, metric) in &summary.metrics {
+            let shown =
+                |x: f64| if name == "perplexity" { format!("{x:.3}") } else { format!("{:.2} %", 100.0 * x) };
+            let interval = metric.lo95.zip(metric.hi95);
+            let interval = interval.map_or_else(
+                || "unknown from one item".to_owned(),
+                |(lo, hi)| format!("{} to {}", shown(lo), shown(hi)),
+            );
+            output::words(format_args!(
+                "{:<width$} {:>5} {:>6}  {name:<10} {:>8}  {interval}",
+                summary.task,
+                summary.shots,
+                summary.n,
+                shown(metric.value),
+            ))?;
+        }
+        for note in &summary.notes {
+            output::words(format_args!("{:<width$} the data differ from the original: {note}", ""))?;
+        }
+    }
+    Ok(())
+}
