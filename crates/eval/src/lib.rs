@@ -4,7 +4,8 @@
 //! each choice, [`examine`] writes an [`ItemScore`] an item to an [`ItemsFile`], and [`summarise_items`] takes the means.
 //!
 //! [`data::tasks::suite`] makes problems; [`capability`] gives each a [`Score`], how likely a model is to solve it;
-//! [`summarise`] takes the means for each task and difficulty ([`LevelSummary`]), with their standard errors.
+//! [`summarise`] takes the means for each task and difficulty ([`LevelSummary`]), with their standard errors. [`vision`]
+//! scores answers about pictures, texts against texts.
 //!
 //! ```
 //! use data::tasks::{Problem, Task};
@@ -38,6 +39,7 @@ mod score;
 mod task;
 #[cfg(test)]
 mod tests;
+pub mod vision;
 
 pub use capability::{CapabilitySettings, capability};
 pub use error::{EvalError, ExamError};
