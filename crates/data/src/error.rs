@@ -241,6 +241,9 @@ pub enum DataError {
         /// What the cursor says.
         found: String,
     },
+    /// A picture that is refused.
+    #[error(transparent)]
+    Image(#[from] crate::image::ImageError),
     /// The caller asked to stop.
     #[error("stopped before the end, nothing is ready to use\nhint: run the same command again")]
     Interrupted,
@@ -285,6 +288,7 @@ impl DataError {
             Self::ColumnType { .. } => "not a text",
             Self::Repeated { .. } => "field repeated",
             Self::OtherFormat { .. } => "another format",
+            Self::Image(error) => error.kind(),
             Self::Malformed { damage, .. } => match damage {
                 Damage::Row => "malformed",
                 Damage::CutOff => "cut off",

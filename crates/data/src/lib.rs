@@ -5,7 +5,9 @@
 //! [`Prepared::open`] checks and maps these, and [`BatchStream`] and [`ValidationSet`] pack them into rows. The same
 //! inputs give the same bytes at every step, for any number of threads; a [`Cursor`] continues a stream exactly where
 //! it stood. Beside that way: [`ChatTemplate`] turns conversations into token ids, [`tasks`] are problems with exact
-//! answers, to be mixed into the text and to test with.
+//! answers, to be mixed into the text and to test with; [`image`] decodes pictures and
+//! prepares them for an encoder, [`interleaved`] reads documents of text and pictures, [`pictures`] draws some with
+//! questions whose answers are known.
 //!
 //! ```
 //! # let dir = tempfile::tempdir().unwrap();
@@ -29,8 +31,11 @@ mod config;
 mod corpus;
 mod error;
 mod file;
+pub mod image;
+pub mod interleaved;
 mod manifest;
 mod permutation;
+pub mod pictures;
 mod pieces;
 mod place;
 mod prepare;

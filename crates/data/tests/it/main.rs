@@ -5,6 +5,7 @@ mod batches;
 mod chat_templates;
 mod corpus;
 mod hostile;
+mod images;
 mod imported;
 mod kinds;
 mod on_error;

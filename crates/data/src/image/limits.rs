@@ -1,0 +1,55 @@
+//! How large a picture may be.
+
+use serde::{Deserialize, Serialize};
+
+use super::ImageError;
+
+/// Limits that are checked before anything is decoded or allocated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ImageLimits {
+    /// Bytes of the encoded picture.
+    pub max_bytes: u64,
+    /// Width times height.
+    pub max_pixels: u64,
+    /// Pixels of the longer side.
+    pub max_side: u64,
+}
+
+impl Default for ImageLimits {
+    /// 64 MiB, 64 million pixels, 32,768 pixels a side: photographs pass, a decompression bomb does not.
+    fn default() -> Self {
+        Self { max_bytes: 64 << 20, max_pixels: 64_000_000, max_side: 32_768 }
+    }
+}
+
+impl ImageLimits {
+    pub(crate) fn check_bytes(&self, place: &str, n_bytes: usize) -> Result<(), ImageError> {
+        check(place, "bytes", self.max_bytes, n_bytes as u64, "max_bytes")
+    }
+
+    pub(super) fn check_size(&self, place: &str, width: u32, height: u32) -> Result<(), ImageError> {
+        let (width, height) = (u64::from(width), u64::from(height));
+        check(place, "pixels of width", self.max_side, width, "max_side")?;
+        check(place, "pixels of height", self.max_side, height, "max_side")?;
+        check(place, "pixels", self.max_pixels, width * height, "max_pixels")
+    }
+
+    /// Bytes that a decoder may ask for: four channels of 16 bits.
+    pub(super) fn max_alloc(&self) -> u64 {
+        self.max_pixels.saturating_mul(8)
+    }
+}
+
+fn check(
+    place: &str,
+    what: &'static str,
+    limit: u64,
+    found: u64,
+    setting: &'static str,
+) -> Result<(), ImageError> {
+    match found > limit {
+        true => Err(ImageError::TooLarge { place: place.to_owned(), what, limit, found, setting }),
+        false => Ok(()),
+    }
+}

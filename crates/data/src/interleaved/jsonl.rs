@@ -1,0 +1,110 @@
+//! JSON lines with references to pictures beside them.
+
+use std::{
+    fs::File,
+    io::{BufRead as _, BufReader},
+    path::{Path, PathBuf},
+};
+
+use serde_json::Value;
+
+use super::{Row, RowPart, RowSource, place_images::placed, read_image};
+use crate::{
+    DataError,
+    error::Damage,
+    image::{ImageError, ImageLimits},
+};
+
+/// Rows `{"text": "… <image> …", "images": ["a.png", …]}`, or with one `image`, or in the way of OBELICS with lists `texts`
+/// and `images` of the same length, of which at each place one is null. An image is a name, or an object with a `path`.
+pub struct JsonLines {
+    file: BufReader<File>,
+    path: PathBuf,
+    limits: ImageLimits,
+    n_lines: u64,
+    is_over: bool,
+}
+
+impl JsonLines {
+    /// Opens a file; pictures are looked for from its folder on.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn open(path: &Path, limits: ImageLimits) -> Result<Self, DataError> {
+        let file = File::open(path).map_err(DataError::io("read", path))?;
+        Ok(Self { file: BufReader::new(file), path: path.to_path_buf(), limits, n_lines: 0, is_over: false })
+    }
+
+    fn row(&self, line: &[u8]) -> Result<Row, DataError> {
+        let malformed = |message: String| DataError::Malformed {
+            path: self.path.clone(),
+            expected: "text with pictures, such as {\"text\": \"<image> A boat.\", \"images\": [\"boat.png\"]}",
+            place: format!("line {}", self.n_lines),
+            message,
+            damage: Damage::Row,
+        };
+        let row: Value = serde_json::from_slice(line).map_err(|error| malformed(error.to_string()))?;
+        let place = format!("{}:line {}", self.path.display(), self.n_lines);
+        let list = |name: &str| row.get(name).and_then(Value::as_array).map(Vec::as_slice);
+        if let (Some(texts), Some(images)) = (list("texts"), list("images")) {
+            if texts.len() != images.len() {
+                let message = format!("{} `texts` and {} `images`", texts.len(), images.len());
+                return Err(malformed(message));
+            }
+            let mut parts = Vec::new();
+            for (text, image) in texts.iter().zip(images) {
+                if !image.is_null() {
+                    parts.push(RowPart::Image(self.image(image, &place)?));
+                }
+                if let Some(text) = text.as_str().filter(|text| !text.is_empty()) {
+                    parts.push(RowPart::Text(text.to_owned()));
+                }
+            }
+            return Ok(Row { place, parts });
+        }
+        let Some(text) = row.get("text").or_else(|| row.get("caption")).and_then(Value::as_str) else {
+            return Err(malformed("no string `text`".to_owned()));
+        };
+        let single = row.get("image").filter(|image| !image.is_null());
+        let names = list("images").unwrap_or_else(|| single.map_or(&[][..], std::slice::from_ref));
+        let images = names.iter().map(|name| self.image(name, &place)).collect::<Result<_, _>>()?;
+        Ok(Row { parts: placed(text, images, &place)?, place })
+    }
+
+    fn image(&self, value: &Value, place: &str) -> Result<Vec<u8>, ImageError> {
+        let Some(name) = value.as_str().or_else(|| value.get("path").and_then(Value::as_str)) else {
+            return Err(ImageError::Missing {
+                place: place.to_owned(),
+                name: "image".to_owned(),
+                found: value.to_string().chars().take(60).collect(),
+                hint: "give the name of a file, or an object with a `path`",
+            });
+        };
+        let folder = self.path.parent().unwrap_or(Path::new(""));
+        read_image(&folder.join(name), name, place, &self.limits)
+    }
+}
+
+impl RowSource for JsonLines {
+    fn next_row(&mut self) -> Result<Option<Row>, DataError> {
+        loop {
+            let mut line = Vec::new();
+            let read = self.file.read_until(b'\n', &mut line);
+            if !matches!(read, Ok(1..)) {
+                self.is_over = true;
+            }
+            if read.map_err(DataError::io("read", &self.path))? == 0 {
+                return Ok(None);
+            }
+            self.n_lines += 1;
+            let line = line.strip_prefix(b"\xef\xbb\xbf").filter(|_| self.n_lines == 1).unwrap_or(&line);
+            if !line.trim_ascii().is_empty() {
+                return self.row(line).map(Some);
+            }
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.is_over
+    }
+}

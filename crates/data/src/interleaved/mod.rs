@@ -1,0 +1,178 @@
+//! Documents of text and pictures, from files in the forms that other programs write them.
+//!
+//! A [`RowSource`] gives rows as they lie in one file or folder: JSON lines with references to pictures ([`JsonLines`]),
+//! Parquet with their bytes ([`ParquetRows`]), a WebDataset archive ([`TarRows`]), a folder of pictures with captions
+//! ([`CaptionFolder`]). [`Documents`] decodes them: a row with a broken picture is counted and left out, and the next one
+//! is read.
+//!
+//! The place of a picture within a text is the word `<image>`. A text that has none has its pictures in front.
+
+mod folder;
+mod jsonl;
+mod parquet;
+mod place_images;
+mod tar;
+mod tar_file;
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+
+use crate::{
+    DataError, Skipped,
+    image::{Background, ImageError, ImageLimits, RgbImage, decode},
+};
+
+pub use self::{folder::CaptionFolder, jsonl::JsonLines, parquet::ParquetRows, tar::TarRows};
+
+/// What stands in a text where a picture belongs.
+pub const PLACEHOLDER: &str = "<image>";
+
+/// A piece of a document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Text, to be learned.
+    Text(String),
+    /// A picture, to be looked at: no loss is computed where it stands.
+    Image(RgbImage),
+}
+
+impl Part {
+    /// Whether a model learns to continue with this: text alone.
+    pub fn has_loss(&self) -> bool {
+        matches!(self, Self::Text(_))
+    }
+}
+
+/// Text and pictures in their order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Document {
+    /// The file and the row that it was read from.
+    pub place: String,
+    /// At least one; no text among them is empty.
+    pub parts: Vec<Part>,
+}
+
+/// A row before its pictures are decoded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// The file and the row.
+    pub place: String,
+    /// Text and pictures in their order.
+    pub parts: Vec<RowPart>,
+}
+
+/// A piece of a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RowPart {
+    /// Text.
+    Text(String),
+    /// The bytes of a picture's file.
+    Image(Vec<u8>),
+}
+
+/// Rows of one file or folder, one after another.
+pub trait RowSource {
+    /// The next row, none at the end. After an error in a row the next call goes on behind it.
+    ///
+    /// # Errors
+    /// If the row, or all that follows, cannot be read; see [`RowSource::is_over`].
+    fn next_row(&mut self) -> Result<Option<Row>, DataError>;
+
+    /// Whether nothing can be read any more.
+    fn is_over(&self) -> bool;
+}
+
+/// Opens `path` by its ending: `.jsonl`, `.parquet`, `.tar`, or a folder.
+///
+/// # Errors
+/// If it cannot be read, or is something else.
+pub fn open(path: &Path, limits: ImageLimits) -> Result<Box<dyn RowSource>, DataError> {
+    let ending = path.extension().and_then(|ending| ending.to_str()).map(str::to_ascii_lowercase);
+    Ok(match ending.as_deref() {
+        _ if path.is_dir() => Box::new(CaptionFolder::open(path, limits)?),
+        Some("jsonl") => Box::new(JsonLines::open(path, limits)?),
+        Some("parquet") => Box::new(ParquetRows::open(path)?),
+        Some("tar") => Box::new(TarRows::open(path, limits)?),
+        _ => {
+            return Err(DataError::OtherFormat {
+                path: path.to_path_buf(),
+                expected: "text with pictures",
+                found: "a file with another ending".to_owned(),
+                hint: "give a .jsonl, .parquet or .tar file, or a folder of pictures with captions"
+                    .to_owned(),
+            });
+        }
+    })
+}
+
+/// The documents of a source, with what had to be left out counted.
+pub struct Documents {
+    source: Box<dyn RowSource>,
+    limits: ImageLimits,
+    background: Background,
+    skipped: Skipped,
+}
+
+impl Documents {
+    /// Those of `source`, with pictures within `limits` laid over `background`.
+    pub fn new(source: Box<dyn RowSource>, limits: ImageLimits, background: Background) -> Self {
+        Self { source, limits, background, skipped: Skipped::default() }
+    }
+
+    /// What was left out so far, by kind, with the first examples by name.
+    pub fn skipped(&self) -> &Skipped {
+        &self.skipped
+    }
+
+    fn decoded(&self, row: Row) -> Result<Document, ImageError> {
+        let Row { place, parts } = row;
+        let decoded = |part| match part {
+            RowPart::Text(text) => Ok(Part::Text(text)),
+            RowPart::Image(bytes) => decode(&bytes, &place, &self.limits, self.background).map(Part::Image),
+        };
+        let parts = parts.into_iter().map(decoded).collect::<Result<_, _>>()?;
+        Ok(Document { place, parts })
+    }
+}
+
+impl Iterator for Documents {
+    type Item = Document;
+
+    fn next(&mut self) -> Option<Document> {
+        loop {
+            let error = match self.source.next_row() {
+                Ok(None) => return None,
+                Ok(Some(row)) if row.parts.is_empty() => continue,
+                Ok(Some(row)) => match self.decoded(row) {
+                    Ok(document) => return Some(document),
+                    Err(error) => error.into(),
+                },
+                Err(error) => error,
+            };
+            self.skipped.add(error.kind_of_bad_input().unwrap_or("unreadable"), &error, false);
+            if self.source.is_over() {
+                return None;
+            }
+        }
+    }
+}
+
+/// The bytes of the file `name`, beside the one that names it, if they are no more than the limits allow.
+fn read_image(path: &Path, name: &str, place: &str, limits: &ImageLimits) -> Result<Vec<u8>, ImageError> {
+    let missing = |error: std::io::Error| ImageError::Missing {
+        place: place.to_owned(),
+        name: name.to_owned(),
+        found: error.to_string(),
+        hint: "names are relative to the file that has them; copy the pictures beside it",
+    };
+    let n_bytes = std::fs::metadata(path).map_err(missing)?.len();
+    limits.check_bytes(place, usize::try_from(n_bytes).unwrap_or(usize::MAX))?;
+    std::fs::read(path).map_err(missing)
+}
+
+/// Whether a name ends like that of a picture.
+fn is_image_name(name: &str) -> bool {
+    let ending = name.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase());
+    matches!(ending.as_deref(), Some("png" | "jpg" | "jpeg" | "webp" | "gif"))
+}
