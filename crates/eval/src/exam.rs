@@ -83,7 +83,7 @@ pub fn examine(
         let mut scores = Vec::with_capacity(items.len());
         for (i, item) in items.iter().enumerate() {
             let of_item: Vec<_> = scored.by_ref().take(item.pairs.len()).collect();
-            scores.push(ItemScore::new(task, first + skipped + i, item, &of_item));
+            scores.push(metric::scored(task, first + skipped + i, item, &of_item));
         }
         file.append(scores)?;
         if !progress(file.n_items()) {

@@ -3,7 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::score::{ChoiceScore, ItemScore};
-use crate::{Kind, Metric, Task};
+use crate::{Item, Kind, Likelihood, Metric, Pair, Task};
+
+/// An item with its metrics, from what was scored of it.
+pub(super) fn scored(task: &Task, doc_id: usize, item: &Item, pairs: &[(&Pair, Likelihood)]) -> ItemScore {
+    rescore(task, &ItemScore::new(task, doc_id, item, pairs))
+}
 
 /// The metrics of an item by what the model made of its choices.
 pub(super) fn of_item(kind: Kind, metrics: &[Metric], item: &ItemScore) -> BTreeMap<String, f64> {

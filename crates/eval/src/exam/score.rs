@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::metric;
 use crate::{Item, Likelihood, Pair, Task};
 
 /// One item, scored. No clock and no path is in it.
@@ -69,6 +68,7 @@ pub struct ChoiceScore {
 }
 
 impl ItemScore {
+    /// Without metrics: see [`super::metric::scored`].
     pub(super) fn new(task: &Task, doc_id: usize, item: &Item, scored: &[(&Pair, Likelihood)]) -> Self {
         let shares_context = scored.windows(2).all(|two| two[0].0.context() == two[1].0.context());
         let context_ids = scored.first().map(|(pair, _)| pair.context().to_vec()).filter(|_| shares_context);
@@ -88,10 +88,7 @@ impl ItemScore {
             _ => Target::Any(item.gold.clone()),
         };
         let (task_name, choices) = (task.name.clone(), choices.collect());
-        let mut score =
-            Self { task: task_name, doc_id, target, context_ids, choices, metrics: BTreeMap::new() };
-        score.metrics = metric::of_item(task.kind, &task.metrics, &score);
-        score
+        Self { task: task_name, doc_id, target, context_ids, choices, metrics: BTreeMap::new() }
     }
 
     pub(super) fn line(&self) -> String {
