@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use base::{Rng, hash::Xxh3};
+use base::hash::Xxh3;
 use model::{Gpt, Tokens};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tensor::{IGNORE_TARGET, Kernels};
-use train::{Batch, Example, Learner, MicroBatch, Objective, Scalars, TrainError, TrainSettings, Validation};
+use train::{
+    Batch, Example, Learner, MicroBatch, Objective, Scalars, Shuffled, TrainError, TrainSettings, Validation,
+};
 
 use crate::PairExample;
 
@@ -34,22 +36,13 @@ pub struct Dpo {
     beta: f64,
     settings: TrainSettings,
     fingerprint: String,
-    at: Place,
-    order: Vec<usize>,
+    shuffled: Shuffled,
 }
 
 /// A pair with the log-probabilities that the reference gives its answers: the better, the worse.
 struct Known {
     pair: PairExample,
     reference: [f64; 2],
-}
-
-/// Where the next batch begins.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Place {
-    epoch: u64,
-    pair: usize,
 }
 
 /// What a pair came to.
@@ -116,42 +109,21 @@ impl Dpo {
                 .collect()
         };
         let (pairs, held_out) = (known(pairs), known(held_out));
-        let order = order(pairs.len(), settings.seed, 0);
+        let shuffled = Shuffled::new(pairs.len(), settings.seed);
         Ok(Self {
             pairs,
             held_out,
             beta: dpo.beta,
             settings: settings.clone(),
             fingerprint: base::hash::hex(hash.digest128()),
-            at: Place::default(),
-            order,
+            shuffled,
         })
-    }
-
-    fn draw(&mut self) -> usize {
-        let i = self.order[self.at.pair];
-        self.at.pair += 1;
-        if self.at.pair == self.order.len() {
-            self.at = Place { epoch: self.at.epoch + 1, pair: 0 };
-            self.order = order(self.pairs.len(), self.settings.seed, self.at.epoch);
-        }
-        i
     }
 
     fn judged(&self, known: &Known, log_probs: [f64; 2]) -> Judged {
         let [better, worse] = [0, 1].map(|side| log_probs[side] - known.reference[side]);
         Judged { margin: self.beta * (better - worse), log_probs }
     }
-}
-
-/// The order of the pairs in an epoch.
-fn order(n: usize, seed: u64, epoch: u64) -> Vec<usize> {
-    let mut rng = Rng::named(seed, &format!("pairs of epoch {epoch}"));
-    let mut order: Vec<usize> = (0..n).collect();
-    for i in (1..n).rev() {
-        order.swap(i, rng.below(i as u64 + 1) as usize);
-    }
-    order
 }
 
 /// Both sides of pairs, one after another; `examples` are their numbers.
@@ -189,7 +161,7 @@ impl Objective for Dpo {
 
     fn next(&mut self) -> Batch {
         let TrainSettings { batch_rows, micro_batch_rows, .. } = self.settings;
-        let drawn: Vec<usize> = (0..batch_rows).map(|_| self.draw()).collect();
+        let drawn: Vec<usize> = (0..batch_rows).map(|_| self.shuffled.draw()).collect();
         let micro_batches: Vec<MicroBatch> = drawn
             .chunks(micro_batch_rows)
             .map(|examples| packed(examples.iter().map(|i| &self.pairs[*i].pair), examples))
@@ -235,17 +207,11 @@ impl Objective for Dpo {
     }
 
     fn cursor(&self) -> Value {
-        serde_json::to_value(self.at).expect("plain data is valid JSON")
+        self.shuffled.cursor()
     }
 
     fn seek(&mut self, cursor: &Value) -> Result<(), TrainError> {
-        let at: Place = train::read_cursor(cursor)?;
-        if at.pair >= self.pairs.len() {
-            return Err(train::not_a_cursor(format!("pair {} of {}", at.pair, self.pairs.len())));
-        }
-        self.order = order(self.pairs.len(), self.settings.seed, at.epoch);
-        self.at = at;
-        Ok(())
+        self.shuffled.seek(cursor)
     }
 
     /// The mean loss of the held-out pairs; it is no loss of text, so that its bits per byte are 0.

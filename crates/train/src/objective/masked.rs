@@ -1,12 +1,11 @@
 //! A masked objective: of each example only some tokens are to be learned, such as the answers of a conversation.
 
-use base::{Rng, hash::Xxh3};
+use base::hash::Xxh3;
 use model::{Gpt, Tokens};
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tensor::{IGNORE_TARGET, Kernels};
 
-use super::{Batch, MicroBatch, Objective};
+use super::{Batch, MicroBatch, Objective, Shuffled};
 use crate::{TrainError, TrainSettings, Validation};
 
 /// A sequence with what is to be learned of it.
@@ -48,17 +47,7 @@ pub struct Masked {
     token_bytes: Vec<u32>,
     settings: TrainSettings,
     fingerprint: String,
-    at: Place,
-    /// Of the epoch at hand.
-    order: Vec<usize>,
-}
-
-/// Where the next batch begins.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Place {
-    epoch: u64,
-    example: usize,
+    shuffled: Shuffled,
 }
 
 impl Masked {
@@ -95,19 +84,8 @@ impl Masked {
         }
         hash.update(&settings.seed.to_le_bytes());
         let fingerprint = base::hash::hex(hash.digest128());
-        let order = order(examples.len(), settings.seed, 0);
-        let (settings, at) = (settings.clone(), Place::default());
-        Ok(Self { examples, held_out, token_bytes, settings, fingerprint, at, order })
-    }
-
-    fn draw(&mut self) -> &Example {
-        let i = self.order[self.at.example];
-        self.at.example += 1;
-        if self.at.example == self.order.len() {
-            self.at = Place { epoch: self.at.epoch + 1, example: 0 };
-            self.order = order(self.examples.len(), self.settings.seed, self.at.epoch);
-        }
-        &self.examples[i]
+        let (settings, shuffled) = (settings.clone(), Shuffled::new(examples.len(), settings.seed));
+        Ok(Self { examples, held_out, token_bytes, settings, fingerprint, shuffled })
     }
 }
 
@@ -132,16 +110,6 @@ fn check(example: &Example, seq_len: usize) -> Result<(), String> {
     }
 }
 
-/// The order of the examples in an epoch.
-fn order(n: usize, seed: u64, epoch: u64) -> Vec<usize> {
-    let mut rng = Rng::named(seed, &format!("examples of epoch {epoch}"));
-    let mut order: Vec<usize> = (0..n).collect();
-    for i in (1..n).rev() {
-        order.swap(i, rng.below(i as u64 + 1) as usize);
-    }
-    order
-}
-
 /// Examples one after another.
 fn packed(examples: &[Example]) -> MicroBatch {
     let inputs = examples.iter().flat_map(|example| &example.ids[..example.n_inputs()]);
@@ -159,7 +127,8 @@ impl Objective for Masked {
 
     fn next(&mut self) -> Batch {
         let TrainSettings { batch_rows, micro_batch_rows, .. } = self.settings;
-        let drawn: Vec<Example> = (0..batch_rows).map(|_| self.draw().clone()).collect();
+        let drawn: Vec<Example> =
+            (0..batch_rows).map(|_| self.examples[self.shuffled.draw()].clone()).collect();
         Batch {
             denominator: drawn.iter().map(Example::weight).sum(),
             n_tokens: drawn.iter().map(|example| example.n_inputs() as u64).sum(),
@@ -168,17 +137,11 @@ impl Objective for Masked {
     }
 
     fn cursor(&self) -> Value {
-        serde_json::to_value(self.at).expect("plain data is valid JSON")
+        self.shuffled.cursor()
     }
 
     fn seek(&mut self, cursor: &Value) -> Result<(), TrainError> {
-        let at: Place = super::read_cursor(cursor)?;
-        if at.example >= self.examples.len() {
-            return Err(super::not_a_cursor(format!("example {} of {}", at.example, self.examples.len())));
-        }
-        self.order = order(self.examples.len(), self.settings.seed, at.epoch);
-        self.at = at;
-        Ok(())
+        self.shuffled.seek(cursor)
     }
 
     fn validate(&self, gpt: &Gpt, kernels: &dyn Kernels, is_last: bool) -> Validation {

@@ -2,6 +2,7 @@
 
 mod masked;
 mod pretraining;
+mod shuffled;
 
 use std::collections::BTreeMap;
 
@@ -11,6 +12,7 @@ use tensor::Kernels;
 
 pub use masked::{Example, Masked};
 pub use pretraining::Pretraining;
+pub use shuffled::Shuffled;
 
 use crate::{Learner, Monitor, StalledParams, TrainError, Validation, monitor};
 
