@@ -31,8 +31,8 @@ pub mod scaling;
 
 pub use config::{ConfigError, ModelConfig, RopeScaling};
 pub use decode::{
-    Completion, DecodeError, Engine, EngineSettings, Event, Finish, KvCache, Request, Sampling,
-    SamplingError, SequenceId, Token,
+    Completion, DecodeError, Engine, EngineSettings, Event, Finish, KvCache, PromptToken, Request, Sampling,
+    SamplingError, SequenceId, Token, TokenSet,
 };
 pub use gpt::{Gpt, Hidden};
 pub use input::{Piece, Tokens};

@@ -311,6 +311,7 @@ fn continue_file(
         } else {
             for event in engine.step() {
                 match event {
+                    Event::Prompt { .. } => {}
                     Event::Token { sequence, token } => {
                         let done = &mut done[places[&sequence]];
                         done.completion.push(&token);

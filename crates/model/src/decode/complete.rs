@@ -53,6 +53,7 @@ impl Engine<'_> {
         while !of.is_empty() {
             for event in self.step() {
                 match event {
+                    Event::Prompt { .. } => {}
                     Event::Token { sequence, token } => {
                         let Some(&i) = of.get(&sequence) else { continue };
                         done[i].push(&token);

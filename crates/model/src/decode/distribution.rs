@@ -1,6 +1,6 @@
 //! What the next token is drawn from.
 
-use super::Sampling;
+use super::{Sampling, TokenSet};
 
 /// The processed distribution: the tokens that may be drawn, and how likely each is.
 ///
@@ -20,13 +20,36 @@ impl Sampling {
         if self.temperature == 0.0 && self.repetition_penalty == 1.0 && bias.is_empty() {
             return Distribution::certain(most_likely(logits));
         }
-        let logits = self.penalised(logits, seen, bias);
+        self.distribution_of(&self.penalised(logits, seen, bias))
+    }
+
+    /// As [`Sampling::distribution`], of the tokens in `allowed` alone, as if the logits of all others were −∞.
+    pub fn distribution_within(
+        &self,
+        logits: &[f32],
+        seen: &[u32],
+        bias: &[(u32, f64)],
+        allowed: Option<&TokenSet>,
+    ) -> Distribution {
+        let Some(allowed) = allowed else { return self.distribution(logits, seen, bias) };
+        let mut logits = self.penalised(logits, seen, bias);
+        for (id, logit) in (0..).zip(&mut logits) {
+            if !allowed.contains(id) {
+                *logit = f64::NEG_INFINITY;
+            }
+        }
+        self.distribution_of(&logits)
+    }
+
+    fn distribution_of(&self, logits: &[f64]) -> Distribution {
         if self.temperature == 0.0 {
-            return Distribution::certain(most_likely(&logits));
+            return Distribution::certain(most_likely(logits));
         }
         let max = logits.iter().fold(f64::NEG_INFINITY, |a, &b| if b > a { b } else { a });
-        let scaled = logits.iter().map(|logit| (logit - max) / self.temperature);
-        Distribution::of(self.cut((0..).zip(scaled).collect()))
+        let possible = (0..).zip(logits).filter(|(_, logit)| **logit > f64::NEG_INFINITY);
+        Distribution::of(
+            self.cut(possible.map(|(id, logit)| (id, (logit - max) / self.temperature)).collect()),
+        )
     }
 
     /// As [`Sampling::distribution`], over tokens `kept`, by id, that were drawn from before: under other logits, which
@@ -249,6 +272,23 @@ mod tests {
         assert_eq!(next(&[1.0, 3.0, 2.9], &[]), 1);
         assert_eq!(next(&[1.0, 3.0, 2.9], &[1]), 2);
         assert_eq!(next(&[-3.0, -1.0, -2.0], &[1, 1]), 2); // −1·4 falls behind −2
+    }
+
+    #[test]
+    fn what_is_not_allowed_is_never_drawn() {
+        let settings = Sampling { top_k: 3, ..Sampling::default() };
+        let allowed = [0u32, 1].into_iter().collect();
+        let distribution = settings.distribution_within(&logits(), &[], &[], Some(&allowed));
+        assert_eq!(distribution.kept(), [0, 1]);
+        let p = |id| f64::from(distribution.logprob(id)).exp();
+        assert!((p(0) - 0.25 / 0.35).abs() < 1e-6 && (p(1) - 0.1 / 0.35).abs() < 1e-6);
+        assert_eq!((distribution.logprob(2), distribution.draw(0.999_999)), (f32::NEG_INFINITY, 1));
+        let greedy = Sampling::greedy().distribution_within(&logits(), &[], &[(1, 5.0)], Some(&allowed));
+        assert_eq!(greedy.draw(0.0), 1);
+        // All of them are as none.
+        let all = (0..4).collect();
+        let within = settings.distribution_within(&logits(), &[], &[], Some(&all));
+        assert_eq!(within, settings.distribution(&logits(), &[], &[]));
     }
 
     #[test]

@@ -5,11 +5,14 @@ use std::{collections::VecDeque, sync::OnceLock};
 use tensor::{Kernels, PAGE_LEN};
 
 use super::{
-    DecodeError, Event, Finish, KvCache, Request, SequenceId, Token,
+    DecodeError, Event, Finish, KvCache, PromptToken, Request, SequenceId, Token, TokenSet,
     page_pool::PagePool,
     sequence::{Prefix, Sequence},
 };
 use crate::{Gpt, Tokens, input::Piece};
+
+/// Most tokens of prompts that a step scores: each takes a row of logits.
+const MAX_SCORED: usize = 128;
 
 /// How much an engine holds and does at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,7 +145,23 @@ impl<'a> Engine<'a> {
         let parent = parent.ok_or(DecodeError::UnknownSequence(sequence))?;
         let max_new_tokens = parent.request.max_new_tokens - parent.n_new();
         // It finds the pages of what was read, and copies the last if that is not full.
-        self.submit(Request { prompt: parent.ids.clone(), max_new_tokens, seed, ..parent.request.clone() })
+        let (prompt, request) = (parent.ids.clone(), parent.request.clone());
+        self.submit(Request { prompt, max_new_tokens, seed, prompt_top: None, ..request })
+    }
+
+    /// From now on the sequence draws tokens of this set alone, or any where none is given. It is not passed on by
+    /// [`Engine::fork`].
+    ///
+    /// # Errors
+    /// If there is no such sequence, or the set has no token of the model.
+    pub fn restrict(&mut self, sequence: SequenceId, allowed: Option<TokenSet>) -> Result<(), DecodeError> {
+        let vocab_size = self.gpt.config().vocab_size as u32;
+        if allowed.as_ref().is_some_and(|allowed| !(0..vocab_size).any(|id| allowed.contains(id))) {
+            return Err(DecodeError::NothingAllowed);
+        }
+        let known = self.active.iter_mut().chain(&mut self.waiting).find(|known| known.id == sequence);
+        known.ok_or(DecodeError::UnknownSequence(sequence))?.allowed = allowed;
+        Ok(())
     }
 
     /// Ends a sequence, whether it has begun or not, and frees its pages. No event tells of it.
@@ -176,9 +195,22 @@ impl<'a> Engine<'a> {
         let tokens = Tokens::continued(pieces);
         // Those that have read all that they have are due a token.
         let is_due = |sequence: &Sequence| sequence.n_read == sequence.ids.len();
-        let last_rows = tokens.last_rows();
-        let due = running().zip(&last_rows).filter(|((sequence, _), _)| is_due(sequence));
-        let rows: Vec<usize> = due.map(|(_, row)| *row).collect();
+        let mut rows = Vec::new();
+        // For each row: of which active sequence, and the token that follows where the prompt has it.
+        let mut wanted: Vec<(usize, Option<u32>)> = Vec::new();
+        let numbered = self.active.iter().zip(&ranges).enumerate();
+        let numbered = numbered.filter(|(_, (_, range))| !range.is_empty());
+        for ((i, (sequence, range)), last_row) in numbered.zip(tokens.last_rows()) {
+            if sequence.is_scoring() {
+                let end = range.end.min(sequence.ids.len() - 1);
+                rows.extend((range.start..end).map(|at| last_row + 1 + at - range.end));
+                wanted.extend((range.start..end).map(|at| (i, Some(sequence.ids[at + 1]))));
+            }
+            if is_due(sequence) {
+                rows.push(last_row);
+                wanted.push((i, None));
+            }
+        }
         let logits = self.gpt.logits(self.kernels, &tokens, &rows, Some(&mut self.cache));
         self.stats.n_read += tokens.len() as u64;
         self.stats.n_steps += 1;
@@ -186,13 +218,22 @@ impl<'a> Engine<'a> {
             let pages = &sequence.pages[range.start / PAGE_LEN..range.end.div_ceil(PAGE_LEN)];
             pages.iter().for_each(|page| self.pool.set_ready(*page));
         }
-        let due: Vec<usize> =
-            (0..self.active.len()).filter(|&i| !ranges[i].is_empty() && is_due(&self.active[i])).collect();
-        let chosen = self.choose(&due, logits.f32(), logits.last_dim());
+        let found = self.choose(&wanted, logits.f32(), logits.last_dim());
         let mut ended = Vec::new();
-        for (i, token) in due.into_iter().zip(chosen) {
+        for ((i, _), found) in wanted.into_iter().zip(found) {
             let sequence = &mut self.active[i];
             let id = sequence.id;
+            let token = match found {
+                Found::Scored(token) => {
+                    sequence.scored.push(token);
+                    continue;
+                }
+                Found::Chosen(token) => token,
+            };
+            if sequence.n_new() == 0 {
+                let tokens = std::mem::take(&mut sequence.scored);
+                events.push(Event::Prompt { sequence: id, n_reused: sequence.n_reused, tokens });
+            }
             if sequence.request.stop.contains(&token.id) {
                 events.push(Event::Finished { sequence: id, finish: Finish::Stop, stop_token: Some(token) });
                 ended.push(i);
@@ -283,13 +324,16 @@ impl<'a> Engine<'a> {
             self.cache.grow_to(self.pool.n_touched());
             self.cache.copy(from, to);
         }
-        self.stats.n_reused += (sequence.n_read - n_before) as u64;
+        let n_reused = sequence.n_read - n_before;
+        sequence.n_reused += n_reused;
+        self.stats.n_reused += n_reused as u64;
         prefix != Prefix::Awaited
     }
 
     /// Which of its tokens every active sequence reads in this step; their pages are theirs then.
     fn plan(&mut self) -> Vec<std::ops::Range<usize>> {
         let mut left = self.settings.chunk_tokens.max(1);
+        let mut left_scored = MAX_SCORED;
         let mut active = std::mem::take(&mut self.active);
         let ranges = active
             .iter_mut()
@@ -299,9 +343,13 @@ impl<'a> Engine<'a> {
                     return 0..0;
                 }
                 let (start, n_unread) = (sequence.n_read, sequence.ids.len() - sequence.n_read);
-                let n = if is_decoding { 1 } else { n_unread.min(left) };
+                let most = if sequence.is_scoring() { left.min(left_scored) } else { left };
+                let n = if is_decoding { 1 } else { n_unread.min(most) };
                 if !is_decoding {
                     left -= n;
+                }
+                if sequence.is_scoring() {
+                    left_scored -= n;
                 }
                 sequence.extend(&mut self.pool, n);
                 start..start + n
@@ -311,19 +359,36 @@ impl<'a> Engine<'a> {
         ranges
     }
 
-    /// The next token of the active sequences `due`, each from its row of logits.
-    fn choose(&mut self, due: &[usize], logits: &[f32], vocab_size: usize) -> Vec<Token> {
-        let mut log_sum_exps = vec![0.0; due.len()];
+    /// What the rows of logits are wanted for: each of an active sequence, and the token of its prompt that follows there or
+    /// nothing where one is to be chosen.
+    fn choose(&mut self, wanted: &[(usize, Option<u32>)], logits: &[f32], vocab_size: usize) -> Vec<Found> {
+        let mut log_sum_exps = vec![0.0; wanted.len()];
         self.kernels.log_sum_exp(tensor::Slice::F32(logits), &mut log_sum_exps, vocab_size);
-        let uniforms: Vec<f64> = due.iter().map(|&i| self.active[i].uniform()).collect();
-        let chosen: Vec<OnceLock<Token>> = due.iter().map(|_| OnceLock::new()).collect();
+        let uniforms: Vec<f64> = wanted
+            .iter()
+            .map(|&(i, next)| if next.is_none() { self.active[i].uniform() } else { 0.0 })
+            .collect();
+        let found: Vec<OnceLock<Found>> = wanted.iter().map(|_| OnceLock::new()).collect();
         let active = &self.active;
-        self.kernels.for_each(due.len(), &|i| {
-            let logits = &logits[i * vocab_size..][..vocab_size];
-            let token = active[due[i]].choose(logits, log_sum_exps[i], uniforms[i]);
+        self.kernels.for_each(wanted.len(), &|row| {
+            let (i, next) = wanted[row];
+            let (logits, log_sum_exp) = (&logits[row * vocab_size..][..vocab_size], log_sum_exps[row]);
+            let here = match next {
+                Some(next) => Found::Scored(active[i].score(next, logits, log_sum_exp)),
+                None => Found::Chosen(active[i].choose(logits, log_sum_exp, uniforms[row])),
+            };
             // Every task fills a cell of its own.
-            let _ = chosen[i].set(token);
+            let _ = found[row].set(here);
         });
-        chosen.into_iter().filter_map(OnceLock::into_inner).collect()
+        found.into_iter().filter_map(OnceLock::into_inner).collect()
     }
+}
+
+/// What a row of logits gave.
+#[derive(Debug)]
+enum Found {
+    /// How likely a token of the prompt was.
+    Scored(PromptToken),
+    /// The next token.
+    Chosen(Token),
 }

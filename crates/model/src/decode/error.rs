@@ -56,6 +56,9 @@ pub enum DecodeError {
         /// What all pages hold.
         capacity: usize,
     },
+    /// A sequence that may draw no token at all.
+    #[error("expected a set with a token of the model in it, found none\nhint: end the sequence instead")]
+    NothingAllowed,
     /// A sequence that has ended, was cancelled or never was.
     #[error("expected a sequence that is being decoded, found {0:?}\nhint: it has ended or was cancelled")]
     UnknownSequence(SequenceId),

@@ -16,11 +16,13 @@ mod page_pool;
 mod request;
 mod sampling;
 mod sequence;
+mod token_set;
 
 pub use cache::KvCache;
 pub use complete::Completion;
 pub use distribution::Distribution;
 pub use engine::{Engine, EngineSettings, Stats};
 pub use error::DecodeError;
-pub use request::{Event, Finish, Request, SequenceId, Token};
+pub use request::{Event, Finish, PromptToken, Request, SequenceId, Token};
 pub use sampling::{Sampling, SamplingError};
+pub use token_set::TokenSet;

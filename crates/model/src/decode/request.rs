@@ -23,6 +23,9 @@ pub struct Request {
     pub logit_bias: Vec<(u32, f64)>,
     /// How many of the most likely tokens are listed beside each new one.
     pub n_top: usize,
+    /// Where set, the tokens of the prompt are listed with their log-probabilities, and this many of the most likely
+    /// beside each ([`Event::Prompt`]). All of the prompt is then read, whatever pages hold of it.
+    pub prompt_top: Option<usize>,
     /// Whether tokens come with the set that they were drawn from, [`Token::kept`].
     pub lists_kept: bool,
 }
@@ -38,6 +41,7 @@ impl Request {
             stop: Vec::new(),
             logit_bias: Vec::new(),
             n_top: 0,
+            prompt_top: None,
             lists_kept: false,
         }
     }
@@ -59,6 +63,17 @@ pub struct Token {
     pub kept: Option<Vec<u32>>,
 }
 
+/// A token of a prompt behind the first, and how likely it was there.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PromptToken {
+    /// Which.
+    pub id: u32,
+    /// Its log-probability under the model's own distribution, in nats.
+    pub logprob: f32,
+    /// The most likely tokens there, most likely first, ties by id.
+    pub top: Vec<(u32, f32)>,
+}
+
 /// Why a sequence ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finish {
@@ -73,6 +88,15 @@ pub enum Finish {
 /// What happened to a sequence in a step.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
+    /// Its prompt was read. Comes once, before the first token; never where no token is asked for.
+    Prompt {
+        /// Which sequence.
+        sequence: SequenceId,
+        /// How many tokens of the prompt were found in pages, and not read again.
+        n_reused: usize,
+        /// Those behind the first, where the request asks for them.
+        tokens: Vec<PromptToken>,
+    },
     /// It grew by a token.
     Token {
         /// Which sequence.

@@ -3,7 +3,7 @@
 use base::Rng;
 use tensor::PAGE_LEN;
 
-use super::{Finish, Request, SequenceId, Token, distribution, page_pool::PagePool};
+use super::{Finish, PromptToken, Request, SequenceId, Token, TokenSet, distribution, page_pool::PagePool};
 
 /// What the engine knows of a sequence.
 #[derive(Debug)]
@@ -18,6 +18,12 @@ pub(super) struct Sequence {
     pub(super) pages: Vec<usize>,
     /// Pages that it will have at its longest.
     pub(super) n_pages_needed: usize,
+    /// How many tokens were found in pages.
+    pub(super) n_reused: usize,
+    /// Tokens of the prompt behind the first, as far as they were scored.
+    pub(super) scored: Vec<PromptToken>,
+    /// The tokens that may be drawn next; all where it is not set.
+    pub(super) allowed: Option<TokenSet>,
     rng: Rng,
 }
 
@@ -42,7 +48,18 @@ impl Sequence {
         let n_most = n_most.min(max_seq_len).max(request.prompt.len());
         let rng = Rng::named(request.seed, "sampling");
         let (ids, pages) = (request.prompt.clone(), Vec::new());
-        Self { id, ids, n_read: 0, pages, n_pages_needed: n_most.div_ceil(PAGE_LEN), rng, request }
+        Self {
+            id,
+            ids,
+            n_read: 0,
+            pages,
+            n_pages_needed: n_most.div_ceil(PAGE_LEN),
+            n_reused: 0,
+            scored: Vec::new(),
+            allowed: None,
+            rng,
+            request,
+        }
     }
 
     /// How many tokens were added.
@@ -55,8 +72,16 @@ impl Sequence {
         self.n_pages_needed - self.pages.len()
     }
 
+    /// Whether tokens of its prompt are to be scored, for which they have to be read.
+    pub(super) fn is_scoring(&self) -> bool {
+        self.request.prompt_top.is_some() && self.n_new() == 0
+    }
+
     /// Pages in use by others that it will share: they need not be taken.
     pub(super) fn n_shared_pages(&self, pool: &PagePool) -> usize {
+        if self.is_scoring() {
+            return 0;
+        }
         let mut parent = None;
         let mut n = 0;
         for ids in self.ids[..self.ids.len() - 1].chunks_exact(PAGE_LEN) {
@@ -74,6 +99,9 @@ impl Sequence {
     /// Takes every page over that holds the next tokens; returns what is to be done about the rest, and how many tokens of
     /// a page that begins with them it shares.
     pub(super) fn take_prefix(&mut self, pool: &mut PagePool) -> (Prefix, usize) {
+        if self.is_scoring() {
+            return (Prefix::Used, 0);
+        }
         // The last token is read in any case: its logits are wanted.
         while self.n_read.is_multiple_of(PAGE_LEN) && self.n_read + 1 < self.ids.len() {
             let parent = self.pages.last().copied();
@@ -132,7 +160,8 @@ impl Sequence {
     /// The token that follows, given its logits and the logarithm of their softmax's denominator.
     pub(super) fn choose(&self, logits: &[f32], log_sum_exp: f64, uniform: f64) -> Token {
         let Request { sampling, logit_bias, n_top, lists_kept, .. } = &self.request;
-        let distribution = sampling.distribution(logits, &self.ids, logit_bias);
+        let allowed = self.allowed.as_ref();
+        let distribution = sampling.distribution_within(logits, &self.ids, logit_bias, allowed);
         let id = distribution.draw(uniform);
         Token {
             id,
@@ -140,6 +169,15 @@ impl Sequence {
             processed_logprob: distribution.logprob(id),
             top: distribution::top(logits, log_sum_exp, *n_top),
             kept: lists_kept.then(|| distribution.kept()),
+        }
+    }
+
+    /// The token `next` of the prompt, given the logits before it.
+    pub(super) fn score(&self, next: u32, logits: &[f32], log_sum_exp: f64) -> PromptToken {
+        PromptToken {
+            id: next,
+            logprob: distribution::logprob(logits[next as usize], log_sum_exp),
+            top: distribution::top(logits, log_sum_exp, self.request.prompt_top.unwrap_or(0)),
         }
     }
 

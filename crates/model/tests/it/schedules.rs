@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use base::Rng;
 use model::{
-    Engine, EngineSettings, Event, Finish, Gpt, ModelConfig, Request, Sampling, SequenceId, Token, Tokens,
+    DecodeError, Engine, EngineSettings, Event, Finish, Gpt, ModelConfig, PromptToken, Request, Sampling,
+    SequenceId, Token, Tokens,
 };
 use tensor::{Cpu, DType, Kernels as _, PAGE_LEN, Slice};
 
@@ -32,6 +33,7 @@ fn small(max_seq_len: usize) -> Gpt {
 /// What was asked, and what came.
 struct Record {
     request: Request,
+    prompt: Option<Vec<PromptToken>>,
     tokens: Vec<Token>,
     finish: Option<Finish>,
     stop_token: Option<Token>,
@@ -39,7 +41,7 @@ struct Record {
 
 impl Record {
     fn new(request: Request) -> Self {
-        Self { request, tokens: Vec::new(), finish: None, stop_token: None }
+        Self { request, prompt: None, tokens: Vec::new(), finish: None, stop_token: None }
     }
 
     fn ids(&self) -> Vec<u32> {
@@ -73,6 +75,7 @@ impl Record {
             assert_eq!(token.top.len(), self.request.n_top.min(v), "{what}");
             assert!(token.top.iter().all(|(_, logprob)| *logprob <= token.top[0].1), "{what}");
         }
+        self.check_prompt(gpt, kernels, what);
         let (n, stop) = (self.tokens.len(), &self.request.stop);
         assert!(self.tokens.iter().all(|token| !stop.contains(&token.id)), "{what}");
         match self.finish {
@@ -84,6 +87,34 @@ impl Record {
             None => {}
         }
     }
+
+    /// Compares what was said of the prompt's tokens with one forward pass over them.
+    #[track_caller]
+    fn check_prompt(&self, gpt: &Gpt, kernels: &Cpu, what: &str) {
+        let Request { prompt, prompt_top, .. } = &self.request;
+        let Some(tokens) = &self.prompt else {
+            assert!(self.tokens.is_empty() && self.stop_token.is_none(), "{what}: a token before the prompt");
+            return;
+        };
+        let Some(n_top) = *prompt_top else {
+            assert!(tokens.is_empty(), "{what}: nobody asked");
+            return;
+        };
+        assert!(tokens.iter().map(|token| token.id).eq(prompt[1..].iter().copied()), "{what}");
+        let (v, rows): (_, Vec<usize>) = (gpt.config().vocab_size, (0..tokens.len()).collect());
+        if rows.is_empty() {
+            return;
+        }
+        let logits = gpt.logits(kernels, &Tokens::packed(prompt.clone(), [prompt.len()]), &rows, None);
+        let mut log_sum_exps = vec![0.0; rows.len()];
+        kernels.log_sum_exp(Slice::F32(logits.f32()), &mut log_sum_exps, v);
+        for ((token, row), log_sum_exp) in tokens.iter().zip(logits.f32().chunks(v)).zip(log_sum_exps) {
+            let own = (f64::from(row[token.id as usize]) - log_sum_exp) as f32;
+            assert_eq!(token.logprob.to_bits(), own.to_bits(), "{what}");
+            assert_eq!(token.top.len(), n_top.min(v), "{what}");
+            assert!(token.top.iter().all(|(_, logprob)| *logprob >= own) || token.top.len() > 1, "{what}");
+        }
+    }
 }
 
 /// Takes what a step gave.
@@ -91,6 +122,10 @@ fn take(records: &mut HashMap<SequenceId, Record>, events: Vec<Event>) -> Vec<Se
     let mut ended = Vec::new();
     for event in events {
         match event {
+            Event::Prompt { sequence, tokens, .. } => {
+                let record = records.get_mut(&sequence).unwrap();
+                assert_eq!(record.prompt.replace(tokens), None, "a prompt is read once");
+            }
             Event::Token { sequence, token } => records.get_mut(&sequence).unwrap().tokens.push(token),
             Event::Finished { sequence, finish, stop_token } => {
                 let record = records.get_mut(&sequence).unwrap();
@@ -127,6 +162,7 @@ fn random_request(rng: &mut Rng, max_seq_len: usize) -> Request {
         stop,
         logit_bias,
         n_top: rng.below(3) as usize,
+        prompt_top: [None, None, Some(0), Some(3)][rng.below(4) as usize],
         lists_kept: rng.below(2) == 0,
         ..Request::new(prompt, rng.below(30) as usize)
     }
@@ -167,8 +203,8 @@ fn run_schedule(gpt: &Gpt, kernels: &Cpu, seed: u64) {
                 let child = engine.fork(parent, seed).unwrap();
                 let parent: &Record = &records[&parent];
                 let max_new_tokens = parent.request.max_new_tokens - parent.tokens.len();
-                let request =
-                    Request { prompt: parent.ids(), max_new_tokens, seed, ..parent.request.clone() };
+                let (prompt, request) = (parent.ids(), parent.request.clone());
+                let request = Request { prompt, max_new_tokens, seed, prompt_top: None, ..request };
                 records.insert(child, Record::new(request));
                 living.push(child);
             }
@@ -295,7 +331,7 @@ fn a_later_turn_reads_only_what_is_new() {
         text.extend((0..n_user).map(|_| rng.below(61) as u32));
         let before = engine.stats().n_read;
         let request = Request { seed: turn, ..Request::new(text.clone(), 40) };
-        let mut record = Record::new(request.clone());
+        let mut record = Record { prompt: Some(Vec::new()), ..Record::new(request.clone()) };
         engine
             .complete(vec![request], &mut |_, token| {
                 record.tokens.push(token.clone());
@@ -322,13 +358,14 @@ fn forks_copy_no_more_than_a_page() {
     let mut rng = Rng::new(2, 0);
     let prompt = (0..200).map(|_| rng.below(61) as u32).collect();
     let parent = engine.submit(Request { seed: 1, ..Request::new(prompt, 30) }).unwrap();
-    (0..5).for_each(|_| assert_eq!(engine.step().len(), 1));
+    assert_eq!(engine.step().len(), 2); // the prompt was read, and a token came
+    (1..5).for_each(|_| assert_eq!(engine.step().len(), 1));
     assert_eq!(engine.n_pages_used(), 4); // 204 tokens
     for seed in 0..8 {
         engine.fork(parent, seed).unwrap();
     }
     let before = engine.stats();
-    assert_eq!(engine.step().len(), 9);
+    assert_eq!(engine.step().len(), 9 + 8); // a token of each, and the prompts of the forks
     assert_eq!(engine.n_pages_used(), 4 + 8);
     assert_eq!(engine.stats().n_read - before.n_read, 9, "each reads the token that the parent reads");
     engine.cancel(parent).unwrap();
@@ -374,4 +411,38 @@ fn requests_that_cannot_be_followed_are_refused_by_name() {
         n_tokens += engine.step().iter().filter(|event| matches!(event, Event::Token { .. })).count();
     }
     assert_eq!(n_tokens, 5 * 90);
+}
+
+#[test]
+fn a_restricted_sequence_draws_what_it_may() {
+    let gpt = small(100);
+    let kernels = Cpu::new(2);
+    let mut engine = Engine::new(&gpt, &kernels, EngineSettings::for_sequences(2, 100));
+    let id = engine.submit(Request::new(vec![1, 2, 3], 20)).unwrap();
+    let free = engine.submit(Request::new(vec![1, 2, 3], 20)).unwrap();
+    let none = engine.restrict(id, Some([61, 700].into_iter().collect()));
+    assert_eq!(none, Err(DecodeError::NothingAllowed));
+    let (mut n, mut ids) = (0, Vec::new());
+    while !engine.is_idle() {
+        // Another set for each token.
+        if n < 20 {
+            engine.restrict(id, Some([3 * n, 3 * n + 1].into_iter().collect())).unwrap();
+        }
+        for event in engine.step() {
+            match event {
+                Event::Token { sequence, token } if sequence == id => {
+                    assert!([3 * n, 3 * n + 1].contains(&token.id), "token {n} is {}", token.id);
+                    assert!(token.logprob < token.processed_logprob);
+                    n += 1;
+                }
+                Event::Token { token, .. } => ids.push(token.id),
+                _ => {}
+            }
+        }
+    }
+    assert_eq!(n, 20);
+    assert_eq!(engine.restrict(id, None), Err(DecodeError::UnknownSequence(id)));
+    assert_ne!(id, free);
+    let alone = engine.complete(vec![Request::new(vec![1, 2, 3], 20)], &mut |_, _| true).unwrap();
+    assert_eq!(alone[0].ids, ids);
 }
