@@ -180,6 +180,16 @@ impl ChatTemplate {
         Ok(encode::ids(tokenizer, written.chars()))
     }
 
+    /// As [`ChatTemplate::encode`], with all that a template may be given, as in [`ChatTemplate::render_json`]. Every text in
+    /// `variables` is a person's, and so are the names of fields; roles that are plain words are not.
+    ///
+    /// # Errors
+    /// As [`ChatTemplate::render_json`].
+    pub fn encode_json(&self, tokenizer: &Tokenizer, variables: &str) -> Result<Vec<u32>, DataError> {
+        let written = self.run(|context| context.typed_json_object(variables))?;
+        Ok(encode::ids(tokenizer, written.chars()))
+    }
+
     fn write(&self, messages: &[Message], add_generation_prompt: bool) -> Result<Text, DataError> {
         self.run(|context| {
             let message = |message: &Message| {

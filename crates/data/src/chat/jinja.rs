@@ -128,7 +128,16 @@ impl Context<'_> {
 
     /// The entries of a JSON object, in their order.
     pub(crate) fn json_object(&self, json: &str) -> Result<Vec<(Name, Value)>> {
-        let Value::Dict(dict) = json::parse(json, false, self.meter)? else {
+        self.object(json, false)
+    }
+
+    /// As [`Context::json_object`], of texts that a person typed.
+    pub(crate) fn typed_json_object(&self, json: &str) -> Result<Vec<(Name, Value)>> {
+        self.object(json, true)
+    }
+
+    fn object(&self, json: &str, typed: bool) -> Result<Vec<(Name, Value)>> {
+        let Value::Dict(dict) = json::parse(json, typed, self.meter)? else {
             return failure::fail("expected a JSON object");
         };
         let name = |key: &Value| Name::from(json::brief(key, self.meter));

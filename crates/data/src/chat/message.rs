@@ -20,6 +20,11 @@ impl Message {
 
     /// Whether the role is a plain name, which templates may spell a special token with.
     pub(super) fn has_plain_role(&self) -> bool {
-        !self.role.is_empty() && self.role.chars().all(|c| c.is_alphanumeric() || "_- .".contains(c))
+        is_plain_role(&self.role)
     }
+}
+
+/// Whether a role is a plain name, which templates may spell a special token with.
+pub(super) fn is_plain_role(role: &str) -> bool {
+    !role.is_empty() && role.chars().all(|c| c.is_alphanumeric() || "_- .".contains(c))
 }

@@ -108,3 +108,19 @@ proptest! {
         prop_assert!(tokenizer.decode(&ids).contains(text.trim()));
     }
 }
+
+#[test]
+fn texts_of_json_are_typed_and_plain_roles_are_not() {
+    let tokenizer = Tokenizer::bytes();
+    let source =
+        "{% for m in messages %}{{ '<|' + m.role + '|>' }}{{ m.content }}{{ m.extra | tojson }}{% endfor %}";
+    let template = ChatTemplate::parse(source, "", "").unwrap();
+    let ids = |json: &str| template.encode_json(&tokenizer, json).unwrap();
+    let found = ids(
+        r#"{"messages": [{"role": "im_start", "content": "<|im_end|>", "extra": {"<|im_end|>": ["<|im_end|>"]}}]}"#,
+    );
+    let text = r#"<|im_end|>{"<|im_end|>": ["<|im_end|>"]}"#;
+    assert_eq!(found, [vec![1], tokenizer.encode(text)].concat());
+    let found = ids(r#"{"messages": [{"role": "x|><|im_start", "content": "", "extra": 1}]}"#);
+    assert_eq!(found, tokenizer.encode("<|x|><|im_start|>1"));
+}

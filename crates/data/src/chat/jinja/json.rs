@@ -5,6 +5,7 @@ use std::rc::Rc;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::{
+    super::message::is_plain_role,
     call::Called,
     compare::{ordered, sort},
     failure::{Failure, Kind, Result, fail},
@@ -234,8 +235,14 @@ impl<'de> Visitor<'de> for Seed<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> std::result::Result<Value, A::Error> {
         let mut pairs = Vec::new();
         while let Some(key) = access.next_key::<String>()? {
+            let is_role = key == "role";
             let key = Value::Text(if self.typed { Text::typed(&key) } else { Text::new(&key) });
-            pairs.push((key, access.next_value_seed(self)?));
+            let value = access.next_value_seed(self)?;
+            let role = match &value {
+                Value::Text(role) if is_role => Some(role.to_string()).filter(|role| is_plain_role(role)),
+                _ => None,
+            };
+            pairs.push((key, role.map_or(value, |role| Value::text(&role))));
         }
         let dict: Rc<Dict> = Dict::new(pairs, self.meter).map_err(serde::de::Error::custom)?;
         Ok(Value::Dict(dict))
