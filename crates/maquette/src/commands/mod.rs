@@ -18,6 +18,7 @@ mod pretrain;
 mod quickstart;
 mod report;
 mod run;
+mod serve;
 mod sft;
 mod slips;
 mod stages;
@@ -63,6 +64,7 @@ enum Command {
     Report(report::Args),
     Generate(generate::Args),
     Chat(chat::Args),
+    Serve(serve::Args),
     Import(import::Args),
     Export(export::Args),
     Inspect(inspect::Args),
@@ -93,6 +95,7 @@ impl Cli {
             Command::Report(args) => report::run(&args),
             Command::Generate(args) => generate::run(&args),
             Command::Chat(args) => chat::run(&args),
+            Command::Serve(args) => serve::run(&args),
             Command::Import(args) => import::run(&args),
             Command::Export(args) => export::run(&args),
             Command::Inspect(args) => inspect::run(&args),

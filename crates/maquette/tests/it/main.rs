@@ -33,6 +33,8 @@ mod scene;
 mod sealing;
 mod seals;
 #[cfg(unix)]
+mod serving;
+#[cfg(unix)]
 mod signals;
 mod stop_texts;
 mod tables;

@@ -10,7 +10,7 @@ use std::{
 use crate::scene::{Said, maquette, repository};
 
 /// Which crates of ours a crate may use.
-const ARROWS: [(&str, &[&str]); 9] = [
+const ARROWS: [(&str, &[&str]); 10] = [
     ("base", &[]),
     ("tensor", &["base"]),
     ("data", &["base"]),
@@ -19,7 +19,8 @@ const ARROWS: [(&str, &[&str]); 9] = [
     ("eval", &["base", "tensor", "data", "model"]),
     ("forecast", &["base"]),
     ("align", &["base", "tensor", "data", "model", "train"]),
-    ("maquette", &["base", "tensor", "data", "model", "train", "align", "eval", "forecast"]),
+    ("serve", &["base", "tensor", "data", "model"]),
+    ("maquette", &["base", "tensor", "data", "model", "train", "align", "eval", "forecast", "serve"]),
 ];
 
 /// Larger files belong under `data/` or nowhere.

@@ -1,0 +1,174 @@
+//! `maquette serve`
+
+use std::{
+    net::{IpAddr, TcpListener},
+    path::{Path, PathBuf},
+    sync::atomic::Ordering,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use data::ChatTemplate;
+use model::{Gpt, KvCache};
+use serve::{Served, Settings};
+use tensor::{Cpu, PAGE_LEN};
+
+use super::Dtype;
+use crate::{
+    open_model::{self, Opened},
+    output, stop,
+};
+
+/// Serve a checkpoint over HTTP, with a chat page
+///
+/// Speaks the interface of OpenAI (/v1/chat/completions, /v1/completions, /v1/models); the page is at /. Ctrl-C and SIGTERM end it
+/// once the requests that came are answered. Prompts and answers are never logged.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Folder of a checkpoint, or of a run, whose newest checkpoint is taken
+    checkpoint: PathBuf,
+    /// Address to listen on; 0.0.0.0 is every address of this machine
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+    host: IpAddr,
+    /// Port to listen on; 0 takes a free one
+    #[arg(long, value_name = "N", default_value_t = 8080)]
+    port: u16,
+    /// What clients call the model; the folder's name if not given
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// Most sequences that are decoded at a time
+    #[arg(long, value_name = "N", default_value_t = 16)]
+    max_sequences: usize,
+    /// Most sequences that wait; more are refused with status 429
+    #[arg(long, value_name = "N", default_value_t = 128)]
+    max_queue: usize,
+    /// Megabytes of keys and values to keep, for sequences in progress and for beginnings that come again; always enough for one
+    /// sequence of the model's full length
+    #[arg(long, value_name = "MB", default_value_t = 1024)]
+    cache_mb: usize,
+    /// File with keys, one on a line, one of which a client must send as `Authorization: Bearer`
+    #[arg(long, value_name = "FILE")]
+    api_keys: Option<PathBuf>,
+    /// Another name by which clients may call this machine, such as box.lan; may be repeated
+    #[arg(long, value_name = "NAME")]
+    allow_host: Vec<String>,
+    /// Site whose pages may use the server, such as https://example.org; may be repeated
+    #[arg(long, value_name = "ORIGIN")]
+    allow_origin: Vec<String>,
+    /// Seconds after which a client that sends or reads nothing is given up
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    timeout: u64,
+    /// Data type of activations and of the inputs of matrix products
+    #[arg(long, value_enum, default_value_t)]
+    dtype: Dtype,
+    /// Compute threads; 0 uses every core. Results do not depend on it
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    threads: usize,
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        args.max_sequences > 0,
+        "--max-sequences must be at least 1, found 0\nhint: 16 is fast on most machines"
+    );
+    anyhow::ensure!(
+        args.timeout > 0,
+        "--timeout must be at least 1, found 0\nhint: 30 gives slow networks time"
+    );
+    let api_keys = args.api_keys.as_deref().map(keys).transpose()?.unwrap_or_default();
+    // Before the model is read: a port that is taken should not cost minutes.
+    let listener = TcpListener::bind((args.host, args.port)).with_context(|| {
+        format!(
+            "cannot listen on {}:{}\nhint: end what listens there, or choose another --port",
+            args.host, args.port
+        )
+    })?;
+    let address = listener.local_addr().context("cannot listen\nhint: choose another --port")?;
+    let kernels = Cpu::new(args.threads);
+    let Opened { dir, gpt, tokenizer } =
+        open_model::open(&args.checkpoint, &kernels, args.dtype.precision().into())?;
+    // Its own template is what a model was taught to chat with; ChatML alone says nothing.
+    let is_chat = dir.join(ChatTemplate::FILE).is_file();
+    let template = match ChatTemplate::load(&dir, &tokenizer) {
+        Ok(template) => Some(template),
+        Err(error) if is_chat => return Err(error.into()),
+        Err(_) => None,
+    };
+    let typed = args.checkpoint.to_string_lossy().into_owned();
+    let id = args.name.clone().unwrap_or_else(|| name_of(&args.checkpoint));
+    let settings = Settings {
+        max_sequences: args.max_sequences,
+        max_queue: args.max_queue,
+        cache_tokens: cache_tokens(&gpt, &kernels, args.cache_mb),
+        read_timeout: Duration::from_secs(args.timeout),
+        write_timeout: Duration::from_secs(args.timeout),
+        api_keys,
+        allowed_hosts: args.allow_host.clone(),
+        allowed_origins: args.allow_origin.clone(),
+        ..Settings::default()
+    };
+    let url = format!("http://{address}");
+    if address.ip().is_unspecified() || !address.ip().is_loopback() {
+        let who = if settings.api_keys.is_empty() { "without a key" } else { "with a key" };
+        output::talk(format_args!("whoever reaches this machine can use the model {who}"));
+    }
+    output::talk(format_args!("serving `{id}` at {url} (Ctrl-C ends it)"));
+    let served =
+        Served { id, aliases: vec![typed], gpt: &gpt, kernels: &kernels, tokenizer, template, is_chat };
+    serve::serve(listener, served, settings, &|| stop::flag().load(Ordering::Relaxed))?;
+    output::talk("every request was answered");
+    Ok(())
+}
+
+/// The last part of a path that says something: of `runs/books/pretrain/checkpoints/step-9` it is `books`.
+fn name_of(path: &Path) -> String {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let parts = path.components().filter_map(|part| match part {
+        std::path::Component::Normal(part) => Some(part.to_string_lossy().into_owned()),
+        _ => None,
+    });
+    let is_inner = |part: &String| {
+        ["pretrain", "checkpoints", "sft", "dpo"].contains(&part.as_str()) || part.starts_with("step-")
+    };
+    parts.filter(|part| !is_inner(part)).last().unwrap_or_else(|| "model".into())
+}
+
+/// How many tokens' keys and values so many megabytes hold.
+fn cache_tokens(gpt: &Gpt, kernels: &Cpu, megabytes: usize) -> usize {
+    let mut page = KvCache::new(gpt.config(), gpt.dtype(), kernels);
+    page.grow_to(1);
+    let n_pages = megabytes.saturating_mul(1 << 20) / page.n_bytes().max(1);
+    n_pages.saturating_mul(PAGE_LEN)
+}
+
+/// The keys in a file.
+fn keys(path: &Path) -> anyhow::Result<Vec<String>> {
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("cannot read `{}`\nhint: a file with a key on each line", path.display()))?;
+    let keys: Vec<String> =
+        text.lines().map(|line| line.trim().to_owned()).filter(|key| !key.is_empty()).collect();
+    anyhow::ensure!(
+        !keys.is_empty(),
+        "expected a key or more in `{}`, found none\nhint: one key on each line",
+        path.display()
+    );
+    Ok(keys)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_model_is_called_after_its_run() {
+        for (path, name) in [
+            ("/a/runs/books", "books"),
+            ("/a/runs/books/", "books"),
+            ("/runs/books/pretrain/checkpoints/step-9", "books"),
+            ("/m/SmolLM2-135M", "SmolLM2-135M"),
+            ("/", "model"),
+        ] {
+            assert_eq!(name_of(Path::new(path)), name);
+        }
+    }
+}

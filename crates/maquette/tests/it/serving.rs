@@ -1,0 +1,85 @@
+//! `maquette serve` from outside.
+
+use std::{
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::TcpStream,
+    process::{Child, Stdio},
+};
+
+use crate::scene::{CHECKPOINT, Scene};
+
+/// A server on a free port, and where it listens.
+fn start(scene: &Scene, args: &[&str]) -> (Child, String) {
+    let all = [&["serve", "run", "--port", "0", "--threads", "1"], args].concat();
+    let mut child = scene.command(&all).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let address = loop {
+        let line = lines.next().unwrap().unwrap();
+        if let Some((_, rest)) = line.split_once("http://") {
+            break rest.split(' ').next().unwrap().to_owned();
+        }
+    };
+    std::thread::spawn(move || lines.for_each(drop));
+    (child, address)
+}
+
+fn ask(address: &str, method: &str, path: &str, body: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let head = format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\n");
+    write!(stream, "{head}Content-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len()).unwrap();
+    let mut all = String::new();
+    stream.read_to_string(&mut all).unwrap();
+    assert!(all.starts_with("HTTP/1.1 200 "), "{all}");
+    all.split_once("\r\n\r\n").unwrap().1.to_owned()
+}
+
+#[test]
+fn a_run_is_served_and_sigterm_ends_it_in_good_order() {
+    let scene = Scene::trained();
+    let (mut child, address) = start(&scene, &[]);
+    let models: serde_json::Value = serde_json::from_str(&ask(&address, "GET", "/v1/models", "")).unwrap();
+    assert_eq!(models["data"][0]["id"], "run");
+    // A run that was never taught to chat.
+    assert_eq!(models["data"][0]["is_chat"], false);
+    // The text of the same request to `generate`.
+    let body = r#"{"model": "run", "prompt": "Once", "seed": 7, "max_tokens": 20, "temperature": 0.8}"#;
+    let answer: serde_json::Value =
+        serde_json::from_str(&ask(&address, "POST", "/v1/completions", body)).unwrap();
+    let args = [
+        "generate",
+        CHECKPOINT,
+        "--prompt",
+        "Once",
+        "--seed",
+        "7",
+        "--max-tokens",
+        "20",
+        "--temperature",
+        "0.8",
+        "--json",
+    ];
+    assert_eq!(answer["choices"][0]["text"], scene.ok(&args).json()["text"]);
+    assert!(ask(&address, "GET", "/", "").contains("<!doctype html>"));
+
+    let status = std::process::Command::new("kill").arg(child.id().to_string()).status().unwrap();
+    assert!(status.success());
+    assert!(child.wait().unwrap().success());
+    assert!(TcpStream::connect(&address).is_err());
+}
+
+#[test]
+fn what_cannot_be_served_is_said_before_anything_listens() {
+    let scene = Scene::new();
+    let message = scene.fails(&["serve", "nothing", "--port", "0"]);
+    assert!(message.contains("found nothing there\nhint: "), "{message}");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let message = scene.fails(&["serve", "nothing", "--port", &port]);
+    assert!(message.contains(&format!("cannot listen on 127.0.0.1:{port}")), "{message}");
+    assert!(message.contains("hint: end what listens there, or choose another --port"), "{message}");
+    scene.write("empty.txt", b"\n \n");
+    let message = scene.fails(&["serve", "nothing", "--port", "0", "--api-keys", "empty.txt"]);
+    assert!(message.contains("expected a key or more in `empty.txt`, found none\nhint: "), "{message}");
+    let message = scene.fails(&["serve", "nothing", "--max-sequences", "0"]);
+    assert!(message.contains("--max-sequences must be at least 1, found 0\nhint: "), "{message}");
+}
