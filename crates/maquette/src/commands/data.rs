@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 
-use super::RunOptions;
+use super::{RunOptions, pictures};
 use crate::pipeline::{PrepareData, TrainTokenizer};
 
-/// Turn text into token shards
+/// Turn text into token shards; draw pictures to train on
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -23,9 +23,12 @@ enum Action {
         #[command(flatten)]
         options: RunOptions,
     },
+    Pictures(pictures::Args),
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    let Action::Prepare { recipe, options } = &args.action;
-    options.run(recipe, &[&TrainTokenizer, &PrepareData])
+    match &args.action {
+        Action::Prepare { recipe, options } => options.run(recipe, &[&TrainTokenizer, &PrepareData]),
+        Action::Pictures(args) => pictures::run(args),
+    }
 }

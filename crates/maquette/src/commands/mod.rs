@@ -14,6 +14,7 @@ mod import;
 mod inspect;
 mod ladder;
 mod next;
+mod pictures;
 mod pretrain;
 mod quickstart;
 mod report;

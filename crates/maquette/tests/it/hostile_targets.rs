@@ -61,7 +61,7 @@ fn nothing(_: &str) -> String {
 
 const FIT: &str = "--at-flops 1e18 --draws 100";
 
-const WRITERS: [Writer; 16] = [
+const WRITERS: [Writer; 17] = [
     Writer {
         name: "import --out",
         makes_folder: true,
@@ -150,6 +150,13 @@ const WRITERS: [Writer; 16] = [
         name: "tokenizer train --out",
         makes_folder: true,
         args: |from, to| words(&format!("tokenizer train {} --out {to}", from.recipe)),
+        input: nothing,
+        source: |_| "t".into(),
+    },
+    Writer {
+        name: "data pictures --out",
+        makes_folder: true,
+        args: |_, to| words(&format!("data pictures --n 3 --size 96 --out {to}")),
         input: nothing,
         source: |_| "t".into(),
     },
