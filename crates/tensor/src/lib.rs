@@ -49,7 +49,7 @@ mod testing;
 pub use half::{bf16, f16};
 pub use isa::Isa;
 pub use kernel::{
-    AttentionShape, Kernels, KvPage, PAGE_LEN, PagedSegment, PagedSegments, Segment, cpu::Cpu,
+    AttentionShape, Gelu, Kernels, KvPage, PAGE_LEN, PagedSegment, PagedSegments, Segment, cpu::Cpu,
     reference::Reference,
 };
 pub use op::cross_entropy::{CrossEntropy, IGNORE_TARGET};

@@ -62,10 +62,11 @@ pub struct Rows<'a> {
     pub head_stride: usize,
 }
 
-/// One causal sequence among the rows of an attention op: queries see keys of their own segment only.
+/// One sequence among the rows of an attention op: queries see keys of their own segment only.
 ///
-/// The queries are the last `n_queries` of the `n_keys` positions, so query `i` sees keys
-/// `0 ..= n_keys − n_queries + i`. Without a cache both counts are equal.
+/// The queries are the last `n_queries` of the `n_keys` positions, so query `i` of a causal segment sees keys
+/// `0 ..= n_keys − n_queries + i`. Without a cache both counts are equal. In one that is not causal every query sees
+/// every key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Segment {
     /// Row of the first query.
@@ -76,18 +77,39 @@ pub struct Segment {
     pub k_start: usize,
     /// Number of keys and values.
     pub n_keys: usize,
+    /// Whether a query sees no key after its own.
+    pub is_causal: bool,
 }
 
 impl Segment {
-    /// A sequence without a cache: as many keys as queries.
+    /// A causal sequence without a cache: as many keys as queries.
     pub fn whole(start: usize, len: usize) -> Self {
-        Self { q_start: start, n_queries: len, k_start: start, n_keys: len }
+        Self { q_start: start, n_queries: len, k_start: start, n_keys: len, is_causal: true }
+    }
+
+    /// A sequence in which every query sees every key, such as the patches of an image.
+    pub fn full(start: usize, len: usize) -> Self {
+        Self { is_causal: false, ..Self::whole(start, len) }
+    }
+
+    /// Whether its keys are those of its own rows, as without a cache.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.q_start == self.k_start && self.n_queries == self.n_keys
     }
 
     /// How many keys the query `i` sees.
     pub fn n_visible(&self, i: usize) -> usize {
-        self.n_keys - self.n_queries + i + 1
+        if self.is_causal { self.n_keys - self.n_queries + i + 1 } else { self.n_keys }
     }
+}
+
+/// Which form of the GELU. Paper: <https://arxiv.org/abs/1606.08415>.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gelu {
+    /// `x·Φ(x)`, with the error function; `gelu` in Hugging Face configs.
+    Erf,
+    /// Its approximation by tanh; `gelu_pytorch_tanh` there.
+    Tanh,
 }
 
 /// A weight `[N, K]`, and its copy in the order in which the kernel reads it if [`Kernels::pack`] made one.

@@ -1,4 +1,4 @@
-//! Causal attention with grouped queries, inside document boundaries.
+//! Attention with grouped queries, inside document boundaries.
 
 use std::sync::Arc;
 
@@ -37,8 +37,8 @@ impl Op for Attention {
 }
 
 impl Tape<'_> {
-    /// `qkv [R, (H+2K)·D]` → `[R, H·D]`: each query attends to the keys of its own segment up to its own position,
-    /// scaled by `1/√D`. Head `h` reads key/value head `h / (H/K)`. Rows of no segment become 0.
+    /// `qkv [R, (H+2K)·D]` → `[R, H·D]`: each query attends to the keys of its own segment, in a causal one up to its
+    /// own position, scaled by `1/√D`. Head `h` reads key/value head `h / (H/K)`. Rows of no segment become 0.
     ///
     /// Memory grows with T, never with T·T. Costs `2·H·D` FLOPs twice for every visible pair.
     /// Papers: <https://arxiv.org/abs/1706.03762>, <https://arxiv.org/abs/2305.13245>.
@@ -49,8 +49,7 @@ impl Tape<'_> {
     pub fn attention(&mut self, qkv: &Var, segments: &Arc<[Segment]>, shape: AttentionShape) -> Var {
         let rows = check(qkv, shape);
         for segment in segments.iter() {
-            let whole = Segment::whole(segment.q_start, segment.n_queries);
-            assert!(*segment == whole, "attention: {segment:?} has keys elsewhere: they need pages");
+            assert!(segment.is_whole(), "attention: {segment:?} has keys elsewhere: they need pages");
         }
         let (stride, head_stride) = (shape.qkv_width(), shape.d_head);
         let part = |start| Rows { values: rows.slice().from(start), stride, head_stride };
@@ -128,10 +127,12 @@ mod tests {
         for (n_heads, n_kv_heads, d_head) in [(6, 2, 5), (3, 3, 4), (1, 1, 1)] {
             let shape = AttentionShape { n_heads, n_kv_heads, d_head };
             // Two documents, with rows between and after them that belong to none.
-            let segments: Arc<[Segment]> = [Segment::whole(0, 4), Segment::whole(6, 7)].into();
-            check_gradients(&[normal(&[14, shape.qkv_width()])], |tape, v| {
-                tape.attention(&v[0], &segments, shape)
-            });
+            for second in [Segment::whole(6, 7), Segment::full(6, 7)] {
+                let segments: Arc<[Segment]> = [Segment::whole(0, 4), second].into();
+                check_gradients(&[normal(&[14, shape.qkv_width()])], |tape, v| {
+                    tape.attention(&v[0], &segments, shape)
+                });
+            }
         }
     }
 

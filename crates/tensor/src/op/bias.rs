@@ -41,6 +41,27 @@ impl Tape<'_> {
     }
 }
 
+impl Tape<'_> {
+    /// `y + table` in every stretch of P rows: `y [N·P, C]`, `table [P, C]`, as learned positions are added to patches. In
+    /// place if nobody else holds the value; the dtype stays.
+    ///
+    /// # Panics
+    /// If the widths differ, or `y` is not whole stretches.
+    #[track_caller]
+    pub fn add_table(&mut self, y: Var, table: &Var) -> Var {
+        let (shape, n) = (y.value().shape(), table.value().len());
+        assert!(
+            y.value().last_dim() == table.value().last_dim() && n > 0 && y.value().len().is_multiple_of(n),
+            "add_table: y {shape:?}, table {:?}",
+            table.value().shape()
+        );
+        let mut sum = y;
+        self.kernels.bias_forward(&[table.value().slice()], sum.value_mut().slice_mut());
+        let value = sum.value().clone();
+        self.push(value, &[&sum, table], || Bias { n_biases: 1 })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use crate::testing::{check_gradients, normal};
@@ -52,6 +73,15 @@ mod tests {
             inputs.extend(ns.iter().map(|&n| normal(&[n])));
             check_gradients(&inputs, |tape, v| {
                 tape.add_bias(v[0].clone(), &v[1..].iter().collect::<Vec<_>>())
+            });
+        }
+    }
+
+    #[test]
+    fn table_gradients() {
+        for (n, p, c) in [(1, 1, 1), (3, 2, 5)] {
+            check_gradients(&[normal(&[n * p, c]), normal(&[p, c])], |tape, v| {
+                tape.add_table(v[0].clone(), &v[1])
             });
         }
     }

@@ -3,6 +3,7 @@
 use super::weight_grad;
 use crate::{
     DType, Kernels, Tape, Tensor, Var,
+    kernel::{Weight, WeightGrad},
     tape::{Grads, Op, weight},
 };
 
@@ -65,6 +66,53 @@ impl Tape<'_> {
     }
 }
 
+/// Exactly what the backward reads: `x [R, K]` and weights `[Nᵢ, K]`.
+struct Stacked {
+    x: Tensor,
+    weights: Vec<Tensor>,
+}
+
+impl Op for Stacked {
+    /// `dx = dy·[w₀; w₁; …]`, `dwᵢ += dyᵢᵀ·x`.
+    fn backward(&self, kernels: &dyn Kernels, dy: Tensor, grads: &mut Grads<'_>) {
+        let (r, k) = (self.x.shape()[0], self.x.shape()[1]);
+        let weights = 1..=self.weights.len();
+        if weights.clone().any(|i| grads.wants(i)) {
+            let mut dws: Vec<(Tensor, bool)> = weights.clone().map(|i| grads.sum(i)).collect();
+            let mut views: Vec<WeightGrad> = dws.iter_mut().map(weight_grad).collect();
+            kernels.linear_backward_weight(dy.slice(), self.x.slice(), &mut views, r, k);
+            weights.zip(dws).for_each(|(i, dw)| grads.give(i, dw.0));
+        }
+        if grads.wants(0) {
+            let mut dx = grads.unspecified(0);
+            let weights: Vec<Weight> = self.weights.iter().map(weight).collect();
+            kernels.linear_backward_input(dy.slice(), &weights, dx.slice_mut(), r, k);
+            grads.give(0, dx);
+        }
+    }
+}
+
+impl Tape<'_> {
+    /// `x·[w₀; w₁; …]ᵀ`: `x [R, K]`, weights `[Nᵢ, K]` → `[R, ΣN]`, the columns of each weight side by side, in one
+    /// product; multiplied in the dtype of `x`, which the result has too.
+    ///
+    /// # Panics
+    /// If a last axis differs.
+    #[track_caller]
+    pub fn linear_stacked(&mut self, x: &Var, weights: &[&Var]) -> Var {
+        let n: usize = weights.iter().map(|w| sizes(x, w)[1]).sum();
+        let (r, k) = (x.value().shape()[0], x.value().last_dim());
+        let mut y = Tensor::unspecified(&[r, n], x.value().dtype());
+        let views: Vec<Weight> = weights.iter().map(|w| w.weight()).collect();
+        self.kernels.linear_forward(x.value().slice(), &views, None, y.slice_mut(), r, k);
+        let inputs = [&[x], weights].concat();
+        self.push(y, &inputs, || Stacked {
+            x: x.value().clone(),
+            weights: weights.iter().map(|w| w.value().clone()).collect(),
+        })
+    }
+}
+
 /// R, N and K.
 #[track_caller]
 fn sizes(x: &Var, w: &Var) -> [usize; 3] {
@@ -96,6 +144,21 @@ mod tests {
                 tape.linear_residual(&v[0], &v[1], &v[2])
             });
         }
+    }
+
+    #[test]
+    fn stacked_gradients() {
+        for (r, k, ns) in [(1, 1, &[1][..]), (3, 5, &[2, 4]), (7, 4, &[11, 3, 5])] {
+            let mut inputs = vec![normal(&[r, k])];
+            inputs.extend(ns.iter().map(|n| normal(&[*n, k])));
+            check_gradients(&inputs, |tape, v| {
+                tape.linear_stacked(&v[0], &v[1..].iter().collect::<Vec<_>>())
+            });
+        }
+        let frozen = Var::constant(normal(&[2, 5]));
+        check_gradients(&[normal(&[3, 5]), normal(&[4, 5])], |tape, v| {
+            tape.linear_stacked(&v[0], &[&frozen, &v[1]])
+        });
     }
 
     #[test]

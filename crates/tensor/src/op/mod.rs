@@ -6,11 +6,14 @@ pub(crate) mod columns;
 pub(crate) mod cross_entropy;
 pub(crate) mod embedding;
 pub(crate) mod gated_linear;
+pub(crate) mod gelu;
 pub(crate) mod head_norm;
+pub(crate) mod layer_norm;
 pub(crate) mod linear;
 pub(crate) mod norm_linear;
 pub(crate) mod rmsnorm;
 pub(crate) mod rope;
+pub(crate) mod rows;
 
 use crate::{DType, Tensor, kernel::WeightGrad};
 

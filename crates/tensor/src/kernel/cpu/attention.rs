@@ -1,4 +1,4 @@
-//! Causal attention; see the file of the same name in `reference/`.
+//! Attention; see the file of the same name in `reference/`.
 //!
 //! Keys and values are packed once for each head; then queries pass in blocks, and keys within each in blocks at
 //! fixed places: scores are a product, the running softmax rescales what was mixed so far, and the mix of
@@ -258,13 +258,15 @@ mod tests {
 
     #[test]
     fn attention_agrees_with_the_reference() {
-        let cases: [(Vec<Segment>, usize); 6] = [
+        let cases: [(Vec<Segment>, usize); 8] = [
             (vec![], 3),
             (whole(&[1]), 1),
             (whole(&[5, 1, 97]), 103),
             (whole(&[48, 49, 31]), 130),
             (vec![Segment::whole(2, 40), Segment::whole(45, 0)], 47),
             (whole(&[257, 2]), 259),
+            (vec![Segment::full(1, 5), Segment::whole(6, 50), Segment::full(56, 49)], 106),
+            (vec![Segment::full(0, 300)], 300),
         ];
         for (segments, rows) in cases {
             for (n_heads, n_kv_heads, d_head) in SHAPES {
@@ -327,8 +329,8 @@ mod tests {
             values.extend(&v[..seen * kv_width]);
             let mut queries = normal(2 * width, 10);
             queries.extend(&q[i * width..seen * width]);
-            let other = Segment { q_start: 0, n_queries: 2, k_start: 0, n_keys: 13 };
-            let ours = Segment { q_start: 2, n_queries: count, k_start: 13, n_keys: seen };
+            let other = Segment { n_queries: 2, ..Segment::whole(0, 13) };
+            let ours = Segment { q_start: 2, n_queries: count, ..Segment::whole(13, seen) };
             let (got, got_lse) = run(2, &[other, ours], &queries, &keys, &values);
             assert_eq!(got[2 * width..], y[i * width..seen * width], "queries {i}..{seen}");
             assert_eq!(got_lse[2 * 4..], lse[i * 4..seen * 4]);

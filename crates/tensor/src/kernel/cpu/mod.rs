@@ -13,8 +13,10 @@ mod columns;
 mod cross_entropy;
 mod embedding;
 mod exp;
+mod gelu;
 mod gemm;
 mod head_norm;
+mod layer_norm;
 mod linear;
 mod log_sum_exp;
 mod muon;
@@ -24,11 +26,12 @@ mod reduce;
 mod rmsnorm;
 mod rope;
 mod round;
+mod rows;
 mod swiglu;
 
 use super::{
-    AdamW, AttentionShape, Columns, CrossEntropyGrads, Kernels, KvPage, Muon, Packed, PagedSegments, Rows,
-    Segment, Weight, WeightGrad,
+    AdamW, AttentionShape, Columns, CrossEntropyGrads, Gelu, Kernels, KvPage, Muon, Packed, PagedSegments,
+    Rows, Segment, Weight, WeightGrad,
 };
 use crate::{DType, Slice, SliceMut};
 use pool::Pool;
@@ -216,6 +219,51 @@ impl Kernels for Cpu {
         activations!(qkv, y, dy; dqkv => {
             attention::backward(&self.pool, attention::Saved { qkv, y, lse }, dy, segments, shape, dqkv);
         });
+    }
+
+    fn gelu_forward(&self, gelu: Gelu, x: Slice, y: SliceMut) {
+        activations!(x; y => gelu::forward(&self.pool, gelu, x, y));
+    }
+
+    fn gelu_backward(&self, gelu: Gelu, x: Slice, dy: Slice, dx: SliceMut) {
+        activations!(x, dy; dx => gelu::backward(&self.pool, gelu, x, dy, dx));
+    }
+
+    fn layer_norm_forward(&self, x: Slice, gain: Slice, bias: Slice, eps: f64, y: SliceMut, stats: SliceMut) {
+        let (pool, x, eps, stats) = (&self.pool, x.f32(), eps as f32, stats.f32());
+        let affine = layer_norm::Affine { gain: gain.f32(), bias: bias.f32() };
+        match y {
+            SliceMut::F32(y) => layer_norm::forward(pool, x, affine, eps, y, stats),
+            SliceMut::Bf16(y) => layer_norm::forward(pool, x, affine, eps, y, stats),
+            y => panic!("layer_norm of f32 to {:?}", y.dtype()),
+        }
+    }
+
+    fn layer_norm_backward(
+        &self,
+        x: Slice,
+        gain: Slice,
+        stats: Slice,
+        dy: Slice,
+        dx: SliceMut,
+        dgain: SliceMut,
+        dbias: SliceMut,
+    ) {
+        let (pool, x, gain, stats) = (&self.pool, x.f32(), gain.f32(), stats.f32());
+        let (dx, dgain, dbias) = (dx.f32(), dgain.f32(), dbias.f32());
+        match dy {
+            Slice::F32(dy) => layer_norm::backward(pool, x, gain, stats, dy, dx, dgain, dbias),
+            Slice::Bf16(dy) => layer_norm::backward(pool, x, gain, stats, dy, dx, dgain, dbias),
+            dy => panic!("layer_norm of f32 from {:?}", dy.dtype()),
+        }
+    }
+
+    fn rows_place(&self, rows: Slice, at: &[u32], y: SliceMut) {
+        rows::place(rows.f32(), at, y.f32());
+    }
+
+    fn rows_take(&self, at: &[u32], dy: SliceMut, drows: SliceMut) {
+        rows::take(at, dy.f32(), drows.f32());
     }
 
     fn swiglu_forward(&self, gate_up: Slice, y: SliceMut, f: usize) {

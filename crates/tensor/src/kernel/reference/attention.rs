@@ -1,4 +1,4 @@
-//! Causal attention with grouped queries, inside document boundaries.
+//! Attention with grouped queries, inside document boundaries.
 
 use crate::kernel::{AttentionShape, KvPage, PAGE_LEN, PagedSegments, Rows, Segment};
 
@@ -96,6 +96,7 @@ pub(crate) fn paged(
             n_queries: segment.n_queries,
             k_start: keys.len() / width,
             n_keys: segment.n_keys,
+            is_causal: true,
         });
         for position in 0..segment.n_keys {
             let (page, slot) = (&mut pages[segment.pages[position / PAGE_LEN]], position % PAGE_LEN);
@@ -151,7 +152,7 @@ pub(crate) fn backward(
     assert!(dy.len() == y.len(), "attention: y {}, dy {}", y.len(), dy.len());
     dqkv.fill(0.0);
     for_each_query(segments, shape, |segment, i, h| {
-        assert!(*segment == Segment::whole(segment.q_start, segment.n_queries), "attention: {segment:?}");
+        assert!(segment.is_whole(), "attention: {segment:?}");
         let (row, kv_head) = (segment.q_start + i, h / (n_heads / n_kv_heads));
         let at_q = row * shape.qkv_width() + h * d_head;
         let at_y = (row * n_heads + h) * d_head;

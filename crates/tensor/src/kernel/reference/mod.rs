@@ -11,7 +11,9 @@ mod bias;
 mod columns;
 mod cross_entropy;
 mod embedding;
+mod gelu;
 mod head_norm;
+mod layer_norm;
 mod linear;
 mod log_sum_exp;
 mod muon;
@@ -19,12 +21,14 @@ mod reduce;
 mod rmsnorm;
 mod rope;
 mod round;
+mod rows;
 mod swiglu;
 
 use self::round::{Rounded, added_to, overwritten, stacked, weight_grad};
+pub(super) use self::rows::width as rows_width;
 use super::{
-    AdamW, AttentionShape, Columns, CrossEntropyGrads, KvPage, Muon, Packed, PagedSegments, Rows, Segment,
-    Weight, WeightGrad,
+    AdamW, AttentionShape, Columns, CrossEntropyGrads, Gelu, KvPage, Muon, Packed, PagedSegments, Rows,
+    Segment, Weight, WeightGrad,
 };
 use crate::{DType, Slice, SliceMut};
 
@@ -100,7 +104,7 @@ pub trait Kernels: Send + Sync {
     /// The inverse turn, in place.
     fn rope_backward(&self, d: SliceMut, positions: &[u32], cos: Slice, sin: Slice, shape: AttentionShape);
 
-    /// Causal attention in each segment: `q` rows of H heads, `k` and `v` rows of K heads, `y [R, H·D]`; `lse [R, H]` is the
+    /// Attention in each segment, causal where the segment is: `q` rows of H heads, `k` and `v` rows of K heads, `y [R, H·D]`; `lse [R, H]` is the
     /// logarithm of each softmax's denominator. Rows of no segment become 0.
     fn attention_forward(
         &self,
@@ -137,6 +141,30 @@ pub trait Kernels: Send + Sync {
         shape: AttentionShape,
         dqkv: SliceMut,
     );
+
+    /// `y = gelu(x)`, of one dtype.
+    fn gelu_forward(&self, gelu: Gelu, x: Slice, y: SliceMut);
+    /// `dx = dy·gelu'(x)`, overwritten.
+    fn gelu_backward(&self, gelu: Gelu, x: Slice, dy: Slice, dx: SliceMut);
+
+    /// `y = (x − mean)·rstd·gain + bias` of each row of `x [R, C]`; `stats [R, 2]` are mean and rstd.
+    fn layer_norm_forward(&self, x: Slice, gain: Slice, bias: Slice, eps: f64, y: SliceMut, stats: SliceMut);
+    /// Gradients of `x`, `gain` and `bias`, all added to.
+    fn layer_norm_backward(
+        &self,
+        x: Slice,
+        gain: Slice,
+        stats: Slice,
+        dy: Slice,
+        dx: SliceMut,
+        dgain: SliceMut,
+        dbias: SliceMut,
+    );
+
+    /// `y[at[i]] = rows[i]`; `at` ascends.
+    fn rows_place(&self, rows: Slice, at: &[u32], y: SliceMut);
+    /// `drows[i] = dy[at[i]]`, and those rows of `dy` become 0.
+    fn rows_take(&self, at: &[u32], dy: SliceMut, drows: SliceMut);
 
     /// `y = silu(gate)·up` of rows `[gate | up]`: `gate_up [R, 2F]`, `y [R, F]`.
     fn swiglu_forward(&self, gate_up: Slice, y: SliceMut, f: usize);
@@ -372,6 +400,48 @@ impl Kernels for Reference {
             shape,
             &mut overwritten(dqkv),
         );
+    }
+
+    fn gelu_forward(&self, gelu: Gelu, x: Slice, y: SliceMut) {
+        gelu::forward(gelu, &x.to_f64(), &mut overwritten(y));
+    }
+
+    fn gelu_backward(&self, gelu: Gelu, x: Slice, dy: Slice, dx: SliceMut) {
+        gelu::backward(gelu, &x.to_f64(), &dy.to_f64(), &mut overwritten(dx));
+    }
+
+    fn layer_norm_forward(&self, x: Slice, gain: Slice, bias: Slice, eps: f64, y: SliceMut, stats: SliceMut) {
+        let (x, gain, bias) = (x.to_f64(), gain.to_f64(), bias.to_f64());
+        layer_norm::forward(&x, &gain, &bias, eps, &mut overwritten(y), &mut overwritten(stats));
+    }
+
+    fn layer_norm_backward(
+        &self,
+        x: Slice,
+        gain: Slice,
+        stats: Slice,
+        dy: Slice,
+        dx: SliceMut,
+        dgain: SliceMut,
+        dbias: SliceMut,
+    ) {
+        layer_norm::backward(
+            &x.to_f64(),
+            &gain.to_f64(),
+            &stats.to_f64(),
+            &dy.to_f64(),
+            &mut added_to(dx),
+            &mut added_to(dgain),
+            &mut added_to(dbias),
+        );
+    }
+
+    fn rows_place(&self, rows: Slice, at: &[u32], y: SliceMut) {
+        rows::place(&rows.to_f64(), at, &mut added_to(y));
+    }
+
+    fn rows_take(&self, at: &[u32], dy: SliceMut, drows: SliceMut) {
+        rows::take(at, &mut added_to(dy), &mut overwritten(drows));
     }
 
     fn swiglu_forward(&self, gate_up: Slice, y: SliceMut, f: usize) {

@@ -66,7 +66,7 @@ pub(crate) fn paged<E: Activation>(
     };
     let attend = |segment: &PagedSegment, head: usize, n_heads: usize, first: usize, n_queries: usize| {
         let &PagedSegment { q_start, n_keys, .. } = segment;
-        let whole = Segment { q_start, n_queries: segment.n_queries, k_start: 0, n_keys };
+        let whole = Segment { q_start, n_queries: segment.n_queries, k_start: 0, n_keys, is_causal: true };
         let head_at = head_at(head / group);
         let pieces = |first: usize, n: usize| {
             (0..n).step_by(PAGE_LEN).map(move |start| {
