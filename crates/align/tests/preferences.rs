@@ -23,6 +23,7 @@ fn config() -> ModelConfig {
         qkv_bias: false,
         rope_scaling: None,
         tie_embeddings: false,
+        vision: None,
     }
 }
 

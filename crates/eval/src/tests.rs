@@ -26,6 +26,7 @@ fn opinionated(vocab_size: usize, max_seq_len: usize) -> Gpt {
         qkv_bias: false,
         rope_scaling: None,
         tie_embeddings: false,
+        vision: None,
     };
     let mut gpt = Gpt::new(config, 3);
     let roles: Vec<Role> = gpt.specs().iter().map(|spec| spec.role).collect();

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::eyes::VisionConfig;
+
 /// Shape of a decoder-only transformer; names follow GPT-3 table 2.1, <https://arxiv.org/abs/2005.14165>.
 ///
 /// With `qk_norm` it is exactly `Qwen3ForCausalLM` of Hugging Face, without it `LlamaForCausalLM`.
@@ -38,6 +40,9 @@ pub struct ModelConfig {
     pub rope_scaling: Option<RopeScaling>,
     /// Whether the head is the embedding.
     pub tie_embeddings: bool,
+    /// How images are read; none in a model of text alone. With it the model is `LlavaForConditionalGeneration`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vision: Option<VisionConfig>,
 }
 
 /// Llama 3's stretching of rotary frequencies, §3.4.2 of <https://arxiv.org/abs/2407.21783>; formula as in
@@ -208,6 +213,9 @@ impl ModelConfig {
         if let Some(scaling) = &self.rope_scaling {
             scaling.validate()?;
         }
+        if let Some(vision) = &self.vision {
+            vision.validate(self)?;
+        }
         self.check_addressable()
     }
 
@@ -227,7 +235,8 @@ impl ModelConfig {
         let (c, l) = (self.d_model as f64, self.n_layers as f64);
         let attention = 2.0 * c * self.d_head as f64 * (self.n_heads as f64 + self.n_kv_heads as f64);
         let n_vocab_matrices = if self.tie_embeddings { 1.0 } else { 2.0 };
-        l * (attention + 3.0 * c * self.d_ff as f64) + n_vocab_matrices * c * self.vocab_size as f64
+        let vision = self.vision.as_ref().map_or(0.0, |vision| vision.approximate_params(self.d_model));
+        l * (attention + 3.0 * c * self.d_ff as f64) + n_vocab_matrices * c * self.vocab_size as f64 + vision
     }
 
     /// Radians by which the channel pair `i` of a head turns from one position to the next: `θ^(−2i/D)`, stretched
@@ -283,6 +292,7 @@ pub(crate) mod tests {
             qkv_bias: false,
             rope_scaling: None,
             tie_embeddings: false,
+            vision: None,
         }
     }
 

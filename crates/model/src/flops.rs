@@ -12,8 +12,10 @@ impl ModelConfig {
     /// where it is tied, the embedding's look-up not. nanochat found this convention to give straight laws at
     /// small sizes (its log of 2026-01-27).
     pub fn n_matrix_params(&self) -> usize {
+        // Those of the eyes meet patches, not tokens.
+        let text = Self { vision: None, ..self.clone() };
         let matrices: usize =
-            self.params().iter().filter(|spec| spec.role == Role::Matrix).map(|spec| spec.len()).sum();
+            text.params().iter().filter(|spec| spec.role == Role::Matrix).map(|spec| spec.len()).sum();
         matrices + self.vocab_size * self.d_model
     }
 

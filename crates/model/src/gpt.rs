@@ -4,7 +4,10 @@ mod added;
 
 use tensor::{AttentionShape, CrossEntropy, DType, Kernels, Tape, Tensor, Var, kernel::Packed};
 
-use crate::{Adapter, Block, KvCache, Linear, ModelConfig, ParamSpec, Params, Tokens, input::Places};
+use crate::{
+    Adapter, Block, KvCache, Linear, ModelConfig, ParamSpec, Params, Tokens,
+    input::{Pixels, Places},
+};
 
 /// A decoder with its weights.
 #[derive(Clone, Debug)]
@@ -184,6 +187,13 @@ impl Gpt {
         assert!(cache.is_none() || !tape.is_recording(), "gradients do not flow through a cache");
         let params = self.vars(tape);
         let mut x = tape.embedding(&tokens.ids, &params.embedding);
+        if let Some(images) = &tokens.images {
+            let rows = match &images.pixels {
+                Pixels::Patches(patches) => self.features(tape, patches, &params),
+                Pixels::Features(features) => Var::constant(features.clone()),
+            };
+            x = tape.place_rows(x, &rows, &images.at);
+        }
         for (layer, block) in params.blocks.iter().enumerate() {
             x = if self.recomputes && tape.is_recording() {
                 let leaves: Vec<Var> = block.as_ref().into_leaves().into_iter().cloned().collect();
@@ -266,7 +276,7 @@ impl Gpt {
     }
 
     /// The weights on a tape: frozen ones as constants, which cost no gradient.
-    fn vars(&self, tape: &mut Tape) -> Params<Var> {
+    pub(crate) fn vars(&self, tape: &mut Tape) -> Params<Var> {
         let leaves = self.specs.iter().zip(&self.params).zip(&self.packed).enumerate();
         self.specs.rebuilt(
             leaves

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tensor::{PAGE_LEN, PagedSegment, PagedSegments, Segment};
+use tensor::{PAGE_LEN, PagedSegment, PagedSegments, Segment, Tensor};
 
 /// Token ids with their places.
 #[derive(Clone, Debug)]
@@ -11,6 +11,7 @@ pub struct Tokens {
     /// Position of each token in its own sequence.
     pub(crate) positions: Arc<[u32]>,
     pub(crate) places: Places,
+    pub(crate) images: Option<Images>,
 }
 
 /// Where the keys and values of a sequence lie.
@@ -20,6 +21,23 @@ pub(crate) enum Places {
     Rows(Arc<[Segment]>),
     /// In pages of a cache, which hold what stands before.
     Pages(PagedSegments),
+}
+
+/// Images among the tokens.
+#[derive(Clone, Debug)]
+pub(crate) struct Images {
+    /// Rows that they take, ascending.
+    pub(crate) at: Arc<[u32]>,
+    pub(crate) pixels: Pixels,
+}
+
+/// What is known of images.
+#[derive(Clone, Debug)]
+pub(crate) enum Pixels {
+    /// Their patches, `[N, 3·S·S]`.
+    Patches(Tensor),
+    /// Their rows in the sequence, `[N, C]`.
+    Features(Tensor),
 }
 
 /// New tokens of a sequence.
@@ -48,7 +66,7 @@ impl Tokens {
             positions.extend(0..len as u32);
         }
         assert!(positions.len() == ids.len(), "sequences of {} tokens, {} ids", positions.len(), ids.len());
-        Self { ids, positions: positions.into(), places: Places::Rows(segments.into()) }
+        Self { ids, positions: positions.into(), places: Places::Rows(segments.into()), images: None }
     }
 
     /// New tokens of sequences whose keys and values lie in pages of a [`crate::KvCache`].
@@ -65,7 +83,32 @@ impl Tokens {
             ids.extend_from_slice(new);
             positions.extend((start..n_keys).map(|p| p as u32));
         }
-        Self { ids, positions: positions.into(), places: Places::Pages(PagedSegments::new(segments)) }
+        Self {
+            ids,
+            positions: positions.into(),
+            places: Places::Pages(PagedSegments::new(segments)),
+            images: None,
+        }
+    }
+
+    /// The same tokens with images: `patches [n·P, 3·S·S]` are theirs, in the order of their placeholders, which are the
+    /// tokens `image_token`.
+    ///
+    /// # Panics
+    /// If there are not as many placeholders as patches.
+    #[track_caller]
+    pub fn with_images(mut self, patches: Tensor, image_token: u32) -> Self {
+        let is_place = |(row, id): (usize, &u32)| (*id == image_token).then_some(row as u32);
+        let at: Vec<u32> = self.ids.iter().enumerate().filter_map(is_place).collect();
+        assert!(at.len() == patches.shape()[0], "{} placeholders, {:?} patches", at.len(), patches.shape());
+        self.images = (!at.is_empty()).then(|| Images { at: at.into(), pixels: Pixels::Patches(patches) });
+        self
+    }
+
+    /// The same tokens with rows of images at `at`, ascending: `features [N, C]` as [`crate::Gpt::see`] makes them.
+    pub(crate) fn with_features(mut self, features: Tensor, at: Vec<u32>) -> Self {
+        self.images = (!at.is_empty()).then(|| Images { at: at.into(), pixels: Pixels::Features(features) });
+        self
     }
 
     /// The ids, one sequence after another.

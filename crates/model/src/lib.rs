@@ -2,7 +2,7 @@
 //!
 //! [`scaling`] turns a compute budget into a [`ModelConfig`], the shape; [`Gpt`] holds the weights and has the one
 //! forward pass, which reads [`Tokens`] and may keep keys and values in a [`KvCache`]; an [`Engine`] continues
-//! prompts ([`decode`]). [`checkpoint`] reads and writes Hugging Face folders, [`gguf`] llama.cpp's files.
+//! prompts ([`decode`]). With a [`VisionConfig`] it reads images too ([`eyes`]). [`checkpoint`] reads and writes Hugging Face folders, [`gguf`] llama.cpp's files.
 //!
 //! ```
 //! use model::{Engine, EngineSettings, Gpt, Request, Sampling, scaling};
@@ -22,6 +22,7 @@
 pub mod checkpoint;
 mod config;
 pub mod decode;
+pub mod eyes;
 mod flops;
 pub mod gguf;
 mod gpt;
@@ -34,6 +35,7 @@ pub use decode::{
     Completion, DecodeError, Engine, EngineSettings, Event, Finish, KvCache, PromptToken, Request, Sampling,
     SamplingError, SequenceId, Token, TokenSet,
 };
+pub use eyes::{Activation, Eyes, Picture, VisionConfig};
 pub use gpt::{Gpt, Hidden};
 pub use input::{Piece, Tokens};
 pub use params::{Adapter, AdapterConfig, Block, Linear, LinearName, ParamSpec, Params, Role};

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ConfigError, ModelConfig, RopeScaling, config::check_size};
+use crate::{ConfigError, ModelConfig, RopeScaling, config::check_size, eyes::VisionOverrides};
 
 /// Training tokens per matrix parameter at the optimum of compute, counted as
 /// [`ModelConfig::n_matrix_params`] counts.
@@ -61,6 +61,9 @@ pub struct ModelOverrides {
     /// RoPE scaling.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rope_scaling: Option<RopeScaling>,
+    /// How images are read; the table makes a model with eyes, and what it leaves open follows from the width.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vision: Option<VisionOverrides>,
 }
 
 impl ModelOverrides {
@@ -91,6 +94,7 @@ impl ModelOverrides {
             qkv_bias: self.qkv_bias.unwrap_or(false),
             rope_scaling: self.rope_scaling,
             tie_embeddings: self.tie_embeddings.unwrap_or(false),
+            vision: self.vision.as_ref().map(|vision| vision.config(d_model)),
         }
     }
 }
@@ -134,6 +138,7 @@ impl ModelOverrides {
             qkv_bias: config.qkv_bias.then_some(true),
             tie_embeddings: Some(config.tie_embeddings),
             rope_scaling: config.rope_scaling,
+            vision: config.vision.as_ref().map(VisionOverrides::fixed),
         }
     }
 }

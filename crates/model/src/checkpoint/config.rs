@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::{CheckpointError, SpecialIds, fields::Fields, keys, rope};
+use super::{CheckpointError, SpecialIds, fields::Fields, keys, llava, rope};
 use crate::ModelConfig;
 
 /// Architectures of Hugging Face that this crate computes: the name in `architectures`, `model_type`, and what sets
@@ -23,10 +23,18 @@ const FAMILIES: [Family; 3] = [
 ];
 
 /// Their names, for people.
-const KNOWN: &str = "LlamaForCausalLM, Qwen2ForCausalLM or Qwen3ForCausalLM";
+const KNOWN: &str = "LlamaForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM or LlavaForConditionalGeneration";
 
 /// [`ModelConfig::validate`] lets through only what one of the families is.
 pub(super) fn to_hugging_face(config: &ModelConfig, ids: &SpecialIds, dtype: &str) -> Value {
+    let text = text_to_hugging_face(config, ids, dtype);
+    match &config.vision {
+        Some(vision) => llava::to_hugging_face(vision, text),
+        None => text,
+    }
+}
+
+fn text_to_hugging_face(config: &ModelConfig, ids: &SpecialIds, dtype: &str) -> Value {
     let family = FAMILIES
         .iter()
         .find(|family| family.qkv_bias == config.qkv_bias && family.qk_norm == config.qk_norm)
@@ -80,6 +88,9 @@ pub(super) fn generation_config(ids: &SpecialIds) -> Value {
 ///
 /// Absent fields have the defaults of `transformers`, which leaves out of `config.json` what equals them.
 pub(super) fn from_hugging_face(path: &Path, value: &Value) -> Result<ModelConfig, CheckpointError> {
+    if llava::is_llava(value) {
+        return llava::read(path, value);
+    }
     let fields = Fields { path, value };
     let family = fields.family()?;
     if let Some((name, found, expected)) = keys::changed(value) {
@@ -114,6 +125,7 @@ pub(super) fn from_hugging_face(path: &Path, value: &Value) -> Result<ModelConfi
         qkv_bias: family.qkv_bias,
         rope_scaling,
         tie_embeddings: fields.flag_or("tie_word_embeddings", false)?,
+        vision: None,
     })
 }
 

@@ -12,9 +12,10 @@ use safetensors::{Dtype, View, tensor::TensorView};
 use tensor::{bf16, f16};
 
 use super::{
-    CheckpointError, SpecialIds, adapter::refuse_adapter, parse_config, read_json, weights, write_description,
+    CheckpointError, SpecialIds, adapter::refuse_adapter, llava, parse_config, read_json, weights,
+    write_description,
 };
-use crate::{ModelConfig, gguf::GgufFile};
+use crate::{ModelConfig, VisionConfig, gguf::GgufFile};
 
 /// The config of a Hugging Face folder, single-file or sharded.
 ///
@@ -56,13 +57,20 @@ pub fn import_folder(
             if name.ends_with("rotary_emb.inv_freq") {
                 continue;
             }
+            let name = match &config.vision {
+                None => name,
+                Some(vision) => match llava::name_here(&name, vision.n_layers) {
+                    Some(name) => name,
+                    None => continue,
+                },
+            };
             if tensors.insert(name.clone(), view).is_some() {
                 return Err(CheckpointError::Tensors { path: path.clone(), problem: "holds a second", name });
             }
         }
     }
     if config.tie_embeddings {
-        config.tie_embeddings = tie(&mut tensors);
+        config.tie_embeddings = tie(&mut tensors, config.vision.is_some());
     }
     let path = &files[0].0;
     let mut found = Vec::new();
@@ -70,13 +78,15 @@ pub fn import_folder(
         let Some(view) = tensors.remove(&spec.name) else {
             return Err(CheckpointError::Tensors { path: path.clone(), problem: "lacks", name: spec.name });
         };
-        if view.shape() != spec.shape {
-            let (found, expected) = (view.shape().to_vec(), spec.shape);
+        if view.shape() != spec.stored_shape() {
+            let (found, expected) = (view.shape().to_vec(), spec.stored_shape().to_vec());
             return Err(CheckpointError::Shape { name: spec.name, found, expected });
         }
         check_finite(path, &spec.name, &view)?;
         found.push((spec.name, view));
     }
+    // Kept, so that transformers finds them.
+    found.extend(tensors.extract_if(.., |name, _| llava::is_unused(name)));
     if let Some(name) = tensors.into_keys().next() {
         return Err(CheckpointError::Tensors { path: path.clone(), problem: "holds the unknown", name });
     }
@@ -91,18 +101,19 @@ pub fn import_folder(
 }
 
 /// Whether head and embedding are one matrix; the copy of it is removed. Either may be the one that is stored.
-fn tie(tensors: &mut BTreeMap<String, TensorView>) -> bool {
-    const HEAD: &str = "lm_head.weight";
-    const EMBEDDING: &str = "model.embed_tokens.weight";
-    match (tensors.get(EMBEDDING), tensors.get(HEAD)) {
-        (Some(embedding), Some(head)) if !is_equal(embedding, head) => false,
+fn tie(tensors: &mut BTreeMap<String, TensorView>, has_eyes: bool) -> bool {
+    let prefix = if has_eyes { VisionConfig::TEXT_PREFIX } else { "" };
+    let [head, embedding] =
+        ["lm_head.weight", "model.embed_tokens.weight"].map(|name| format!("{prefix}{name}"));
+    match (tensors.get(&embedding), tensors.get(&head)) {
+        (Some(table), Some(other)) if !is_equal(table, other) => false,
         (Some(_), _) => {
-            tensors.remove(HEAD);
+            tensors.remove(&head);
             true
         }
         (None, _) => {
-            if let Some(head) = tensors.remove(HEAD) {
-                tensors.insert(EMBEDDING.into(), head);
+            if let Some(head) = tensors.remove(&head) {
+                tensors.insert(embedding, head);
             }
             true
         }

@@ -11,6 +11,7 @@ mod fields;
 mod files;
 mod import;
 mod keys;
+mod llava;
 mod publish;
 mod rope;
 mod sums;
@@ -28,6 +29,7 @@ use crate::{ConfigError, Gpt, ModelConfig};
 
 pub use files::{sync_dir, write_file};
 pub use import::{import_folder, import_gguf, read_foreign_config};
+pub use llava::{PROCESSOR_FILES, write_processor};
 pub use publish::{publish, remove, remove_unfinished};
 pub use sums::{edited, sha256_of, verify, verify_source};
 pub use target::check_target;
@@ -223,8 +225,11 @@ pub fn write_model(
     write_description(dir, gpt.config(), ids, "float32", tokenizer_fingerprint)?;
     // What was added to the model, such as adapters, no other program would find in it.
     let own: BTreeSet<String> = gpt.config().params().into_iter().map(|spec| spec.name).collect();
-    let named = gpt.specs().iter().map(|spec| spec.name.clone()).zip(gpt.params());
-    write_tensors(&dir.join("model.safetensors"), named.filter(|(name, _)| own.contains(name)))
+    let named = gpt.specs().iter().zip(gpt.params()).filter(|(spec, _)| own.contains(&spec.name));
+    let stored = named.map(|(spec, param)| (spec.name.clone(), param.reshaped(spec.stored_shape())));
+    let unused = gpt.config().vision.iter().flat_map(llava::unused);
+    let tensors: Vec<(String, tensor::Tensor)> = stored.chain(unused).collect();
+    write_tensors(&dir.join("model.safetensors"), tensors.iter().map(|(name, tensor)| (name.clone(), tensor)))
 }
 
 /// All of a model's files but its weights, which are stored in `dtype`.

@@ -16,7 +16,7 @@ use safetensors::{
 };
 use tensor::{Tensor, bf16};
 
-use super::CheckpointError;
+use super::{CheckpointError, llava::is_unused};
 use crate::{ParamSpec, Params};
 
 /// A safetensors file begins with the length of its header, in a u64.
@@ -174,22 +174,22 @@ impl WeightFile {
     /// A parameter: a tensor in the shape that the config wants, all finite.
     pub(crate) fn param(&self, spec: &ParamSpec) -> Result<Tensor, CheckpointError> {
         let tensor = self.read(&spec.name)?;
-        if tensor.shape() != spec.shape {
-            let (found, expected) = (tensor.shape().to_vec(), spec.shape.clone());
+        if tensor.shape() != spec.stored_shape() {
+            let (found, expected) = (tensor.shape().to_vec(), spec.stored_shape().to_vec());
             return Err(CheckpointError::Shape { name: spec.name.clone(), found, expected });
         }
         match tensor.f32().iter().enumerate().find(|(_, value)| !value.is_finite()) {
             Some((index, &value)) => {
                 Err(CheckpointError::NotFinite { name: spec.name.clone(), value, index })
             }
-            None => Ok(tensor),
+            None => Ok(tensor.reshaped(&spec.shape)),
         }
     }
 
     /// Refuses tensors beside those of the model.
     pub(crate) fn check_names(&self, specs: &Params<ParamSpec>) -> Result<(), CheckpointError> {
         let known: BTreeSet<&str> = specs.iter().map(|spec| &spec.name[..]).collect();
-        match self.names().into_iter().find(|name| !known.contains(&name[..])) {
+        match self.names().into_iter().find(|name| !known.contains(&name[..]) && !is_unused(name)) {
             Some(name) => {
                 let path = self.path.clone();
                 Err(CheckpointError::Tensors { path, problem: "holds the unknown", name })

@@ -1,6 +1,9 @@
 //! The loop that decodes.
 
-use std::{collections::VecDeque, sync::OnceLock};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::OnceLock,
+};
 
 use tensor::{Kernels, PAGE_LEN};
 
@@ -53,6 +56,7 @@ pub struct Stats {
 /// # let config = model::ModelConfig {
 /// #     vocab_size: 40, max_seq_len: 64, n_layers: 1, d_model: 16, n_heads: 2, n_kv_heads: 1, d_head: 8, d_ff: 16,
 /// #     rope_theta: 1e4, norm_eps: 1e-5, qk_norm: false, qkv_bias: false, rope_scaling: None, tie_embeddings: true,
+/// #     vision: None,
 /// # };
 /// use model::{Engine, EngineSettings, Event, Gpt, Request};
 /// let (gpt, kernels) = (Gpt::new(config, 0), tensor::Cpu::new(1));
@@ -70,16 +74,18 @@ pub struct Stats {
 /// # Ok(()) }
 /// ```
 pub struct Engine<'a> {
-    gpt: &'a Gpt,
-    kernels: &'a dyn Kernels,
+    pub(super) gpt: &'a Gpt,
+    pub(super) kernels: &'a dyn Kernels,
     settings: EngineSettings,
     pool: PagePool,
     cache: KvCache,
     waiting: VecDeque<Sequence>,
     /// In the order in which they came in.
-    active: Vec<Sequence>,
+    pub(super) active: Vec<Sequence>,
     n_submitted: u64,
     stats: Stats,
+    /// A number for every image that was ever given, by its hash.
+    pub(super) images: HashMap<u128, u32>,
 }
 
 impl<'a> Engine<'a> {
@@ -95,6 +101,7 @@ impl<'a> Engine<'a> {
             active: Vec::new(),
             n_submitted: 0,
             stats: Stats::default(),
+            images: HashMap::new(),
         }
     }
 
@@ -182,6 +189,7 @@ impl<'a> Engine<'a> {
     pub fn step(&mut self) -> Vec<Event> {
         let mut events = self.admit();
         let ranges = self.plan();
+        self.look(&ranges);
         let running = || self.active.iter().zip(&ranges).filter(|(_, range)| !range.is_empty());
         if running().next().is_none() {
             return events;
@@ -193,6 +201,7 @@ impl<'a> Engine<'a> {
             pages: &sequence.pages,
         });
         let tokens = Tokens::continued(pieces);
+        let tokens = self.with_images(tokens, &ranges);
         // Those that have read all that they have are due a token.
         let is_due = |sequence: &Sequence| sequence.n_read == sequence.ids.len();
         let mut rows = Vec::new();
@@ -253,7 +262,7 @@ impl<'a> Engine<'a> {
     }
 
     /// A sequence that the model can read and the pages can hold.
-    fn checked(&self, id: SequenceId, request: Request) -> Result<Sequence, DecodeError> {
+    fn checked(&mut self, id: SequenceId, request: Request) -> Result<Sequence, DecodeError> {
         let config = self.gpt.config();
         let (n_tokens, max_seq_len, vocab_size) =
             (request.prompt.len(), config.max_seq_len, config.vocab_size);
@@ -273,7 +282,8 @@ impl<'a> Engine<'a> {
             return Err(DecodeError::Bias { id, found });
         }
         request.sampling.validate()?;
-        let sequence = Sequence::new(id, request, max_seq_len);
+        let keys = self.keys(&request)?;
+        let sequence = Sequence::new(id, request, keys, max_seq_len);
         if sequence.n_pages_needed > self.pool.capacity() {
             let Request { prompt, max_new_tokens, .. } = &sequence.request;
             return Err(DecodeError::TooLarge {

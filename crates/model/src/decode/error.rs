@@ -43,6 +43,34 @@ pub enum DecodeError {
         /// What was given.
         found: f64,
     },
+    /// Images for a model that reads none.
+    #[error(
+        "expected no image, found {n_images}: this model reads text alone\nhint: use a model that was trained with images"
+    )]
+    NoEyes {
+        /// How many were given.
+        n_images: usize,
+    },
+    /// Places for images in another number than images.
+    #[error(
+        "expected {n_patches} placeholders for each of {n_images} images, found {n_placeholders} in the prompt\nhint: write one placeholder for each image that is given"
+    )]
+    Placeholders {
+        /// Of an image.
+        n_patches: usize,
+        /// How many were given.
+        n_images: usize,
+        /// How many were found.
+        n_placeholders: usize,
+    },
+    /// An image of another size.
+    #[error("expected {expected} numbers of an image, found {found}\nhint: prepare it for this model")]
+    ImageSize {
+        /// What the model reads.
+        expected: usize,
+        /// What was given.
+        found: usize,
+    },
     /// A sampling setting outside its range.
     #[error(transparent)]
     Sampling(#[from] SamplingError),

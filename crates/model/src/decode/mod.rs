@@ -12,6 +12,7 @@ mod complete;
 mod distribution;
 mod engine;
 mod error;
+mod images;
 mod page_pool;
 mod request;
 mod sampling;

@@ -1,6 +1,7 @@
 //! What a caller asks of the engine, and what it gets.
 
 use super::Sampling;
+use crate::Picture;
 
 /// Names a sequence of an engine; never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -11,6 +12,8 @@ pub struct SequenceId(pub(super) u64);
 pub struct Request {
     /// Tokens to continue; at least one.
     pub prompt: Vec<u32>,
+    /// Images in the order of their placeholders: as many in a row for each as it has patches.
+    pub images: Vec<Picture>,
     /// Most tokens to add.
     pub max_new_tokens: usize,
     /// How each is chosen.
@@ -35,6 +38,7 @@ impl Request {
     pub fn new(prompt: Vec<u32>, max_new_tokens: usize) -> Self {
         Self {
             prompt,
+            images: Vec::new(),
             max_new_tokens,
             sampling: Sampling::default(),
             seed: 0,

@@ -1,7 +1,7 @@
 //! A sequence that is being decoded.
 
 use base::Rng;
-use tensor::PAGE_LEN;
+use tensor::{PAGE_LEN, Tensor};
 
 use super::{Finish, PromptToken, Request, SequenceId, Token, TokenSet, distribution, page_pool::PagePool};
 
@@ -12,6 +12,10 @@ pub(super) struct Sequence {
     pub(super) request: Request,
     /// The prompt, then what was added.
     pub(super) ids: Vec<u32>,
+    /// The same tokens as pages are found by: placeholders are replaced by what names their image.
+    pub(super) keys: Vec<u32>,
+    /// Rows of its images, `[n·P, C]`, from when the first of them is read.
+    pub(super) features: Option<Tensor>,
     /// How many of `ids` the model has read, or found in pages.
     pub(super) n_read: usize,
     /// The pages of what it has read, in their order.
@@ -42,7 +46,7 @@ pub(super) enum Prefix {
 const WORTH_WAITING: usize = 8;
 
 impl Sequence {
-    pub(super) fn new(id: SequenceId, request: Request, max_seq_len: usize) -> Self {
+    pub(super) fn new(id: SequenceId, request: Request, keys: Vec<u32>, max_seq_len: usize) -> Self {
         // The last new token is not read.
         let n_most = request.prompt.len().saturating_add(request.max_new_tokens) - 1;
         let n_most = n_most.min(max_seq_len).max(request.prompt.len());
@@ -51,6 +55,8 @@ impl Sequence {
         Self {
             id,
             ids,
+            keys,
+            features: None,
             n_read: 0,
             pages,
             n_pages_needed: n_most.div_ceil(PAGE_LEN),
@@ -84,7 +90,7 @@ impl Sequence {
         }
         let mut parent = None;
         let mut n = 0;
-        for ids in self.ids[..self.ids.len() - 1].chunks_exact(PAGE_LEN) {
+        for ids in self.keys[..self.keys.len() - 1].chunks_exact(PAGE_LEN) {
             match pool.find_ready(parent, ids) {
                 Some(found) if found.n == PAGE_LEN && pool.n_users(found.page) > 0 => {
                     parent = Some(found.page)
@@ -105,7 +111,7 @@ impl Sequence {
         // The last token is read in any case: its logits are wanted.
         while self.n_read.is_multiple_of(PAGE_LEN) && self.n_read + 1 < self.ids.len() {
             let parent = self.pages.last().copied();
-            let rest = &self.ids[self.n_read..self.ids.len() - 1];
+            let rest = &self.keys[self.n_read..self.keys.len() - 1];
             let rest = &rest[..PAGE_LEN.min(rest.len())];
             let ready = pool.find_ready(parent, rest);
             let n_ready = ready.map_or(0, |found| found.n);
@@ -147,7 +153,7 @@ impl Sequence {
             }
             let n = (PAGE_LEN - used).min(end - self.n_read);
             let page = self.pages[self.n_read / PAGE_LEN];
-            pool.append(page, &self.ids[self.n_read..self.n_read + n]);
+            pool.append(page, &self.keys[self.n_read..self.n_read + n]);
             self.n_read += n;
         }
     }
@@ -184,6 +190,7 @@ impl Sequence {
     /// Adds the token; why the sequence ends with it, if it does.
     pub(super) fn push(&mut self, id: u32, max_seq_len: usize) -> Option<Finish> {
         self.ids.push(id);
+        self.keys.push(id);
         if self.n_new() == self.request.max_new_tokens {
             return Some(Finish::Length);
         }

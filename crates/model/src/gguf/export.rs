@@ -28,6 +28,14 @@ pub fn export(
     more: Vec<(String, Value)>,
 ) -> Result<Exported, GgufError> {
     let config = checkpoint::read_config(dir)?;
+    if config.vision.is_some() {
+        return Err(GgufError::Unsupported {
+            path: path.to_owned(),
+            what: "the model".into(),
+            found: "one that reads images".into(),
+            expected: "models of text alone".into(),
+        });
+    }
     checkpoint::verify(dir)?;
     let file = checkpoint::WeightFile::open(&dir.join("model.safetensors"))?;
     let specs = config.params();

@@ -144,6 +144,7 @@ impl GgufFile {
             qkv_bias,
             rope_scaling: None,
             tie_embeddings: self.tensor("output.weight").is_none(),
+            vision: None,
         };
         config.validate().map_err(|error| self.damaged("a shape that can be built", error.to_string()))?;
         if let Some(factors) = self.tensor(ROPE_FACTORS) {

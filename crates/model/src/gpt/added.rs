@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use tensor::{DType, Tensor};
 
 use super::Gpt;
-use crate::{Adapter, AdapterConfig, Linear, ParamSpec, Params};
+use crate::{Adapter, AdapterConfig, Linear, ModelConfig, ParamSpec, Params, VisionConfig};
 
 impl Gpt {
     /// The model with low-rank adapters, and everything else frozen. It begins as it was.
@@ -41,6 +41,28 @@ impl Gpt {
     /// Trains the parameters for which `is_trained` is true, and freezes the others.
     pub fn train_only(&mut self, is_trained: impl Fn(&ParamSpec) -> bool) {
         self.specs.iter_mut().for_each(|spec| spec.is_trained = is_trained(spec));
+    }
+
+    /// Multiplies the learning rate of each parameter.
+    pub fn set_rates(&mut self, rate: impl Fn(&ParamSpec) -> f64) {
+        self.specs.iter_mut().for_each(|spec| spec.rate = rate(spec));
+    }
+
+    /// The model with eyes, which begin at random, in front of what it was.
+    ///
+    /// # Panics
+    /// If it has eyes, or something was added to it.
+    #[track_caller]
+    pub fn with_eyes(self, vision: VisionConfig, seed: u64) -> Self {
+        assert!(self.config.vision.is_none(), "a model has one pair of eyes");
+        let config = ModelConfig { vision: Some(vision), ..self.config };
+        let prefix = VisionConfig::TEXT_PREFIX;
+        let mut own: HashMap<String, Tensor> =
+            self.specs.into_iter().map(|spec| format!("{prefix}{}", spec.name)).zip(self.params).collect();
+        let param = |spec: ParamSpec| own.remove(&spec.name).unwrap_or_else(|| spec.init(DType::F32, seed));
+        let params = config.params().map(param);
+        assert!(own.is_empty(), "eyes come before adapters and heads");
+        Self::from_params(config, params).with_dtype(self.dtype).with_recomputation(self.recomputes)
     }
 
     /// The model with its adapters added to the weights that they correct, and without further heads: one of its config alone.

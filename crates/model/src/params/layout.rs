@@ -1,7 +1,7 @@
 //! Which parameters a model of a config has: names as Hugging Face has them, shapes, roles and initial scales.
 
 use super::{Block, Linear, ParamSpec, Params, Role};
-use crate::ModelConfig;
+use crate::{ModelConfig, eyes::VisionConfig};
 
 /// Standard deviation of an untied embedding: the residual stream begins at the scale of what blocks add to it.
 const EMBEDDING_STD: f64 = 1.0;
@@ -19,19 +19,31 @@ impl ModelConfig {
         let c = self.d_model;
         let embedding_std = if self.tie_embeddings { HEAD_STD * fan_in(c) } else { EMBEDDING_STD };
         let table = [self.vocab_size, c];
+        let named = |name: &str| self.text_name(name);
         Params {
-            embedding: ParamSpec::new("model.embed_tokens.weight", &table, Role::Embedding, embedding_std),
+            eyes: self.vision.as_ref().map(|vision| vision.params(c)),
+            embedding: ParamSpec::new(
+                named("model.embed_tokens.weight"),
+                &table,
+                Role::Embedding,
+                embedding_std,
+            ),
             blocks: (0..self.n_layers).map(|layer| self.block(layer)).collect(),
-            norm: ParamSpec::new("model.norm.weight", &[c], Role::Gain, 0.0),
+            norm: ParamSpec::new(named("model.norm.weight"), &[c], Role::Gain, 0.0),
             head: (!self.tie_embeddings)
-                .then(|| ParamSpec::new("lm_head.weight", &table, Role::Head, HEAD_STD * fan_in(c))),
+                .then(|| ParamSpec::new(named("lm_head.weight"), &table, Role::Head, HEAD_STD * fan_in(c))),
             heads: Vec::new(),
         }
     }
 
+    /// The name of a parameter of the text model: in a model with eyes they have a prefix.
+    fn text_name(&self, name: &str) -> String {
+        format!("{}{name}", if self.vision.is_some() { VisionConfig::TEXT_PREFIX } else { "" })
+    }
+
     fn block(&self, layer: usize) -> Block<ParamSpec> {
         let (c, q, kv, f) = (self.d_model, self.q_width(), self.kv_width(), self.d_ff);
-        let name = |part: &str, kind: &str| format!("model.layers.{layer}.{part}.{kind}");
+        let name = |part: &str, kind: &str| self.text_name(&format!("model.layers.{layer}.{part}.{kind}"));
         let gain = |part: &str, n: usize| ParamSpec::new(name(part, "weight"), &[n], Role::Gain, 0.0);
         let linear = |part: &str, n: usize, k: usize, std: f64| {
             Linear::new(ParamSpec::new(name(part, "weight"), &[n, k], Role::Matrix, std))
@@ -58,6 +70,6 @@ impl ModelConfig {
 }
 
 /// Standard deviation that keeps the scale of a product over `k`.
-fn fan_in(k: usize) -> f64 {
+pub(crate) fn fan_in(k: usize) -> f64 {
     (k as f64).sqrt().recip()
 }

@@ -41,7 +41,7 @@ impl<T> Linear<T> {
 
 impl<T> Linear<T> {
     /// `f` of every leaf: the weight, the bias, the adapter.
-    pub(super) fn map<U>(self, f: &mut impl FnMut(T) -> U) -> Linear<U> {
+    pub(crate) fn map<U>(self, f: &mut impl FnMut(T) -> U) -> Linear<U> {
         Linear {
             weight: f(self.weight),
             bias: self.bias.map(&mut *f),

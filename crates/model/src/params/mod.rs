@@ -3,7 +3,7 @@
 
 mod adapters;
 mod block;
-mod layout;
+pub(crate) mod layout;
 mod linear;
 mod spec;
 
@@ -14,9 +14,13 @@ pub use spec::{ParamSpec, Role};
 
 use tensor::{DType, Tensor};
 
+use crate::eyes::Eyes;
+
 /// The parameters of a model; `T` is what a leaf holds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Params<T> {
+    /// From the pixels of images to rows of the sequence; none in a model of text alone.
+    pub eyes: Option<Eyes<T>>,
     /// Rows by token id, `[V, C]`.
     pub embedding: T,
     /// In their order.
@@ -33,6 +37,7 @@ impl<T> Params<T> {
     /// The same tree of borrowed leaves.
     pub fn as_ref(&self) -> Params<&T> {
         Params {
+            eyes: self.eyes.as_ref().map(Eyes::as_ref),
             embedding: &self.embedding,
             blocks: self.blocks.iter().map(Block::as_ref).collect(),
             norm: &self.norm,
@@ -44,6 +49,7 @@ impl<T> Params<T> {
     /// The same tree of borrowed leaves, to be changed.
     pub fn as_mut(&mut self) -> Params<&mut T> {
         Params {
+            eyes: self.eyes.as_mut().map(Eyes::as_mut),
             embedding: &mut self.embedding,
             blocks: self.blocks.iter_mut().map(Block::as_mut).collect(),
             norm: &mut self.norm,
@@ -56,6 +62,7 @@ impl<T> Params<T> {
     /// norm, run in this order.
     pub fn map<U>(self, mut f: impl FnMut(T) -> U) -> Params<U> {
         Params {
+            eyes: self.eyes.map(|eyes| eyes.map(&mut f)),
             embedding: f(self.embedding),
             blocks: self.blocks.into_iter().map(|block| block.map(&mut f)).collect(),
             norm: f(self.norm),

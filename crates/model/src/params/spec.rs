@@ -3,6 +3,8 @@
 use base::Rng;
 use tensor::{DType, Tensor};
 
+use crate::eyes::VisionConfig;
+
 /// What a parameter does, which decides its optimizer and learning rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
@@ -33,12 +35,17 @@ pub struct ParamSpec {
     pub init_std: f64,
     /// Whether it is trained. A frozen one costs neither a gradient nor moments.
     pub is_trained: bool,
+    /// What its learning rate is multiplied by.
+    pub rate: f64,
+    /// Its shape in files, where that is another: a convolution's weight has four axes there.
+    pub stored_shape: Option<Vec<usize>>,
 }
 
 impl ParamSpec {
     /// A parameter that is trained.
     pub fn new(name: impl Into<String>, shape: &[usize], role: Role, init_std: f64) -> Self {
-        Self { name: name.into(), shape: shape.to_vec(), role, init_std, is_trained: true }
+        let (name, shape) = (name.into(), shape.to_vec());
+        Self { name, shape, role, init_std, is_trained: true, rate: 1.0, stored_shape: None }
     }
 
     /// Number of elements.
@@ -51,11 +58,22 @@ impl ParamSpec {
         self.len() == 0
     }
 
-    /// Initial values. Each parameter has a random stream of its own name, so adding one does not change others.
+    /// Its shape in files.
+    pub fn stored_shape(&self) -> &[usize] {
+        self.stored_shape.as_ref().unwrap_or(&self.shape)
+    }
+
+    /// Initial values. Each parameter has a random stream of its own name, so adding one does not change others, and a
+    /// text model begins alike with eyes and without.
     pub fn init(&self, dtype: DType, seed: u64) -> Tensor {
         if self.role == Role::Gain {
             return Tensor::from_f32(&self.shape, vec![1.0; self.len()]).to_dtype(dtype);
         }
-        Tensor::normal(&self.shape, self.init_std, dtype, &mut Rng::named(seed, &self.name))
+        Tensor::normal(
+            &self.shape,
+            self.init_std,
+            dtype,
+            &mut Rng::named(seed, self.name.strip_prefix(VisionConfig::TEXT_PREFIX).unwrap_or(&self.name)),
+        )
     }
 }

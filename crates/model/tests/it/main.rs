@@ -3,6 +3,7 @@
 
 mod adapters;
 mod fixture;
+mod images;
 mod invariants;
 mod models;
 mod parity;

@@ -21,6 +21,7 @@ fn odd() -> ModelConfig {
         qkv_bias: false,
         rope_scaling: None,
         tie_embeddings: false,
+        vision: None,
     }
 }
 

@@ -27,6 +27,7 @@ fn small(max_seq_len: usize) -> Gpt {
         qkv_bias: false,
         rope_scaling: None,
         tie_embeddings: true,
+        vision: None,
     })
 }
 

@@ -104,6 +104,7 @@ mod tests {
             qkv_bias: false,
             rope_scaling: None,
             tie_embeddings: false,
+            vision: None,
         };
         let n_frozen = config.params().iter().filter(|spec| spec.name.contains("layers.1.")).count();
         let mut gpt = Gpt::new(config.clone(), 1);

@@ -40,6 +40,7 @@ fn config(d_model: usize) -> ModelConfig {
         qkv_bias: false,
         rope_scaling: None,
         tie_embeddings: false,
+        vision: None,
     }
 }
 

@@ -38,6 +38,11 @@ impl Scene {
         Run { scene: self, folder: self.folder.path().join(name) }
     }
 
+    /// Its data.
+    pub(crate) fn data(&self) -> Arc<Prepared> {
+        Arc::clone(&self.data)
+    }
+
     /// The data of another corpus.
     pub(crate) fn other_data(&self) -> Arc<Prepared> {
         prepare(self.folder.path(), "other", 39)
@@ -97,6 +102,7 @@ fn config() -> ModelConfig {
         qkv_bias: false,
         rope_scaling: None,
         tie_embeddings: false,
+        vision: None,
     }
 }
 
