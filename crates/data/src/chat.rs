@@ -15,6 +15,12 @@ use jinja::{Context, Failure, Kind, Template, Text, Value};
 pub use message::Message;
 pub use turns::{Said, Turns};
 
+/// Every question begins a text of its own.
+const PICTURES: &str = "{%- for message in messages -%}{%- if message['role'] == 'assistant' -%}{{ message['content'] + 'END' }}\
+{%- else -%}{{ 'BEGIN' }}{%- if message['content'] is string -%}{{ message['content'] }}{%- else -%}{%- for part in message['content'] -%}\
+{%- if part['type'] == 'image' -%}{{ 'IMAGE' }}{%- else -%}{{ '\\n' + part['text'] }}{%- endif -%}{%- endfor -%}{%- endif -%}{{ '\\n' }}\
+{%- endif -%}{%- endfor -%}";
+
 /// ChatML, as SmolLM2 and Qwen2 write it, without a system prompt of its own.
 const CHATML: &str = "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n' }}{% endfor %}\
     {% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
@@ -73,6 +79,15 @@ impl ChatTemplate {
     /// The template of models that have none: ChatML.
     pub fn chatml() -> Self {
         Self::parse(CHATML, "", "<|im_end|>").expect("the template is a constant")
+    }
+
+    /// The template of a model that learned questions about pictures as [`crate::pictures::SetDocument::question`] writes
+    /// them: an image, the question in a line, the answer up to the end of the text. `None` where the vocabulary has no
+    /// `<|image|>`.
+    pub fn of_pictures(tokenizer: &Tokenizer) -> Option<String> {
+        let image = tokenizer.special("<|image|>").map(|id| tokenizer.show(id))?;
+        let [begin, end] = [tokenizer.begin_of_text(), tokenizer.end_of_text()].map(|id| tokenizer.show(id));
+        Some(PICTURES.replace("BEGIN", &begin).replace("END", &end).replace("IMAGE", &image))
     }
 
     /// With a clock that stands still: `strftime_now` shows the date and time of `seconds` after 1970, in UTC.
@@ -194,7 +209,20 @@ impl ChatTemplate {
         self.run(|context| {
             let message = |message: &Message| {
                 let role = if message.has_plain_role() { Text::new } else { Text::typed };
-                context.dict(vec![("role", role(&message.role)), ("content", Text::typed(&message.content))])
+                let text = Value::Text(Text::typed(&message.content));
+                let content = match message.n_images {
+                    0 => text,
+                    n => {
+                        // As transformers has it: a list of parts.
+                        let part = |kind: &str, more: Vec<(&'static str, Value)>| {
+                            context.dict([vec![("type", Value::text(kind))], more].concat())
+                        };
+                        let images = (0..n).map(|_| part("image", Vec::new()));
+                        let parts = images.chain([part("text", vec![("text", text)])]);
+                        context.list(parts.collect::<jinja::Result<_>>()?)?
+                    }
+                };
+                context.dict(vec![("role", Value::Text(role(&message.role))), ("content", content)])
             };
             let messages = messages.iter().map(message).collect::<jinja::Result<_>>()?;
             Ok(vec![

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DataError, Listing, SourceConfig, tasks::TasksConfig};
+use crate::{DataError, Listing, SourceConfig, pictures::PicturesConfig, tasks::TasksConfig};
 
 /// A corpus and how it is split; the `[data]` table of a recipe.
 ///
@@ -20,6 +20,9 @@ pub struct DataConfig {
     /// Generated problems to train on beside them; none when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tasks: Option<TasksConfig>,
+    /// Documents of text and pictures to train on beside them; none when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pictures: Option<PicturesConfig>,
     /// What happens to documents before the split.
     #[serde(default)]
     pub filter: FilterConfig,
@@ -140,6 +143,7 @@ impl DataConfig {
         Self {
             sources,
             tasks: None,
+            pictures: None,
             filter: FilterConfig::default(),
             invalid_utf8: InvalidUtf8::default(),
             on_error: OnError::default(),
@@ -192,6 +196,9 @@ impl DataConfig {
         }
         if let Some(tasks) = &self.tasks {
             tasks.validate()?;
+        }
+        if let Some(pictures) = &self.pictures {
+            pictures.validate()?;
         }
         match &self.validation {
             ValidationConfig::Auto => {}

@@ -60,13 +60,17 @@ impl Optimizer {
         let rates = &settings.learning_rates;
         for ((own, param), grad) in self.params.iter_mut().zip(params).zip(grads) {
             let Some(Param { spec, moments }) = own else { continue };
+            // Nothing of the batch went through it, as through eyes where no image was.
+            if grad.is_empty() {
+                continue;
+            }
             let (lr, weight_decay) = match spec.role {
                 Role::Matrix | Role::Adapter => (rates.matrix, settings.weight_decay),
                 Role::Embedding => (rates.embedding, settings.embedding_weight_decay),
                 Role::Head => (rates.head, settings.embedding_weight_decay),
                 Role::Gain | Role::Bias => (rates.gain, 0.0),
             };
-            let lr = lr * lr_fraction;
+            let lr = lr * lr_fraction * spec.rate;
             match moments {
                 Moments::AdamW { m, v } => {
                     let adamw = settings.adamw(lr, weight_decay, step);

@@ -76,6 +76,9 @@ pub(crate) fn save(folder: &Path, parts: &Parts) -> Result<PathBuf, TrainError> 
         let ids = special_ids(parts.tokenizer);
         checkpoint::write_model(tmp, parts.gpt, &ids, parts.tokenizer.fingerprint())?;
         parts.tokenizer.save(tmp)?;
+        if let Some(vision) = &parts.gpt.config().vision {
+            checkpoint::write_processor(tmp, vision, &parts.tokenizer.show(vision.image_token))?;
+        }
         if let Some(template) = parts.chat_template {
             checkpoint::write_file(&tmp.join(data::ChatTemplate::FILE), template.as_bytes())?;
         }

@@ -75,6 +75,15 @@ pub enum Event {
         /// The result.
         validation: Validation,
     },
+    /// A part of what is validated was measured by itself.
+    ValidatedPart {
+        /// After this step.
+        step: u64,
+        /// Its name, such as `answers`.
+        name: &'static str,
+        /// The result.
+        validation: Validation,
+    },
     /// A monitor reports something that no healthy run shows.
     Noticed(Metric),
     /// A checkpoint was written.
@@ -174,7 +183,7 @@ impl Trainer {
             }
             None => {
                 let gpt = match start {
-                    Some(dir) => begin_with(dir, config)?,
+                    Some(dir) => begin_with(dir, config, settings.seed)?,
                     None => Gpt::new(config.clone(), settings.seed),
                 };
                 let gpt = tuning.apply(gpt, settings.seed)?;
@@ -368,9 +377,18 @@ impl Trainer {
                 &self.inputs.objective.cursor(),
             ));
         }
-        self.metrics.write(&Validated { step, tokens, flops, validation })?;
+        let parts = self.inputs.objective.validate_parts(gpt, kernels);
+        let mut metric = Metric::of(&Validated { step, tokens, flops, validation });
+        for (name, part) in &parts {
+            metric.scalars.insert(format!("{name}_loss_nats"), part.loss_nats.into());
+            metric.scalars.insert(format!("{name}_loss_stderr"), part.loss_stderr.into());
+        }
+        self.metrics.write_metric(&metric)?;
         self.last_validation = Some((step, validation));
         on_event(Event::Validated { step, validation });
+        for (name, validation) in parts {
+            on_event(Event::ValidatedPart { step, name, validation });
+        }
         Ok(())
     }
 
@@ -406,8 +424,11 @@ impl Trainer {
 }
 
 /// The weights of a checkpoint, with its shape checked.
-fn begin_with(dir: &Path, config: &ModelConfig) -> Result<Gpt, TrainError> {
-    let gpt = checkpoint::read_model(dir)?;
+fn begin_with(dir: &Path, config: &ModelConfig, seed: u64) -> Result<Gpt, TrainError> {
+    let mut gpt = checkpoint::read_model(dir)?;
+    if let (None, Some(vision)) = (&gpt.config().vision, &config.vision) {
+        gpt = gpt.with_eyes(vision.clone(), seed);
+    }
     if gpt.config() != config {
         return Err(TrainError::Start { path: dir.to_owned() });
     }

@@ -18,6 +18,10 @@ pub struct Tuning {
     /// Parameters whose names contain one of these are frozen, such as `embed_tokens` or `layers.0.`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub frozen: Vec<String>,
+    /// What learning rates are multiplied by, for parameters whose names contain the key, such as `vision_tower`; of several
+    /// keys in a name all count.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub rates: BTreeMap<String, f64>,
     /// Further heads: names such as `value_head.weight`, with their numbers of outputs.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub heads: BTreeMap<String, usize>,
@@ -43,6 +47,14 @@ impl Tuning {
             let is_frozen = |spec: &ParamSpec| self.frozen.iter().any(|part| spec.name.contains(part));
             gpt.train_only(|spec| spec.is_trained && !is_frozen(spec));
         }
+        if let Some((part, rate)) = self.rates.iter().find(|(_, rate)| !(rate.is_finite() && **rate > 0.0)) {
+            let found = format!("{rate} for `{part}`");
+            return Err(TrainError::Setting { name: "tuning.rates", expected: "positive", found });
+        }
+        gpt.set_rates(|spec| {
+            let of_name = self.rates.iter().filter(|(part, _)| spec.name.contains(*part));
+            of_name.map(|(_, rate)| rate).product()
+        });
         if !gpt.specs().iter().any(|spec| spec.is_trained) {
             let (expected, found) = ("some of the parameters", "all of them".into());
             return Err(TrainError::Setting { name: "frozen", expected, found });

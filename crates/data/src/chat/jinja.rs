@@ -116,9 +116,9 @@ pub(crate) struct Context<'m> {
 }
 
 impl Context<'_> {
-    /// A dictionary of texts.
-    pub(crate) fn dict(&self, entries: Vec<(&str, Text)>) -> Result<Value> {
-        let entries = entries.into_iter().map(|(key, text)| (Value::text(key), Value::Text(text)));
+    /// A dictionary.
+    pub(crate) fn dict(&self, entries: Vec<(&str, Value)>) -> Result<Value> {
+        let entries = entries.into_iter().map(|(key, value)| (Value::text(key), value));
         Dict::new(entries, self.meter).map(Value::Dict)
     }
 

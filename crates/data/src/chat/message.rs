@@ -10,12 +10,20 @@ pub struct Message {
     pub role: String,
     /// The text.
     pub content: String,
+    /// Images in front of the text.
+    #[serde(skip)]
+    pub n_images: usize,
 }
 
 impl Message {
     /// A message of `role`.
     pub fn new(role: &str, content: impl Into<String>) -> Self {
-        Self { role: role.to_owned(), content: content.into() }
+        Self { role: role.to_owned(), content: content.into(), n_images: 0 }
+    }
+
+    /// The same message with images in front of its text.
+    pub fn with_images(self, n_images: usize) -> Self {
+        Self { n_images, ..self }
     }
 
     /// Whether the role is a plain name, which templates may spell a special token with.

@@ -24,7 +24,11 @@ impl Default for ImageLimits {
 }
 
 impl ImageLimits {
-    pub(crate) fn check_bytes(&self, place: &str, n_bytes: usize) -> Result<(), ImageError> {
+    /// Refuses more bytes of a file than are decoded; `place` names it.
+    ///
+    /// # Errors
+    /// [`ImageError::TooLarge`].
+    pub fn check_bytes(&self, place: &str, n_bytes: usize) -> Result<(), ImageError> {
         check(place, "bytes", self.max_bytes, n_bytes as u64, "max_bytes")
     }
 

@@ -17,11 +17,13 @@
 
 mod canvas;
 mod chart;
+mod config;
 mod export;
 mod face;
 mod palette;
 mod path;
 mod scene;
+mod set;
 #[cfg(test)]
 mod tests;
 mod words;
@@ -29,7 +31,9 @@ mod words;
 use base::{Rng, hash::xxh3_64};
 use serde::{Deserialize, Serialize};
 
+pub use config::PicturesConfig;
 pub use export::{Export, Line};
+pub use set::{PictureSet, SetDocument, SetPart};
 
 use crate::image::RgbImage;
 

@@ -1,6 +1,7 @@
 //! What a training minimises: an objective gives batches, adds their gradients and says where its data stand.
 
 mod masked;
+mod pictures;
 mod pretraining;
 mod shuffled;
 
@@ -11,6 +12,7 @@ use serde_json::Value;
 use tensor::Kernels;
 
 pub use masked::{Example, Masked};
+pub use pictures::{PictureExample, PictureReader, WithPictures};
 pub use pretraining::Pretraining;
 pub use shuffled::Shuffled;
 
@@ -47,6 +49,11 @@ pub trait Objective: Send {
 
     /// The loss on text that is not trained on; `is_last` at the end of the run.
     fn validate(&self, gpt: &Gpt, kernels: &dyn Kernels, is_last: bool) -> Validation;
+
+    /// Losses of parts of what is validated, each by its name, for the record.
+    fn validate_parts(&self, _: &Gpt, _: &dyn Kernels) -> Vec<(&'static str, Validation)> {
+        Vec::new()
+    }
 
     /// What watches the run, in the order of its notices.
     fn monitors(&self) -> Vec<Box<dyn Monitor>> {

@@ -6,5 +6,6 @@ mod coordinate;
 mod fixture;
 mod objectives;
 mod parity;
+mod pictures;
 mod resume;
 mod scene;

@@ -1,0 +1,101 @@
+//! Documents of pictures as a recipe spells them.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::{N_LEVELS, PictureKind};
+use crate::DataError;
+
+/// Documents of text and pictures to train on beside the text; the `[data.pictures]` table of a recipe.
+///
+/// ```
+/// let pictures = data::pictures::PicturesConfig::default();
+/// assert!(pictures.validate().is_ok() && pictures.per_step > 0);
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PicturesConfig {
+    /// What is drawn, in turns; nothing where the list is empty.
+    pub draw: Vec<PictureKind>,
+    /// The hardest questions that are asked about drawn pictures, 1 to [`N_LEVELS`].
+    pub max_level: u32,
+    /// Files and folders of documents, as [`crate::interleaved::open`] reads them; in turns with what is drawn.
+    pub files: Vec<PathBuf>,
+    /// The same, to validate with.
+    pub held_out: Vec<PathBuf>,
+    /// Documents of each optimizer step.
+    pub per_step: usize,
+    /// Part of the loss that is the text's without pictures; the rest is that of answers about pictures.
+    pub text_share: f64,
+    /// Documents to validate with.
+    pub n_held_out: usize,
+}
+
+impl Default for PicturesConfig {
+    /// All that can be drawn, 16 a step, for half of the loss.
+    fn default() -> Self {
+        Self {
+            draw: PictureKind::ALL.to_vec(),
+            max_level: N_LEVELS,
+            files: Vec::new(),
+            held_out: Vec::new(),
+            per_step: 16,
+            text_share: 0.5,
+            n_held_out: 192,
+        }
+    }
+}
+
+impl PicturesConfig {
+    /// Every rule that the settings must keep.
+    ///
+    /// # Errors
+    /// [`DataError::Setting`] for the first setting out of range.
+    pub fn validate(&self) -> Result<(), DataError> {
+        let check = |name, is_valid: bool, expected, found: String, hint| match is_valid {
+            true => Ok(()),
+            false => Err(DataError::Setting { name, expected, found, hint }),
+        };
+        let n_sources = self.draw.len() + self.files.len();
+        let hint = "draw charts, words or scenes, or name files; leave `[data.pictures]` out for text alone";
+        check("pictures.draw", n_sources > 0, "one kind or more, or files", "none".to_owned(), hint)?;
+        let mut kinds = self.draw.clone();
+        kinds.sort_unstable();
+        kinds.dedup();
+        let found = format!("{} kinds, of which {} differ", self.draw.len(), kinds.len());
+        check(
+            "pictures.draw",
+            kinds.len() == self.draw.len(),
+            "each kind once",
+            found,
+            "remove one of them",
+        )?;
+        let levels = (1..=N_LEVELS).contains(&self.max_level);
+        check("pictures.max_level", levels, "from 1 to 4", self.max_level.to_string(), "4 asks everything")?;
+        let has_held_out = !self.draw.is_empty() || !self.held_out.is_empty();
+        let hint = "name files that are not trained on";
+        check("pictures.held_out", has_held_out, "one file or more beside `files`", "none".to_owned(), hint)?;
+        let (per_step, n_held_out) = (self.per_step, self.n_held_out);
+        let per_step_fits = (1..=1 << 16).contains(&per_step);
+        check(
+            "pictures.per_step",
+            per_step_fits,
+            "from 1 to 65536",
+            per_step.to_string(),
+            "leave it out for 16",
+        )?;
+        let held_out_fits = (1..=1 << 20).contains(&n_held_out);
+        let hint = "leave it out for 192";
+        check("pictures.n_held_out", held_out_fits, "from 1 to 2^20", n_held_out.to_string(), hint)?;
+        let share = self.text_share;
+        let hint = "0.5 divides the loss in halves";
+        check(
+            "pictures.text_share",
+            (0.0..1.0).contains(&share),
+            "at least 0 and below 1",
+            share.to_string(),
+            hint,
+        )
+    }
+}

@@ -1,0 +1,293 @@
+//! Documents of pictures by number: drawn ones and those of files, in turns.
+
+use base::{Rng, hash::Xxh3};
+
+use super::{Drawer, N_LEVELS, PictureKind, PicturesConfig, Side};
+use crate::{
+    DataError, Skipped,
+    image::{Background, ImageError, ImageLimits, RgbImage, decode},
+    interleaved::{self, Row, RowPart},
+    permutation::Permutation,
+};
+
+/// Files of more bytes are refused: they are held in memory.
+const MAX_BYTES: usize = 4 << 30;
+
+/// A piece of a document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SetPart {
+    /// Text.
+    Text {
+        /// What is written.
+        text: String,
+        /// Whether it is to be learned: of a question about a drawn picture only the answer is.
+        is_learned: bool,
+    },
+    /// A picture.
+    Image(RgbImage),
+}
+
+/// A document of text and pictures.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetDocument {
+    /// What is drawn; none of those in files.
+    pub kind: Option<PictureKind>,
+    /// Text and pictures in their order.
+    pub parts: Vec<SetPart>,
+}
+
+impl SetDocument {
+    /// What stands between a picture and the answer to a question about it.
+    pub fn asked(question: &str) -> String {
+        format!("\n{question}\n")
+    }
+
+    /// A picture, a question about it, and the answer, which alone is learned.
+    pub fn question(kind: PictureKind, image: RgbImage, question: &str, answer: &str) -> Self {
+        let text = |text: String, is_learned| SetPart::Text { text, is_learned };
+        let parts =
+            vec![SetPart::Image(image), text(Self::asked(question), false), text(answer.to_owned(), true)];
+        Self { kind: Some(kind), parts }
+    }
+}
+
+/// Documents to train on and to test with, each found by its number: nothing is remembered between them.
+///
+/// Drawn documents never end. Those of files are visited in an order that differs from epoch to epoch.
+#[derive(Clone, Debug)]
+pub struct PictureSet {
+    config: PicturesConfig,
+    drawer: Drawer,
+    train: Vec<Row>,
+    held_out: Vec<Row>,
+    skipped: Skipped,
+    fingerprint: String,
+}
+
+impl PictureSet {
+    /// Reads the files; pictures are drawn with sides of `side_pixels`.
+    ///
+    /// # Errors
+    /// If a setting is out of range, a file cannot be read or has no document, or all are too large for memory.
+    pub fn open(config: &PicturesConfig, side_pixels: usize, seed: u64) -> Result<Self, DataError> {
+        config.validate()?;
+        let drawer = Drawer { seed, side_pixels: side_pixels.max(Drawer::MIN_SIDE_PIXELS) };
+        let mut skipped = Skipped::default();
+        let (mut hash, mut n_bytes) = (Xxh3::new(), 0);
+        let mut rows = |paths: &[std::path::PathBuf]| {
+            let mut rows = Vec::new();
+            for path in paths {
+                let mut source = interleaved::open(path, ImageLimits::default())?;
+                let n_before = rows.len();
+                while let Some(row) = next_row(&mut *source, &mut skipped) {
+                    for part in &row.parts {
+                        let (kind, bytes) = match part {
+                            RowPart::Text(text) => (0u8, text.as_bytes()),
+                            RowPart::Image(bytes) => (1, &bytes[..]),
+                        };
+                        n_bytes += bytes.len();
+                        hash.update(&[kind]);
+                        hash.update(&(bytes.len() as u64).to_le_bytes());
+                        hash.update(bytes);
+                    }
+                    rows.push(row);
+                    if n_bytes > MAX_BYTES {
+                        return Err(DataError::Setting {
+                            name: "pictures.files",
+                            expected: "at most 4 GiB in all",
+                            found: "more".to_owned(),
+                            hint: "name fewer files: they are held in memory",
+                        });
+                    }
+                }
+                if rows.len() == n_before {
+                    return Err(DataError::OtherFormat {
+                        path: path.clone(),
+                        expected: "documents of text and pictures",
+                        found: "none that can be read".to_owned(),
+                        hint: "each line or row needs a text with <image> and as many pictures".to_owned(),
+                    });
+                }
+            }
+            hash.update(b"/");
+            Ok(rows)
+        };
+        let (train, held_out) = (rows(&config.files)?, rows(&config.held_out)?);
+        let without_places = PicturesConfig { files: Vec::new(), held_out: Vec::new(), ..config.clone() };
+        let settings = format!("{without_places:?} {drawer:?}");
+        hash.update(settings.as_bytes());
+        let fingerprint = base::hash::hex(hash.digest128());
+        Ok(Self { config: config.clone(), drawer, train, held_out, skipped, fingerprint })
+    }
+
+    /// What it was made from.
+    pub fn config(&self) -> &PicturesConfig {
+        &self.config
+    }
+
+    /// Hash of the files and of what is drawn.
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    /// Rows of files that could not be read.
+    pub fn skipped(&self) -> &Skipped {
+        &self.skipped
+    }
+
+    /// Documents from which on they come again, or are drawn like those before: after as many bad ones nothing good is to
+    /// be hoped for.
+    pub fn n_before_repeating(&self, side: Side) -> u64 {
+        let n_turns = self.config.draw.len() as u64 + 1;
+        n_turns * (self.rows(side).len() as u64).max(u64::from(N_LEVELS))
+    }
+
+    fn rows(&self, side: Side) -> &[Row] {
+        if side == Side::Train { &self.train } else { &self.held_out }
+    }
+
+    /// Document number `number` of a side.
+    ///
+    /// # Errors
+    /// If a picture of a file is broken.
+    pub fn document(&self, side: Side, number: u64) -> Result<SetDocument, ImageError> {
+        let rows = self.rows(side);
+        let n_drawn = self.config.draw.len() as u64;
+        let n_turns = n_drawn + u64::from(!rows.is_empty());
+        let (round, turn) = (number / n_turns, number % n_turns);
+        if turn < n_drawn {
+            let (levels, all) = (u64::from(self.config.max_level), u64::from(N_LEVELS));
+            let index = round / levels * all + round % levels;
+            let picture = self.drawer.draw(self.config.draw[turn as usize], side, index);
+            let (question, answer) = (&picture.question, &picture.answer);
+            return Ok(SetDocument::question(picture.kind, picture.image, question, answer));
+        }
+        let n = rows.len() as u64;
+        let (epoch, at) = (round / n, round % n);
+        // Held-out documents come in their own order.
+        let at = match side {
+            Side::Test => at,
+            Side::Train => {
+                let mut rng = Rng::named(self.drawer.seed, &format!("documents of pictures, epoch {epoch}"));
+                Permutation::new(n, &mut rng).at(at)
+            }
+        };
+        let Row { place, parts } = &rows[at as usize];
+        let part = |part: &RowPart| match part {
+            RowPart::Text(text) => Ok(SetPart::Text { text: text.clone(), is_learned: true }),
+            RowPart::Image(bytes) => {
+                decode(bytes, place, &ImageLimits::default(), Background::WHITE).map(SetPart::Image)
+            }
+        };
+        Ok(SetDocument { kind: None, parts: parts.iter().map(part).collect::<Result<_, _>>()? })
+    }
+}
+
+/// The next row that can be read; bad ones are counted.
+fn next_row(source: &mut dyn interleaved::RowSource, skipped: &mut Skipped) -> Option<Row> {
+    loop {
+        match source.next_row() {
+            Ok(None) => return None,
+            Ok(Some(row)) if row.parts.is_empty() => {}
+            Ok(Some(row)) => return Some(row),
+            Err(error) => {
+                skipped.add(error.kind_of_bad_input().unwrap_or("unreadable"), &error, false);
+                if source.is_over() {
+                    return None;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_come_in_turns_and_levels_stay_within_the_bound() {
+        let config = PicturesConfig { max_level: 2, ..PicturesConfig::default() };
+        let set = PictureSet::open(&config, 96, 1).unwrap();
+        let kinds: Vec<PictureKind> = (0..6)
+            .map(|number| {
+                let document = set.document(Side::Train, number).unwrap();
+                assert!(matches!(
+                    document.parts[..],
+                    [SetPart::Image(_), SetPart::Text { .. }, SetPart::Text { .. }]
+                ));
+                document.kind.unwrap()
+            })
+            .collect();
+        assert_eq!(kinds[..3], PictureKind::ALL);
+        assert_eq!(kinds[3..], PictureKind::ALL);
+        // Number 6 is the third chart: of level 1 again, the fifth of all.
+        let drawer = Drawer { seed: 1, side_pixels: 96 };
+        let fifth = drawer.draw(PictureKind::Charts, Side::Train, 4);
+        let SetPart::Image(image) = &set.document(Side::Train, 6).unwrap().parts[0] else {
+            panic!("no image")
+        };
+        assert_eq!((fifth.level, &fifth.image), (1, image));
+        let other = PictureSet::open(&config, 96, 2).unwrap();
+        assert_ne!(set.fingerprint(), other.fingerprint());
+    }
+
+    #[test]
+    fn files_come_in_turns_with_what_is_drawn_and_every_epoch_holds_each_once() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("a.png"), RgbImage::filled(3, 2, [9, 8, 7]).to_png()).unwrap();
+        let row = |i: usize| format!("{{\"text\": \"<image>{i}\", \"image\": \"a.png\"}}\n");
+        let broken = "{\"text\": \"x\", \"image\": \"no.png\"}\n".to_owned();
+        let text: String = (0..5).map(row).chain([broken]).collect();
+        let (train, test) = (dir.path().join("t.jsonl"), dir.path().join("h.jsonl"));
+        std::fs::write(&train, &text).unwrap();
+        std::fs::write(&test, row(9)).unwrap();
+        let config = PicturesConfig {
+            draw: vec![PictureKind::Scenes],
+            files: vec![train.clone()],
+            held_out: vec![test],
+            ..PicturesConfig::default()
+        };
+        let set = PictureSet::open(&config, 96, 1).unwrap();
+        assert_eq!(set.skipped().n_errors, 1);
+        let text_of = |side, number| match &set.document(side, number).unwrap().parts[..] {
+            [SetPart::Image(_), SetPart::Text { text, is_learned: true }] => text.clone(),
+            other => panic!("{other:?}"),
+        };
+        for epoch in 0..2 {
+            let mut seen: Vec<String> =
+                (0..5).map(|i| text_of(Side::Train, 2 * (5 * epoch + i) + 1)).collect();
+            seen.sort();
+            assert_eq!(seen, ["0", "1", "2", "3", "4"]);
+        }
+        assert_eq!(text_of(Side::Test, 1), "9");
+        assert_eq!(set.document(Side::Train, 2).unwrap().kind, Some(PictureKind::Scenes));
+        // Only the content counts, not where it lies.
+        let moved = dir.path().join("moved");
+        std::fs::create_dir(&moved).unwrap();
+        std::fs::rename(dir.path().join("a.png"), moved.join("a.png")).unwrap();
+        std::fs::write(moved.join("t.jsonl"), &text).unwrap();
+        std::fs::write(moved.join("h.jsonl"), row(9)).unwrap();
+        let config = PicturesConfig {
+            files: vec![moved.join("t.jsonl")],
+            held_out: vec![moved.join("h.jsonl")],
+            ..config
+        };
+        assert_eq!(PictureSet::open(&config, 96, 1).unwrap().fingerprint(), set.fingerprint());
+    }
+
+    #[test]
+    fn settings_out_of_range_are_refused() {
+        let message = |change: fn(&mut PicturesConfig)| {
+            let mut config = PicturesConfig::default();
+            change(&mut config);
+            PictureSet::open(&config, 96, 1).unwrap_err().to_string()
+        };
+        assert!(message(|c| c.draw.clear()).contains("pictures.draw"));
+        assert!(message(|c| c.draw.push(PictureKind::Words)).contains("each kind once"));
+        assert!(message(|c| c.per_step = 0).contains("pictures.per_step"));
+        assert!(message(|c| c.text_share = 1.0).contains("pictures.text_share"));
+        assert!(message(|c| c.text_share = f64::NAN).contains("pictures.text_share"));
+        assert!(message(|c| c.max_level = 5).contains("pictures.max_level"));
+        assert!(message(|c| c.files.push("no.jsonl".into())).contains("no.jsonl"));
+    }
+}
