@@ -5,7 +5,7 @@ mod added;
 use tensor::{AttentionShape, CrossEntropy, DType, Kernels, Tape, Tensor, Var, kernel::Packed};
 
 use crate::{
-    Adapter, Block, KvCache, Linear, ModelConfig, ParamSpec, Params, Tokens,
+    Adapter, Block, KvCache, Linear, ModelConfig, ParamSpec, Params, Tokens, VisionConfig,
     input::{Pixels, Places},
 };
 
@@ -153,11 +153,21 @@ impl Gpt {
         row_weights: Option<&[f32]>,
         grads: &mut Params<Tensor>,
     ) -> Tensor {
+        if !self.is_trained_on(tokens) {
+            return self.losses(kernels, tokens, targets);
+        }
         let mut tape = Tape::recording(kernels);
         let hidden = self.hidden(&mut tape, tokens, None);
         let (x, w) = (&hidden.rows, hidden.head());
         let loss = CrossEntropy { x, w, targets, scale, row_weights };
         grads.with_slice(|grads| tape.backward_cross_entropy(&loss, Vec::new(), grads))
+    }
+
+    /// Whether a parameter that is trained has to do with these tokens: eyes have not where there is no image.
+    fn is_trained_on(&self, tokens: &Tokens) -> bool {
+        let meets_all = self.config.vision.is_none() || tokens.images.is_some();
+        let is_met = |spec: &ParamSpec| meets_all || spec.name.starts_with(VisionConfig::TEXT_PREFIX);
+        self.specs.iter().any(|spec| spec.is_trained && is_met(spec))
     }
 
     /// Logits of the given rows: `[rows, V]` in f32, in nats up to a constant.

@@ -161,6 +161,18 @@ fn frozen_eyes_have_no_gradient_and_train_the_rest_alike() {
     }
 }
 
+/// As in LLaVA's first stage: a text without an image says nothing about the eyes.
+#[test]
+fn a_text_without_images_trains_no_eyes() {
+    let mut gpt = model();
+    gpt.train_only(|spec| !spec.name.starts_with(VisionConfig::TEXT_PREFIX));
+    let tokens = Tokens::packed(vec![7, 8, 9], [3]);
+    let mut grads = gpt.no_gradients();
+    let losses = gpt.add_gradients(&Cpu::new(1), &tokens, &[8, 9, 7], 1.0, None, &mut grads);
+    assert_eq!(losses.f32(), gpt.losses(&Cpu::new(1), &tokens, &[8, 9, 7]).f32());
+    assert!(grads.iter().all(Tensor::is_empty));
+}
+
 #[test]
 fn recomputing_changes_no_gradient() {
     let (ids, lens) = ids();
