@@ -33,6 +33,7 @@ mod error;
 mod exam;
 pub mod interval;
 mod likelihood;
+pub mod pictures;
 pub mod python;
 mod sampled;
 mod score;

@@ -16,6 +16,7 @@
 mod commands;
 mod disk;
 mod edits;
+mod image_files;
 mod input_file;
 mod machine;
 mod open_model;

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::Context as _;
 use base::{AtomicFile, FileError};
-use eval::{Score, TaskSummary};
+use eval::{Score, TaskSummary, pictures::PictureAnswer};
 use forecast::Verdict;
 use model::{checkpoint, gguf};
 use serde::{Serialize, de::DeserializeOwned};
@@ -37,6 +37,8 @@ pub(crate) enum Kind {
     Scores,
     /// Of benchmarks.
     Summary,
+    /// About pictures.
+    Answers,
 }
 
 /// No file of ours that is read whole to be known is longer.
@@ -160,6 +162,7 @@ impl Kind {
             Self::Conversation => "a conversation",
             Self::Scores => "a list of scores",
             Self::Summary => "a summary of benchmarks",
+            Self::Answers => "a list of answers about pictures",
         }
     }
 
@@ -174,6 +177,7 @@ impl Kind {
             Self::Conversation => "talk.jsonl",
             Self::Scores => "scores.jsonl",
             Self::Summary => "summary.json",
+            Self::Answers => "pictures.jsonl",
         }
     }
 
@@ -206,6 +210,7 @@ impl Kind {
                 json.is_some_and(|json| bytes == format!("{json}\n").as_bytes())
             }
             Self::Scores => is_lines_of::<Score>(&bytes),
+            Self::Answers => is_lines_of::<PictureAnswer>(&bytes),
             Self::Summary => {
                 let summary: Option<Vec<TaskSummary>> = serde_json::from_slice(&bytes).ok();
                 let json = summary.and_then(|summary| serde_json::to_string_pretty(&summary).ok());

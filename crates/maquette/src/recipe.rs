@@ -12,7 +12,7 @@ use data::{
 };
 use model::{Sampling, scaling::ModelOverrides};
 use serde::{Deserialize, Serialize};
-use train::TrainOverrides;
+use train::{TrainOverrides, Tuning};
 
 use crate::{output, progress};
 
@@ -35,6 +35,9 @@ pub(crate) struct Recipe {
     pub(crate) model: ModelOverrides,
     #[serde(default)]
     pub(crate) train: TrainOverrides,
+    /// Parts of the model that are frozen, or trained at other rates.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub(crate) tuning: Tuning,
     /// The small runs that predict this one; none are trained where it is absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) ladder: Option<LadderConfig>,
@@ -43,6 +46,10 @@ pub(crate) struct Recipe {
     /// Only in a run's own recipe: what it was made from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) hashes: Option<Hashes>,
+}
+
+fn is_default(tuning: &Tuning) -> bool {
+    *tuning == Tuning::default()
 }
 
 fn default_seed() -> u64 {
@@ -310,7 +317,9 @@ impl Recipe {
     fn place(&mut self, to: &dyn Fn(&Path) -> PathBuf, source_to: &mut dyn FnMut(&mut SourceConfig)) {
         place(&mut self.data, source_to);
         let references = self.ladder.iter_mut().flat_map(|ladder| &mut ladder.reference_runs);
-        for path in references.chain(&mut self.model.from) {
+        let pictures = self.data.pictures.iter_mut();
+        let pictures = pictures.flat_map(|pictures| pictures.files.iter_mut().chain(&mut pictures.held_out));
+        for path in references.chain(&mut self.model.from).chain(pictures) {
             *path = to(path);
         }
     }
@@ -368,6 +377,15 @@ impl Recipe {
                 from.display()
             );
         }
+        anyhow::ensure!(
+            self.data.pictures.is_none() || self.model.vision.is_some() || self.model.from.is_some(),
+            "expected a table [model.vision] beside [data.pictures], found none\n\
+             hint: add it: an empty one makes a model that reads images"
+        );
+        anyhow::ensure!(
+            self.tuning.adapters.is_none() && self.tuning.heads.is_empty(),
+            "expected `frozen` or `rates` in [tuning], found more\nhint: `maquette sft` trains adapters"
+        );
         self.samples.sampling.validate().context("in [samples.sampling]")?;
         self.data.validate()?;
         Ok(())

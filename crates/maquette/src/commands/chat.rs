@@ -8,12 +8,13 @@ use std::{
 
 use anyhow::Context as _;
 use data::{ChatTemplate, Message, StreamDecoder, Tokenizer};
-use model::{Engine, EngineSettings, Finish, Request, Sampling};
+use model::{Engine, EngineSettings, Finish, Picture, Request, Sampling};
 use rustyline::{DefaultEditor, error::ReadlineError};
 use tensor::Cpu;
 
 use super::{Dtype, generate::SamplingOptions};
 use crate::{
+    image_files,
     open_model::{self, Opened},
     output,
     output_file::{Kind, OutputFile},
@@ -28,6 +29,9 @@ use crate::{
 pub(crate) struct Args {
     /// Folder of a checkpoint, or of a run, whose model was trained to chat
     checkpoint: PathBuf,
+    /// Show the model a picture with the first message: PNG, JPEG, WebP or GIF; can be given several times
+    #[arg(long, value_name = "FILE")]
+    image: Vec<PathBuf>,
     /// System prompt
     #[arg(long, value_name = "TEXT")]
     system: Option<String>,
@@ -46,6 +50,7 @@ pub(crate) struct Args {
 
 const HELP: &str = "\
 /system TEXT  set the system prompt; without TEXT, remove it
+/image FILE   show a picture with the next message
 /retry        sample the last answer again
 /clear        forget the conversation
 /save FILE    write the conversation as JSON lines of role and content
@@ -67,6 +72,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         seed: args.sampling.seed,
         max_tokens: args.max_tokens,
         system: args.system.clone(),
+        images: image_files::open(&args.image, &dir, gpt.config().vision.as_ref())?,
+        n_shown: 0,
+        dir,
         messages: Vec::new(),
         n_answers: 0,
         saved: HashMap::new(),
@@ -105,6 +113,12 @@ struct Chat<'a> {
     seed: u64,
     max_tokens: usize,
     system: Option<String>,
+    /// Of the checkpoint, which says how images are prepared.
+    dir: PathBuf,
+    /// Pictures in the order in which they were shown.
+    images: Vec<Picture>,
+    /// How many of them belong to messages.
+    n_shown: usize,
     /// Users' messages and answers in turn.
     messages: Vec<Message>,
     /// Every answer has a seed of its own, so that `/retry` gives another one.
@@ -122,7 +136,17 @@ impl Chat<'_> {
             "" => {}
             "/exit" | "/quit" => return Ok(false),
             "/help" => output::talk(HELP),
-            "/clear" => self.messages.clear(),
+            "/clear" => {
+                self.messages.clear();
+                // Those that wait for a message go on waiting.
+                self.images.drain(..self.n_shown);
+                self.n_shown = 0;
+            }
+            "/image" => {
+                anyhow::ensure!(!rest.is_empty(), "expected a file's name\nhint: /image chart.png");
+                let vision = self.engine.gpt().config().vision.as_ref();
+                self.images.extend(image_files::open(&[PathBuf::from(rest)], &self.dir, vision)?);
+            }
             "/system" => self.system = (!rest.is_empty()).then(|| rest.to_owned()),
             "/save" => self.save(Path::new(rest))?,
             "/retry" => {
@@ -139,9 +163,12 @@ impl Chat<'_> {
                 anyhow::bail!("unknown command `{other}`\nhint: /help lists the commands");
             }
             _ => {
-                self.messages.push(Message::new("user", message));
+                let n_new = self.images.len() - self.n_shown;
+                self.messages.push(Message::new("user", message).with_images(n_new));
+                self.n_shown += n_new;
                 if let Err(error) = self.answer() {
                     self.messages.pop();
+                    self.n_shown -= n_new;
                     return Err(error);
                 }
             }
@@ -157,7 +184,21 @@ impl Chat<'_> {
     /// Answers the last message, shown as it comes.
     fn answer(&mut self) -> anyhow::Result<()> {
         let prompt = self.template.encode(&self.tokenizer, &self.conversation(), true)?;
-        let longest = self.engine.gpt().config().max_seq_len;
+        let config = self.engine.gpt().config();
+        let (longest, images) = (config.max_seq_len, self.images[..self.n_shown].to_vec());
+        let prompt = match &config.vision {
+            Some(vision) if !images.is_empty() => {
+                let n = prompt.iter().filter(|id| **id == vision.image_token).count();
+                anyhow::ensure!(
+                    n == images.len(),
+                    "expected the chat template to write {} image tokens, found {n}\n\
+                     hint: `chat_template.jinja` must write one for each part of type `image`",
+                    images.len()
+                );
+                image_files::expanded(&prompt, vision)
+            }
+            _ => prompt,
+        };
         anyhow::ensure!(
             prompt.len() < longest,
             "the conversation has {} tokens, this model reads {longest}\nhint: /clear starts a new one",
@@ -167,6 +208,7 @@ impl Chat<'_> {
             sampling: self.sampling.clone(),
             seed: self.seed.wrapping_add(self.n_answers),
             stop: self.tokenizer.stops(),
+            images,
             ..Request::new(prompt, self.max_tokens)
         };
         self.n_answers += 1;

@@ -3,6 +3,7 @@
 mod benchmark;
 mod capability;
 mod list;
+mod pictures;
 mod table;
 
 use std::path::{Path, PathBuf};
@@ -17,6 +18,9 @@ use super::Dtype;
 /// Benchmarks (`--list` names them) read the data below `--data` and score the likelihood of every choice; nothing is
 /// sampled, and scores do not depend on `--batch` or `--threads`. A quiz is a .jsonl or .csv file with `question`, `choices`
 /// and `answer`, and is given by its path. The same command continues where it was stopped.
+///
+/// Questions about pictures (`--tasks charts,words,scenes`, or a .jsonl file of `data pictures`) are asked three times: with
+/// the picture, without it, and with that of another question; what is right without it was guessed.
 ///
 /// Without `--tasks`, the generated suite is evaluated: where one answer is correct, the pass rate at temperature 1 is the
 /// exact probability of that answer; where several are, answers are sampled.
@@ -74,6 +78,15 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     }
     if args.rescore {
         return benchmark::rescore(args);
+    }
+    let is_of_pictures = |name: &String| pictures::knows(name) || pictures::is_file(name);
+    let n_of_pictures = args.tasks.iter().filter(|name| is_of_pictures(name)).count();
+    if n_of_pictures > 0 {
+        anyhow::ensure!(
+            n_of_pictures == args.tasks.len(),
+            "expected questions about pictures, or other tasks, found both in --tasks\nhint: evaluate them with two commands"
+        );
+        return pictures::run(args);
     }
     let n_generated = args.tasks.iter().filter(|name| capability::knows(name)).count();
     if n_generated == args.tasks.len() {

@@ -7,12 +7,15 @@ use std::{
 
 use anyhow::Context as _;
 use data::{Certain, SpecialNames, SpecialTokens, StopTexts, StreamDecoder, Tokenizer};
-use model::{Completion, Engine, EngineSettings, Event, Finish, Gpt, Request, Sampling};
+use model::{
+    Completion, Engine, EngineSettings, Event, Finish, Gpt, Picture, Request, Sampling, VisionConfig,
+};
 use serde::Serialize;
 use tensor::Cpu;
 
 use crate::{
     commands::Dtype,
+    image_files,
     open_model::{self, Opened},
     pipeline::prompt_ids,
     stop,
@@ -33,6 +36,10 @@ pub(crate) struct Args {
     /// prompt goes to stdout
     #[arg(long, value_name = "FILE", conflicts_with = "prompt")]
     prompts: Option<PathBuf>,
+    /// Show the model a picture: PNG, JPEG, WebP or GIF; can be given several times. Each stands where the prompt has an image
+    /// token, such as <|image|>, or in front of the prompt if that has none
+    #[arg(long, value_name = "FILE", conflicts_with = "prompts")]
+    image: Vec<PathBuf>,
     /// How names of special tokens in a prompt, such as <|im_start|>, are read: as the tokens, as in transformers and
     /// llama.cpp, or as plain text, which is safe for untrusted text
     #[arg(long, value_enum, value_name = "AS", default_value_t)]
@@ -127,14 +134,15 @@ struct Output<'a> {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let kernels = Cpu::new(args.threads);
-    let Opened { gpt, tokenizer, .. } =
+    let Opened { gpt, tokenizer, dir } =
         open_model::open(&args.checkpoint, &kernels, args.dtype.precision().into())?;
     if let Some(path) = &args.prompts {
         return continue_file(args, path, &gpt, &tokenizer, &kernels);
     }
     let max_seq_len = gpt.config().max_seq_len;
     tell_names(args, &[&args.prompt], &tokenizer);
-    let request = request(args, &args.prompt, args.sampling.seed, &gpt, &tokenizer)?;
+    let images = image_files::open(&args.image, &dir, gpt.config().vision.as_ref())?;
+    let request = request(args, &args.prompt, args.sampling.seed, &gpt, &tokenizer, images)?;
     let prompt = request.prompt.clone();
     let mut text = ContinuedText::new(args, &tokenizer);
     let mut written = Ok(());
@@ -172,8 +180,12 @@ fn request(
     seed: u64,
     gpt: &Gpt,
     tokenizer: &Tokenizer,
+    images: Vec<Picture>,
 ) -> anyhow::Result<Request> {
-    let prompt = prompt_ids(tokenizer, prompt, args.special_tokens.into());
+    let prompt = match (&gpt.config().vision, images.len()) {
+        (Some(vision), n @ 1..) => with_images(args, prompt, n, vision, tokenizer),
+        _ => prompt_ids(tokenizer, prompt, args.special_tokens.into()),
+    };
     let max_seq_len = gpt.config().max_seq_len;
     anyhow::ensure!(
         prompt.len() < max_seq_len,
@@ -182,7 +194,27 @@ fn request(
     );
     let sampling = args.sampling.sampling();
     sampling.validate()?;
-    Ok(Request { sampling, seed, stop: tokenizer.stops(), ..Request::new(prompt, args.max_tokens) })
+    Ok(Request { sampling, seed, stop: tokenizer.stops(), images, ..Request::new(prompt, args.max_tokens) })
+}
+
+/// The prompt with the placeholders of `n` images: where it has image tokens, or as a question about them, which is how
+/// models learn it here.
+fn with_images(
+    args: &Args,
+    prompt: &str,
+    n: usize,
+    vision: &VisionConfig,
+    tokenizer: &Tokenizer,
+) -> Vec<u32> {
+    let ids = prompt_ids(tokenizer, prompt, args.special_tokens.into());
+    let ids = match ids.contains(&vision.image_token) {
+        true => ids,
+        false => {
+            let question = tokenizer.encode(&format!("\n{prompt}\n"));
+            [vec![tokenizer.begin_of_text()], vec![vision.image_token; n], question].concat()
+        }
+    };
+    image_files::expanded(&ids, vision)
 }
 
 /// Room for `n` of the requests at a time. What is longer than the model reads takes no room.
@@ -289,7 +321,8 @@ fn continue_file(
                 line.chars().take(60).collect::<String>()
             )
         })?;
-        let request = request(args, prompt, args.sampling.seed.wrapping_add(i as u64), gpt, tokenizer)
+        let seed = args.sampling.seed.wrapping_add(i as u64);
+        let request = request(args, prompt, seed, gpt, tokenizer, Vec::new())
             .with_context(|| format!("in line {} of `{}`", i + 1, path.display()))?;
         prompts.push((prompt.to_owned(), request));
     }

@@ -6,15 +6,15 @@ use anyhow::Context as _;
 use data::{ChatTemplate, Tokenizer, TokenizerParts};
 use model::{
     ModelConfig,
-    checkpoint::{self, SpecialIds},
+    checkpoint::{self, PROCESSOR_FILES, SpecialIds},
     gguf::{GgufFile, Value},
 };
 
-use crate::{edits, open_model, output};
+use crate::{edits, image_files, open_model, output};
 
 /// Make a checkpoint from a Hugging Face folder or a GGUF file
 ///
-/// Llama, Qwen2 and Qwen3 are supported; a file that needs anything else is refused, with the reason.
+/// Llama, Qwen2 and Qwen3 are supported, and Llava of these with a SigLIP encoder of images; a file that needs anything else is refused, with the reason.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// A folder with config.json, safetensors and tokenizer.json, or a .gguf file
@@ -33,6 +33,8 @@ struct Description {
     config: ModelConfig,
     tokenizer: Tokenizer,
     chat_template: Option<String>,
+    /// Files beside the model that say how images are prepared.
+    processor: Vec<(&'static str, Vec<u8>)>,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
@@ -110,6 +112,7 @@ fn publish<T>(
     checkpoint::publish(out, |tmp| -> anyhow::Result<()> {
         written = Some(write_weights(tmp, &ids)?);
         about.tokenizer.save(tmp)?;
+        write_processor(tmp, about)?;
         if let Some(template) = &about.chat_template {
             checkpoint::write_file(&tmp.join(ChatTemplate::FILE), template.as_bytes())?;
         }
@@ -121,7 +124,41 @@ fn publish<T>(
 fn describe_folder(folder: &Path) -> anyhow::Result<Description> {
     let config = checkpoint::read_foreign_config(folder)?;
     let tokenizer = Tokenizer::load(folder)?;
-    Ok(Description { config, tokenizer, chat_template: folder_template(folder)? })
+    let processor = match config.vision {
+        Some(_) => processor_files(folder)?,
+        None => Vec::new(),
+    };
+    Ok(Description { config, tokenizer, chat_template: folder_template(folder)?, processor })
+}
+
+/// The files of a folder that say how images are prepared; they are kept as they are.
+fn processor_files(folder: &Path) -> anyhow::Result<Vec<(&'static str, Vec<u8>)>> {
+    let mut found = Vec::new();
+    for file in PROCESSOR_FILES {
+        let path = folder.join(file);
+        match std::fs::read(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            bytes => found.push((
+                file,
+                bytes.with_context(|| {
+                    format!("cannot read `{}`\nhint: check that you may read the file", path.display())
+                })?,
+            )),
+        }
+    }
+    Ok(found)
+}
+
+/// What says how images are prepared: the folder's own files, or those of a model that is trained here.
+fn write_processor(tmp: &Path, about: &Description) -> anyhow::Result<()> {
+    let Some(vision) = &about.config.vision else { return Ok(()) };
+    for (file, bytes) in &about.processor {
+        checkpoint::write_file(&tmp.join(file), bytes)?;
+    }
+    if about.processor.is_empty() {
+        checkpoint::write_processor(tmp, vision, &about.tokenizer.show(vision.image_token))?;
+    }
+    image_files::preprocessing(tmp, vision).map(drop)
 }
 
 /// Its own file, or in older folders a field of `tokenizer_config.json`.
@@ -199,5 +236,5 @@ fn describe_gguf(file: &GgufFile) -> anyhow::Result<Description> {
     };
     let tokenizer = Tokenizer::from_parts(path, &parts)?;
     let chat_template = text("tokenizer.chat_template").map(str::to_owned);
-    Ok(Description { config, tokenizer, chat_template })
+    Ok(Description { config, tokenizer, chat_template, processor: Vec::new() })
 }

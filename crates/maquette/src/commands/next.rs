@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use data::ChatTemplate;
+use model::checkpoint::PROCESSOR_FILES;
 
 use crate::output::{program, shell_text, shell_word, talk};
 
@@ -28,6 +29,11 @@ fn with_a_model(model: &Path, checkpoint: &Path, prompt: &str) -> Vec<(&'static 
         vec![("generate text", format!("{maquette} generate {named} --prompt {}", shell_text(prompt)))];
     if checkpoint.join(ChatTemplate::FILE).is_file() {
         steps.push(("chat with it", format!("{maquette} chat {named}")));
+    }
+    if checkpoint.join(PROCESSOR_FILES[0]).is_file() {
+        let command = format!("{maquette} generate {named} --image FILE --prompt 'What is there?'");
+        steps.push(("ask about a picture", command));
+        return steps;
     }
     let name = model.file_name().map_or_else(|| "model".into(), |name| name.to_string_lossy());
     let file = shell_word(Path::new(&format!("{name}.gguf")));

@@ -20,9 +20,9 @@ use std::{
 
 use anyhow::Context as _;
 use base::disk;
-use data::{Prepared, Tokenizer};
+use data::Tokenizer;
 use tensor::Cpu;
-use train::{Event, Inputs, Outcome, Pretraining, Trainer, Tuning};
+use train::{Event, Inputs, Outcome, Trainer, Tuning};
 
 use super::{
     budget, capability,
@@ -149,6 +149,14 @@ impl Run {
                 prepared.fingerprint(),
                 recipe.suite_problems().map(|n| n.to_string()).as_deref().unwrap_or_default(),
             ]);
+            let inputs = match (&rung.config.vision, &recipe.tuning) {
+                (None, tuning) if *tuning == Tuning::default() => inputs,
+                (vision, tuning) => {
+                    let side = vision.as_ref().map_or(0, |vision| vision.image_size);
+                    let pictures = self.pictures(side)?.map_or("", |set| set.fingerprint());
+                    hash(&[&inputs, &serde_json::to_string(tuning)?, pictures])
+                }
+            };
             Ok(Job { rung, inputs })
         };
         rungs.into_iter().map(job).collect()
@@ -210,7 +218,7 @@ impl Run {
         if missing.is_empty() {
             return Ok(());
         }
-        let (tokenizer, prepared) = (self.tokenizer()?, self.prepared()?);
+        let tokenizer = self.tokenizer()?;
         // The dearest first: what is left at the end is short, and no core waits long.
         let mut order: Vec<&Job> = missing.to_vec();
         order.sort_by(|a, b| b.rung.flops().total_cmp(&a.rung.flops()));
@@ -238,7 +246,7 @@ impl Run {
                             ];
                             bar.lock().expect("no worker panics").update(done, PARTS, fields);
                         };
-                        let result = train_rung(job, dir, tokenizer, prepared, problems.as_deref(), &advance);
+                        let result = train_rung(self, job, dir, tokenizer, problems.as_deref(), &advance);
                         if let Err(error) = result {
                             next.store(order.len(), Ordering::Relaxed);
                             failed.lock().expect("no worker panics").get_or_insert(error);
@@ -287,10 +295,10 @@ fn cannot_remove(path: &Path) -> String {
 
 /// Trains one rung and writes its result; `advance` is given the FLOPs that are done.
 fn train_rung(
+    run: &Run,
     job: &Job,
     dir: &Path,
     tokenizer: &Tokenizer,
-    prepared: &Arc<Prepared>,
     problems: Option<&[data::tasks::Problem]>,
     advance: &dyn Fn(f64),
 ) -> anyhow::Result<()> {
@@ -310,8 +318,8 @@ fn train_rung(
         kernels: kernels.clone(),
         config: rung.config.clone(),
         settings: rung.settings.clone(),
-        objective: Box::new(Pretraining::new(Arc::clone(prepared), &rung.settings, tokenizer.token_bytes())?),
-        tuning: Tuning::default(),
+        objective: run.objective(&rung.config, &rung.settings)?,
+        tuning: run.recipe()?.tuning.clone(),
         tokenizer: tokenizer.clone(),
         chat_template: None,
         start: None,
@@ -343,7 +351,7 @@ fn train_rung(
         // Its curve is part of the result.
         progress::say("ladder", &format!("rung {} lost its record and is trained again", rung.name));
         disk::remove_dir_all(&work).with_context(|| cannot_remove(&work))?;
-        return train_rung(job, dir, tokenizer, prepared, problems, &|_| {});
+        return train_rung(run, job, dir, tokenizer, problems, &|_| {});
     }
     let (train_loss, grad_norm) = recorded.steps.into_iter().unzip();
     let result = RungResult {

@@ -12,6 +12,7 @@ mod finished;
 mod forecast;
 pub(crate) mod ladder;
 mod moved;
+mod objective;
 mod once;
 mod plan;
 mod pretrain;

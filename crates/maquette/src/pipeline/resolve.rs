@@ -6,10 +6,11 @@ use std::{
     time::Instant,
 };
 
+use anyhow::Context as _;
 use data::{Prepared, Tokenizer};
 use model::{ModelConfig, checkpoint, scaling::ModelOverrides};
 use tensor::Isa;
-use train::{OptimizerKind, Precision, TrainOverrides, TrainSettings};
+use train::{OptimizerKind, Precision, TrainOverrides, TrainSettings, Tuning};
 
 use super::{budget, once::once, plan::Plan, run::Run, stage::hash};
 use crate::{
@@ -32,6 +33,14 @@ impl Run {
             let mut inputs = inputs(&config, &settings, tokenizer, prepared)?;
             if let Some(from) = &recipe.model.from {
                 inputs = hash(&[&inputs, &checkpoint::sha256_of(&from.join("model.safetensors"))?]);
+            }
+            if recipe.tuning != Tuning::default() {
+                inputs = hash(&[&inputs, &serde_json::to_string(&recipe.tuning)?]);
+            }
+            if let Some(vision) = &config.vision
+                && let Some(pictures) = self.pictures(vision.image_size)?
+            {
+                inputs = hash(&[&inputs, pictures.fingerprint()]);
             }
             let (tokenizer, data) = (tokenizer.fingerprint().into(), prepared.fingerprint().into());
             Ok(Plan { recipe, big: (config, settings), identity: Identity { inputs, tokenizer, data } })
@@ -103,13 +112,25 @@ impl Run {
         if let Some(config) = &start {
             let fixed = ModelOverrides { from: recipe.model.from.clone(), ..ModelOverrides::fixed(config) };
             let given = std::mem::replace(&mut recipe.model, fixed);
-            let nothing = ModelOverrides { from: given.from.clone(), ..ModelOverrides::default() };
+            // Eyes may come in front of a model that has none.
+            if config.vision.is_none() {
+                recipe.model.vision = given.vision.clone();
+            }
+            let vision = given.vision.clone().filter(|_| config.vision.is_none());
+            let nothing = ModelOverrides { from: given.from.clone(), vision, ..ModelOverrides::default() };
             anyhow::ensure!(
                 given == nothing || given == recipe.model,
                 "expected no sizes in [model] beside `from`, found some that are not the checkpoint's\n\
                  hint: remove them: a model that is continued keeps its shape"
             );
             continue_gently(&mut recipe.train);
+        }
+        if let Some(vision) = recipe.model.vision.as_mut().filter(|vision| vision.image_token.is_none()) {
+            let named = ["<|image|>", "<image>"].iter().find_map(|name| tokenizer.special(name));
+            vision.image_token = Some(named.context(
+                "expected a token that stands for an image in the vocabulary, found neither `<|image|>` nor `<image>`\n\
+                 hint: give the id of a token that no text has as `model.vision.image_token`",
+            )?);
         }
         let n_validation = prepared.n_validation_tokens();
         if recipe.train.seq_len.is_none() && (SHORTEST_ROW..USUAL_ROW).contains(&n_validation) {

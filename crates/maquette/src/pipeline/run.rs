@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use data::{Prepared, Tokenizer};
+use data::{Prepared, Tokenizer, pictures::PictureSet};
 use tensor::{Cpu, Kernels};
 
 use super::{claim, ladder::finished::Ladder, once::once, plan::Plan};
@@ -31,6 +31,7 @@ pub(crate) struct Run {
     start: OnceLock<PathBuf>,
     pub(super) tokenizer: OnceLock<Tokenizer>,
     pub(super) prepared: OnceLock<Arc<Prepared>>,
+    pub(super) pictures: OnceLock<Arc<PictureSet>>,
     pub(super) plan: OnceLock<Plan>,
     pub(super) ladder: OnceLock<Ladder>,
     /// Held while the run is open: two programs in one folder would cut each other's files.
@@ -51,6 +52,7 @@ impl Run {
             start: OnceLock::new(),
             tokenizer: OnceLock::new(),
             prepared: OnceLock::new(),
+            pictures: OnceLock::new(),
             plan: OnceLock::new(),
             ladder: OnceLock::new(),
             _claim: claim,

@@ -1,11 +1,11 @@
 //! The training of the stage `pretrain`, shown and watched while it runs.
 
-use std::{path::Path, sync::Arc};
+use std::path::Path;
 
 use data::ChatTemplate;
 use train::{
-    Event, Inputs, Metric, MetricKind as _, Outcome, ParamStalled, Pretraining, RowsRepeated, Spiked,
-    StalledDetector, Trainer, Tuning,
+    Event, Inputs, Metric, MetricKind as _, Outcome, ParamStalled, RowsRepeated, Spiked, StalledDetector,
+    Trainer,
 };
 
 use super::{
@@ -30,14 +30,10 @@ impl Run {
             kernels: self.kernels(),
             config: plan.config().clone(),
             settings: plan.settings().clone(),
-            objective: Box::new(Pretraining::new(
-                Arc::clone(self.prepared()?),
-                plan.settings(),
-                tokenizer.token_bytes(),
-            )?),
-            tuning: Tuning::default(),
+            objective: self.objective(plan.config(), plan.settings())?,
+            tuning: plan.recipe.tuning.clone(),
             tokenizer: tokenizer.clone(),
-            chat_template: ChatTemplate::read(&self.dir.join("tokenizer"))?,
+            chat_template: self.chat_template(plan)?,
             forecast: read_seal(&self.dir.join(FORECAST))?.as_ref().map(watch::recorded),
             start: self.start()?.map(Path::to_owned),
         };
@@ -86,6 +82,10 @@ impl Run {
                     ));
                 }
             }
+            Event::ValidatedPart { step, name, validation: v } => {
+                let (loss, error) = (v.loss_nats, 1.96 * v.loss_stderr);
+                bar.say(&format!("step {step}: {name} {loss:.4} ± {error:.4} nats per token"));
+            }
             Event::Noticed(metric) => {
                 if let Some(notice) = noticed(&metric) {
                     bar.say(&notice);
@@ -131,6 +131,14 @@ impl Run {
                 )
             }
         }
+    }
+
+    /// How chats with the model are written: by the template that came with its tokenizer, or, where it learns questions about
+    /// pictures, as it learns them.
+    fn chat_template(&self, plan: &Plan) -> anyhow::Result<Option<String>> {
+        let given = ChatTemplate::read(&self.dir.join("tokenizer"))?;
+        let asks = plan.config().vision.is_some() && plan.recipe.data.pictures.is_some();
+        Ok(given.or_else(|| asks.then(|| ChatTemplate::of_pictures(self.tokenizer().ok()?)).flatten()))
     }
 
     /// Says what of an interrupted training cannot be read any more, and what that means.

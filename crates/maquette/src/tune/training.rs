@@ -69,7 +69,7 @@ pub(crate) fn train(
             1.96 * validation.loss_stderr
         )),
         Event::Noticed(metric) => bar.say(&format!("step {}: {}", metric.step, metric.kind)),
-        Event::Saved { .. } => {}
+        Event::Saved { .. } | Event::ValidatedPart { .. } => {}
     })?;
     let summary = match outcome {
         Outcome::Stopped { step } => {

@@ -22,6 +22,7 @@ mod hostile_targets;
 mod lost_files;
 mod moved_run;
 mod open_vocabulary;
+mod pictures;
 #[cfg(target_os = "linux")]
 mod progress_width;
 mod real_models;

@@ -45,6 +45,7 @@ pub(crate) fn config() -> ModelConfig {
         qkv_bias: false,
         rope_scaling: None,
         tie_embeddings: true,
+        vision: None,
     }
 }
 

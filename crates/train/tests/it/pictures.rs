@@ -100,7 +100,7 @@ fn only_answers_are_learned() {
 fn a_step_weighs_text_and_answers_as_the_recipe_says() {
     let scene = scene();
     for text_share in [0.25, 0.0] {
-        let config = PicturesConfig { text_share, ..pictures() };
+        let config = PicturesConfig { text_share, per_step: 9, ..pictures() };
         let batch = objective(&scene, &config).next();
         let sum = |of_pictures: bool| -> f64 {
             let chosen = batch.micro_batches.iter().filter(|micro| micro.examples.is_empty() != of_pictures);

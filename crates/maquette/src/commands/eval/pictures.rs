@@ -1,0 +1,177 @@
+//! Questions about pictures.
+
+use std::{
+    io::{BufRead as _, BufReader, Read as _},
+    path::Path,
+};
+
+use anyhow::Context as _;
+use data::{
+    image::{Background, ImageLimits, Preprocessing, decode},
+    pictures::{Drawer, Line, PictureKind, Side},
+};
+use eval::pictures::{PictureAnswer, PictureQuestion, PictureSummary, Shown, ask, summarise};
+use model::{Picture, VisionConfig};
+use tensor::Cpu;
+
+use super::Args;
+use crate::{
+    image_files,
+    open_model::{self, Opened},
+    output,
+    output_file::{Kind, OutputFile},
+};
+
+/// Questions of each kind where nobody asks for a number.
+const LIMIT: usize = 100;
+
+/// Longest line that is taken for a question.
+const MAX_LINE_BYTES: u64 = 1 << 20;
+
+/// Seed of the pictures that are drawn: no training's, and with other faces, colours and contents in any case.
+const SEED: u64 = 90_210;
+
+/// Whether it is a kind of pictures, by its name in `--tasks`.
+pub(super) fn knows(name: &str) -> bool {
+    kind_of(name).is_some()
+}
+
+/// Whether it is a file of questions about pictures, as `data pictures` writes it.
+pub(super) fn is_file(name: &str) -> bool {
+    let path = Path::new(name);
+    let first_line = || -> Option<String> {
+        let mut line = String::new();
+        let file = std::fs::File::open(path).ok().filter(|_| path.is_file())?;
+        BufReader::new(file.take(MAX_LINE_BYTES)).read_line(&mut line).ok()?;
+        Some(line)
+    };
+    first_line().is_some_and(|line| serde_json::from_str::<Line>(&line).is_ok())
+}
+
+fn kind_of(name: &str) -> Option<PictureKind> {
+    PictureKind::ALL.into_iter().find(|kind| kind.name() == name)
+}
+
+pub(super) fn run(args: &Args) -> anyhow::Result<()> {
+    let limit = args.limit.unwrap_or(LIMIT);
+    anyhow::ensure!(
+        (1..=100_000).contains(&limit),
+        "--limit must be from 1 to 100,000, found {limit}\nhint: 100 questions of a kind show a difference of some ten percent"
+    );
+    let path = args.out.as_ref().map(|out| out.join("pictures.jsonl"));
+    let file = path.as_ref().map(|path| OutputFile { path, option: "--out", kind: Kind::Answers });
+    if let Some(file) = &file {
+        file.check()?;
+    }
+    let kernels = Cpu::new(args.threads);
+    let Opened { gpt, tokenizer, dir } =
+        open_model::open(args.checkpoint()?, &kernels, args.dtype.precision().into())?;
+    let vision = gpt.config().vision.as_ref().context(
+        "expected a model that reads images, found one of text alone\nhint: train one with recipes/vision.toml",
+    )?;
+    let preprocessing = image_files::preprocessing(&dir, vision)?;
+    let mut questions = Vec::new();
+    for name in &args.tasks {
+        questions.extend(match kind_of(name) {
+            Some(kind) => drawn(kind, limit, &preprocessing, vision),
+            None => of_file(Path::new(name), limit, &preprocessing, vision)?,
+        });
+    }
+    let mut answers: Vec<PictureAnswer> = Vec::new();
+    for shown in Shown::ALL {
+        answers.extend(ask(&gpt, &kernels, &tokenizer, &questions, shown, usize::from(args.batch))?);
+    }
+    if let Some(file) = &file {
+        let lines = answers.iter().map(|answer| serde_json::to_string(answer).map(|line| line + "\n"));
+        file.write(lines.collect::<Result<String, _>>()?.as_bytes())?;
+    }
+    let rows = summarise(&answers);
+    match args.json {
+        true => output::json(&serde_json::json!({ "pictures": rows })),
+        false => table(&rows),
+    }
+}
+
+/// Held-out pictures that are drawn now.
+fn drawn(
+    kind: PictureKind,
+    n: usize,
+    preprocessing: &Preprocessing,
+    vision: &VisionConfig,
+) -> Vec<PictureQuestion> {
+    let drawer = Drawer { seed: SEED, side_pixels: vision.image_size.max(Drawer::MIN_SIDE_PIXELS) };
+    let question = |index: usize| {
+        let drawn = drawer.draw(kind, Side::Test, index as u64);
+        let picture = Picture::new(preprocessing.patches(&drawn.image, vision.patch_size));
+        PictureQuestion { kind, level: drawn.level, question: drawn.question, answer: drawn.answer, picture }
+    };
+    (0..n).map(question).collect()
+}
+
+/// The first questions of a file that `data pictures` wrote.
+fn of_file(
+    path: &Path,
+    n: usize,
+    preprocessing: &Preprocessing,
+    vision: &VisionConfig,
+) -> anyhow::Result<Vec<PictureQuestion>> {
+    let shown = path.display();
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("cannot read `{shown}`\nhint: check the path"))?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let limits = ImageLimits::default();
+    let question = |(i, line): (usize, &str)| -> anyhow::Result<PictureQuestion> {
+        let place = format!("{shown}:{}", i + 1);
+        let line: Line = serde_json::from_str(line).with_context(|| {
+            format!("expected a question about a picture in {place}\nhint: `maquette data pictures` writes such files")
+        })?;
+        let [image] = &line.images[..] else {
+            anyhow::bail!(
+                "expected one picture in {place}, found {}\nhint: leave the line out",
+                line.images.len()
+            )
+        };
+        let file = folder.join(image);
+        let bytes = std::fs::read(&file).with_context(|| {
+            format!(
+                "cannot read `{}`, named in {place}\nhint: copy the pictures beside the file",
+                file.display()
+            )
+        })?;
+        let image = decode(&bytes, &file.display().to_string(), &limits, Background::WHITE)?;
+        let picture = Picture::new(preprocessing.patches(&image, vision.patch_size));
+        let Line { kind, level, question, answer, .. } = line;
+        Ok(PictureQuestion { kind, level, question, answer, picture })
+    };
+    text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()).take(n).map(question).collect()
+}
+
+fn table(rows: &[PictureSummary]) -> anyhow::Result<()> {
+    output::words(format_args!(
+        "{:>8} {:>14} {:>5} {:>8} {:>15}  by level",
+        "pictures", "shown", "n", "right", "95 %"
+    ))?;
+    for row in rows {
+        let shown = match row.shown {
+            Shown::Own => "their own",
+            Shown::Nothing => "no picture",
+            Shown::Another => "another one",
+        };
+        let percent = |share: f64| format!("{:.1} %", 100.0 * share);
+        let interval = format!("{:.1} to {:.1} %", 100.0 * row.lo95, 100.0 * row.hi95);
+        let levels: Vec<String> =
+            row.by_level.iter().map(|(level, share)| format!("{level}: {}", percent(*share))).collect();
+        let errors = match (row.character_error_rate, row.anls) {
+            (Some(rate), Some(anls)) => format!("; character errors {}, ANLS {anls:.3}", percent(rate)),
+            _ => String::new(),
+        };
+        output::words(format_args!(
+            "{:>8} {shown:>14} {:>5} {:>8} {interval:>15}  {}{errors}",
+            row.kind.name(),
+            row.n,
+            percent(row.accuracy),
+            levels.join(", ")
+        ))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,122 @@
+//! Images that a user names on the command line, as a model reads them.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use data::image::{Background, Filter, Fit, ImageLimits, Preprocessing, decode};
+use model::{Picture, VisionConfig, checkpoint::PROCESSOR_FILES};
+use serde_json::Value;
+
+/// How a model with these eyes is given images: as the files beside it say, or, where there are none, padded to a square
+/// with the mean colour and scaled to numbers from -1 to 1.
+///
+/// # Errors
+/// If a file beside it cannot be read, or asks for something that is not done here.
+pub(crate) fn preprocessing(dir: &Path, vision: &VisionConfig) -> anyhow::Result<Preprocessing> {
+    let usual = Preprocessing::square(vision.image_size);
+    // The images' part of the first wins over the second.
+    for file in PROCESSOR_FILES {
+        let path = dir.join(file);
+        let bytes = match std::fs::read(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            bytes => bytes.with_context(|| {
+                format!("cannot read `{}`\nhint: check that you may read the file", path.display())
+            })?,
+        };
+        let value: Value = serde_json::from_slice(&bytes)
+            .with_context(|| format!("`{}` is not JSON\nhint: copy the folder again", path.display()))?;
+        let value = match file == PROCESSOR_FILES[0] {
+            true => value["image_processor"].clone(),
+            false => value,
+        };
+        if value.is_object() {
+            return read(&value, usual).with_context(|| format!("in `{}`", path.display()));
+        }
+    }
+    Ok(usual)
+}
+
+/// The settings of an image processor of transformers.
+fn read(value: &Value, usual: Preprocessing) -> anyhow::Result<Preprocessing> {
+    let kind = value["image_processor_type"].as_str().unwrap_or_default();
+    let kind = kind.trim_end_matches("Fast").trim_end_matches("Pil");
+    let refuse = |name: &str, expected: &str| {
+        anyhow::anyhow!(
+            "`{name}` is {}, this build knows {expected}\nhint: prepare the images beforehand",
+            value[name]
+        )
+    };
+    let fit = match kind {
+        "LlavaImageProcessor" if value["do_pad"] == true => Fit::Pad,
+        "LlavaImageProcessor" | "CLIPImageProcessor" => Fit::Crop,
+        "SiglipImageProcessor" => Fit::Stretch,
+        _ => {
+            let known = "LlavaImageProcessor, CLIPImageProcessor and SiglipImageProcessor";
+            return Err(refuse("image_processor_type", known));
+        }
+    };
+    let filter = match value["resample"].as_u64() {
+        Some(2) => Filter::Bilinear,
+        Some(3) | None => Filter::Bicubic,
+        Some(_) => return Err(refuse("resample", "2 and 3")),
+    };
+    let factor = value["rescale_factor"].as_f64().unwrap_or(1.0 / 255.0);
+    if (factor - 1.0 / 255.0).abs() > 1e-9 {
+        return Err(refuse("rescale_factor", "1/255"));
+    }
+    let colours = |name: &str, usual: [f32; 3]| -> anyhow::Result<[f32; 3]> {
+        let Some(list) = value[name].as_array() else { return Ok(usual) };
+        let numbers: Vec<f32> = list.iter().filter_map(|x| Some(x.as_f64()? as f32)).collect();
+        <[f32; 3]>::try_from(numbers).map_err(|_| refuse(name, "three numbers"))
+    };
+    let (mean, std) = match value["do_normalize"] == false {
+        true => ([0.0; 3], [1.0; 3]),
+        false => (colours("image_mean", usual.mean)?, colours("image_std", usual.std)?),
+    };
+    anyhow::ensure!(
+        std.iter().all(|std| *std > 0.0),
+        "`image_std` is {}, expected numbers above 0\nhint: copy the folder again",
+        value["image_std"]
+    );
+    Ok(Preprocessing { fit, filter, mean, std, ..usual })
+}
+
+/// Reads the images of these files.
+///
+/// # Errors
+/// If one cannot be read or is no picture, or the model has no eyes.
+pub(crate) fn open(
+    paths: &[PathBuf],
+    dir: &Path,
+    vision: Option<&VisionConfig>,
+) -> anyhow::Result<Vec<Picture>> {
+    if paths.is_empty() {
+        return Ok(Vec::new());
+    }
+    let vision = vision.context(
+        "expected no --image: this model reads text alone\nhint: use a model that was trained with images",
+    )?;
+    let preprocessing = preprocessing(dir, vision)?;
+    let limits = ImageLimits::default();
+    let open = |path: &PathBuf| -> anyhow::Result<Picture> {
+        let shown = path.display().to_string();
+        let cannot_read = || format!("cannot read `{shown}`\nhint: check the path");
+        let meta = std::fs::metadata(path).with_context(cannot_read)?;
+        anyhow::ensure!(
+            meta.is_file(),
+            "expected a picture at `{shown}`, found a folder or device\nhint: name a file"
+        );
+        limits.check_bytes(&shown, usize::try_from(meta.len()).unwrap_or(usize::MAX))?;
+        let bytes = std::fs::read(path).with_context(cannot_read)?;
+        let image = decode(&bytes, &shown, &limits, Background::WHITE)?;
+        Ok(Picture::new(preprocessing.patches(&image, vision.patch_size)))
+    };
+    paths.iter().map(open).collect()
+}
+
+/// The prompt with as many placeholders for each image as it has patches; it has one for each, or as many as that.
+pub(crate) fn expanded(prompt: &[u32], vision: &VisionConfig) -> Vec<u32> {
+    let expand =
+        |id: &u32| std::iter::repeat_n(*id, if *id == vision.image_token { vision.n_patches() } else { 1 });
+    prompt.iter().flat_map(expand).collect()
+}

@@ -1,0 +1,42 @@
+//! What a run minimises: text alone, or text and documents of pictures.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use data::{Tokenizer, image::Preprocessing, pictures::PictureSet};
+use model::ModelConfig;
+use train::{Objective, PictureReader, Pretraining, TrainSettings, WithPictures};
+
+use super::{once::once, run::Run};
+use crate::progress;
+
+impl Run {
+    /// The documents of pictures of the recipe, for images of `side` pixels; none where it has none.
+    pub(super) fn pictures(&self, side: usize) -> anyhow::Result<Option<&Arc<PictureSet>>> {
+        let recipe = self.recipe()?;
+        let Some(config) = &recipe.data.pictures else { return Ok(None) };
+        let set = once(&self.pictures, || {
+            let set = PictureSet::open(config, side, recipe.seed).context("in [data.pictures]")?;
+            if let Some(notice) = set.skipped().notice(0) {
+                progress::say("pictures", &notice);
+            }
+            anyhow::Ok(Arc::new(set))
+        })?;
+        Ok(Some(set))
+    }
+
+    /// The objective of a training of this shape on the run's data.
+    pub(super) fn objective(
+        &self,
+        config: &ModelConfig,
+        settings: &TrainSettings,
+    ) -> anyhow::Result<Box<dyn Objective>> {
+        let tokenizer: &Tokenizer = self.tokenizer()?;
+        let text = Pretraining::new(Arc::clone(self.prepared()?), settings, tokenizer.token_bytes())?;
+        let Some(vision) = &config.vision else { return Ok(Box::new(text)) };
+        let Some(set) = self.pictures(vision.image_size)? else { return Ok(Box::new(text)) };
+        let preprocessing = Preprocessing::square(vision.image_size);
+        let reader = PictureReader::new(tokenizer.clone(), vision.clone(), preprocessing);
+        Ok(Box::new(WithPictures::new(text, Arc::clone(set), reader, settings)?))
+    }
+}

@@ -1,0 +1,165 @@
+//! Models that read images, from the recipe to an answer.
+
+use std::{fs, io::Write as _, process::Stdio};
+
+use crate::scene::{Said, Scene};
+
+const RECIPE: &str = r#"name = "seeing"
+[data]
+sources = [{ path = "corpus.txt" }]
+validation = { by = "tail", fraction = 0.2 }
+[data.pictures]
+draw = ["scenes", "words"]
+max_level = 1
+per_step = 2
+n_held_out = 4
+[tokenizer]
+kind = "bytes"
+[model]
+n_layers = 1
+d_model = 16
+n_heads = 1
+max_seq_len = 200
+[model.vision]
+image_size = 32
+patch_size = 8
+n_layers = 1
+[train]
+steps = 2
+batch_rows = 1
+seq_len = 128
+eval_tokens = 128
+final_eval_tokens = 128
+[samples]
+prompts = []
+"#;
+
+fn seeing() -> Scene {
+    let scene = Scene::new();
+    scene.write("seeing.toml", RECIPE.as_bytes());
+    scene.ok(&["run", "seeing.toml", "--out", "seeing"]);
+    scene.ok(&["data", "pictures", "--kind", "scenes,words", "--n", "16", "--size", "96", "--out", "drawn"]);
+    scene
+}
+
+#[test]
+fn a_model_is_trained_on_pictures_and_asked_about_them() {
+    let scene = seeing();
+    let checkpoint = "seeing/pretrain/checkpoints/step-2";
+    let config: serde_json::Value =
+        serde_json::from_str(&scene.read(&format!("{checkpoint}/config.json"))).unwrap();
+    assert_eq!(config["architectures"][0], "LlavaForConditionalGeneration");
+    assert_eq!(config["image_token_index"], 3);
+    let processor = scene.read(&format!("{checkpoint}/processor_config.json"));
+    let processor: serde_json::Value = serde_json::from_str(&processor).unwrap();
+    assert_eq!((&processor["image_token"], &processor["patch_size"]), (&"<|image|>".into(), &8.into()));
+    let metrics = scene.read("seeing/pretrain/metrics.jsonl");
+    assert!(
+        metrics.contains("\"answers_loss_nats\"") && metrics.contains("\"words_loss_nats\""),
+        "{metrics}"
+    );
+    // The same recipe is kept; other pictures are another training.
+    assert!(scene.ok(&["run", "seeing.toml", "--out", "seeing"]).stderr.contains("kept"));
+
+    let image = "drawn/images/train-scenes-000000.png";
+    let ask = |more: &[&str]| {
+        let args = ["generate", "seeing", "--json", "--temperature", "0", "--max-tokens", "3"];
+        scene.ok(&[&args[..], more].concat()).json()
+    };
+    let one = ask(&["--image", image, "--prompt", "What is there?"]);
+    let ids: Vec<u64> = one["prompt_ids"].as_array().unwrap().iter().map(|id| id.as_u64().unwrap()).collect();
+    assert_eq!(ids[..18], [vec![0], vec![3; 16], vec![u64::from(b'\n') + 16]].concat());
+    assert_eq!(ids.iter().filter(|id| **id == 3).count(), 16);
+    let written = ask(&["--image", image, "--prompt", "<|endoftext|><|image|>\nWhat is there?\n"]);
+    assert_eq!((&written["ids"], &written["logprobs"]), (&one["ids"], &one["logprobs"]));
+    let other = ask(&["--image", "drawn/images/train-words-000000.png", "--prompt", "What is there?"]);
+    assert_ne!(other["logprobs"], one["logprobs"]);
+
+    // A chat, with the picture from the command line and one more.
+    let mut chat =
+        scene.command(&["chat", "seeing", "--image", image, "--temperature", "0", "--max-tokens", "3"]);
+    let mut child = chat.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let input = format!("What is there?\n/image {image}\nAnd there?\n");
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let said = Said::from(child.wait_with_output().unwrap());
+    assert!(said.status.success(), "{}", said.stderr);
+    assert!(said.stdout.starts_with(one["text"].as_str().unwrap()), "{}\n{one}", said.stdout);
+
+    for tasks in ["scenes,words", "drawn/test.jsonl"] {
+        let args = ["eval", "seeing", "--tasks", tasks, "--limit", "2", "--json", "--out", "scores"];
+        let rows = scene.ok(&args).json();
+        let shown: Vec<&str> =
+            rows["pictures"].as_array().unwrap().iter().map(|row| row["shown"].as_str().unwrap()).collect();
+        for control in ["own", "nothing", "another"] {
+            assert!(shown.contains(&control), "{tasks}: {shown:?}");
+        }
+        assert!(scene.read("scores/pictures.jsonl").lines().count() >= 6);
+    }
+    let table = scene.ok(&["eval", "seeing", "--tasks", "words", "--limit", "2"]).stdout;
+    assert!(table.contains("no picture") && table.contains("ANLS"), "{table}");
+}
+
+#[test]
+fn a_folder_with_eyes_is_imported_and_begins_another_training() {
+    let scene = seeing();
+    scene.ok(&["import", "seeing", "--out", "imported"]);
+    for file in ["processor_config.json", "preprocessor_config.json", "chat_template.jinja"] {
+        let path = format!("seeing/pretrain/checkpoints/step-2/{file}");
+        assert_eq!(scene.read(&path), scene.read(&format!("imported/{file}")));
+    }
+    let refused = scene.fails(&["export", "imported", "--out", "model.gguf"]);
+    assert!(refused.contains("one that reads images"), "{refused}");
+    // LLaVA's first stage: a text model gets eyes, of which only the projector is trained.
+    let short = ["--set", "train.steps=2", "--set", "train.seq_len=96", "--set", "train.batch_rows=1"];
+    scene.ok(&[&["run", "tiny.toml", "--out", "run"][..], &short].concat());
+    let data = RECIPE.split("[tokenizer]").next().unwrap();
+    let stage = format!(
+        "{data}[model]\nfrom = \"run\"\n[model.vision]\nimage_size = 32\npatch_size = 16\nn_layers = 1\n[tuning]\n\
+         frozen = [\"language_model.\", \"vision_tower.\"]\n[train]\nsteps = 1\nbatch_rows = 1\nseq_len = 96\n\
+         eval_tokens = 96\nfinal_eval_tokens = 96\n[samples]\nprompts = []\n"
+    );
+    scene.write("stage.toml", stage.as_bytes());
+    scene.ok(&["run", "stage.toml", "--out", "stage"]);
+    let image = "drawn/images/train-scenes-000000.png";
+    scene.ok(&["generate", "stage", "--image", image, "--prompt", "What is there?", "--max-tokens", "2"]);
+}
+
+#[test]
+fn what_cannot_be_looked_at_is_refused_by_name() {
+    let scene = seeing();
+    let ask = |image: &str| scene.fails(&["generate", "seeing", "--image", image, "--prompt", "x"]);
+    assert!(ask("nothing.png").contains("cannot read `nothing.png`"));
+    assert!(ask("drawn").contains("found a folder"));
+    assert!(ask("corpus.txt").contains("expected a PNG, JPEG, WebP or GIF picture in `corpus.txt`"));
+    let image = "drawn/images/train-scenes-000000.png";
+    let two = scene.fails(&["generate", "seeing", "--image", image, "--prompt", "<|image|><|image|>x"]);
+    assert!(two.contains("16 placeholders for each of 1 images, found 32"), "{two}");
+    scene.ok(&["run", "tiny.toml", "--out", "run"]);
+    let blind = scene.fails(&["generate", "run", "--image", image, "--prompt", "x"]);
+    assert!(blind.contains("expected no --image: this model reads text alone"), "{blind}");
+    let blind = scene.fails(&["eval", "run", "--tasks", "scenes"]);
+    assert!(blind.contains("expected a model that reads images"), "{blind}");
+
+    let folder = scene.path("seeing/pretrain/checkpoints/step-2");
+    let processor = folder.join("processor_config.json");
+    let text_of = fs::read_to_string(&processor).unwrap();
+    let other = text_of.replace("LlavaImageProcessor", "OddProcessor");
+    fs::remove_file(folder.join("SHA256SUMS")).unwrap();
+    fs::write(&processor, other).unwrap();
+    assert!(ask(image).contains("`image_processor_type` is \"OddProcessor\""));
+
+    let without_eyes = RECIPE.replace("[model.vision]\nimage_size = 32\npatch_size = 8\nn_layers = 1\n", "");
+    scene.write("blind.toml", without_eyes.as_bytes());
+    let refused = scene.fails(&["run", "blind.toml", "--out", "blind"]);
+    assert!(refused.contains("expected a table [model.vision] beside [data.pictures]"), "{refused}");
+    for (change, found) in [
+        ("model.vision.patch_size=5", "`vision.patch_size` is 5 and must divide"),
+        ("data.pictures.text_share=2", "pictures.text_share"),
+        ("data.pictures.files=[\"no.jsonl\"]", "no.jsonl"),
+        ("train.seq_len=17", "none fits in 17 tokens"),
+        ("tuning.frozen=[\"\"]", "`frozen` must be some of the parameters"),
+    ] {
+        let refused = scene.fails(&["run", "seeing.toml", "--out", "other", "--set", change]);
+        assert!(refused.contains(found), "{change}: {refused}");
+    }
+}
