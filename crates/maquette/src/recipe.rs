@@ -194,6 +194,8 @@ fn neither(path: &Path) -> String {
 
 /// The recipe that `quickstart` runs.
 const QUICKSTART: &str = include_str!("../../../recipes/quickstart.toml");
+/// The recipe that `quickstart --eyes` runs behind it.
+const EYES: &str = include_str!("../../../recipes/eyes.toml");
 
 impl Recipe {
     /// Reads a recipe and applies `key=value` changes. Paths of data are taken relative to the recipe's folder.
@@ -262,6 +264,15 @@ impl Recipe {
 
     /// The default recipe, on the data that ship with the project.
     pub(crate) fn quickstart(changes: &[String]) -> anyhow::Result<Self> {
+        Self::shipped(QUICKSTART, changes)
+    }
+
+    /// That of a small model that reads images.
+    pub(crate) fn eyes(changes: &[String]) -> anyhow::Result<Self> {
+        Self::shipped(EYES, changes)
+    }
+
+    fn shipped(text: &str, changes: &[String]) -> anyhow::Result<Self> {
         // Beside the present folder in a clone, or where the program was built.
         let built_in = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../recipes");
         let folders = [PathBuf::from("recipes"), built_in];
@@ -271,7 +282,7 @@ impl Recipe {
              program was built\n\
              hint: run it in a clone of the project, or train on a text of your own: `maquette run FILE.txt`",
         )?;
-        Self::parse(QUICKSTART, folder, changes)
+        Self::parse(text, folder, changes)
     }
 
     fn parse(text: &str, folder: &Path, changes: &[String]) -> anyhow::Result<Self> {

@@ -72,6 +72,11 @@ impl Args {
     }
 }
 
+/// Asks a model easy questions about held-out pictures that are drawn now, and prints the table.
+pub(super) fn ask_about_pictures(checkpoint: &Path, threads: usize) -> anyhow::Result<()> {
+    pictures::ask_easy(checkpoint, threads)
+}
+
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if args.list {
         return list::run(args);

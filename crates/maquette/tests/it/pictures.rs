@@ -124,6 +124,31 @@ fn a_folder_with_eyes_is_imported_and_begins_another_training() {
     scene.ok(&["generate", "stage", "--image", image, "--prompt", "What is there?", "--max-tokens", "2"]);
 }
 
+/// Both recipes on the real books, with everything that takes time cut short.
+#[test]
+fn the_quickstart_gets_eyes() {
+    let scene = Scene::new();
+    let books = "data.sources=[{path=\"../data/classic-books/val.jsonl.gz\"}]";
+    let split = "data.validation={by=\"tail\",fraction=0.05}";
+    let first = [books, split, "tokenizer.vocab_size=400", "tokenizer.sample_bytes=200000"];
+    let second =
+        ["data.pictures.n_held_out=3", "data.pictures.per_step=3", "train.steps=1", "train.eval_tokens=320"];
+    let mut changes: Vec<String> = first.iter().map(|change| (*change).to_owned()).collect();
+    changes.push("train.final_eval_tokens=4096".to_owned());
+    changes.extend([books, split, "train.final_eval_tokens=320"].map(|change| format!("eyes.{change}")));
+    changes.extend(second.map(|change| format!("eyes.{change}")));
+    let mut args = vec!["quickstart", "--eyes", "--out", "out", "--minutes", "0.002"];
+    args.extend(changes.iter().flat_map(|change| ["--set", change]));
+    let said = scene.ok(&args);
+    assert!(said.stdout.contains("another one") && said.stdout.contains("charts"), "{}", said.stdout);
+    let config = scene.read("out-eyes/pretrain/checkpoints/step-1/config.json");
+    assert!(config.contains("LlavaForConditionalGeneration"));
+    // A slip in the second recipe is reported before the first is run.
+    let slip = ["quickstart", "--eyes", "--out", "other", "--set", "eyes.train.step=1"];
+    assert!(scene.fails(&slip).contains("did you mean `steps`"));
+    assert!(!scene.path("other").exists());
+}
+
 #[test]
 fn what_cannot_be_looked_at_is_refused_by_name() {
     let scene = seeing();

@@ -8,7 +8,7 @@ use std::{
 use anyhow::Context as _;
 use data::{
     image::{Background, ImageLimits, Preprocessing, decode},
-    pictures::{Drawer, Line, PictureKind, Side},
+    pictures::{Drawer, Line, N_LEVELS, PictureKind, Side},
 };
 use eval::pictures::{PictureAnswer, PictureQuestion, PictureSummary, Shown, ask, summarise};
 use model::{Picture, VisionConfig};
@@ -24,6 +24,9 @@ use crate::{
 
 /// Questions of each kind where nobody asks for a number.
 const LIMIT: usize = 100;
+
+/// Easy questions of each kind: enough to see a model look, few enough to wait for.
+const N_EASY: usize = 60;
 
 /// Longest line that is taken for a question.
 const MAX_LINE_BYTES: u64 = 1 << 20;
@@ -73,7 +76,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let mut questions = Vec::new();
     for name in &args.tasks {
         questions.extend(match kind_of(name) {
-            Some(kind) => drawn(kind, limit, &preprocessing, vision),
+            Some(kind) => drawn(kind, N_LEVELS, limit, &preprocessing, vision),
             None => of_file(Path::new(name), limit, &preprocessing, vision)?,
         });
     }
@@ -92,16 +95,34 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     }
 }
 
-/// Held-out pictures that are drawn now.
+/// Asks easy questions about every kind of picture.
+pub(super) fn ask_easy(checkpoint: &Path, threads: usize) -> anyhow::Result<()> {
+    let kernels = Cpu::new(threads);
+    let Opened { gpt, tokenizer, dir } = open_model::open(checkpoint, &kernels, tensor::DType::F32)?;
+    let Some(vision) = &gpt.config().vision else { return Ok(()) };
+    let preprocessing = image_files::preprocessing(&dir, vision)?;
+    let of_kind = |kind| drawn(kind, 1, N_EASY, &preprocessing, vision);
+    let questions: Vec<PictureQuestion> = PictureKind::ALL.into_iter().flat_map(of_kind).collect();
+    let mut answers = Vec::new();
+    for shown in Shown::ALL {
+        answers.extend(ask(&gpt, &kernels, &tokenizer, &questions, shown, 32)?);
+    }
+    table(&summarise(&answers))
+}
+
+/// Held-out pictures that are drawn now, with questions of the levels from 1 to `max_level` in turns.
 fn drawn(
     kind: PictureKind,
+    max_level: u32,
     n: usize,
     preprocessing: &Preprocessing,
     vision: &VisionConfig,
 ) -> Vec<PictureQuestion> {
     let drawer = Drawer { seed: SEED, side_pixels: vision.image_size.max(Drawer::MIN_SIDE_PIXELS) };
-    let question = |index: usize| {
-        let drawn = drawer.draw(kind, Side::Test, index as u64);
+    let question = |i: usize| {
+        let (i, levels) = (i as u64, u64::from(max_level));
+        let index = i / levels * u64::from(N_LEVELS) + i % levels;
+        let drawn = drawer.draw(kind, Side::Test, index);
         let picture = Picture::new(preprocessing.patches(&drawn.image, vision.patch_size));
         PictureQuestion { kind, level: drawn.level, question: drawn.question, answer: drawn.answer, picture }
     };
