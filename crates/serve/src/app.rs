@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use data::{ChatTemplate, SpecialTokens, Tokenizer};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 
-use crate::{api_error::ApiError, metrics::Metrics, settings::Settings, worker::Job};
+use crate::{api_error::ApiError, grammar::Grammars, metrics::Metrics, settings::Settings, worker::Job};
 
 /// The model as requests see it.
 pub(crate) struct Model {
@@ -43,6 +43,7 @@ impl Model {
 pub(crate) struct App {
     pub(crate) model: Model,
     pub(crate) settings: Settings,
+    pub(crate) grammars: Grammars,
     pub(crate) metrics: Arc<Metrics>,
     /// To the thread that decodes.
     pub(crate) jobs: Sender<Job>,
@@ -84,7 +85,7 @@ impl App {
         self.places.clone().try_acquire_many_owned(n).map_err(|error| match error {
             TryAcquireError::NoPermits => {
                 self.metrics.refused();
-                ApiError::busy(self.metrics.seconds_to_wait(self.settings.max_sequences))
+                ApiError::busy(self.metrics.seconds_to_wait())
             }
             TryAcquireError::Closed => {
                 ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping")

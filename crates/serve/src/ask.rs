@@ -3,15 +3,18 @@
 mod chat;
 mod completion;
 mod fields;
+mod ordered;
 mod sampling;
+mod tools;
 
 use model::Request;
 
-use crate::reply::Form;
+use crate::{grammar::Grammar, reply::Form};
 
 pub(crate) use chat::chat;
 pub(crate) use completion::completion;
 pub(crate) use fields::Fields;
+pub(crate) use ordered::Ordered;
 
 /// A request that was understood.
 #[derive(Debug)]
@@ -20,6 +23,8 @@ pub(crate) struct Call {
     pub(crate) requests: Vec<Request>,
     /// Whether nothing is wanted but the scores of the prompts.
     pub(crate) is_prompt_only: bool,
+    /// What each answer must be; any text where it is not set.
+    pub(crate) grammar: Option<Grammar>,
     /// Texts that end an answer.
     pub(crate) stop: Vec<String>,
     /// How it is answered.

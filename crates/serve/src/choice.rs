@@ -28,6 +28,8 @@ pub(crate) enum Event {
     },
     /// None of it can be followed.
     Refused(model::DecodeError),
+    /// A grammar cannot go on.
+    Failed(String),
 }
 
 /// A sequence as the thread that decodes knows it.
@@ -93,6 +95,11 @@ impl Choice {
         self.send(Event::End { choice: self.index, finish, stop_token, n_drawn: self.n_drawn });
     }
 
+    /// Ends the sequence because it cannot be followed any further.
+    pub(crate) fn fail(self, message: String) {
+        self.send(Event::Failed(message));
+    }
+
     /// Ends the sequence with the text as it was sent.
     pub(crate) fn end_here(self, finish: Finish) {
         self.send(Event::End { choice: self.index, finish, stop_token: None, n_drawn: self.n_drawn });
@@ -111,7 +118,7 @@ impl Choice {
     /// Sends text with the tokens that begin before its end; all of them where nothing follows.
     fn part(&mut self, text: String, is_last: bool) {
         self.n_sent += text.len();
-        if text.is_empty() && !(is_last && !self.pending.is_empty()) {
+        if text.is_empty() && (!is_last || self.pending.is_empty()) {
             return;
         }
         let n = match is_last {

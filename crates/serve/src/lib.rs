@@ -15,6 +15,7 @@ mod ask;
 mod choice;
 mod connection;
 mod error;
+mod grammar;
 mod guard;
 mod metrics;
 mod page;

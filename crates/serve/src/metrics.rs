@@ -8,8 +8,6 @@ use std::{
 
 use model::decode::Stats;
 
-use crate::reply::Usage;
-
 /// Upper ends of the classes of latencies, in seconds.
 const CLASSES: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
@@ -76,8 +74,6 @@ impl Metrics {
         self.prompt_tokens.fetch_add(n_prompt as u64, Relaxed);
     }
 
-    pub(crate) fn finished(&self, _: &Usage) {}
-
     pub(crate) fn refused(&self) {
         self.n_refused.fetch_add(1, Relaxed);
     }
@@ -105,7 +101,7 @@ impl Metrics {
     }
 
     /// After how many seconds a place may be free: about as long as a sequence waits for its first token, within a minute.
-    pub(crate) fn seconds_to_wait(&self, _: usize) -> u64 {
+    pub(crate) fn seconds_to_wait(&self) -> u64 {
         let n = self.first.n.load(Relaxed).max(1);
         (self.first.micros.load(Relaxed) / n / 1_000_000).clamp(1, 60)
     }

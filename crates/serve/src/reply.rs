@@ -1,5 +1,6 @@
 //! What a client gets: events in, JSON out.
 
+mod calls;
 mod chat;
 mod completion;
 mod token;
@@ -10,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::{choice::Event, random};
 
+pub(crate) use calls::CallFormat;
 pub(crate) use chat::ChatForm;
 pub(crate) use completion::CompletionForm;
 
@@ -59,10 +61,10 @@ enum Body {
 
 /// Tokens that were read and written.
 #[derive(Debug, Default)]
-pub(crate) struct Usage {
-    pub(crate) n_prompt: usize,
-    pub(crate) n_cached: usize,
-    pub(crate) n_drawn: usize,
+struct Usage {
+    n_prompt: usize,
+    n_cached: usize,
+    n_drawn: usize,
 }
 
 impl Usage {
@@ -135,10 +137,6 @@ impl Reply {
     /// Whether every choice has ended.
     pub(crate) fn is_done(&self) -> bool {
         self.n_ended == self.n_choices
-    }
-
-    pub(crate) fn usage(&self) -> &Usage {
-        &self.usage
     }
 
     /// The last chunk, where tokens are to be counted.

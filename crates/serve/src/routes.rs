@@ -18,7 +18,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use crate::{
     api_error::{ApiError, json_response},
     app::App,
-    ask::{self, Call, Streaming},
+    ask::{self, Call},
     choice::Event,
     guard, page,
     reply::Reply,
@@ -108,31 +108,34 @@ async fn chat_completions(State(app): State<Arc<App>>, request: Request) -> Resu
 async fn answer(
     app: Arc<App>,
     request: Request,
-    read: fn(Value, &App) -> Result<Call, ApiError>,
+    read: fn(Value, &[u8], &App) -> Result<Call, ApiError>,
 ) -> Result<Response, ApiError> {
     let since = Instant::now();
     let body = body(&app, request).await?;
     // A long prompt takes a while to become tokens.
     let call = tokio::task::spawn_blocking({
         let app = app.clone();
-        move || read(parse(&body)?, &app)
+        move || read(parse(&body)?, &body, &app)
     });
     let call = call
         .await
         .map_err(|_| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "the request could not be read"))??;
-    let Call { requests, is_prompt_only, stop, form, stream } = call;
+    let Call { requests, is_prompt_only, grammar, stop, form, stream } = call;
     let permit = app.places(requests.len())?;
     // Choices of a prompt have it in common.
     let n_prompt = requests.iter().step_by(form.n()).map(|request| request.prompt.len()).sum();
     let reply = Reply::new(form, &app.model.id, &app.model.tokenizer, stream, n_prompt);
     let (events, receiver) = unbounded_channel();
-    let sequences = requests.into_iter().map(|request| Asked { request, is_prompt_only }).collect();
+    let sequences = requests
+        .into_iter()
+        .map(|request| Asked { request, is_prompt_only, grammar: grammar.clone() })
+        .collect();
     let job = Job { sequences, stop, events, permit, since };
     app.jobs.send(job).map_err(|_| gone())?;
     app.metrics.begun(n_prompt);
     match stream {
-        Some(streaming) => streamed(receiver, reply, streaming).await,
-        None => whole(receiver, reply, &app).await,
+        Some(_) => streamed(receiver, reply).await,
+        None => whole(receiver, reply).await,
     }
 }
 
@@ -144,15 +147,12 @@ fn gone() -> ApiError {
 fn error_of(event: &Event) -> Option<ApiError> {
     match event {
         Event::Refused(error) => Some(ApiError::new(StatusCode::BAD_REQUEST, error.to_string())),
+        Event::Failed(message) => Some(ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, message)),
         _ => None,
     }
 }
 
-async fn whole(
-    mut receiver: UnboundedReceiver<Event>,
-    mut reply: Reply,
-    app: &App,
-) -> Result<Response, ApiError> {
+async fn whole(mut receiver: UnboundedReceiver<Event>, mut reply: Reply) -> Result<Response, ApiError> {
     while !reply.is_done() {
         let event = receiver.recv().await.ok_or_else(gone)?;
         if let Some(error) = error_of(&event) {
@@ -160,16 +160,11 @@ async fn whole(
         }
         reply.take(event);
     }
-    app.metrics.finished(reply.usage());
     Ok(json_response(StatusCode::OK, &reply.whole()))
 }
 
 /// Sends chunks as they come. What is refused at once is refused with a status.
-async fn streamed(
-    mut receiver: UnboundedReceiver<Event>,
-    reply: Reply,
-    _: Streaming,
-) -> Result<Response, ApiError> {
+async fn streamed(mut receiver: UnboundedReceiver<Event>, reply: Reply) -> Result<Response, ApiError> {
     enum State {
         First(Event),
         Next,

@@ -24,6 +24,7 @@ use crate::{
     app::{App, Model},
     connection::Connection,
     error::ServeError,
+    grammar::Grammars,
     metrics::Metrics,
     routes::router,
     settings::Settings,
@@ -99,6 +100,7 @@ pub fn serve(
     let app = Arc::new(App {
         model,
         settings,
+        grammars: Grammars::default(),
         metrics: metrics.clone(),
         jobs,
         places: Arc::new(Semaphore::new(n_places)),

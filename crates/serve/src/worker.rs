@@ -10,12 +10,13 @@ use std::{
 };
 
 use data::Tokenizer;
-use model::{Engine, EngineSettings, Finish, Gpt, Request, SequenceId};
+use model::{DecodeError, Engine, EngineSettings, Finish, Gpt, Request, SequenceId};
 use tensor::Kernels;
 use tokio::sync::{OwnedSemaphorePermit, mpsc::UnboundedSender};
 
 use crate::{
     choice::{Choice, Event},
+    grammar::Grammar,
     metrics::Metrics,
 };
 
@@ -36,12 +37,15 @@ pub(crate) struct Asked {
     pub(crate) request: Request,
     /// Whether nothing is wanted but the scores of the prompt.
     pub(crate) is_prompt_only: bool,
+    /// What the answer must be.
+    pub(crate) grammar: Option<Grammar>,
 }
 
 /// A sequence that the engine has.
 struct Known {
     choice: Choice,
     is_prompt_only: bool,
+    grammar: Option<Grammar>,
     /// Given back when the last sequence of its job ends.
     _permit: Arc<OwnedSemaphorePermit>,
     since: Instant,
@@ -113,11 +117,13 @@ impl<'a> Worker<'a> {
             let known = Known {
                 choice,
                 is_prompt_only: asked.is_prompt_only,
+                grammar: asked.grammar,
                 _permit: permit.clone(),
                 since,
                 last_token: None,
             };
             self.known.insert(ids[index], known);
+            self.restrict(ids[index]);
         }
     }
 
@@ -154,8 +160,16 @@ impl<'a> Worker<'a> {
                         None => self.metrics.first_token(now - known.since),
                         Some(last) => self.metrics.next_token(now - last),
                     }
+                    let id = token.id;
                     if known.choice.push(token) {
                         self.end(sequence, |choice| choice.end_here(Finish::Stop));
+                        continue;
+                    }
+                    match known.grammar.as_mut().map(|grammar| grammar.push(id)) {
+                        None => {}
+                        Some(Ok(false)) => self.restrict(sequence),
+                        Some(Ok(true)) => self.end(sequence, |choice| choice.end(Finish::Stop, None)),
+                        Some(Err(message)) => self.end(sequence, |choice| choice.fail(message)),
                     }
                 }
                 model::Event::Finished { sequence, finish, stop_token } => {
@@ -163,6 +177,20 @@ impl<'a> Worker<'a> {
                 }
             }
         }
+    }
+
+    /// Lets a sequence that has a grammar draw what that allows next.
+    fn restrict(&mut self, id: SequenceId) {
+        let Some(grammar) = self.known.get_mut(&id).and_then(|known| known.grammar.as_mut()) else { return };
+        let failure = match grammar.allowed() {
+            // One that has ended in this step draws nothing more.
+            Ok(allowed) => match self.engine.restrict(id, Some(allowed)) {
+                Err(error @ DecodeError::NothingAllowed) => error.to_string(),
+                _ => return,
+            },
+            Err(message) => message,
+        };
+        self.end(id, |choice| choice.fail(failure));
     }
 
     /// Says the last of a sequence, and takes it from the engine where it is still there.

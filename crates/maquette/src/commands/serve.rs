@@ -123,14 +123,14 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 /// The last part of a path that says something: of `runs/books/pretrain/checkpoints/step-9` it is `books`.
 fn name_of(path: &Path) -> String {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let parts = path.components().filter_map(|part| match part {
+    let mut parts = path.components().filter_map(|part| match part {
         std::path::Component::Normal(part) => Some(part.to_string_lossy().into_owned()),
         _ => None,
     });
     let is_inner = |part: &String| {
         ["pretrain", "checkpoints", "sft", "dpo"].contains(&part.as_str()) || part.starts_with("step-")
     };
-    parts.filter(|part| !is_inner(part)).last().unwrap_or_else(|| "model".into())
+    parts.rfind(|part| !is_inner(part)).unwrap_or_else(|| "model".into())
 }
 
 /// How many tokens' keys and values so many megabytes hold.

@@ -3,18 +3,27 @@
 use model::Request;
 use serde_json::{Value, json};
 
-use super::{Call, Fields, fields::wrong, sampling::Common};
+use super::{
+    Call, Fields, Ordered,
+    fields::wrong,
+    sampling::Common,
+    tools::{Tools, response_format},
+};
 use crate::{
     api_error::ApiError,
     app::App,
-    reply::{ChatForm, Form},
+    reply::{CallFormat, ChatForm, Form},
 };
 
 /// Most alternatives that are listed beside a token.
 const MAX_TOP: u64 = 20;
 
 /// What a client asks of `/v1/chat/completions`.
-pub(crate) fn chat(body: Value, app: &App) -> Result<Call, ApiError> {
+pub(crate) fn chat(body: Value, bytes: &[u8], app: &App) -> Result<Call, ApiError> {
+    // Tools and schemas count in their order.
+    let is_ordered = ["tools", "response_format"].iter().any(|name| !body[*name].is_null());
+    let ordered =
+        if is_ordered { serde_json::from_slice(bytes).unwrap_or(Ordered::Null) } else { Ordered::Null };
     let mut fields = Fields::of(body, "")?;
     let common = Common::read(&mut fields, app)?;
     let Some(template) = &app.model.template else {
@@ -27,7 +36,15 @@ pub(crate) fn chat(body: Value, app: &App) -> Result<Call, ApiError> {
         return Err(fields.bad("top_logprobs", "`top_logprobs` goes together with `logprobs`: true"));
     }
     let max_tokens = max_tokens(&mut fields)?;
-    let messages = messages(&mut fields)?;
+    let tools = Tools::read(&mut fields, &ordered, app)?;
+    let has_tools = CallFormat::of(template.source()).is_some();
+    let mut messages = messages(&mut fields, has_tools)?;
+    let format = response_format(&mut fields, &ordered, app)?;
+    if format.is_some() && tools.format.is_some() {
+        let message =
+            "`response_format` and `tools` together cannot be honoured: an answer is one or the other";
+        return Err(fields.bad("response_format", message).code("unsupported_value"));
+    }
     let continues = fields.flag("continue_final_message")?.unwrap_or(false);
     // What begins an answer is written unless one is continued.
     if fields.flag("add_generation_prompt")?.is_some_and(|adds| adds == continues) {
@@ -37,18 +54,27 @@ pub(crate) fn chat(body: Value, app: &App) -> Result<Call, ApiError> {
     refuse_what_is_not_known(&mut fields)?;
     fields.end()?;
 
-    let mut messages = messages;
     let begun = match continues {
         false => None,
         true => match messages.pop() {
-            Some(last) if last["role"] == "assistant" => last["content"].as_str().map(str::to_owned),
+            Some(last) if last.is_answer => Some(last.content),
             _ => {
                 let message = "expected a last message of the assistant to continue, found none";
                 return Err(ApiError::bad("continue_final_message", message));
             }
         },
     };
-    let variables = json!({"messages": messages, "add_generation_prompt": true}).to_string();
+    if begun.is_some() && (format.is_some() || tools.grammar.is_some()) {
+        let message = "an answer that must be JSON or a call cannot be continued";
+        return Err(ApiError::bad("continue_final_message", message).code("unsupported_value"));
+    }
+    let messages: Vec<String> = messages.into_iter().map(|message| message.json).collect();
+    let listed = match (tools.format, ordered.get("tools")) {
+        (Some(_), Some(tools)) => format!(", \"tools\": {}", tools.json()),
+        _ => String::new(),
+    };
+    let variables =
+        format!("{{\"messages\": [{}]{listed}, \"add_generation_prompt\": true}}", messages.join(", "));
     let tokenizer = &app.model.tokenizer;
     let ids = template.encode_json(tokenizer, &variables);
     let mut prompt =
@@ -69,10 +95,11 @@ pub(crate) fn chat(body: Value, app: &App) -> Result<Call, ApiError> {
         n_top: n_top.unwrap_or(0) as usize,
         ..Request::new(prompt.clone(), max_tokens.unwrap_or(app.model.max_seq_len))
     });
-    let form = ChatForm { n: common.n, logprobs };
+    let form = ChatForm { n: common.n, logprobs, calls: tools.format, is_parallel: tools.is_parallel };
     Ok(Call {
         requests: requests.collect(),
         is_prompt_only: false,
+        grammar: format.or(tools.grammar),
         stop: common.stop,
         form: Form::Chat(form),
         stream: common.stream,
@@ -88,35 +115,94 @@ fn max_tokens(fields: &mut Fields) -> Result<Option<usize>, ApiError> {
     Ok(new.or(old).map(|n| usize::try_from(n).unwrap_or(usize::MAX)))
 }
 
+/// A message as a template is given it.
+struct Written {
+    /// Whether it is the assistant's, and no call.
+    is_answer: bool,
+    content: String,
+    json: String,
+}
+
 /// The messages as a template knows them.
-fn messages(fields: &mut Fields) -> Result<Vec<Value>, ApiError> {
+fn messages(fields: &mut Fields, has_tools: bool) -> Result<Vec<Written>, ApiError> {
     let list = fields.list("messages")?.ok_or_else(|| fields.missing("messages"))?;
     if list.is_empty() {
         return Err(fields.bad("messages", "expected a message or more, found none").code("invalid_value"));
     }
-    list.into_iter().enumerate().map(|(i, value)| message(value, &format!("messages[{i}]"))).collect()
+    list.into_iter()
+        .enumerate()
+        .map(|(i, value)| message(value, &format!("messages[{i}]"), has_tools))
+        .collect()
 }
 
-fn message(value: Value, path: &str) -> Result<Value, ApiError> {
+fn message(value: Value, path: &str, has_tools: bool) -> Result<Written, ApiError> {
     let mut fields = Fields::of(value, path)?;
     let role = fields.text("role")?.ok_or_else(|| fields.missing("role"))?;
     let role = match role.as_str() {
         // The newer name for what templates call so.
         "developer" => "system",
         "system" | "user" | "assistant" => role.as_str(),
+        "tool" if has_tools => role.as_str(),
+        "tool" => {
+            let message = "the chat template of this model knows no tools";
+            return Err(fields.bad("role", message).code("unsupported_value"));
+        }
         _ => {
-            let expected = "`system`, `developer`, `user` or `assistant`";
+            let expected = "`system`, `developer`, `user`, `assistant` or `tool`";
             return Err(wrong(&fields.path("role"), expected, &Value::String(role)));
         }
     };
-    let content = content(&mut fields)?.ok_or_else(|| fields.missing("content"))?;
+    let content = content(&mut fields)?;
+    let mut calls = Vec::new();
+    let mut more = String::new();
     if role == "assistant" {
+        let listed = fields.list("tool_calls")?.unwrap_or_default();
+        if !listed.is_empty() && !has_tools {
+            let why = "the chat template of this model knows no tools";
+            return Err(fields.bad("tool_calls", why).code("unsupported_value"));
+        }
+        let path = fields.path("tool_calls");
+        for (i, call) in listed.into_iter().enumerate() {
+            calls.push(tool_call(call, &format!("{path}[{i}]"))?);
+        }
         fields.only("refusal", |_| false, "templates know no refusals")?;
         fields.only("audio", |_| false, "this model has no sound")?;
     }
+    if role == "tool" {
+        // Which call it answers is known by the order; some templates write the id.
+        let id = fields.text("tool_call_id")?.ok_or_else(|| fields.missing("tool_call_id"))?;
+        more = format!(", \"tool_call_id\": {}", Value::from(id));
+    }
+    if !calls.is_empty() {
+        more = format!(", \"tool_calls\": [{}]", calls.join(", "));
+    }
+    let content = match content {
+        Some(content) => content,
+        None if !calls.is_empty() => String::new(),
+        None => return Err(fields.missing("content")),
+    };
     fields.only("name", |_| false, "the chat template writes no names of speakers")?;
     fields.end()?;
-    Ok(json!({"role": role, "content": content}))
+    let json =
+        format!("{{\"role\": {}, \"content\": {}{more}}}", Value::from(role), Value::from(content.as_str()));
+    Ok(Written { is_answer: role == "assistant" && calls.is_empty(), content, json })
+}
+
+/// A call as templates know it: with its arguments as an object.
+fn tool_call(value: Value, path: &str) -> Result<String, ApiError> {
+    let mut call = Fields::of(value, path)?;
+    let id = call.text("id")?.ok_or_else(|| call.missing("id"))?;
+    call.only("type", |kind| kind == "function", "tools are functions")?;
+    let mut function = call.object("function")?.ok_or_else(|| call.missing("function"))?;
+    let name = function.text("name")?.ok_or_else(|| function.missing("name"))?;
+    let arguments = function.text("arguments")?.ok_or_else(|| function.missing("arguments"))?;
+    let parsed = serde_json::from_str(&arguments).ok().filter(|value| matches!(value, Ordered::Object(_)));
+    let parsed = parsed.ok_or_else(|| function.bad("arguments", "expected an object as JSON"))?;
+    function.end()?;
+    call.end()?;
+    let (id, name) = (Value::from(id), Value::from(name));
+    let function = format!("{{\"name\": {name}, \"arguments\": {}}}", parsed.json());
+    Ok(format!("{{\"id\": {id}, \"type\": \"function\", \"function\": {function}}}"))
 }
 
 /// A text, also where it comes in parts.
@@ -153,12 +239,8 @@ fn content(fields: &mut Fields) -> Result<Option<String>, ApiError> {
 fn refuse_what_is_not_known(fields: &mut Fields) -> Result<(), ApiError> {
     let is_empty = |value: &Value| value.as_array().is_some_and(Vec::is_empty);
     let never = |_: &Value| false;
-    fields.only("tools", is_empty, "the chat template of this model knows no tools")?;
-    fields.only("tool_choice", |value| value == "none", "the chat template of this model knows no tools")?;
-    fields.only("parallel_tool_calls", Value::is_boolean, "")?;
     fields.only("functions", is_empty, "use `tools`")?;
     fields.only("function_call", |value| value == "none", "use `tool_choice`")?;
-    fields.only("response_format", |value| *value == json!({"type": "text"}), "answers are text")?;
     fields.only("modalities", |value| *value == json!(["text"]), "this model writes text")?;
     fields.only("audio", never, "this model has no sound")?;
     fields.only("prediction", never, "predicted outputs are not used")?;

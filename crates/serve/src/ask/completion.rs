@@ -25,7 +25,7 @@ struct Prompt {
 }
 
 /// What a client asks of `/v1/completions`.
-pub(crate) fn completion(body: Value, app: &App) -> Result<Call, ApiError> {
+pub(crate) fn completion(body: Value, _: &[u8], app: &App) -> Result<Call, ApiError> {
     let mut fields = Fields::of(body, "")?;
     let common = Common::read(&mut fields, app)?;
     let prompts = prompts(&mut fields, app)?;
@@ -64,6 +64,7 @@ pub(crate) fn completion(body: Value, app: &App) -> Result<Call, ApiError> {
     Ok(Call {
         requests,
         is_prompt_only,
+        grammar: None,
         stop: common.stop,
         form: Form::Completion(form),
         stream: common.stream,

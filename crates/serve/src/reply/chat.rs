@@ -1,10 +1,14 @@
 //! Answers of `/v1/chat/completions`.
 
-use model::Token;
+use model::{Finish, Token};
 use serde_json::{Value, json};
 
-use super::{Head, reason, token};
-use crate::choice::Event;
+use super::{
+    Head,
+    calls::{Call, CallFormat, CallReader, Piece},
+    reason, token,
+};
+use crate::{choice::Event, random};
 
 /// How a chat is answered.
 #[derive(Debug)]
@@ -13,6 +17,10 @@ pub(crate) struct ChatForm {
     pub(crate) n: usize,
     /// Whether tokens are listed with their log-probabilities.
     pub(crate) logprobs: bool,
+    /// How the model writes calls of tools, where it may.
+    pub(crate) calls: Option<CallFormat>,
+    /// Whether an answer may have several calls.
+    pub(crate) is_parallel: bool,
 }
 
 /// An answer that is being put together.
@@ -24,13 +32,16 @@ pub(super) struct Answer {
 #[derive(Default)]
 struct Choice {
     text: String,
+    calls: Vec<Value>,
+    reader: Option<CallReader>,
     logprobs: Vec<Value>,
     finish: Option<&'static str>,
 }
 
 impl Answer {
     pub(super) fn new(form: ChatForm) -> Self {
-        let choices = (0..form.n).map(|_| Choice::default()).collect();
+        let reader = || form.calls.map(CallReader::new);
+        let choices = (0..form.n).map(|_| Choice { reader: reader(), ..Choice::default() }).collect();
         Self { form, choices }
     }
 
@@ -41,24 +52,60 @@ impl Answer {
                 vec![self.chunk(choice, delta, Vec::new(), head)]
             }
             Event::Part { choice, text, tokens } => {
+                let pieces = match &mut self.choices[choice].reader {
+                    Some(reader) => reader.push(&text),
+                    None => vec![Piece::Text(text)],
+                };
                 let logprobs = self.listed(&tokens, head);
-                if head.is_streaming {
-                    return vec![self.chunk(choice, json!({"content": text}), logprobs, head)];
-                }
-                let choice = &mut self.choices[choice];
-                choice.text.push_str(&text);
-                choice.logprobs.extend(logprobs);
-                Vec::new()
+                self.add(choice, pieces, logprobs, head)
             }
             Event::End { choice, finish, .. } => {
-                self.choices[choice].finish = Some(reason(finish));
-                match head.is_streaming {
-                    true => vec![self.chunk(choice, json!({}), Vec::new(), head)],
-                    false => Vec::new(),
+                let rest = self.choices[choice].reader.as_mut().map(CallReader::finish).unwrap_or_default();
+                let mut chunks = self.add(choice, rest, Vec::new(), head);
+                let has_called = !self.choices[choice].calls.is_empty();
+                let finish = if has_called && finish == Finish::Stop { "tool_calls" } else { reason(finish) };
+                self.choices[choice].finish = Some(finish);
+                if head.is_streaming {
+                    chunks.push(self.chunk(choice, json!({}), Vec::new(), head));
+                }
+                chunks
+            }
+            Event::Prompt { .. } | Event::Refused(_) | Event::Failed(_) => Vec::new(),
+        }
+    }
+
+    /// Adds pieces to an answer: at once where it is streamed, or else for the end.
+    fn add(&mut self, index: usize, pieces: Vec<Piece>, mut logprobs: Vec<Value>, head: &Head) -> Vec<Value> {
+        let mut deltas = Vec::new();
+        let choice = &mut self.choices[index];
+        if !head.is_streaming {
+            choice.logprobs.append(&mut logprobs);
+        }
+        for piece in pieces {
+            match piece {
+                Piece::Text(text) if head.is_streaming => deltas.push(json!({"content": text})),
+                Piece::Text(text) => choice.text.push_str(&text),
+                Piece::Call(_) if !self.form.is_parallel && !choice.calls.is_empty() => {}
+                Piece::Call(Call { name, arguments }) => {
+                    let function = json!({"name": name, "arguments": arguments});
+                    let mut call =
+                        json!({"id": random::name("call_"), "type": "function", "function": function});
+                    choice.calls.push(call.clone());
+                    call["index"] = json!(choice.calls.len() - 1);
+                    deltas.push(json!({"tool_calls": [call]}));
                 }
             }
-            Event::Prompt { .. } | Event::Refused(_) => Vec::new(),
         }
+        if !head.is_streaming {
+            return Vec::new();
+        }
+        // Tokens of a call that is not whole yet come by themselves.
+        if deltas.is_empty() && !logprobs.is_empty() {
+            deltas.push(json!({}));
+        }
+        let all =
+            deltas.into_iter().map(|delta| self.chunk(index, delta, std::mem::take(&mut logprobs), head));
+        all.collect()
     }
 
     fn listed(&self, tokens: &[Token], head: &Head) -> Vec<Value> {
@@ -88,7 +135,13 @@ impl Answer {
         let lists = self.form.logprobs;
         let choices = self.choices.into_iter().enumerate().map(|(index, choice)| {
             let logprobs = lists.then(|| json!({"content": choice.logprobs, "refusal": null}));
-            let message = json!({"role": "assistant", "content": choice.text, "refusal": null});
+            let mut message = json!({"role": "assistant", "content": choice.text, "refusal": null});
+            if !choice.calls.is_empty() {
+                message["tool_calls"] = json!(choice.calls);
+                if choice.text.is_empty() {
+                    message["content"] = Value::Null;
+                }
+            }
             json!({"index": index, "message": message, "logprobs": logprobs, "finish_reason": choice.finish})
         });
         Value::Array(choices.collect())

@@ -86,7 +86,7 @@ impl Answer {
     pub(super) fn take(&mut self, event: Event, head: &Head) -> Vec<Value> {
         let index = match &event {
             Event::Prompt { choice, .. } | Event::Part { choice, .. } | Event::End { choice, .. } => *choice,
-            Event::Refused(_) => return Vec::new(),
+            Event::Refused(_) | Event::Failed(_) => return Vec::new(),
         };
         let prompt = index / self.form.n;
         if let Event::Prompt { tokens, .. } = event {

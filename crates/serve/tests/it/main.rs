@@ -10,3 +10,4 @@ mod hostile;
 mod limits;
 mod scene;
 mod stopping;
+mod tools;

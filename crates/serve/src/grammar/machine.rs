@@ -1,0 +1,218 @@
+//! The states of a grammar, found as they are needed.
+
+use std::collections::HashMap;
+
+use model::TokenSet;
+
+use super::node::{Node, NodeId, Nodes};
+
+/// Most states of a grammar: some 200 MB.
+const MAX_STATES: usize = 100_000;
+
+/// Most steps from one state to the next.
+const MAX_STEPS: usize = 100_000;
+
+/// A state, by its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct StateId(u32);
+
+/// What is left to do behind a node, by its number; none where nothing is.
+type Rest = Option<u32>;
+
+/// What comes behind the node that is read now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Frame {
+    /// The sequence goes on with this part.
+    Part(NodeId, u32),
+    /// So many of the repetitions were read.
+    Count(NodeId, u32),
+}
+
+/// A byte that may come: of a text or a set, at a place in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Place {
+    node: NodeId,
+    at: u32,
+    rest: Rest,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct State {
+    places: Vec<Place>,
+    /// Whether what was read is whole.
+    is_complete: bool,
+}
+
+/// The next states of a state, by the byte: 0 where that is not known, 1 where there is none, or else the state's number and 2.
+type Row = Box<[u32; 256]>;
+
+/// A grammar and what is known of its states.
+#[derive(Debug)]
+pub(super) struct Machine {
+    nodes: Nodes,
+    frames: Vec<(Frame, Rest)>,
+    frame_ids: HashMap<(Frame, Rest), u32>,
+    states: Vec<State>,
+    state_ids: HashMap<State, u32>,
+    rows: Vec<Row>,
+    allowed: HashMap<StateId, TokenSet>,
+}
+
+/// A state that is being put together.
+#[derive(Default)]
+struct Draft {
+    places: Vec<Place>,
+    is_complete: bool,
+    /// Nodes that were entered with the same rest.
+    seen: std::collections::HashSet<(NodeId, Rest)>,
+    n_steps: usize,
+}
+
+impl Machine {
+    pub(super) fn new(nodes: Nodes, root: NodeId) -> Result<(Self, StateId), String> {
+        let mut machine = Self {
+            nodes,
+            frames: Vec::new(),
+            frame_ids: HashMap::new(),
+            states: Vec::new(),
+            state_ids: HashMap::new(),
+            rows: Vec::new(),
+            allowed: HashMap::new(),
+        };
+        let mut draft = Draft::default();
+        machine.enter(root, None, &mut draft)?;
+        let first = machine.state(draft)?;
+        Ok((machine, first))
+    }
+
+    /// The state behind a byte, if that may come.
+    pub(super) fn next(&mut self, state: StateId, byte: u8) -> Result<Option<StateId>, String> {
+        let known = self.rows[state.0 as usize][usize::from(byte)];
+        if known > 0 {
+            return Ok(known.checked_sub(2).map(StateId));
+        }
+        let mut draft = Draft::default();
+        for place in self.states[state.0 as usize].places.clone() {
+            let Place { node, at, rest } = place;
+            match self.nodes.get(node) {
+                Node::Text(text) if text[at as usize] == byte => match text.len() as u32 - at {
+                    1 => self.leave(rest, &mut draft)?,
+                    _ => draft.places.push(Place { at: at + 1, ..place }),
+                },
+                Node::One(set) if set.has(byte) => self.leave(rest, &mut draft)?,
+                _ => {}
+            }
+        }
+        let next =
+            if draft.places.is_empty() && !draft.is_complete { None } else { Some(self.state(draft)?) };
+        self.rows[state.0 as usize][usize::from(byte)] = next.map_or(1, |next| next.0 + 2);
+        Ok(next)
+    }
+
+    /// Whether what was read is whole.
+    pub(super) fn is_complete(&self, state: StateId) -> bool {
+        self.states[state.0 as usize].is_complete
+    }
+
+    /// Whether it is whole and nothing may follow.
+    pub(super) fn is_over(&self, state: StateId) -> bool {
+        let State { places, is_complete } = &self.states[state.0 as usize];
+        *is_complete && places.is_empty()
+    }
+
+    pub(super) fn allowed(&self, state: StateId) -> Option<TokenSet> {
+        self.allowed.get(&state).cloned()
+    }
+
+    pub(super) fn remember(&mut self, state: StateId, allowed: TokenSet) {
+        // States that come again are few.
+        if self.allowed.len() < 256 {
+            self.allowed.insert(state, allowed);
+        }
+    }
+
+    fn state(&mut self, draft: Draft) -> Result<StateId, String> {
+        let Draft { mut places, is_complete, .. } = draft;
+        places.sort_unstable();
+        places.dedup();
+        let state = State { places, is_complete };
+        if let Some(id) = self.state_ids.get(&state) {
+            return Ok(StateId(*id));
+        }
+        if self.states.len() >= MAX_STATES {
+            return Err("the grammar has too many states".into());
+        }
+        let id = self.states.len() as u32;
+        self.states.push(state.clone());
+        self.state_ids.insert(state, id);
+        self.rows.push(Box::new([0; 256]));
+        Ok(StateId(id))
+    }
+
+    fn frame(&mut self, frame: Frame, rest: Rest) -> Rest {
+        let next = self.frames.len() as u32;
+        let id = *self.frame_ids.entry((frame, rest)).or_insert(next);
+        if id == next {
+            self.frames.push((frame, rest));
+        }
+        Some(id)
+    }
+
+    /// Everything that may come first in a node.
+    fn enter(&mut self, node: NodeId, rest: Rest, draft: &mut Draft) -> Result<(), String> {
+        draft.n_steps += 1;
+        if draft.n_steps > MAX_STEPS {
+            return Err("the grammar is too intricate".into());
+        }
+        if !draft.seen.insert((node, rest)) {
+            return Ok(());
+        }
+        match self.nodes.get(node).clone() {
+            Node::Text(text) if text.is_empty() => self.leave(rest, draft),
+            Node::Text(_) | Node::One(_) => {
+                draft.places.push(Place { node, at: 0, rest });
+                Ok(())
+            }
+            Node::Sequence(_) => self.part(node, 0, rest, draft),
+            Node::Either(all) => all.into_iter().try_for_each(|one| self.enter(one, rest, draft)),
+            Node::Repeated { .. } => self.count(node, 0, rest, draft),
+        }
+    }
+
+    /// Everything that may come once a node was read.
+    fn leave(&mut self, rest: Rest, draft: &mut Draft) -> Result<(), String> {
+        let Some(rest) = rest else {
+            draft.is_complete = true;
+            return Ok(());
+        };
+        match self.frames[rest as usize] {
+            (Frame::Part(node, at), rest) => self.part(node, at, rest, draft),
+            (Frame::Count(node, n), rest) => self.count(node, n, rest, draft),
+        }
+    }
+
+    /// Goes on with a part of a sequence.
+    fn part(&mut self, node: NodeId, at: u32, rest: Rest, draft: &mut Draft) -> Result<(), String> {
+        let Node::Sequence(parts) = self.nodes.get(node) else { return Ok(()) };
+        let (n, part) = (parts.len() as u32, parts.get(at as usize).copied());
+        let Some(part) = part else { return self.leave(rest, draft) };
+        // Behind the last part comes what comes behind the sequence.
+        let rest = if at + 1 < n { self.frame(Frame::Part(node, at + 1), rest) } else { rest };
+        self.enter(part, rest, draft)
+    }
+
+    /// Goes on behind so many repetitions.
+    fn count(&mut self, node: NodeId, n: u32, rest: Rest, draft: &mut Draft) -> Result<(), String> {
+        let &Node::Repeated { item, least, most } = self.nodes.get(node) else { return Ok(()) };
+        if n >= least {
+            self.leave(rest, draft)?;
+        }
+        if most.is_some_and(|most| n >= most) {
+            return Ok(());
+        }
+        // Without an upper end it is of no account by how many they are more.
+        let next = if most.is_some() { n + 1 } else { (n + 1).min(least) };
+        let rest = self.frame(Frame::Count(node, next), rest);
+        self.enter(item, rest, draft)
+    }
+}
