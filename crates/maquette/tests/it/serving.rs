@@ -83,3 +83,35 @@ fn what_cannot_be_served_is_said_before_anything_listens() {
     let message = scene.fails(&["serve", "nothing", "--max-sequences", "0"]);
     assert!(message.contains("--max-sequences must be at least 1, found 0\nhint: "), "{message}");
 }
+
+#[test]
+fn a_server_is_measured_by_many_clients() {
+    let scene = Scene::trained();
+    let (mut child, address) = start(&scene, &["--max-sequences", "3"]);
+    let url = format!("http://{address}");
+    let args =
+        ["bench", "serve", "--url", &url, "--clients", "5", "--requests", "9", "--prompt-tokens", "20"];
+    let more = ["--max-tokens", "8", "--verify", "--json"];
+    let measured = scene.ok(&[&args[..], &more].concat()).json();
+    assert_eq!(
+        (&measured["requests"], &measured["failed"], &measured["different"]),
+        (&9.into(), &0.into(), &0.into())
+    );
+    assert_eq!((&measured["model"], &measured["prompt_tokens"]), (&"run".into(), &180.into()));
+    let new_tokens = measured["new_tokens"].as_u64().unwrap();
+    assert!((9..=72).contains(&new_tokens), "{measured}");
+    for name in ["first_token_ms", "next_token_ms", "request_ms"] {
+        let times = &measured[name];
+        let of = |which: &str| times[which].as_f64().unwrap();
+        assert!(
+            0.0 < of("p50") && of("p50") <= of("p90") && of("p90") <= of("p99") && of("p99") <= of("max"),
+            "{times}"
+        );
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let message = scene.fails(&["bench", "serve", "--url", &url]);
+    assert!(message.contains(&format!("cannot reach {address}")) && message.contains("hint: "), "{message}");
+    let message = scene.fails(&["bench", "serve", "--url", "localhost"]);
+    assert!(message.contains("in --url, found `localhost`\nhint: "), "{message}");
+}

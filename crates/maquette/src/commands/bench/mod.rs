@@ -3,6 +3,7 @@
 mod decode;
 mod kernels;
 mod operations;
+mod serve;
 mod shape;
 mod timing;
 mod train;
@@ -23,6 +24,7 @@ enum Action {
     Train(train::Args),
     Decode(decode::Args),
     Kernels(kernels::Args),
+    Serve(serve::Args),
     Watch(watch::Args),
 }
 
@@ -31,6 +33,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         Action::Train(args) => train::run(args),
         Action::Decode(args) => decode::run(args),
         Action::Kernels(args) => kernels::run(args),
+        Action::Serve(args) => serve::run(args),
         Action::Watch(args) => watch::run(args),
     }
 }
