@@ -4,6 +4,8 @@ mod items_file;
 mod metric;
 mod score;
 mod summary;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use data::Tokenizer;
 use model::Gpt;

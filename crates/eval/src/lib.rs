@@ -3,6 +3,9 @@
 //! Benchmarks: a [`Task`] is one small file; [`Items::of`] makes prompts of its data, a [`Scorer`] gives the likelihood of
 //! each choice, [`examine`] writes an [`ItemScore`] an item to an [`ItemsFile`], and [`summarise_items`] takes the means.
 //!
+//! Of items that were scored, [`calibration()`] says whether probabilities are right as often as they say, [`abstention()`] what
+//! withheld answers gain, [`compare()`] pairs two checkpoints, and [`contamination`] looks for them in the text that a model was trained on.
+//!
 //! [`data::tasks::suite`] makes problems; [`capability`] gives each a [`Score`], how likely a model is to solve it;
 //! [`summarise`] takes the means for each task and difficulty ([`LevelSummary`]), with their standard errors. [`vision`]
 //! scores answers about pictures, texts against texts.
@@ -28,7 +31,11 @@
 
 #![forbid(unsafe_code)]
 
+mod abstention;
+mod calibration;
 mod capability;
+mod compare;
+pub mod contamination;
 mod error;
 mod exam;
 pub mod interval;
@@ -37,12 +44,16 @@ pub mod pictures;
 pub mod python;
 mod sampled;
 mod score;
+mod standard_exam;
 mod task;
 #[cfg(test)]
 mod tests;
 pub mod vision;
 
+pub use abstention::{Abstention, abstention};
+pub use calibration::{Bin, Calibration, Reliability, calibration};
 pub use capability::{CapabilitySettings, capability};
+pub use compare::{Comparison, compare};
 pub use error::{EvalError, ExamError};
 pub use exam::{
     ChoiceScore, ItemScore, ItemsFile, MetricSummary, Provenance, TaskSummary, examine, group, rescore,
@@ -50,4 +61,7 @@ pub use exam::{
 };
 pub use likelihood::{Likelihood, Pair, Scorer};
 pub use score::{LevelSummary, Outcome, Score, summarise};
+pub use standard_exam::{
+    Conversion, ExamScore, Percentile, Percentiles, Section, SectionResult, StandardExam,
+};
 pub use task::{DataFolder, Found, Item, Items, Kind, Metric, Task};

@@ -15,9 +15,14 @@ use crate::{ExamError, python};
 /// Fields whose text is JSON.
 const LISTS: [&str; 5] = ["choices", "contexts", "labels", "mc1", "mc2"];
 
+/// Fields that hold what is asked, or the text that it is asked about; of several the longest.
+const STEMS: [&str; 6] = ["question", "query", "goal", "sentence", "passage", "text"];
+
 /// What a row asks, before anything stands in front of it.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Question {
+    /// What is asked, without the words that a task puts around it.
+    pub(super) stem: String,
     /// One context, or as many as there are choices.
     pub(super) contexts: Vec<String>,
     /// As many as there are choices, or one.
@@ -122,7 +127,9 @@ fn question(
         }
         _ => gold(field("gold"), n_choices, &place)?,
     };
-    Ok(Question { contexts, answers, gold })
+    let stem = STEMS.iter().filter_map(|name| field(name).as_str()).max_by_key(|text| text.len());
+    let stem = stem.map_or_else(|| contexts[0].clone(), str::to_owned);
+    Ok(Question { stem, contexts, answers, gold })
 }
 
 /// The number of the right choice, or of several.

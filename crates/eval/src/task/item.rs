@@ -13,6 +13,8 @@ use crate::ExamError;
 /// One item of a task.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Item {
+    /// What is asked, without what the task puts around it and in front of it.
+    pub question: String,
     /// What is scored: pairs of a context and its continuation, one for each choice.
     pub pairs: Vec<(String, String)>,
     /// Length of each choice in characters and in bytes.
@@ -79,7 +81,7 @@ impl Items {
 }
 
 fn item(task: &Task, question: Question, front: &str, place: String) -> Item {
-    let Question { contexts, answers, gold } = question;
+    let Question { stem, contexts, answers, gold } = question;
     let delimiter = if task.kind == Kind::Continuation { "" } else { &task.delimiter };
     let choices = if contexts.len() > 1 { &contexts } else { &answers };
     let lengths = choices.iter().map(|choice| (choice.chars().count(), choice.len())).collect();
@@ -95,5 +97,5 @@ fn item(task: &Task, question: Question, front: &str, place: String) -> Item {
             continuations.map(|continuation| (context.clone(), continuation)).collect()
         }
     };
-    Item { pairs, lengths, gold, place }
+    Item { question: stem, pairs, lengths, gold, place }
 }
