@@ -13,7 +13,7 @@ use forecast::Verdict;
 use model::{checkpoint, gguf};
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::report::WRITER;
+use crate::report::{PAGE_WRITER, WRITER};
 
 /// A file to write, and the option that named it.
 #[derive(Clone, Copy)]
@@ -39,6 +39,8 @@ pub(crate) enum Kind {
     Summary,
     /// About pictures.
     Answers,
+    /// Of an evaluation, as HTML.
+    Page,
 }
 
 /// No file of ours that is read whole to be known is longer.
@@ -163,6 +165,7 @@ impl Kind {
             Self::Scores => "a list of scores",
             Self::Summary => "a summary of benchmarks",
             Self::Answers => "a list of answers about pictures",
+            Self::Page => "a report of scores",
         }
     }
 
@@ -178,6 +181,7 @@ impl Kind {
             Self::Scores => "scores.jsonl",
             Self::Summary => "summary.json",
             Self::Answers => "pictures.jsonl",
+            Self::Page => "report.html",
         }
     }
 
@@ -189,10 +193,11 @@ impl Kind {
             fs::File::open(path)?.take(n).read_to_end(&mut bytes)?;
             std::io::Result::Ok(bytes)
         };
-        if matches!(self, Self::Plot | Self::Gguf | Self::Logits) {
+        if matches!(self, Self::Plot | Self::Gguf | Self::Logits | Self::Page) {
             let bytes = start(1 << 12)?;
             return Ok(match self {
                 Self::Plot => bytes.starts_with(b"<svg ") && has(&bytes, WRITER),
+                Self::Page => bytes.starts_with(b"<!DOCTYPE html>") && has(&bytes, PAGE_WRITER),
                 Self::Gguf => bytes.starts_with(b"GGUF") && bytes.get(24..).is_some_and(is_writer_key),
                 _ => logits_header(&bytes).is_some_and(|header| {
                     header["__metadata__"][checkpoint::LOGITS.0] == checkpoint::LOGITS.1

@@ -19,6 +19,7 @@ mod pretrain;
 mod quickstart;
 mod report;
 mod run;
+mod scores;
 mod serve;
 mod sft;
 mod slips;
@@ -61,6 +62,7 @@ enum Command {
     Sft(sft::Args),
     Dpo(dpo::Args),
     Eval(eval::Args),
+    Scores(scores::Args),
     Forecast(forecast::Args),
     Report(report::Args),
     Generate(generate::Args),
@@ -92,6 +94,7 @@ impl Cli {
             Command::Sft(args) => sft::run(&args),
             Command::Dpo(args) => dpo::run(&args),
             Command::Eval(args) => eval::run(&args),
+            Command::Scores(args) => scores::run(&args),
             Command::Forecast(args) => forecast::run(&args),
             Command::Report(args) => report::run(&args),
             Command::Generate(args) => generate::run(&args),

@@ -2,7 +2,7 @@
 //!
 //! `read` opens and checks the files, `curves` turns the metrics into figures, `forecast` does so with a forecast,
 //! `manifest` and `tables` set the rest in rows, `page` puts everything in its place; `plot`, `svg`, `axis` and
-//! `number` know nothing about runs. The page needs no network and no script.
+//! `number` know nothing about runs. `scores` is the page of an evaluation. The page needs no network and no script.
 
 mod axis;
 mod capability;
@@ -14,6 +14,7 @@ mod page;
 mod plot;
 mod prediction;
 mod read;
+mod scores;
 mod svg;
 mod tables;
 #[cfg(test)]
@@ -25,7 +26,12 @@ use anyhow::Context as _;
 
 use crate::run_dir::REPORT;
 
-pub(crate) use self::{forecast::Picture, number::with_margin, svg::WRITER};
+pub(crate) use self::{
+    forecast::Picture,
+    number::with_margin,
+    scores::{ExamRow, ScoresPage, TaskRow, WRITER as PAGE_WRITER, render as render_scores},
+    svg::WRITER,
+};
 
 /// The page of the run in `run_dir`. Same files, same page: it holds no clock and no randomness.
 ///

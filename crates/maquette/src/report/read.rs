@@ -54,12 +54,19 @@ pub(super) struct Run {
 
 /// A file that the report was built from.
 pub(super) struct Source {
-    pub path: &'static str,
+    pub path: String,
     pub n_bytes: usize,
     /// XXH3, 64 bits, of the bytes as read.
     pub xxh3: u64,
     /// The last line was cut short by a crash and left out.
     pub is_cut: bool,
+}
+
+impl Source {
+    /// Of a file with these bytes.
+    pub(super) fn of(path: &str, bytes: &[u8]) -> Self {
+        Self { path: path.to_owned(), n_bytes: bytes.len(), xxh3: xxh3_64(bytes), is_cut: false }
+    }
 }
 
 /// The metrics, sorted by kind; steps rise strictly within `steps` and within `validations`.
@@ -250,7 +257,7 @@ fn read(run_dir: &Path, path: &'static str, sources: &mut Vec<Source>) -> anyhow
             }
         )
     })?;
-    sources.push(Source { path, n_bytes: bytes.len(), xxh3: xxh3_64(&bytes), is_cut: false });
+    sources.push(Source::of(path, &bytes));
     Ok(bytes)
 }
 

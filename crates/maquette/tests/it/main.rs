@@ -31,6 +31,7 @@ mod run_folder_as_checkpoint;
 mod rungs;
 mod scattered_folders;
 mod scene;
+mod scores;
 mod sealing;
 mod seals;
 #[cfg(unix)]
