@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use base::Rng;
+use data::pictures::PicturesConfig;
 use model::{Gpt, ModelConfig, Tokens};
 use tensor::Kernels;
 use train::{Learner, MicroBatch, TrainOverrides, TrainSettings, Update};
@@ -24,6 +25,8 @@ const MOST_VALIDATING: f64 = 0.15;
 const FEWEST_EVAL_TOKENS: f64 = 4096.0;
 /// A validation computes the forward pass alone: a third of training's FLOPs.
 const VALIDATION_COST: f64 = 1.0 / 3.0;
+/// Tokens of a question about a picture and its answer, about.
+const QUESTION_TOKENS: usize = 32;
 /// Bytes of a checkpoint that are written, hashed and flushed a second: a common disk. What a slow one takes beyond that
 /// is not foreseen.
 const SAVED_BYTES_PER_SECOND: f64 = 3e8;
@@ -64,7 +67,8 @@ pub(super) fn within_minutes(
     let most_validating_s = if is_open { MOST_VALIDATING * left_s } else { 0.5 * left_s };
     let other_s = first.validating_s.min(most_validating_s) + first.saving_s;
     let training_s = (left_s - other_s).max(0.3 * left_s);
-    let train_flops = three_digits(speed * training_s);
+    let train_flops =
+        three_digits(speed * training_s * text_share(recipe.data.pictures.as_ref(), &config, &settings));
     let mut train = recipe.train.clone();
     let (config, settings) = plan(train_flops, &train)?;
     if cost(&config, &settings).validating_s > most_validating_s {
@@ -83,6 +87,16 @@ pub(super) fn within_minutes(
         ),
     );
     Ok(Afforded { train_flops, train })
+}
+
+/// The part of a step's work that its text is, beside documents of pictures: budgets in FLOPs count that alone.
+fn text_share(pictures: Option<&PicturesConfig>, config: &ModelConfig, settings: &TrainSettings) -> f64 {
+    let (Some(pictures), Some(vision)) = (pictures, &config.vision) else { return 1.0 };
+    let token = config.train_flops_per_token(settings.seq_len);
+    let n_tokens = (vision.n_patches() + QUESTION_TOKENS) as f64;
+    let document = vision.train_flops_per_image(config.d_model) + n_tokens * token;
+    let text = settings.batch_tokens() as f64 * token;
+    text / (text + pictures.per_step as f64 * document)
 }
 
 /// About how many FLOPs `minutes` come to here, everything beside the training left out.
@@ -231,6 +245,24 @@ mod tests {
     use model::scaling::ModelOverrides;
 
     use super::*;
+
+    /// Of a model whose encoder is as large as its text model, an image costs about as much again as its rows.
+    #[test]
+    fn pictures_take_their_part_of_the_minutes() {
+        let vision = Some(model::eyes::VisionOverrides { n_layers: Some(2), ..Default::default() });
+        let model = ModelOverrides { d_model: Some(64), n_layers: Some(2), vision, ..Default::default() };
+        let rows =
+            TrainOverrides { steps: Some(9), batch_rows: Some(8), seq_len: Some(96), ..Default::default() };
+        let (config, settings) = train::plan(None, 512, &model, &rows, 1).unwrap();
+        let share = |per_step: usize| {
+            let pictures = PicturesConfig { per_step, ..PicturesConfig::default() };
+            text_share(Some(&pictures), &config, &settings)
+        };
+        // Eight rows of 96 tokens, and as many pictures of 64 rows and 32 tokens: the encoder is what is more.
+        assert!((0.25..0.45).contains(&share(8)), "{}", share(8));
+        assert!(share(1) > 0.75 && share(64) < 0.1, "{} {}", share(1), share(64));
+        assert_eq!(text_share(None, &config, &settings), 1.0);
+    }
 
     #[test]
     fn validations_are_made_to_fit() {
