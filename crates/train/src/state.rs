@@ -50,6 +50,8 @@ pub(crate) struct Parts<'a> {
     pub(crate) optimizer: &'a Optimizer,
     pub(crate) tokenizer: &'a data::Tokenizer,
     pub(crate) chat_template: Option<&'a str>,
+    /// The checkpoint that the run began with.
+    pub(crate) start: Option<&'a Path>,
     pub(crate) state: &'a TrainerState,
     pub(crate) monitors: &'a [Box<dyn Monitor>],
 }
@@ -77,7 +79,8 @@ pub(crate) fn save(folder: &Path, parts: &Parts) -> Result<PathBuf, TrainError> 
         checkpoint::write_model(tmp, parts.gpt, &ids, parts.tokenizer.fingerprint())?;
         parts.tokenizer.save(tmp)?;
         if let Some(vision) = &parts.gpt.config().vision {
-            checkpoint::write_processor(tmp, vision, &parts.tokenizer.show(vision.image_token))?;
+            let image_token = parts.tokenizer.show(vision.image_token);
+            checkpoint::write_processor_like(parts.start, tmp, vision, &image_token)?;
         }
         if let Some(template) = parts.chat_template {
             checkpoint::write_file(&tmp.join(data::ChatTemplate::FILE), template.as_bytes())?;

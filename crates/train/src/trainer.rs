@@ -412,7 +412,15 @@ impl Trainer {
         let (tokenizer, chat_template) = (&self.inputs.tokenizer, self.inputs.chat_template.as_deref());
         let dir = state::save(
             &checkpoints,
-            &Parts { gpt, optimizer, tokenizer, chat_template, state: &state, monitors: &self.monitors },
+            &Parts {
+                gpt,
+                optimizer,
+                tokenizer,
+                chat_template,
+                start: self.inputs.start.as_deref(),
+                state: &state,
+                monitors: &self.monitors,
+            },
         )?;
         state::remove_old(&checkpoints, settings.keep_checkpoints)?;
         Ok(dir)

@@ -8,7 +8,7 @@ use model::ModelConfig;
 use train::{Objective, PictureReader, Pretraining, TrainSettings, WithPictures};
 
 use super::{once::once, run::Run};
-use crate::progress;
+use crate::{image_files, progress};
 
 impl Run {
     /// The documents of pictures of the recipe, for images of `side` pixels; none where it has none.
@@ -33,9 +33,20 @@ impl Run {
     ) -> anyhow::Result<Box<dyn Objective>> {
         let tokenizer: &Tokenizer = self.tokenizer()?;
         let text = Pretraining::new(Arc::clone(self.prepared()?), settings, tokenizer.token_bytes())?;
-        let Some(vision) = &config.vision else { return Ok(Box::new(text)) };
+        let Some(vision) = &config.vision else {
+            anyhow::ensure!(
+                self.recipe()?.data.pictures.is_none(),
+                "expected a model that reads images beside [data.pictures], found one of text alone\n\
+                 hint: add a table [model.vision]: it puts eyes in front of the model"
+            );
+            return Ok(Box::new(text));
+        };
         let Some(set) = self.pictures(vision.image_size)? else { return Ok(Box::new(text)) };
-        let preprocessing = Preprocessing::square(vision.image_size);
+        // As the model that is continued was given its images.
+        let preprocessing = match self.start()? {
+            Some(start) => image_files::preprocessing(start, vision)?,
+            None => Preprocessing::square(vision.image_size),
+        };
         let reader = PictureReader::new(tokenizer.clone(), vision.clone(), preprocessing);
         Ok(Box::new(WithPictures::new(text, Arc::clone(set), reader, settings)?))
     }

@@ -90,6 +90,10 @@ pub(crate) fn train(
         checkpoint::write_model(dir, &gpt, &ids, base.tokenizer.fingerprint())?;
         base.tokenizer.save(dir)?;
         checkpoint::write_file(&dir.join(ChatTemplate::FILE), base.template.source().as_bytes())?;
+        if let Some(vision) = &base.config.vision {
+            let image_token = base.tokenizer.show(vision.image_token);
+            checkpoint::write_processor_like(Some(&base.dir), dir, vision, &image_token)?;
+        }
         Ok(())
     })?;
     Ok(Finished { model: merged, summary })

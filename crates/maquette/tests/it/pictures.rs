@@ -124,6 +124,65 @@ fn a_folder_with_eyes_is_imported_and_begins_another_training() {
     scene.ok(&["generate", "stage", "--image", image, "--prompt", "What is there?", "--max-tokens", "2"]);
 }
 
+/// A folder of another program keeps its way of preparing images, through an import, a training and a fine-tuning.
+#[test]
+fn images_are_prepared_as_the_model_that_is_continued_had_them() {
+    let scene = seeing();
+    let step = "seeing/pretrain/checkpoints/step-2";
+    fs::create_dir(scene.path("foreign")).unwrap();
+    for file in [
+        "config.json",
+        "generation_config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    ] {
+        fs::copy(scene.path(&format!("{step}/{file}")), scene.path(&format!("foreign/{file}"))).unwrap();
+    }
+    // Squashed to a square, with bilinear weights.
+    let processor = r#"{"image_processor_type": "SiglipImageProcessor", "resample": 2, "image_mean": [0.4, 0.5, 0.6],
+        "image_std": [0.3, 0.3, 0.3], "size": {"height": 32, "width": 32}}"#;
+    scene.write("foreign/preprocessor_config.json", processor.as_bytes());
+    scene.ok(&["import", "foreign", "--out", "imported"]);
+    let chat = |i: usize| {
+        serde_json::json!({ "messages": [
+            { "role": "user", "content": format!("a{i}") }, { "role": "assistant", "content": format!("b{i}") },
+        ] })
+    };
+    let chats: String = (0..20).map(|i| format!("{}\n", chat(i))).collect();
+    scene.write("chats.jsonl", chats.as_bytes());
+    scene.ok(&["sft", "imported", "--data", "chats.jsonl", "--out", "tuned", "--rank", "2", "--epochs", "1"]);
+    let data = RECIPE.split("[tokenizer]").next().unwrap();
+    let more = format!(
+        "{data}[model]\nfrom = \"imported\"\n[train]\nsteps = 1\nbatch_rows = 1\nseq_len = 128\neval_tokens = 128\n\
+         final_eval_tokens = 128\n[samples]\nprompts = []\n"
+    );
+    scene.write("more.toml", more.as_bytes());
+    scene.ok(&["run", "more.toml", "--out", "more"]);
+    for folder in ["imported", "tuned/merged", "more/pretrain/checkpoints/step-1"] {
+        assert_eq!(scene.read(&format!("{folder}/preprocessor_config.json")), processor, "{folder}");
+        assert!(!scene.path(&format!("{folder}/processor_config.json")).exists(), "{folder}");
+    }
+    let image = "drawn/images/train-scenes-000000.png";
+    let logprobs = |model: &str| {
+        let args = [
+            "generate",
+            model,
+            "--image",
+            image,
+            "--prompt",
+            "x",
+            "--max-tokens",
+            "1",
+            "--json",
+            "--dtype",
+            "f32",
+        ];
+        scene.ok(&args).json()["logprobs"].clone()
+    };
+    assert_ne!(logprobs("imported"), logprobs("seeing"), "other means and deviations");
+}
+
 /// Both recipes on the real books, with everything that takes time cut short.
 #[test]
 fn the_quickstart_gets_eyes() {
@@ -177,6 +236,12 @@ fn what_cannot_be_looked_at_is_refused_by_name() {
     scene.write("blind.toml", without_eyes.as_bytes());
     let refused = scene.fails(&["run", "blind.toml", "--out", "blind"]);
     assert!(refused.contains("expected a table [model.vision] beside [data.pictures]"), "{refused}");
+    let continued = without_eyes.replace("[tokenizer]\nkind = \"bytes\"\n", "");
+    let (data, rest) = continued.split_once("[model]").unwrap();
+    let train = rest.split_once("[train]").unwrap().1.replace("128", "32");
+    scene.write("text.toml", format!("{data}[model]\nfrom = \"run\"\n[train]{train}").as_bytes());
+    let refused = scene.fails(&["run", "text.toml", "--out", "text"]);
+    assert!(refused.contains("a model that reads images beside [data.pictures]"), "{refused}");
     for (change, found) in [
         ("model.vision.patch_size=5", "`vision.patch_size` is 5 and must divide"),
         ("data.pictures.text_share=2", "pictures.text_share"),

@@ -158,6 +158,30 @@ pub(super) fn unused(vision: &VisionConfig) -> [(String, Tensor); 2] {
 /// Files that say how images are prepared, for `AutoProcessor` of transformers.
 pub const PROCESSOR_FILES: [&str; 2] = ["processor_config.json", "preprocessor_config.json"];
 
+/// Writes what says how images are prepared: the files of the folder `like`, from which the model comes, or, where it has
+/// none, those of a model that is trained here; `image_token` is the text of the placeholder.
+///
+/// # Errors
+/// If one cannot be read or written.
+pub fn write_processor_like(
+    like: Option<&Path>,
+    dir: &Path,
+    vision: &VisionConfig,
+    image_token: &str,
+) -> Result<(), CheckpointError> {
+    let mut n_found = 0;
+    for (from, to) in
+        like.into_iter().flat_map(|like| PROCESSOR_FILES.map(|file| (like.join(file), dir.join(file))))
+    {
+        if from.is_file() {
+            let bytes = std::fs::read(&from).map_err(CheckpointError::io("read", &from))?;
+            write_file(&to, &bytes)?;
+            n_found += 1;
+        }
+    }
+    if n_found == 0 { write_processor(dir, vision, image_token) } else { Ok(()) }
+}
+
 /// Writes [`PROCESSOR_FILES`]: images are padded to a square with the mean colour, resized, and scaled to −1 … 1.
 /// `image_token` is the text of the placeholder.
 ///

@@ -29,7 +29,7 @@ use crate::{ConfigError, Gpt, ModelConfig};
 
 pub use files::{sync_dir, write_file};
 pub use import::{import_folder, import_gguf, read_foreign_config};
-pub use llava::{PROCESSOR_FILES, write_processor};
+pub use llava::{PROCESSOR_FILES, write_processor, write_processor_like};
 pub use publish::{publish, remove, remove_unfinished};
 pub use sums::{edited, sha256_of, verify, verify_source};
 pub use target::check_target;
