@@ -66,7 +66,7 @@ pub use prepare::prepare;
 pub use prepared::Prepared;
 pub use progress::Progress;
 pub use reader::{JsonRow, json_rows};
-pub use reader::{Row, rows};
+pub use reader::{Row, rows, rows_of_columns};
 pub use settle::{Settled, settle};
 pub use shard::TokenShard;
 pub use skipped::Skipped;

@@ -13,7 +13,7 @@ mod text;
 
 pub(crate) use encoding::{Encoding, FromUtf16};
 pub use objects::{JsonRow, json_rows};
-pub use rows::{Row, rows};
+pub use rows::{Row, rows, rows_of_columns};
 
 use std::{
     io,

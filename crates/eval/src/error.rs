@@ -108,6 +108,26 @@ pub enum ExamError {
         /// What the model can read.
         max_seq_len: usize,
     },
+    /// A setting is outside of its range.
+    #[error("`--{name}` must be {expected}, found {found}\nhint: {hint}")]
+    Setting {
+        /// The setting.
+        name: &'static str,
+        /// What it may be.
+        expected: &'static str,
+        /// What it is.
+        found: String,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// A prompt that the model cannot continue.
+    #[error("cannot continue the prompt of `{place}`: {error}")]
+    Prompt {
+        /// File and line.
+        place: String,
+        /// Why.
+        error: model::DecodeError,
+    },
     /// A file of items that was made with something else.
     #[error(
         "expected items of the same model, data and settings in `{}`, found {what}\nhint: choose another folder with --out, or delete the file",

@@ -13,10 +13,10 @@ use serde::{Deserialize, Serialize};
 
 pub use items_file::ItemsFile;
 pub use metric::rescore;
-pub use score::{ChoiceScore, ItemScore};
+pub use score::{ChoiceScore, ItemScore, Output, Target};
 pub use summary::{MetricSummary, TaskSummary, group, summarise_items};
 
-use crate::{ExamError, Items, Pair, Scorer, Task};
+use crate::{Drawing, ExamError, Items, Pair, Scorer, Task};
 
 /// Items that are scored together: enough for many to share what they begin with, few enough to lose little to a kill.
 const BLOCK_ITEMS: usize = 64;
@@ -44,6 +44,9 @@ pub struct Provenance {
     pub tokenizer: String,
     /// Data type of activations.
     pub dtype: String,
+    /// How answers were drawn, where they are generated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drawing: Option<Drawing>,
 }
 
 /// Scores the items that `file` does not have yet and appends them, block by block. `progress` is told how many items are
@@ -71,7 +74,7 @@ pub fn examine(
         }
         let mut pairs = Vec::new();
         for item in items {
-            for (context, continuation) in &item.pairs {
+            for (context, continuation) in item.pairs() {
                 let pair = Pair::encode(tokenizer, context, continuation);
                 let n_scored = pair.continuation().len();
                 if n_scored == 0 || n_scored > max_seq_len {
@@ -84,7 +87,7 @@ pub fn examine(
         let mut scored = pairs.iter().zip(likelihoods);
         let mut scores = Vec::with_capacity(items.len());
         for (i, item) in items.iter().enumerate() {
-            let of_item: Vec<_> = scored.by_ref().take(item.pairs.len()).collect();
+            let of_item: Vec<_> = scored.by_ref().take(item.n_pairs()).collect();
             scores.push(metric::scored(task, first + skipped + i, item, &of_item));
         }
         file.append(scores)?;

@@ -2,6 +2,7 @@
 //!
 //! Benchmarks: a [`Task`] is one small file; [`Items::of`] makes prompts of its data, a [`Scorer`] gives the likelihood of
 //! each choice, [`examine`] writes an [`ItemScore`] an item to an [`ItemsFile`], and [`summarise_items`] takes the means.
+//! Where a task asks for written answers, [`examine_generated`] does the same with the engine that decodes.
 //!
 //! Of items that were scored, [`calibration()`] says whether probabilities are right as often as they say, [`abstention()`] what
 //! withheld answers gain, [`compare()`] pairs two checkpoints, and [`contamination`] looks for them in the text that a model was trained on.
@@ -38,6 +39,7 @@ mod compare;
 pub mod contamination;
 mod error;
 mod exam;
+mod generation;
 pub mod interval;
 mod likelihood;
 pub mod pictures;
@@ -48,6 +50,7 @@ mod standard_exam;
 mod task;
 #[cfg(test)]
 mod tests;
+pub mod translation;
 pub mod vision;
 
 pub use abstention::{Abstention, abstention};
@@ -56,9 +59,10 @@ pub use capability::{CapabilitySettings, capability};
 pub use compare::{Comparison, compare};
 pub use error::{EvalError, ExamError};
 pub use exam::{
-    ChoiceScore, ItemScore, ItemsFile, MetricSummary, Provenance, TaskSummary, examine, group, rescore,
-    summarise_items,
+    ChoiceScore, ItemScore, ItemsFile, MetricSummary, Output, Provenance, Target, TaskSummary, examine,
+    group, rescore, summarise_items,
 };
+pub use generation::{Drawing, GenerationSettings, examine_generated, pass_at_k};
 pub use likelihood::{Likelihood, Pair, Scorer};
 pub use score::{LevelSummary, Outcome, Score, summarise};
 pub use standard_exam::{

@@ -1,11 +1,13 @@
-//! What Python computes where scores depend on it: random draws and white space.
+//! What Python computes where scores depend on it: random draws, patterns and white space.
 
 mod random;
+mod regex;
 
 pub use random::Random;
+pub(crate) use regex::Regex;
 
 /// Whether `str.strip` of Python removes the character.
-fn is_space(c: char) -> bool {
+pub(crate) fn is_space(c: char) -> bool {
     c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
 }
 

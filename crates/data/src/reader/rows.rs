@@ -64,6 +64,36 @@ pub fn rows(path: &Path) -> Result<Vec<Row>, DataError> {
     }
 }
 
+/// The lines of a `.tsv` file that names no columns, cut at tabs: quotes have no meaning. `columns` are their names.
+///
+/// # Errors
+/// If the file cannot be read, or a line has another number of columns.
+pub fn rows_of_columns(path: &Path, columns: &[String]) -> Result<Vec<Row>, DataError> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    let compression = match name.rsplit_once('.') {
+        Some((_, "gz")) => Compression::Gzip,
+        Some((_, "zst")) => Compression::Zstd,
+        _ => Compression::None,
+    };
+    let position = Position::default();
+    let content = content::open(path, compression, "a table", &position)?;
+    let (mut rows, mut n_bytes) = (Vec::new(), 0);
+    for (i, line) in content.input.lines().enumerate() {
+        let text = line.map_err(|error| read_error(path, &position, error))?;
+        n_bytes += text.len() as u64;
+        check_size(path, n_bytes)?;
+        let text = text.strip_prefix('\u{feff}').filter(|_| i == 0).unwrap_or(&text);
+        let values: Vec<&str> = text.strip_suffix('\r').unwrap_or(text).split('\t').collect();
+        if values.len() != columns.len() {
+            let expected = format!("{} columns, found {}", columns.len(), values.len());
+            return Err(malformed(path, "lines of the same columns", i + 1, &expected));
+        }
+        let fields = columns.iter().zip(values).map(|(name, value)| (name.clone(), value.into()));
+        rows.push(Row { line: i + 1, fields: fields.collect() });
+    }
+    Ok(rows)
+}
+
 fn json_lines(path: &Path, compression: Compression) -> Result<Vec<Row>, DataError> {
     let position = Position::default();
     let content = content::open(path, compression, "JSON lines", &position)?;

@@ -106,7 +106,7 @@ impl ItemsFile {
         }
     }
 
-    pub(super) fn append(&mut self, items: Vec<ItemScore>) -> Result<(), ExamError> {
+    pub(crate) fn append(&mut self, items: Vec<ItemScore>) -> Result<(), ExamError> {
         self.n_items += items.len();
         match &mut self.file {
             Some((path, file)) => {
@@ -140,8 +140,8 @@ fn each_item(path: &Path, mut visit: impl FnMut(ItemScore, usize)) -> Result<(),
         if item.doc_id != n_items {
             return Err(damaged(format!("item {}", item.doc_id)));
         }
-        if item.choices.is_empty() {
-            return Err(damaged("an item without choices".to_owned()));
+        if item.choices.is_empty() && item.outputs.is_empty() {
+            return Err(damaged("an item without choices or outputs".to_owned()));
         }
         n_items += 1;
         visit(item, n_line);
@@ -158,6 +158,7 @@ fn difference(known: &Provenance, now: &Provenance) -> Option<String> {
         (known.dtype != now.dtype, format!("items in {}", known.dtype)),
         (known.task_sha256 != now.task_sha256, "items of another version of the task".to_owned()),
         (names(&known.data) != names(&now.data), "items of other data".to_owned()),
+        (known.drawing != now.drawing, "answers that were drawn in another way".to_owned()),
         (known.task != now.task || known.shots != now.shots, "items of another task".to_owned()),
     ]
     .into_iter()

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::score::{ChoiceScore, ItemScore};
-use crate::{Item, Kind, Likelihood, Metric, Pair, Task};
+use crate::{Item, Kind, Likelihood, Metric, Pair, Task, generation::judge};
 
 /// An item with its metrics, from what was scored of it.
 pub(super) fn scored(task: &Task, doc_id: usize, item: &Item, pairs: &[(&Pair, Likelihood)]) -> ItemScore {
@@ -22,14 +22,19 @@ pub(super) fn of_item(kind: Kind, metrics: &[Metric], item: &ItemScore) -> BTree
         Metric::AccNorm => is_right(|choice| choice.loglikelihood / choice.n_chars as f64),
         Metric::AccBytes => is_right(|choice| choice.loglikelihood / choice.n_bytes as f64),
         Metric::Mass => mass(item),
+        // Of generated answers, which are judged elsewhere.
+        Metric::ExactMatch | Metric::Ifeval => f64::NAN,
         // Of an item; the perplexity is made of their mean.
         Metric::Perplexity => item.choices[0].loglikelihood,
     };
     metrics.iter().map(|metric| (metric.name().to_owned(), value(metric))).collect()
 }
 
-/// The same item with its metrics computed again from its log-likelihoods.
+/// The same item with its metrics computed again from its log-likelihoods, or from what the model wrote.
 pub fn rescore(task: &Task, item: &ItemScore) -> ItemScore {
+    if let Some(generate) = &task.generate {
+        return judge(generate, &task.metrics, item);
+    }
     ItemScore { metrics: of_item(task.kind, &task.metrics, item), ..item.clone() }
 }
 
@@ -80,6 +85,8 @@ mod tests {
             target,
             context_ids: None,
             choices,
+            outputs: Vec::new(),
+            reference: None,
             metrics: BTreeMap::new(),
         }
     }

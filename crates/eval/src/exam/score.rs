@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::{Item, Likelihood, Pair, Task};
 
@@ -13,19 +14,26 @@ pub struct ItemScore {
     pub task: String,
     /// Number of the item in the data, from 0.
     pub doc_id: usize,
-    /// The right choice, or all of them.
+    /// The right choice or answer, or all of them.
     pub target: Target,
     /// Ids of the context, where all choices have the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context_ids: Option<Vec<u32>>,
-    /// What was scored.
+    /// What was scored, where choices are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub choices: Vec<ChoiceScore>,
+    /// What was written, where answers are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outputs: Vec<Output>,
+    /// Fields of the data that answers are judged by, beside the right one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<Value>,
     /// `acc`, `acc_norm` …
     #[serde(flatten)]
     pub metrics: BTreeMap<String, f64>,
 }
 
-/// One choice or several.
+/// What is right: a choice or a text, or several.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Target {
@@ -33,6 +41,10 @@ pub enum Target {
     One(usize),
     /// Any of these is.
     Any(Vec<usize>),
+    /// This answer is.
+    Text(String),
+    /// Any of these answers is.
+    Texts(Vec<String>),
 }
 
 impl Target {
@@ -41,8 +53,26 @@ impl Target {
         match self {
             Self::One(target) => *target == choice,
             Self::Any(targets) => targets.contains(&choice),
+            Self::Text(_) | Self::Texts(_) => false,
         }
     }
+}
+
+/// One answer that a model wrote.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Output {
+    /// What was written, up to the text that ended it.
+    pub text: String,
+    /// Tokens that were drawn.
+    pub n_tokens: usize,
+    /// Why it ended: `stop`, `length` or `context`.
+    pub finish: String,
+    /// The answer in it by each extractor.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub answers: BTreeMap<String, String>,
+    /// Whether it is right, by metric.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub verdicts: BTreeMap<String, bool>,
 }
 
 /// One choice, scored.
@@ -88,7 +118,16 @@ impl ItemScore {
             _ => Target::Any(item.gold.clone()),
         };
         let (task_name, choices) = (task.name.clone(), choices.collect());
-        Self { task: task_name, doc_id, target, context_ids, choices, metrics: BTreeMap::new() }
+        Self {
+            task: task_name,
+            doc_id,
+            target,
+            context_ids,
+            choices,
+            outputs: Vec::new(),
+            reference: None,
+            metrics: BTreeMap::new(),
+        }
     }
 
     pub(super) fn line(&self) -> String {

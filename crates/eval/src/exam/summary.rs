@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::score::ItemScore;
-use crate::interval;
+use crate::{generation::INSTRUCTION_LEVEL, interval};
 
 /// One metric over the items of a task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -49,10 +49,30 @@ pub fn summarise_items(items: &[ItemScore]) -> BTreeMap<String, MetricSummary> {
         items.first().map(|item| item.metrics.keys().cloned().collect::<Vec<_>>()).unwrap_or_default();
     let summary = |name: String| {
         let values: Vec<f64> = items.iter().filter_map(|item| item.metrics.get(&name)).copied().collect();
-        let summary = of_values(&name, &values);
+        let summary = if name.starts_with(INSTRUCTION_LEVEL) {
+            of_instructions(items, &values)
+        } else {
+            of_values(&name, &values)
+        };
         (name, summary)
     };
     names.into_iter().map(summary).collect()
+}
+
+/// The mean over the instructions of all items, of which those of an item are alike.
+fn of_instructions(items: &[ItemScore], shares: &[f64]) -> MetricSummary {
+    let n_of = |item: &ItemScore| {
+        let ids = item.reference.as_ref().and_then(|fields| fields["instruction_id_list"].as_array());
+        ids.map_or(0, Vec::len)
+    };
+    let (mut values, mut names) = (Vec::new(), Vec::new());
+    for (i, (item, share)) in items.iter().zip(shares).enumerate() {
+        values.extend(vec![*share; n_of(item)]);
+        names.extend(vec![i.to_string(); n_of(item)]);
+    }
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mean = interval::clustered_mean(&values, &names);
+    MetricSummary { value: mean.value, stderr: mean.stderr, lo95: mean.lo95, hi95: mean.hi95 }
 }
 
 fn of_values(name: &str, values: &[f64]) -> MetricSummary {

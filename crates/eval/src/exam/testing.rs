@@ -25,6 +25,8 @@ pub(crate) fn item(right: usize, loglikelihoods: &[f64]) -> ItemScore {
         target: Target::One(right),
         context_ids: None,
         choices: loglikelihoods.iter().map(choice).collect(),
+        outputs: Vec::new(),
+        reference: None,
         metrics: BTreeMap::new(),
     }
 }

@@ -63,6 +63,11 @@ impl Split<'_> {
         format!("{}:{}", self.tables[self.rows[i].0].0.display(), self.row(i).line)
     }
 
+    /// The names of the files.
+    pub(super) fn files(&self) -> String {
+        self.tables.iter().map(|(path, _)| path.display().to_string()).collect::<Vec<_>>().join(", ")
+    }
+
     /// The files with their hashes.
     pub(super) fn sources(&self) -> impl Iterator<Item = (PathBuf, String)> {
         self.tables.iter().map(|(path, table)| (path.clone(), table.sha256.clone()))
@@ -131,7 +136,7 @@ impl DataFolder {
         };
         let tables: Vec<_> = files
             .into_iter()
-            .map(|path| self.table(&path).map(|table| (path, table)))
+            .map(|path| self.table(&path, form).map(|table| (path, table)))
             .collect::<Result<_, _>>()?;
         let is_own = |row: &Row| {
             form.only.iter().all(|(name, value)| row.fields.get(name).is_some_and(|found| found == value))
@@ -155,12 +160,18 @@ impl DataFolder {
         Ok(Split { form, tables, rows })
     }
 
-    fn table(&self, path: &Path) -> Result<Rc<Table>, ExamError> {
+    fn table(&self, path: &Path, form: &Form) -> Result<Rc<Table>, ExamError> {
         let mut tables = self.tables.borrow_mut();
         if let Some((_, table)) = tables.iter().find(|(known, _)| known == path) {
             return Ok(table.clone());
         }
-        let table = Table { sha256: base::hash::sha256_of_file(path)?, rows: data::rows(path)? };
+        let columns = &form.columns;
+        let mut rows =
+            if columns.is_empty() { data::rows(path)? } else { data::rows_of_columns(path, columns)? };
+        if let Some(list) = &form.unroll {
+            rows = rows.into_iter().flat_map(|row| unrolled(row, list)).collect();
+        }
+        let table = Table { sha256: base::hash::sha256_of_file(path)?, rows };
         if tables.len() >= MAX_KEPT {
             tables.remove(0);
         }
@@ -168,6 +179,19 @@ impl DataFolder {
         tables.push((path.to_owned(), table.clone()));
         Ok(table)
     }
+}
+
+/// A row for each element of the list in a field, which stands in the place of the list. Without a list, the row.
+fn unrolled(row: Row, list: &str) -> Vec<Row> {
+    let Some(elements) = row.fields.get(list).and_then(|field| field.as_array()).cloned() else {
+        return vec![row];
+    };
+    let of = |element| {
+        let mut row = row.clone();
+        row.fields.insert(list.to_owned(), element);
+        row
+    };
+    elements.into_iter().map(of).collect()
 }
 
 /// The name without the ending of a compression.

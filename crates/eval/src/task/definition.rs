@@ -5,10 +5,13 @@ use std::{collections::BTreeMap, path::Path};
 use data::Template;
 use serde::{Deserialize, Serialize};
 
-use crate::ExamError;
+use crate::{
+    Drawing, ExamError, GenerationSettings,
+    generation::{Generate, settings},
+};
 
 /// Every task's file, embedded.
-const FILES: [&str; 10] = [
+const FILES: [&str; 24] = [
     include_str!("../../tasks/arc_easy.toml"),
     include_str!("../../tasks/arc_challenge.toml"),
     include_str!("../../tasks/hellaswag.toml"),
@@ -19,6 +22,20 @@ const FILES: [&str; 10] = [
     include_str!("../../tasks/mmlu.toml"),
     include_str!("../../tasks/lambada_openai.toml"),
     include_str!("../../tasks/truthfulqa.toml"),
+    include_str!("../../tasks/gsm8k.toml"),
+    include_str!("../../tasks/gsm8k_cot.toml"),
+    include_str!("../../tasks/mgsm_direct.toml"),
+    include_str!("../../tasks/mgsm_en_cot.toml"),
+    include_str!("../../tasks/mgsm_native_cot.toml"),
+    include_str!("../../tasks/bbh_cot_fewshot.toml"),
+    include_str!("../../tasks/bbh_fewshot.toml"),
+    include_str!("../../tasks/bbh_cot_zeroshot.toml"),
+    include_str!("../../tasks/bbh_zeroshot.toml"),
+    include_str!("../../tasks/ifeval.toml"),
+    include_str!("../../tasks/xcopa.toml"),
+    include_str!("../../tasks/belebele.toml"),
+    include_str!("../../tasks/agieval_en.toml"),
+    include_str!("../../tasks/agieval_cn.toml"),
 ];
 
 /// A task under the name that lm-evaluation-harness has for it.
@@ -44,6 +61,9 @@ pub struct Task {
     pub metrics: Vec<Metric>,
     /// Examples in front of an item where nobody asks for a number.
     pub default_shots: usize,
+    pub(crate) generate: Option<Generate>,
+    /// What differs from the original task.
+    pub(super) note: Option<String>,
     pub(super) description: String,
     pub(super) delimiter: String,
     pub(super) prompt: Option<Template>,
@@ -63,6 +83,8 @@ pub enum Kind {
     Contexts,
     /// One continuation of one context, which is right where it is the most likely.
     Continuation,
+    /// An answer that the model writes.
+    Generate,
 }
 
 /// What is reported of a task.
@@ -79,6 +101,10 @@ pub enum Metric {
     Mass,
     /// `exp` of the mean negative log-likelihood of an item.
     Perplexity,
+    /// Whether the answer in what was written is a right one, by each extractor.
+    ExactMatch,
+    /// Whether what was written follows the instructions of the item: all of them, and each.
+    Ifeval,
 }
 
 impl Metric {
@@ -89,6 +115,8 @@ impl Metric {
             Self::AccNorm => "acc_norm",
             Self::AccBytes => "acc_bytes",
             Self::Perplexity => "perplexity",
+            Self::ExactMatch => "exact_match",
+            Self::Ifeval => "ifeval",
         }
     }
 }
@@ -97,10 +125,14 @@ impl Metric {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Fewshot {
+    #[serde(default)]
     pub(super) split: String,
     pub(super) draw: Draw,
     #[serde(default)]
     pub(super) shots: usize,
+    /// The examples themselves, as fields of the task, where they are part of it.
+    #[serde(default)]
+    pub(super) samples: Vec<serde_json::Map<String, serde_json::Value>>,
 }
 
 /// How examples are chosen.
@@ -113,6 +145,8 @@ pub(super) enum Draw {
     SampleOthers,
     /// The first of the split.
     First,
+    /// The first of the split, without the item itself.
+    FirstOthers,
 }
 
 /// One form in which data are published: files, and which of their fields is what.
@@ -121,6 +155,10 @@ pub(super) struct Form {
     pub(super) splits: Vec<String>,
     /// Patterns below the data folder; `{split}` stands for the split.
     pub(super) files: Vec<String>,
+    /// Names of the columns, where the files have none.
+    pub(super) columns: Vec<String>,
+    /// A list of which each element becomes a row of its own, in the place of the list.
+    pub(super) unroll: Option<String>,
     /// Rows that belong to the task: fields with their values.
     pub(super) only: BTreeMap<String, String>,
     /// Fields that are cleaned of what WikiHow's pages left.
@@ -149,6 +187,8 @@ struct File {
     test: String,
     fewshot: Fewshot,
     group: Option<String>,
+    generate: Option<settings::File>,
+    note: Option<String>,
     /// Values of a placeholder: a task for each.
     each: Option<BTreeMap<String, Vec<String>>>,
     data: Vec<FormFile>,
@@ -159,6 +199,9 @@ struct File {
 struct FormFile {
     split: Vec<String>,
     files: Vec<String>,
+    #[serde(default)]
+    columns: Vec<String>,
+    unroll: Option<String>,
     #[serde(default)]
     only: BTreeMap<String, String>,
     #[serde(default)]
@@ -211,16 +254,43 @@ impl Task {
     }
 
     fn of(file: &File, place: &str, value: &str, text: &str) -> Result<Self, ExamError> {
-        let fill = |text: &str| if place.is_empty() { text.to_owned() } else { text.replace(place, value) };
+        let name = place.trim_matches(['{', '}']);
+        let (from, to) = value.split_once('-').unwrap_or((value, value));
+        // The value; with hyphens; of a pair, its parts.
+        let fill = |text: &str| {
+            let forms = [("", value.to_owned()), ("-", value.replace('_', "-"))];
+            let parts = [(".0", from.to_owned()), (".1", to.to_owned())];
+            let filled = |text: String, (mark, value): (&str, String)| {
+                text.replace(&format!("{{{name}{mark}}}"), &value)
+            };
+            if place.is_empty() {
+                text.to_owned()
+            } else {
+                forms.into_iter().chain(parts).fold(text.to_owned(), filled)
+            }
+        };
         let words = value.replace('_', " ");
         let describe =
             |text: &str| if place.is_empty() { text.to_owned() } else { text.replace(place, &words) };
-        let compile = |source: &String| Template::parse(source);
+        // In templates braces have a meaning of their own.
+        let compile = |source: &String| {
+            let marked =
+                |text: String, (mark, value): (&str, &str)| text.replace(&format!("<{name}{mark}>"), value);
+            let marks = [("", value), (".0", from), (".1", to)];
+            let source = if place.is_empty() {
+                source.clone()
+            } else {
+                marks.into_iter().fold(source.clone(), marked)
+            };
+            Template::parse(&source)
+        };
         let form = |form: &FormFile| -> Result<Form, ExamError> {
             let fields = form.fields.iter().map(|(name, source)| Ok((name.clone(), compile(source)?)));
             Ok(Form {
                 splits: form.split.clone(),
                 files: form.files.iter().map(|pattern| fill(pattern)).collect(),
+                columns: form.columns.clone(),
+                unroll: form.unroll.clone(),
                 only: form.only.iter().map(|(name, value)| (name.clone(), fill(value))).collect(),
                 wikihow: form.wikihow.clone(),
                 note: form.note.clone(),
@@ -238,6 +308,8 @@ impl Task {
             kind: file.kind,
             metrics: file.metrics.clone(),
             default_shots: file.fewshot.shots,
+            generate: file.generate.clone().map(Generate::new).transpose()?,
+            note: file.note.clone(),
             description: describe(&file.description),
             delimiter: file.delimiter.clone(),
             prompt: file.prompt.as_ref().map(compile).transpose()?,
@@ -246,6 +318,14 @@ impl Task {
             fewshot: file.fewshot.clone(),
             forms: file.data.iter().map(form).collect::<Result<_, _>>()?,
         })
+    }
+
+    /// How the answers to this task are drawn; none where nothing is generated.
+    ///
+    /// # Errors
+    /// If a setting is outside its range.
+    pub fn drawing(&self, settings: &GenerationSettings) -> Result<Option<Drawing>, ExamError> {
+        self.generate.as_ref().map(|generate| Drawing::of(generate, settings)).transpose()
     }
 
     /// A user's own quiz: a table with `question`, `choices` and `answer`, which is a choice's text, its letter or its

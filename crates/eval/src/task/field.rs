@@ -13,7 +13,8 @@ use super::{
 use crate::{ExamError, python};
 
 /// Fields whose text is JSON.
-const LISTS: [&str; 5] = ["choices", "contexts", "labels", "mc1", "mc2"];
+const LISTS: [&str; 9] =
+    ["choices", "contexts", "labels", "mc1", "mc2", "targets", "test_list", "instruction_id_list", "kwargs"];
 
 /// Fields that hold what is asked, or the text that it is asked about; of several the longest.
 const STEMS: [&str; 6] = ["question", "query", "goal", "sentence", "passage", "text"];
@@ -29,6 +30,10 @@ pub(super) struct Question {
     pub(super) answers: Vec<String>,
     /// Which choices are right.
     pub(super) gold: Vec<usize>,
+    /// Right answers, where answers are generated.
+    pub(super) targets: Vec<String>,
+    /// Fields that answers are judged by, beside the right one.
+    pub(super) reference: Value,
 }
 
 impl Question {
@@ -36,7 +41,10 @@ impl Question {
     pub(super) fn shot(&self, task: &Task) -> String {
         let gold = self.gold.first().copied().unwrap_or(0);
         let pick = |texts: &[String]| texts.get(gold).or(texts.first()).cloned().unwrap_or_default();
-        let answer = pick(&self.answers);
+        let answer = match task.kind {
+            Kind::Generate => self.targets.first().cloned().unwrap_or_default(),
+            _ => pick(&self.answers),
+        };
         let delimiter = if answer.is_empty() { "" } else { &task.delimiter };
         let end = if answer.is_empty() { "" } else { "\n\n" };
         [&pick(&self.contexts), delimiter, &answer, end].concat()
@@ -81,11 +89,30 @@ pub(super) fn questions(task: &Task, split: &Split<'_>, rows: &[usize]) -> Resul
         }
         documents.push(fields);
     }
+    asked(task, &documents, |i| split.place(rows[i]))
+}
+
+/// The questions of some of the examples that stand in a task's own file.
+pub(super) fn given_questions(task: &Task, rows: &[usize]) -> Result<Vec<Question>, ExamError> {
+    let fields = |&row: &usize| -> BTreeMap<&str, Value> {
+        task.fewshot.samples[row].iter().map(|(name, value)| (name.as_str(), value.clone())).collect()
+    };
+    let documents: Vec<_> = rows.iter().map(fields).collect();
+    asked(task, &documents, |i| format!("example {} of {}", rows[i] + 1, task.name))
+}
+
+/// The questions of documents whose fields are those of the task.
+fn asked(
+    task: &Task,
+    documents: &[BTreeMap<&str, Value>],
+    place: impl Fn(usize) -> String,
+) -> Result<Vec<Question>, ExamError> {
     let objects: Vec<String> = documents.iter().map(|fields| serde_json::json!(fields).to_string()).collect();
     let templates: Vec<&Template> = task.prompt.iter().chain(&task.answers).collect();
+    let failed = |(i, error): (usize, data::DataError)| bad(place(i), "a row of the task", &error);
     let texts = Template::render_rows(&templates, &objects).map_err(failed)?;
-    let questions = documents.iter().zip(texts).zip(rows);
-    questions.map(|((fields, texts), &row)| question(task, fields, texts, || split.place(row))).collect()
+    let questions = documents.iter().zip(texts).enumerate();
+    questions.map(|(i, (fields, texts))| question(task, fields, texts, || place(i))).collect()
 }
 
 fn question(
@@ -107,6 +134,20 @@ fn question(
         })
     };
     let field = |name: &str| fields.get(name).unwrap_or(&Value::Null);
+    if let Some(generate) = &task.generate {
+        let kept = generate.keep.iter().map(|name| (name.clone(), field(name).clone()));
+        let kept: Map<String, Value> = kept.filter(|(_, value)| !value.is_null()).collect();
+        let text = texts.next().or_else(|| field("target").as_str().map(str::to_owned)).unwrap_or_default();
+        let targets = match field("targets") {
+            Value::Null => vec![text],
+            several => list(several, "targets")?,
+        };
+        let reference = if kept.is_empty() { Value::Null } else { Value::Object(kept) };
+        let contexts = vec![prompt.unwrap_or_default()];
+        let stem = STEMS.iter().filter_map(|name| field(name).as_str()).max_by_key(|text| text.len());
+        let stem = stem.map_or_else(|| contexts[0].clone(), str::to_owned);
+        return Ok(Question { stem, contexts, answers: Vec::new(), gold: Vec::new(), targets, reference });
+    }
     let answers = match (task.answers.as_ref().and_then(|_| texts.next()), task.kind) {
         (Some(text), _) => {
             let value = serde_json::from_str(text.trim()).map_err(|error| bad(place(), "answers", &error))?;
@@ -129,7 +170,7 @@ fn question(
     };
     let stem = STEMS.iter().filter_map(|name| field(name).as_str()).max_by_key(|text| text.len());
     let stem = stem.map_or_else(|| contexts[0].clone(), str::to_owned);
-    Ok(Question { stem, contexts, answers, gold })
+    Ok(Question { stem, contexts, answers, gold, targets: Vec::new(), reference: Value::Null })
 }
 
 /// The number of the right choice, or of several.

@@ -3,11 +3,13 @@
 use std::{collections::HashMap, path::PathBuf};
 
 use super::{
-    data_folder::DataFolder,
+    data_folder::{DataFolder, Split},
     definition::{Kind, Task},
-    field::{Question, questions},
+    field::{Question, given_questions, questions},
     shots,
 };
+use serde_json::Value;
+
 use crate::ExamError;
 
 /// One item of a task.
@@ -15,12 +17,18 @@ use crate::ExamError;
 pub struct Item {
     /// What is asked, without what the task puts around it and in front of it.
     pub question: String,
-    /// What is scored: pairs of a context and its continuation, one for each choice.
-    pub pairs: Vec<(String, String)>,
+    /// One context, or as many as there are choices.
+    pub contexts: Vec<String>,
+    /// What is scored behind: as many as there are choices, or one; none where answers are generated.
+    pub continuations: Vec<String>,
     /// Length of each choice in characters and in bytes.
     pub lengths: Vec<(usize, usize)>,
     /// Which choices are right.
     pub gold: Vec<usize>,
+    /// Right answers, where answers are generated.
+    pub targets: Vec<String>,
+    /// Fields that answers are judged by, beside the right one.
+    pub reference: Value,
     /// The file and the line that it comes from.
     pub place: String,
 }
@@ -36,6 +44,23 @@ pub struct Items {
     pub sources: Vec<(PathBuf, String)>,
     /// What differs from the original.
     pub notes: Vec<String>,
+}
+
+impl Item {
+    /// Pairs of a context and its continuation, one for each choice.
+    pub(crate) fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        let of = |texts: &'_ [String], i: usize| -> usize { i.min(texts.len().saturating_sub(1)) };
+        (0..self.n_pairs()).map(move |i| {
+            let context = &self.contexts[of(&self.contexts, i)];
+            let continuation = &self.continuations[of(&self.continuations, i)];
+            (context.as_str(), continuation.as_str())
+        })
+    }
+
+    /// How many there are.
+    pub(crate) fn n_pairs(&self) -> usize {
+        if self.continuations.is_empty() { 0 } else { self.contexts.len().max(self.continuations.len()) }
+    }
 }
 
 impl Items {
@@ -54,21 +79,36 @@ impl Items {
         let rows: Vec<usize> = (0..n_items).collect();
         let asked = questions(task, &split, &rows)?;
         let mut sources: Vec<_> = split.sources().collect();
-        let mut notes: Vec<String> = split.form.note.iter().cloned().collect();
+        let mut notes: Vec<String> = task.note.iter().chain(&split.form.note).cloned().collect();
 
         let mut examples = vec![Vec::new(); n_items];
         let mut texts = HashMap::new();
         if n_shots > 0 {
-            let pool = folder.split(task, &task.fewshot.split)?;
-            examples = shots::draw(task.fewshot.draw, n_shots, &pool, &split, n_items)?;
+            let given = &task.fewshot.samples;
+            let pool = given.is_empty().then(|| folder.split(task, &task.fewshot.split)).transpose()?;
+            let n_pool = pool.as_ref().map_or(given.len(), Split::len);
+            let is_own = |row: usize, item: usize| {
+                pool.as_ref().is_some_and(|pool| pool.row(row).fields == split.row(item).fields)
+            };
+            let draws = shots::Draws { draw: task.fewshot.draw, n_shots, n_pool, is_own: &is_own };
+            let pool_place = || match &pool {
+                Some(pool) => pool.files(),
+                None => format!("the task file of {}", task.name),
+            };
+            examples = draws.of(n_items, &pool_place, &|item| split.place(item))?;
             let mut drawn: Vec<usize> = examples.iter().flatten().copied().collect();
             drawn.sort_unstable();
             drawn.dedup();
-            let shown = questions(task, &pool, &drawn)?;
+            let shown = match &pool {
+                Some(pool) => questions(task, pool, &drawn)?,
+                None => given_questions(task, &drawn)?,
+            };
             texts = drawn.into_iter().zip(shown.iter().map(|question| question.shot(task))).collect();
-            let others: Vec<_> = pool.sources().filter(|source| !sources.contains(source)).collect();
-            sources.extend(others);
-            notes.extend(pool.form.note.clone().filter(|note| !notes.contains(note)));
+            if let Some(pool) = &pool {
+                let others: Vec<_> = pool.sources().filter(|source| !sources.contains(source)).collect();
+                sources.extend(others);
+                notes.extend(pool.form.note.clone().filter(|note| !notes.contains(note)));
+            }
         }
         let items = asked.into_iter().zip(&examples).enumerate();
         let items = items.map(|(i, (question, drawn))| {
@@ -81,21 +121,14 @@ impl Items {
 }
 
 fn item(task: &Task, question: Question, front: &str, place: String) -> Item {
-    let Question { stem, contexts, answers, gold } = question;
+    let Question { stem, contexts, answers, gold, targets, reference } = question;
     let delimiter = if task.kind == Kind::Continuation { "" } else { &task.delimiter };
     let choices = if contexts.len() > 1 { &contexts } else { &answers };
     let lengths = choices.iter().map(|choice| (choice.chars().count(), choice.len())).collect();
-    let mut contexts = contexts.iter().map(|context| [front, context].concat());
-    let mut continuations = answers.iter().map(|answer| [delimiter, answer].concat());
-    let pairs = match task.kind {
-        Kind::Contexts => {
-            let continuation = continuations.next().unwrap_or_default();
-            contexts.map(|context| (context, continuation.clone())).collect()
-        }
-        Kind::Choices | Kind::Continuation => {
-            let context = contexts.next().unwrap_or_default();
-            continuations.map(|continuation| (context.clone(), continuation)).collect()
-        }
+    let continuations = match task.kind {
+        Kind::Generate => Vec::new(),
+        _ => answers.iter().map(|answer| [delimiter, answer].concat()).collect(),
     };
-    Item { question: stem, pairs, lengths, gold, place }
+    let contexts = contexts.iter().map(|context| [front, context].concat()).collect();
+    Item { question: stem, contexts, continuations, lengths, gold, targets, reference, place }
 }

@@ -15,9 +15,10 @@ use super::Dtype;
 /// Evaluate a checkpoint: benchmarks with the prompts of lm-evaluation-harness, a quiz of your own, or graded tasks
 /// with exact answers
 ///
-/// Benchmarks (`--list` names them) read the data below `--data` and score the likelihood of every choice; nothing is
-/// sampled, and scores do not depend on `--batch` or `--threads`. A quiz is a .jsonl or .csv file with `question`, `choices`
-/// and `answer`, and is given by its path. The same command continues where it was stopped.
+/// Benchmarks (`--list` names them) read the data below `--data`. Most score the likelihood of every choice; others let the
+/// model write an answer and read it with named extractors. Scores do not depend on `--batch` or `--threads`. A quiz is a
+/// .jsonl or .csv file with `question`, `choices` and `answer`, and is given by its path. The same command continues where
+/// it was stopped.
 ///
 /// Questions about pictures (`--tasks charts,words,scenes`, or a .jsonl file of `data pictures`) are asked three times: with
 /// the picture, without it, and with that of another question; what is right without it was guessed.
@@ -53,6 +54,18 @@ pub(crate) struct Args {
     /// Compute threads; 0 uses every core. Results do not depend on it
     #[arg(long, value_name = "N", default_value_t = 0)]
     threads: usize,
+    /// Answers that are drawn for each item of a benchmark that asks for written ones; pass@k is reported of several
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    samples: u16,
+    /// Temperature of written answers; 0, the most likely token each time, if not given and one answer is asked for
+    #[arg(long, value_name = "T")]
+    temperature: Option<f64>,
+    /// Seed of the draws
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// Most tokens of a written answer; that of the benchmark if not given
+    #[arg(long, value_name = "N")]
+    max_tokens: Option<usize>,
     /// List the benchmarks: what of their data is in --data, what is missing, where it is published, its licence
     #[arg(long)]
     list: bool,

@@ -44,3 +44,4 @@ mod tidy;
 #[cfg(unix)]
 mod tuning;
 mod user_files;
+mod written_answers;

@@ -8,10 +8,10 @@ use std::{
 
 use anyhow::Context as _;
 use eval::{
-    DataFolder, ItemScore, Items, ItemsFile, Provenance, Scorer, Task, TaskSummary, examine,
-    rescore as again, summarise_items,
+    DataFolder, GenerationSettings, ItemScore, Items, ItemsFile, Provenance, Scorer, Task, TaskSummary,
+    examine, examine_generated, rescore as again, summarise_items,
 };
-use tensor::{Cpu, DType};
+use tensor::{Cpu, DType, Kernels};
 
 use super::{Args, capability, table};
 use crate::{
@@ -47,10 +47,17 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     );
     // Data are read before the model is: what is missing is said at once.
     let folder = DataFolder::new(&root);
+    let generation = GenerationSettings {
+        n_samples: usize::from(args.samples),
+        seed: args.seed,
+        temperature: args.temperature,
+        max_tokens: args.max_tokens,
+    };
     let mut exams = Vec::new();
     for task in &tasks {
+        let drawing = task.drawing(&generation)?;
         let n_shots = args.shots.unwrap_or(task.default_shots);
-        exams.push((task, n_shots, Items::of(task, &folder, n_shots, args.limit)?));
+        exams.push((task, n_shots, drawing, Items::of(task, &folder, n_shots, args.limit)?));
     }
     let out = args.out.as_ref().map(|out| out.join(FOLDER));
     let summary_path = out.as_ref().map(|out| out.join(SUMMARY));
@@ -67,7 +74,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let mut scorer = Scorer::new(&gpt, &kernels, usize::from(args.batch));
     let (start, mut n_scored) = (Instant::now(), 0);
     let mut summaries = Vec::new();
-    for (task, n_shots, items) in &exams {
+    for (task, n_shots, drawing, items) in &exams {
         let name = |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let provenance = Provenance {
             task: task.name.clone(),
@@ -80,6 +87,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
             weights_sha256: weights_sha256.clone(),
             tokenizer: tokenizer.fingerprint().to_owned(),
             dtype: if dtype == DType::Bf16 { "bf16" } else { "f32" }.to_owned(),
+            drawing: drawing.clone(),
         };
         let mut file = match &out {
             Some(out) => ItemsFile::open(out, &provenance)?,
@@ -94,7 +102,14 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
             progress.update(n_done as u64, n_items as u64, []);
             true
         };
-        examine(task, items, &gpt, &tokenizer, &mut scorer, &mut file, &mut show)?;
+        match drawing {
+            Some(drawing) => {
+                let writer = (&gpt, &kernels as &dyn Kernels, &tokenizer);
+                let n_sequences = usize::from(args.batch);
+                examine_generated(task, items, writer, drawing, n_sequences, &mut file, &mut show)?;
+            }
+            None => examine(task, items, &gpt, &tokenizer, &mut scorer, &mut file, &mut show)?,
+        }
         n_scored += file.n_items() - n_before;
         let mut scores = file.items()?;
         scores.truncate(n_items);

@@ -7,8 +7,10 @@ use crate::output;
 /// Prints a row for each metric of each task.
 pub(super) fn print(summaries: &[TaskSummary]) -> anyhow::Result<()> {
     let width = summaries.iter().map(|summary| summary.task.chars().count()).max().unwrap_or(0).max(4);
+    let metrics = summaries.iter().flat_map(|summary| summary.metrics.keys());
+    let metric_width = metrics.map(|name| name.chars().count()).max().unwrap_or(0).max(10);
     let head = format!(
-        "{:<width$} {:>5} {:>6}  {:<10} {:>8}  95 % interval",
+        "{:<width$} {:>5} {:>6}  {:<metric_width$} {:>8}  95 % interval",
         "task", "shots", "items", "metric", "value"
     );
     output::words(head)?;
@@ -22,7 +24,7 @@ pub(super) fn print(summaries: &[TaskSummary]) -> anyhow::Result<()> {
                 |(lo, hi)| format!("{} to {}", shown(lo), shown(hi)),
             );
             output::words(format_args!(
-                "{:<width$} {:>5} {:>6}  {name:<10} {:>8}  {interval}",
+                "{:<width$} {:>5} {:>6}  {name:<metric_width$} {:>8}  {interval}",
                 summary.task,
                 summary.shots,
                 summary.n,
@@ -30,7 +32,7 @@ pub(super) fn print(summaries: &[TaskSummary]) -> anyhow::Result<()> {
             ))?;
         }
         for note in &summary.notes {
-            output::words(format_args!("{:<width$} the data differ from the original: {note}", ""))?;
+            output::words(format_args!("{:<width$} note: {note}", ""))?;
         }
     }
     Ok(())

@@ -1,0 +1,21 @@
+//! Answers that a model writes: decoded with the engine, read by extractors, compared with what is right.
+
+mod decode;
+mod exact_match;
+mod extract;
+mod ifeval;
+mod number_words;
+mod pass_at_k;
+pub(crate) mod settings;
+#[cfg(test)]
+mod tests;
+mod verdict;
+
+pub use decode::examine_generated;
+pub use pass_at_k::pass_at_k;
+pub use settings::{Drawing, GenerationSettings};
+
+pub(crate) use exact_match::ExactMatch;
+pub(crate) use extract::Filter;
+pub(crate) use settings::Generate;
+pub(crate) use verdict::{INSTRUCTION_LEVEL, judge};

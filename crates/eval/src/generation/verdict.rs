@@ -1,0 +1,104 @@
+//! From what a model wrote to metrics.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::{Generate, ifeval, pass_at_k};
+use crate::{
+    Metric, Output,
+    exam::{ItemScore, Target},
+};
+
+/// Numbers of samples for which `pass@k` is reported, where there are so many; that of all samples is too.
+const KS: [usize; 3] = [1, 10, 100];
+
+/// The item with answers, verdicts and metrics computed from what is written in its outputs.
+pub(crate) fn judge(generate: &Generate, metrics: &[Metric], item: &ItemScore) -> ItemScore {
+    let mut item = item.clone();
+    let targets: Vec<String> = match &item.target {
+        Target::Text(text) => vec![text.clone()],
+        Target::Texts(texts) => texts.clone(),
+        Target::One(_) | Target::Any(_) => Vec::new(),
+    };
+    let reference = item.reference.clone().unwrap_or(Value::Null);
+    for output in &mut item.outputs {
+        output.answers = answers(generate, &output.text, &reference);
+        output.verdicts.clear();
+    }
+    item.metrics = BTreeMap::new();
+    for metric in metrics {
+        match metric {
+            Metric::ExactMatch => exact_match(generate, &targets, &mut item),
+            Metric::Ifeval => instructions(&reference, &mut item),
+            _ => {}
+        }
+    }
+    item
+}
+
+/// The answer by each extractor; without extractors, what was written is the answer.
+fn answers(generate: &Generate, text: &str, reference: &Value) -> BTreeMap<String, String> {
+    let filters = generate.filters.iter();
+    filters.map(|filter| (filter.name.clone(), filter.apply(text, reference))).collect()
+}
+
+fn exact_match(generate: &Generate, targets: &[String], item: &mut ItemScore) {
+    let name = Metric::ExactMatch.name();
+    if generate.filters.is_empty() {
+        let judged = item.outputs.iter_mut().map(|output| {
+            let is_right = generate.exact_match.accepts(&output.text, targets);
+            output.verdicts.insert(name.to_owned(), is_right);
+            is_right
+        });
+        let verdicts: Vec<bool> = judged.collect();
+        add_shares(&mut item.metrics, name, "", &verdicts);
+        return;
+    }
+    for filter in &generate.filters {
+        let key = format!("{name},{}", filter.name);
+        let judged = item.outputs.iter_mut().map(|output: &mut Output| {
+            let is_right = generate.exact_match.accepts(&output.answers[&filter.name], targets);
+            output.verdicts.insert(key.clone(), is_right);
+            is_right
+        });
+        let verdicts: Vec<bool> = judged.collect();
+        add_shares(&mut item.metrics, &key, &format!(",{}", filter.name), &verdicts);
+    }
+}
+
+/// Whether all instructions are followed, and which share of them, strictly and loosely.
+fn instructions(reference: &Value, item: &mut ItemScore) {
+    for name in ["strict", "loose"] {
+        let mut verdicts = Vec::new();
+        let mut share = 0.0;
+        for output in &mut item.outputs {
+            let followed = ifeval::followed(&output.text, reference);
+            let each = if name == "strict" { &followed.strict } else { &followed.loose };
+            for (i, (id, is_followed)) in followed.ids.iter().zip(each).enumerate() {
+                output.verdicts.insert(format!("{name},{i},{id}"), *is_followed);
+            }
+            let n_followed = each.iter().filter(|is_followed| **is_followed).count();
+            share += n_followed as f64 / each.len().max(1) as f64;
+            verdicts.push(n_followed == each.len());
+        }
+        let suffix = format!(",{name}");
+        add_shares(&mut item.metrics, &format!("prompt_level_{name}_acc"), &suffix, &verdicts);
+        item.metrics.insert(format!("{INSTRUCTION_LEVEL}{name}_acc"), share / item.outputs.len() as f64);
+    }
+}
+
+/// What names of metrics begin with whose mean is over instructions, of which an item may have several.
+pub(crate) const INSTRUCTION_LEVEL: &str = "inst_level_";
+
+/// The share of right samples, and where there are several, the chance that one of k is right.
+pub(super) fn add_shares(metrics: &mut BTreeMap<String, f64>, name: &str, suffix: &str, verdicts: &[bool]) {
+    let n = verdicts.len();
+    let n_right = verdicts.iter().filter(|is_right| **is_right).count();
+    metrics.insert(name.to_owned(), n_right as f64 / n as f64);
+    if n > 1 {
+        for k in KS.into_iter().filter(|k| *k < n).chain([n]) {
+            metrics.insert(format!("pass@{k}{suffix}"), pass_at_k(n, n_right, k));
+        }
+    }
+}
