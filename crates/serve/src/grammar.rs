@@ -24,11 +24,17 @@ use node::{Node, NodeId, Nodes};
 pub(crate) struct Grammars(OnceLock<Arc<Vocabulary>>);
 
 /// What the next tokens of an answer may be.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Grammar {
     machine: Arc<Mutex<Machine>>,
     vocabulary: Arc<Vocabulary>,
     state: StateId,
+}
+
+impl std::fmt::Debug for Grammar {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Grammar in {:?}", self.state)
+    }
 }
 
 /// Tokens with bytes, in ascending order of these.

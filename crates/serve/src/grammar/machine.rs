@@ -6,11 +6,11 @@ use model::TokenSet;
 
 use super::node::{Node, NodeId, Nodes};
 
-/// Most states of a grammar: some 200 MB.
-const MAX_STATES: usize = 100_000;
+/// Most states of a grammar: some 50 MB.
+const MAX_STATES: usize = 40_000;
 
 /// Most steps from one state to the next.
-const MAX_STEPS: usize = 100_000;
+const MAX_STEPS: usize = 50_000;
 
 /// A state, by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -80,7 +80,7 @@ impl Machine {
             allowed: HashMap::new(),
         };
         let mut draft = Draft::default();
-        machine.enter(root, None, &mut draft)?;
+        machine.work(Step::Enter(root, None), &mut draft)?;
         let first = machine.state(draft)?;
         Ok((machine, first))
     }
@@ -96,10 +96,10 @@ impl Machine {
             let Place { node, at, rest } = place;
             match self.nodes.get(node) {
                 Node::Text(text) if text[at as usize] == byte => match text.len() as u32 - at {
-                    1 => self.leave(rest, &mut draft)?,
+                    1 => self.work(Step::Leave(rest), &mut draft)?,
                     _ => draft.places.push(Place { at: at + 1, ..place }),
                 },
-                Node::One(set) if set.has(byte) => self.leave(rest, &mut draft)?,
+                Node::One(set) if set.has(byte) => self.work(Step::Leave(rest), &mut draft)?,
                 _ => {}
             }
         }
@@ -158,61 +158,66 @@ impl Machine {
         Some(id)
     }
 
-    /// Everything that may come first in a node.
-    fn enter(&mut self, node: NodeId, rest: Rest, draft: &mut Draft) -> Result<(), String> {
-        draft.n_steps += 1;
-        if draft.n_steps > MAX_STEPS {
-            return Err("the grammar is too intricate".into());
-        }
-        if !draft.seen.insert((node, rest)) {
-            return Ok(());
-        }
-        match self.nodes.get(node).clone() {
-            Node::Text(text) if text.is_empty() => self.leave(rest, draft),
-            Node::Text(_) | Node::One(_) => {
-                draft.places.push(Place { node, at: 0, rest });
-                Ok(())
+    /// Everything that may come first, once all of this is done. A list of what is left takes the place of calls: a schema may be
+    /// longer than the stack is deep.
+    fn work(&mut self, first: Step, draft: &mut Draft) -> Result<(), String> {
+        let mut left = vec![first];
+        while let Some(step) = left.pop() {
+            draft.n_steps += 1;
+            if draft.n_steps > MAX_STEPS {
+                return Err("the grammar is too intricate".into());
             }
-            Node::Sequence(_) => self.part(node, 0, rest, draft),
-            Node::Either(all) => all.into_iter().try_for_each(|one| self.enter(one, rest, draft)),
-            Node::Repeated { .. } => self.count(node, 0, rest, draft),
+            match step {
+                Step::Enter(node, rest) => {
+                    if !draft.seen.insert((node, rest)) {
+                        continue;
+                    }
+                    match self.nodes.get(node) {
+                        Node::Text(text) if text.is_empty() => left.push(Step::Leave(rest)),
+                        Node::Text(_) | Node::One(_) => draft.places.push(Place { node, at: 0, rest }),
+                        Node::Sequence(_) => left.push(Step::Part(node, 0, rest)),
+                        Node::Either(all) => left.extend(all.iter().map(|one| Step::Enter(*one, rest))),
+                        Node::Repeated { .. } => left.push(Step::Count(node, 0, rest)),
+                    }
+                }
+                Step::Leave(None) => draft.is_complete = true,
+                Step::Leave(Some(rest)) => left.push(match self.frames[rest as usize] {
+                    (Frame::Part(node, at), rest) => Step::Part(node, at, rest),
+                    (Frame::Count(node, n), rest) => Step::Count(node, n, rest),
+                }),
+                Step::Part(node, at, rest) => {
+                    let Node::Sequence(parts) = self.nodes.get(node) else { continue };
+                    let (n, part) = (parts.len() as u32, parts.get(at as usize).copied());
+                    // Behind the last part comes what comes behind the sequence.
+                    let rest = if at + 1 < n { self.frame(Frame::Part(node, at + 1), rest) } else { rest };
+                    left.push(part.map_or(Step::Leave(rest), |part| Step::Enter(part, rest)));
+                }
+                Step::Count(node, n, rest) => {
+                    let &Node::Repeated { item, least, most } = self.nodes.get(node) else { continue };
+                    if n >= least {
+                        left.push(Step::Leave(rest));
+                    }
+                    if most.is_none_or(|most| n < most) {
+                        // Without an upper end it is of no account by how many they are more.
+                        let next = if most.is_some() { n + 1 } else { (n + 1).min(least) };
+                        let rest = self.frame(Frame::Count(node, next), rest);
+                        left.push(Step::Enter(item, rest));
+                    }
+                }
+            }
         }
+        Ok(())
     }
+}
 
-    /// Everything that may come once a node was read.
-    fn leave(&mut self, rest: Rest, draft: &mut Draft) -> Result<(), String> {
-        let Some(rest) = rest else {
-            draft.is_complete = true;
-            return Ok(());
-        };
-        match self.frames[rest as usize] {
-            (Frame::Part(node, at), rest) => self.part(node, at, rest, draft),
-            (Frame::Count(node, n), rest) => self.count(node, n, rest, draft),
-        }
-    }
-
-    /// Goes on with a part of a sequence.
-    fn part(&mut self, node: NodeId, at: u32, rest: Rest, draft: &mut Draft) -> Result<(), String> {
-        let Node::Sequence(parts) = self.nodes.get(node) else { return Ok(()) };
-        let (n, part) = (parts.len() as u32, parts.get(at as usize).copied());
-        let Some(part) = part else { return self.leave(rest, draft) };
-        // Behind the last part comes what comes behind the sequence.
-        let rest = if at + 1 < n { self.frame(Frame::Part(node, at + 1), rest) } else { rest };
-        self.enter(part, rest, draft)
-    }
-
-    /// Goes on behind so many repetitions.
-    fn count(&mut self, node: NodeId, n: u32, rest: Rest, draft: &mut Draft) -> Result<(), String> {
-        let &Node::Repeated { item, least, most } = self.nodes.get(node) else { return Ok(()) };
-        if n >= least {
-            self.leave(rest, draft)?;
-        }
-        if most.is_some_and(|most| n >= most) {
-            return Ok(());
-        }
-        // Without an upper end it is of no account by how many they are more.
-        let next = if most.is_some() { n + 1 } else { (n + 1).min(least) };
-        let rest = self.frame(Frame::Count(node, next), rest);
-        self.enter(item, rest, draft)
-    }
+/// Something that is left to do.
+enum Step {
+    /// Read a node.
+    Enter(NodeId, Rest),
+    /// Go on behind one.
+    Leave(Rest),
+    /// Go on with a part of a sequence.
+    Part(NodeId, u32, Rest),
+    /// Go on behind so many repetitions.
+    Count(NodeId, u32, Rest),
 }

@@ -3,7 +3,7 @@
 //! Every keyword is followed, says nothing about a value, or is refused by name. Where a schema allows more than is written here (other
 //! spaces, more digits, fields that it does not name), answers are some of its values.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::{
     json,
@@ -41,11 +41,17 @@ const OF_TYPE: [&[&str]; 7] = [
 ];
 
 /// Most characters or items that are counted.
-const MAX_COUNT: u64 = 100_000;
+const MAX_COUNT: u64 = 10_000;
+
+/// Most fields of an object, listed values or alternatives.
+const MAX_BRANCHES: usize = 4096;
+
+/// Most schemas within each other, those that `$ref`s lead to among them.
+const MAX_DEPTH: usize = 200;
 
 /// The grammar of a schema's values.
 pub(super) fn compile(nodes: &mut Nodes, schema: &Ordered) -> Result<NodeId, String> {
-    Compiler { nodes, root: schema, references: HashMap::new(), any: None }.schema(schema)
+    Compiler { nodes, root: schema, references: HashMap::new(), any: None, depth: 0 }.schema(schema)
 }
 
 struct Compiler<'a> {
@@ -54,6 +60,7 @@ struct Compiler<'a> {
     /// The nodes of what `$ref`s lead to.
     references: HashMap<String, NodeId>,
     any: Option<NodeId>,
+    depth: usize,
 }
 
 type Fields<'a> = &'a [(String, Ordered)];
@@ -68,6 +75,16 @@ fn refuse(keyword: &str) -> String {
 
 impl Compiler<'_> {
     fn schema(&mut self, schema: &Ordered) -> Result<NodeId, String> {
+        if self.depth >= MAX_DEPTH {
+            return Err(format!("it is too deep: more than {MAX_DEPTH} schemas within each other"));
+        }
+        self.depth += 1;
+        let node = self.node(schema);
+        self.depth -= 1;
+        node
+    }
+
+    fn node(&mut self, schema: &Ordered) -> Result<NodeId, String> {
         let fields = match schema {
             Ordered::Bool(true) => return self.any(),
             Ordered::Bool(false) => return self.nodes.either(Vec::new()),
@@ -223,23 +240,25 @@ impl Compiler<'_> {
             Some(_) => return Err("expected an object in `properties`".into()),
         };
         let required = match field(fields, "required") {
-            None => &none_of(),
-            Some(Ordered::List(names)) => names,
+            None => &[][..],
+            Some(Ordered::List(names)) => names.as_slice(),
             Some(_) => return Err("expected a list in `required`".into()),
         };
-        let is_required =
-            |name: &str| required.iter().any(|other| matches!(other, Ordered::Text(other) if other == name));
+        few("properties", properties.len())?;
+        few("required", required.len())?;
+        let is_required: HashSet<&str> = required.iter().filter_map(text).collect();
         let more = match field(fields, "additionalProperties") {
             None => &Ordered::Bool(true),
             Some(more) => more,
         };
         let mut all: Vec<(&str, NodeId, bool)> = Vec::new();
         for (name, schema) in properties {
-            all.push((name, self.schema(schema)?, is_required(name)));
+            all.push((name, self.schema(schema)?, is_required.contains(name.as_str())));
         }
+        let mut known: HashSet<&str> = properties.iter().map(|(name, _)| name.as_str()).collect();
         for name in required {
-            let Ordered::Text(name) = name else { return Err("expected texts in `required`".into()) };
-            if !all.iter().any(|(known, ..)| known == name) {
+            let name = text(name).ok_or("expected texts in `required`")?;
+            if known.insert(name) {
                 all.push((name, self.schema(more)?, true));
             }
         }
@@ -282,6 +301,7 @@ impl Compiler<'_> {
         {
             return Err(format!("{} beside listed values", refuse(other)));
         }
+        few("enum", values.len())?;
         let types = types(fields)?;
         let is_typed = |value: &&Ordered| types.iter().any(|place| is_of(value, TYPES[*place]));
         let all = values.iter().filter(is_typed).map(|value| self.nodes.text(&json::written(value)));
@@ -291,6 +311,7 @@ impl Compiler<'_> {
 
     fn alternatives(&mut self, name: &str, value: &Ordered) -> Result<NodeId, String> {
         let Ordered::List(schemas) = value else { return Err(format!("expected a list in `{name}`")) };
+        few(name, schemas.len())?;
         if name == "oneOf" {
             // A value of two of them would be of none: only types that exclude each other are safe.
             let mut seen: Vec<usize> = Vec::new();
@@ -346,8 +367,20 @@ impl Compiler<'_> {
     }
 }
 
-fn none_of() -> Vec<Ordered> {
-    Vec::new()
+/// Refuses what has too many parts.
+fn few(name: &str, n: usize) -> Result<(), String> {
+    if n <= MAX_BRANCHES {
+        Ok(())
+    } else {
+        Err(format!("{} with more than {MAX_BRANCHES} parts", refuse(name)))
+    }
+}
+
+fn text(value: &Ordered) -> Option<&str> {
+    match value {
+        Ordered::Text(text) => Some(text),
+        _ => None,
+    }
 }
 
 /// The types of a schema by their places; all where it names none.
@@ -408,7 +441,7 @@ fn count(fields: Fields<'_>, name: &str) -> Result<Option<u32>, String> {
         .or_else(|| number.as_f64().filter(|x| x.fract() == 0.0 && *x >= 0.0).map(|x| x as u64));
     match n {
         Some(n) if n <= MAX_COUNT => Ok(Some(n as u32)),
-        Some(_) if name.starts_with("max") => Ok(None),
-        _ => Err(format!("expected a whole number up to {MAX_COUNT} in `{name}`")),
+        Some(_) => Err(format!("{} above {MAX_COUNT}", refuse(name))),
+        None => Err(format!("expected a whole number up to {MAX_COUNT} in `{name}`")),
     }
 }

@@ -217,3 +217,22 @@ fn tokens_are_those_whose_bytes_may_come() {
     assert_eq!(allowed(&grammar), stops);
     assert!(grammar.push(ids("x")[0]).is_err());
 }
+
+#[test]
+fn long_and_deep_schemas_end_in_an_answer_or_an_error() {
+    // More optional fields than a stack is deep.
+    let fields: Vec<String> = (0..20_000).map(|i| format!("\"f{i}\": {{\"type\": \"null\"}}")).collect();
+    let wide = |n: usize| format!("{{\"type\": \"object\", \"properties\": {{{}}}}}", fields[..n].join(", "));
+    check(&wide(4000), &["{}", r#"{"f7": null, "f3999": null}"#], &[r#"{"f7": null, "f3": null}"#]);
+    assert!(grammar(&wide(20_000)).unwrap_err().contains("`properties`"));
+    // References one behind another, and alternatives within alternatives.
+    let chain: Vec<String> =
+        (0..50_000).map(|i| format!("\"d{i}\": {{\"$ref\": \"#/$defs/d{}\"}}", i + 1)).collect();
+    let chain = format!("{{\"$ref\": \"#/$defs/d0\", \"$defs\": {{{}}}}}", chain.join(", "));
+    assert!(grammar(&chain).unwrap_err().contains("too deep"));
+    let listed: Vec<String> = (0..100_000).map(|i| i.to_string()).collect();
+    assert!(grammar(&format!("{{\"enum\": [{}]}}", listed.join(", "))).is_err());
+    let named: Vec<String> = (0..100_000).map(|i| format!("\"n{i}\"")).collect();
+    assert!(grammar(&format!("{{\"type\": \"object\", \"required\": [{}]}}", named.join(", "))).is_err());
+    assert!(grammar(r#"{"type": "string", "maxLength": 1000000}"#).unwrap_err().contains("`maxLength`"));
+}

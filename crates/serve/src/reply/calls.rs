@@ -193,7 +193,7 @@ mod tests {
         let one = "<tool_call>\n{\"name\": \"f\", \"arguments\": {\"a\": 1}}\n</tool_call>";
         let check = |text: &str, want: &[Piece]| check(CallFormat::Tags, text, want);
         let f = call("f", r#"{"a":1}"#);
-        check(one, &[f.clone()]);
+        check(one, std::slice::from_ref(&f));
         check(&format!("Let me see.\n{one}\n{one}"), &[said("Let me see."), f.clone(), f.clone()]);
         check(
             r#"<tool_call>[{"name":"f","arguments":{"a":1}},{"name":"g","arguments":{}}]</tool_call>"#,
