@@ -215,7 +215,7 @@ impl Objective for Dpo {
     }
 
     /// The mean loss of the held-out pairs; it is no loss of text, so that its bits per byte are 0.
-    fn validate(&self, gpt: &Gpt, kernels: &dyn Kernels, _: bool) -> Validation {
+    fn validate(&self, gpt: &Gpt, kernels: &dyn Kernels, _: bool) -> Result<Validation, TrainError> {
         let losses: Vec<f64> = self
             .held_out
             .chunks(self.settings.micro_batch_rows)
@@ -229,15 +229,6 @@ impl Objective for Dpo {
                     .collect::<Vec<_>>()
             })
             .collect();
-        let n = losses.len() as f64;
-        let mean = losses.iter().sum::<f64>() / n;
-        let variance = losses.iter().map(|loss| (loss - mean).powi(2)).sum::<f64>() / (n - 1.0).max(1.0);
-        Validation {
-            loss_nats: mean,
-            loss_stderr: (variance / n).sqrt(),
-            bits_per_byte: 0.0,
-            n_tokens: losses.len() as u64,
-            n_bytes: 0,
-        }
+        Ok(crate::validation(&losses))
     }
 }

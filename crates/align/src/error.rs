@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use data::DataError;
+use model::checkpoint::CheckpointError;
 
 /// Why data could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +36,43 @@ pub enum AlignError {
         /// Why they were dropped, in words.
         dropped: String,
     },
+    /// A reward model without what its scores are normalised with.
+    #[error(
+        "expected the mean and the standard deviation of a reward model's scores in `{}`, found: {found}\nhint: train it with `maquette reward`, which writes them",
+        path.display()
+    )]
+    Statistics {
+        /// Where they should be.
+        path: PathBuf,
+        /// What is there.
+        found: String,
+    },
+    /// A grader that cannot reward.
+    #[error("`{}`: expected {expected}, found {found}\nhint: `maquette rbrm` makes one of labelled answers", path.display())]
+    Grader {
+        /// The file.
+        path: PathBuf,
+        /// What should be there.
+        expected: String,
+        /// What is.
+        found: String,
+    },
+    /// The operating system refused.
+    #[error("cannot read `{}`: {source}\nhint: check the path", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What it said.
+        source: std::io::Error,
+    },
+    /// A model that scores nothing.
+    #[error(
+        "expected a model with a head that scores, found one without\nhint: train one with `maquette reward`"
+    )]
+    NoScore,
+    /// The checkpoint refuses.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
     /// The data cannot be read.
     #[error(transparent)]
     Data(#[from] DataError),

@@ -1,7 +1,9 @@
 //! From a predictor to an assistant.
 //!
 //! [`read_conversations`] reads chats as they are published, [`sft_examples`] turns them into token ids with what the assistant
-//! says in them, and [`train::Masked`] learns that; [`read_pairs`] reads preferences, and [`Dpo`] learns them directly.
+//! says in them, and [`train::Masked`] learns that; [`read_pairs`] reads preferences, and [`Dpo`] learns them directly;
+//! [`BradleyTerry`] makes a [`RewardModel`] of them. [`policy`] learns from rewards of an
+//! [`environment`], [`rbrm`] grades answers by rules, and [`standin`] generates synthetic requests.
 //!
 //! ```
 //! let dir = tempfile::tempdir().unwrap();
@@ -18,12 +20,21 @@
 
 mod conversation;
 mod dpo;
+pub mod environment;
 mod error;
+pub mod policy;
 mod preference;
+pub mod rbrm;
+mod reward;
 mod sft;
+pub mod standin;
+mod validation;
 
 pub use conversation::{Conversation, Dropped, OnRow, Read, read_conversations};
 pub use dpo::{Dpo, DpoSettings};
 pub use error::AlignError;
 pub use preference::{Pair, PairExample, pair_examples, read_pairs};
+pub use reward::{BradleyTerry, RewardModel, Statistics};
 pub use sft::{Examples, sft_examples};
+
+pub(crate) use validation::validation;

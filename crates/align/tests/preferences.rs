@@ -70,7 +70,7 @@ fn the_loss_begins_at_ln_2_and_the_better_answers_win() {
     let (kernels, settings) = (Cpu::new(1), settings(10, 3));
     let gpt = scattered();
     let mut dpo = Dpo::new(pairs(), pairs(), &gpt, &kernels, DpoSettings { beta: 0.5 }, &settings).unwrap();
-    assert!((dpo.validate(&gpt, &kernels, true).loss_nats - std::f64::consts::LN_2).abs() < 1e-9);
+    assert!((dpo.validate(&gpt, &kernels, true).unwrap().loss_nats - std::f64::consts::LN_2).abs() < 1e-9);
     let mut learner = Learner::new(gpt, settings.optimizer);
     for step in 1..=settings.steps {
         let batch = dpo.next();
@@ -90,7 +90,7 @@ fn the_loss_begins_at_ln_2_and_the_better_answers_win() {
         let norm = learner.grad_norm(&kernels);
         learner.update(&kernels, &settings, norm, Update { lr_fraction: 1.0, step });
     }
-    assert!(dpo.validate(learner.gpt(), &kernels, true).loss_nats < 0.3);
+    assert!(dpo.validate(learner.gpt(), &kernels, true).unwrap().loss_nats < 0.3);
 }
 
 /// The gradient is that of the mean loss, by finite differences in the direction of the gradient itself; how a batch is split
@@ -133,7 +133,7 @@ fn the_gradient_is_that_of_the_loss() {
                 *x += (distance * f64::from(*g) / length) as f32;
             }
         }
-        dpo.validate(&gpt, &kernels, true).loss_nats
+        dpo.validate(&gpt, &kernels, true).unwrap().loss_nats
     };
     let slope = (loss_at(0.01) - loss_at(-0.01)) / 0.02;
     assert!((slope / length - 1.0).abs() < 0.01, "slope {slope}, gradient {length}");

@@ -53,7 +53,8 @@ pub fn wilson(n_right: usize, n: usize) -> Option<[f64; 2]> {
     let (share, z2) = (k / n, z * z);
     let middle = (share + z2 / (2.0 * n)) / (1.0 + z2 / n);
     let margin = z / (1.0 + z2 / n) * (share * (1.0 - share) / n + z2 / (4.0 * n * n)).sqrt();
-    (n > 0.0).then(|| [(middle - margin).max(0.0), (middle + margin).min(1.0)])
+    // Rounding must not leave the share itself outside.
+    (n > 0.0).then(|| [(middle - margin).max(0.0).min(share), (middle + margin).min(1.0).max(share)])
 }
 
 /// The 97.5 % point of the normal distribution.

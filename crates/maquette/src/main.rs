@@ -27,6 +27,7 @@ mod progress;
 mod recipe;
 mod report;
 mod run_dir;
+mod safety_table;
 mod stop;
 mod terminal;
 mod tune;

@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use align::rbrm::RbrmFile;
 use anyhow::Context as _;
 use base::{AtomicFile, FileError};
 use eval::{Score, TaskSummary, pictures::PictureAnswer};
@@ -13,7 +14,10 @@ use forecast::Verdict;
 use model::{checkpoint, gguf};
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::report::{PAGE_WRITER, WRITER};
+use crate::{
+    report::{PAGE_WRITER, WRITER},
+    safety_table::SafetyTable,
+};
 
 /// A file to write, and the option that named it.
 #[derive(Clone, Copy)]
@@ -41,6 +45,10 @@ pub(crate) enum Kind {
     Answers,
     /// Of an evaluation, as HTML.
     Page,
+    /// Of rule-based rewards.
+    Grader,
+    /// What alignment did.
+    Safety,
 }
 
 /// No file of ours that is read whole to be known is longer.
@@ -166,6 +174,8 @@ impl Kind {
             Self::Summary => "a summary of benchmarks",
             Self::Answers => "a list of answers about pictures",
             Self::Page => "a report of scores",
+            Self::Grader => "a grader",
+            Self::Safety => "a table of what alignment did",
         }
     }
 
@@ -182,6 +192,8 @@ impl Kind {
             Self::Summary => "summary.json",
             Self::Answers => "pictures.jsonl",
             Self::Page => "report.html",
+            Self::Grader => "rbrm.json",
+            Self::Safety => "safety.json",
         }
     }
 
@@ -209,18 +221,12 @@ impl Kind {
         }
         let bytes = start(MAX_BYTES)?;
         Ok(match self {
-            Self::Verdict => {
-                let verdict: Option<Verdict> = serde_json::from_slice(&bytes).ok();
-                let json = verdict.and_then(|verdict| serde_json::to_string_pretty(&verdict).ok());
-                json.is_some_and(|json| bytes == format!("{json}\n").as_bytes())
-            }
+            Self::Verdict => is_written::<Verdict>(&bytes),
             Self::Scores => is_lines_of::<Score>(&bytes),
             Self::Answers => is_lines_of::<PictureAnswer>(&bytes),
-            Self::Summary => {
-                let summary: Option<Vec<TaskSummary>> = serde_json::from_slice(&bytes).ok();
-                let json = summary.and_then(|summary| serde_json::to_string_pretty(&summary).ok());
-                json.is_some_and(|json| bytes == format!("{json}\n").as_bytes())
-            }
+            Self::Summary => is_written::<Vec<TaskSummary>>(&bytes),
+            Self::Grader => is_written::<RbrmFile>(&bytes),
+            Self::Safety => is_written::<SafetyTable>(&bytes),
             _ => false,
         })
     }
@@ -240,6 +246,13 @@ fn is_writer_key(bytes: &[u8]) -> bool {
 fn logits_header(bytes: &[u8]) -> Option<serde_json::Value> {
     let (len, rest) = bytes.split_first_chunk::<8>()?;
     serde_json::from_slice(rest.get(..usize::try_from(u64::from_le_bytes(*len)).ok()?)?).ok()
+}
+
+/// Whether the bytes are one `T`, as it would be written here.
+fn is_written<T: Serialize + DeserializeOwned>(bytes: &[u8]) -> bool {
+    let value: Option<T> = serde_json::from_slice(bytes).ok();
+    let json = value.and_then(|value| serde_json::to_string_pretty(&value).ok());
+    json.is_some_and(|json| bytes == format!("{json}\n").as_bytes())
 }
 
 /// Whether the bytes are JSON lines of `T`, each written as it would be here.

@@ -1,6 +1,7 @@
 //! The decoder: the one forward pass that training, evaluation and generation share.
 
 mod added;
+mod outputs;
 
 use tensor::{AttentionShape, CrossEntropy, DType, Kernels, Tape, Tensor, Var, kernel::Packed};
 
@@ -8,6 +9,8 @@ use crate::{
     Adapter, Block, KvCache, Linear, ModelConfig, ParamSpec, Params, Tokens, VisionConfig,
     input::{Pixels, Places},
 };
+
+pub use outputs::{Outputs, Wanted};
 
 /// A decoder with its weights.
 #[derive(Clone, Debug)]
@@ -217,7 +220,8 @@ impl Gpt {
             };
         }
         if let Some(rows) = rows {
-            x = Var::constant(select_rows(tape.kernels(), x.value(), rows));
+            let rows: Vec<u32> = rows.iter().map(|&row| row as u32).collect();
+            x = tape.embedding(&rows, &x);
         }
         let rows = tape.rmsnorm(&x, &params.norm, config.norm_eps, self.dtype);
         Hidden { rows, params }
@@ -312,14 +316,6 @@ impl Hidden {
     pub fn head(&self) -> &Var {
         self.params.head.as_ref().unwrap_or(&self.params.embedding)
     }
-}
-
-/// Rows of `x [R, C]`.
-fn select_rows(kernels: &dyn Kernels, x: &Tensor, rows: &[usize]) -> Tensor {
-    let ids: Vec<u32> = rows.iter().map(|&row| row as u32).collect();
-    let mut selected = Tensor::unspecified(&[rows.len(), x.last_dim()], x.dtype());
-    kernels.embedding_forward(&ids, x.slice(), selected.slice_mut());
-    selected
 }
 
 /// Cosines and sines of `position·θ^(−2i/D)`, `[max_seq_len, D/2]` each.

@@ -36,6 +36,6 @@ pub use decode::{
     SamplingError, SequenceId, Token, TokenSet,
 };
 pub use eyes::{Activation, Eyes, Picture, VisionConfig};
-pub use gpt::{Gpt, Hidden};
+pub use gpt::{Gpt, Hidden, Outputs, Wanted};
 pub use input::{Piece, Tokens};
 pub use params::{Adapter, AdapterConfig, Block, Linear, LinearName, ParamSpec, Params, Role};

@@ -98,6 +98,9 @@ pub enum TrainError {
         /// The checkpoint.
         path: std::path::PathBuf,
     },
+    /// What an objective of another crate learns from failed.
+    #[error(transparent)]
+    Objective(Box<dyn std::error::Error + Send + Sync>),
     /// A shape that cannot be built.
     #[error(transparent)]
     Config(#[from] ConfigError),

@@ -72,8 +72,8 @@ pub use monitor::{
     Monitor, RepeatedRows, RepetitionDetector, Spike, SpikeDetector, StalledDetector, StalledParams, StepView,
 };
 pub use objective::{
-    Batch, Example, Masked, MicroBatch, Objective, PictureExample, PictureReader, Pretraining, Scalars,
-    Shuffled, WithPictures, not_a_cursor, read_cursor,
+    Batch, Example, Masked, MicroBatch, Objective, PictureExample, PictureReader, Pretraining, Readiness,
+    Scalars, Shuffled, WithPictures, not_a_cursor, read_cursor,
 };
 pub use optimizer::Optimizer;
 pub use overrides::LearningRateOverrides;

@@ -16,9 +16,9 @@ use serde_json::Value;
 use tensor::Kernels;
 
 use crate::{
-    Batch, Cadence, DamagedCheckpoint, Learner, Metric, Monitor, Objective, Optimizer, RunBegun, RunResumed,
-    Scalars, StepView, TrainError, TrainSettings, TrainStep, TrainerState, Tuning, Update, Validated,
-    Validation,
+    Batch, Cadence, DamagedCheckpoint, Learner, Metric, Monitor, Objective, Optimizer, Readiness, RunBegun,
+    RunResumed, Scalars, StepView, TrainError, TrainSettings, TrainStep, TrainerState, Tuning, Update,
+    Validated, Validation,
     metrics_file::MetricsFile,
     state::{self, Expected, Parts, Resumed},
 };
@@ -136,6 +136,8 @@ pub struct Trainer {
     step: u64,
     tokens: u64,
     elapsed_s: f64,
+    /// Whether the objective ended it before its last step.
+    is_enough: bool,
     /// The last one made here, and after which step.
     last_validation: Option<(u64, Validation)>,
     cadence: Cadence,
@@ -221,6 +223,7 @@ impl Trainer {
             step,
             tokens,
             elapsed_s,
+            is_enough: false,
             last_validation: None,
             cadence,
             damaged,
@@ -256,6 +259,14 @@ impl Trainer {
         // A checkpoint is written before the validation of its step: what came between them is made up here.
         self.validate_if_due(on_event)?;
         while self.step < settings.steps {
+            let Self { inputs, learner, .. } = self;
+            if inputs.objective.prepare(learner, &*inputs.kernels)? == Readiness::Enough {
+                self.is_enough = true;
+                let dir = self.save()?;
+                on_event(Event::Saved { dir });
+                self.validate_if_due(on_event)?;
+                break;
+            }
             self.take_step(on_event)?;
             let is_last = self.step == settings.steps;
             let is_stopped = stop.load(Ordering::Relaxed) && !is_last;
@@ -361,13 +372,13 @@ impl Trainer {
         // A model that was trained before is validated before too.
         let has_learned = self.step > 0 || self.inputs.start.is_some();
         let is_eval = has_learned && self.step.is_multiple_of(settings.eval_every_steps);
+        let is_last = self.step == settings.steps || self.is_enough;
         let is_made = self.last_validation.is_some_and(|(step, _)| step == self.step);
-        if is_made || !(is_eval || self.step == settings.steps) {
+        if (is_made && !self.is_enough) || !(is_eval || is_last) {
             return Ok(());
         }
-        let is_last = self.step == settings.steps;
         let (gpt, kernels) = (self.learner.gpt(), &*self.inputs.kernels);
-        let validation = self.inputs.objective.validate(gpt, kernels, is_last);
+        let validation = self.inputs.objective.validate(gpt, kernels, is_last)?;
         let (step, tokens, flops) = (self.step, self.tokens, self.flops());
         if !validation.loss_nats.is_finite() {
             return Err(not_finite(
@@ -431,6 +442,9 @@ impl Trainer {
     }
 }
 
+/// Most of a cursor that an error shows.
+const MAX_CURSOR_CHARS: usize = 300;
+
 /// The weights of a checkpoint, with its shape checked.
 fn begin_with(dir: &Path, config: &ModelConfig, seed: u64) -> Result<Gpt, TrainError> {
     let mut gpt = checkpoint::read_model(dir)?;
@@ -444,6 +458,7 @@ fn begin_with(dir: &Path, config: &ModelConfig, seed: u64) -> Result<Gpt, TrainE
 }
 
 fn not_finite(step: u64, what: &'static str, value: f64, cursor: &Value) -> TrainError {
-    let cursor = cursor.to_string();
+    // That of a policy holds whole answers.
+    let cursor = cursor.to_string().chars().take(MAX_CURSOR_CHARS).collect();
     TrainError::NotFinite { step, what, value, cursor }
 }

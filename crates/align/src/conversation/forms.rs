@@ -34,6 +34,24 @@ pub(crate) fn conversation(row: &Map<String, Value>) -> Result<Vec<Message>, Pro
     Err(Problem::new(FORMS, format!("the fields {}", names.join(", "))))
 }
 
+/// What a policy is asked in a row.
+pub(crate) fn prompt(row: &Map<String, Value>) -> Result<Vec<Message>, Problem> {
+    let mut all = match (row.get("prompt"), row.get("messages")) {
+        (Some(prompt), _) if prompt.is_array() => given(prompt)?,
+        (Some(prompt), _) => vec![Message::new("user", text(prompt)?)],
+        (None, Some(list)) => given(list)?,
+        (None, None) => conversation(row)
+            .map_err(|problem| Problem::new("a `prompt`, or a conversation to ask again", problem.found))?,
+    };
+    while all.last().is_some_and(|message| message.role == "assistant") {
+        all.pop();
+    }
+    match all.last() {
+        Some(last) if !last.content.trim().is_empty() => Ok(all),
+        _ => Err(Problem::new("a prompt that is not empty", "an empty one")),
+    }
+}
+
 /// Messages that need not hold an answer.
 fn given(list: &Value) -> Result<Vec<Message>, Problem> {
     let wrapped = match list.as_array() {

@@ -11,7 +11,7 @@ use std::{
 
 use data::{JsonRow, Message, json_rows};
 
-use crate::AlignError;
+use crate::{AlignError, environment::Prompt};
 
 pub(crate) use forms::conversation;
 pub(crate) use messages::{messages, text};
@@ -81,6 +81,14 @@ pub fn read_conversations(paths: &[PathBuf], on_row: OnRow) -> Result<Read<Conve
     read(paths, on_row, |path, row| {
         let messages = conversation(&row.fields)?;
         Ok(Conversation { messages, path: path.to_path_buf(), row: row.number })
+    })
+}
+
+/// Reads prompts: `prompt` as a text or a list of messages, or `messages` up to the last answer.
+pub(crate) fn read_prompts(paths: &[PathBuf], on_row: OnRow) -> Result<Read<Prompt>, AlignError> {
+    read(paths, on_row, |path, row| {
+        let messages = forms::prompt(&row.fields)?;
+        Ok(Prompt { messages, fields: row.fields.clone(), path: path.to_path_buf(), row: row.number })
     })
 }
 

@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand, in the order of the pipeline.
 
+mod align;
 mod bench;
 mod chat;
 mod data;
@@ -10,20 +11,29 @@ mod export;
 mod finished;
 mod forecast;
 mod generate;
+mod grpo;
 mod import;
 mod inspect;
 mod ladder;
+mod merge;
 mod next;
 mod pictures;
+mod policy;
+mod ppo;
 mod pretrain;
 mod quickstart;
+mod rbrm;
 mod report;
+mod reward;
 mod run;
+mod safety;
+mod score;
 mod scores;
 mod serve;
 mod sft;
 mod slips;
 mod stages;
+mod standin;
 mod tokenizer;
 mod tuned;
 
@@ -60,7 +70,15 @@ enum Command {
     Ladder(ladder::Args),
     Pretrain(pretrain::Args),
     Sft(sft::Args),
+    Reward(reward::Args),
+    Score(score::Args),
     Dpo(dpo::Args),
+    Ppo(ppo::Args),
+    Grpo(grpo::Args),
+    Rbrm(rbrm::Args),
+    Standin(standin::Args),
+    Safety(safety::Args),
+    Align(align::Args),
     Eval(eval::Args),
     Scores(scores::Args),
     Forecast(forecast::Args),
@@ -69,6 +87,7 @@ enum Command {
     Chat(chat::Args),
     Serve(serve::Args),
     Import(import::Args),
+    Merge(merge::Args),
     Export(export::Args),
     Inspect(inspect::Args),
     Bench(bench::Args),
@@ -84,6 +103,11 @@ impl Cli {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         tensor::Isa::requested().map_err(anyhow::Error::msg)?;
         crate::stop::listen();
+        self.run_command()
+    }
+
+    /// The command alone, which another may run.
+    fn run_command(self) -> anyhow::Result<()> {
         match self.command {
             Command::Quickstart(args) => quickstart::run(&args),
             Command::Run(args) => run::run(&args),
@@ -92,7 +116,15 @@ impl Cli {
             Command::Ladder(args) => ladder::run(&args),
             Command::Pretrain(args) => pretrain::run(&args),
             Command::Sft(args) => sft::run(&args),
+            Command::Reward(args) => reward::run(&args),
+            Command::Score(args) => score::run(&args),
             Command::Dpo(args) => dpo::run(&args),
+            Command::Ppo(args) => ppo::run(&args),
+            Command::Grpo(args) => grpo::run(&args),
+            Command::Rbrm(args) => rbrm::run(&args),
+            Command::Standin(args) => standin::run(&args),
+            Command::Safety(args) => safety::run(&args),
+            Command::Align(args) => align::run(&args),
             Command::Eval(args) => eval::run(&args),
             Command::Scores(args) => scores::run(&args),
             Command::Forecast(args) => forecast::run(&args),
@@ -101,6 +133,7 @@ impl Cli {
             Command::Chat(args) => chat::run(&args),
             Command::Serve(args) => serve::run(&args),
             Command::Import(args) => import::run(&args),
+            Command::Merge(args) => merge::run(&args),
             Command::Export(args) => export::run(&args),
             Command::Inspect(args) => inspect::run(&args),
             Command::Bench(args) => bench::run(&args),

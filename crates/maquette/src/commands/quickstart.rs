@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{RunOptions, eval, stages};
+use super::{RunOptions, align, eval, stages};
 use crate::{output, recipe::Recipe};
 
 /// Train a small GPT on the books that ship with the project: the default recipe
@@ -16,6 +16,9 @@ pub(crate) struct Args {
     /// recipes/eyes.toml
     #[arg(long, conflicts_with = "json")]
     eyes: bool,
+    /// Then teach it to chat on synthetic requests, and say what that did and cost: DIR/align
+    #[arg(long, conflicts_with = "json")]
+    align: bool,
     #[command(flatten)]
     options: RunOptions,
 }
@@ -31,7 +34,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let eyes = args.eyes.then(|| Recipe::eyes(&of_eyes)).transpose()?;
     let recipe = Recipe::quickstart(&changes)?;
     let stages = stages::of(&recipe);
+    let run = args.options.out.clone().unwrap_or_else(|| Path::new("runs").join(&recipe.name));
     args.options.run_recipe(recipe, &stages)?;
+    if args.align {
+        let sizes = align::Sizes { threads: args.options.threads, ..align::Sizes::default() };
+        align::run_all(&run, &run.join("align"), &sizes)?;
+    }
     eyes.map_or(Ok(()), |recipe| train_eyes(args, recipe))
 }
 

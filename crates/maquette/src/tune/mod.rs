@@ -18,8 +18,8 @@ use crate::open_model;
 
 pub(crate) use folder::{Made, Tuned};
 pub(crate) use held_out::split;
-pub(crate) use options::TuneOptions;
-pub(crate) use training::{Finished, train};
+pub(crate) use options::{TrainingOptions, TuneOptions};
+pub(crate) use training::{Finished, Shown, finished, steps, train};
 
 /// The model that is tuned.
 pub(crate) struct Base {

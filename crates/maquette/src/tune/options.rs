@@ -16,19 +16,40 @@ const ADAPTER_FACTOR: f64 = 10.0;
 /// Tokens of a row where nothing is said, if the model reads so many.
 const USUAL_ROW: usize = 1024;
 
-/// Options of a fine-tuning.
+/// Options of a fine-tuning on examples.
 #[derive(Debug, clap::Args)]
 pub(crate) struct TuneOptions {
     /// Files to learn from: .jsonl or .json, also .gz and .zst
     #[arg(long, value_name = "FILE", required = true, value_delimiter = ',')]
     pub(crate) data: Vec<PathBuf>,
-    /// Folder for the result
-    #[arg(long, value_name = "DIR")]
-    pub(crate) out: PathBuf,
     /// How often the data are read
     #[arg(long, value_name = "N", default_value_t = 1.0)]
     pub(crate) epochs: f64,
-    /// Peak learning rate; 1e-4, and 1e-3 for adapters, if not given
+    /// Part of the examples that is held out
+    #[arg(long, value_name = "PART", default_value_t = 0.05)]
+    pub(crate) held_out: f64,
+    /// Leave rows out that cannot be read, and count them
+    #[arg(long)]
+    pub(crate) skip_bad_rows: bool,
+    #[command(flatten)]
+    training: TrainingOptions,
+}
+
+impl std::ops::Deref for TuneOptions {
+    type Target = TrainingOptions;
+
+    fn deref(&self) -> &TrainingOptions {
+        &self.training
+    }
+}
+
+/// Options of every training of a model that was trained before.
+#[derive(Debug, clap::Args)]
+pub(crate) struct TrainingOptions {
+    /// Folder for the result
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// Peak learning rate; ten times as high for adapters if not given
     #[arg(long, value_name = "RATE")]
     pub(crate) lr: Option<f64>,
     /// Examples per step
@@ -49,12 +70,6 @@ pub(crate) struct TuneOptions {
     /// Linear maps that get an adapter; all if not given
     #[arg(long, value_name = "NAME", value_delimiter = ',', requires = "rank", value_parser = linear)]
     pub(crate) on: Vec<LinearName>,
-    /// Part of the examples that is held out
-    #[arg(long, value_name = "PART", default_value_t = 0.05)]
-    pub(crate) held_out: f64,
-    /// Leave rows out that cannot be read, and count them
-    #[arg(long)]
-    pub(crate) skip_bad_rows: bool,
     /// Random seed
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,
@@ -71,18 +86,47 @@ fn linear(name: &str) -> Result<LinearName, String> {
         .map_err(|_| "expected q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj or down_proj".to_owned())
 }
 
+/// Refuses an option outside its range.
+fn check(name: &str, is_valid: bool, expected: &str, found: String) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        is_valid,
+        "--{name} must be {expected}, found {found}\nhint: leave it out for the default"
+    );
+    Ok(())
+}
+
+fn in_range(x: f64, most: f64) -> bool {
+    x > 0.0 && x <= most
+}
+
 impl TuneOptions {
     /// Checks what clap does not.
     pub(crate) fn check(&self) -> anyhow::Result<()> {
-        let check = |name: &str, is_valid: bool, expected: &str, found: String| {
-            anyhow::ensure!(
-                is_valid,
-                "--{name} must be {expected}, found {found}\nhint: leave it out for the default"
-            );
-            Ok(())
-        };
-        let in_range = |x: f64, most: f64| x > 0.0 && x <= most;
         check("epochs", in_range(self.epochs, 1e4), "above 0 and at most 10,000", self.epochs.to_string())?;
+        check(
+            "held-out",
+            in_range(self.held_out, 0.5),
+            "above 0 and at most 0.5",
+            self.held_out.to_string(),
+        )?;
+        self.training.check()
+    }
+
+    /// Every number of a training on `n_examples`.
+    pub(crate) fn settings(
+        &self,
+        base: &Base,
+        seq_len: usize,
+        n_examples: usize,
+    ) -> anyhow::Result<TrainSettings> {
+        let steps = ((self.epochs * n_examples as f64 / self.batch as f64).ceil() as u64).max(1);
+        self.training.settings(base, seq_len, steps, LEARNING_RATE)
+    }
+}
+
+impl TrainingOptions {
+    /// Checks what clap does not.
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
         check(
             "lr",
             self.lr.is_none_or(|lr| in_range(lr, 1.0)),
@@ -96,8 +140,7 @@ impl TuneOptions {
             self.rank.is_none_or(|rank| (1..=1024).contains(&rank)),
             "from 1 to 1,024",
             format!("{:?}", self.rank),
-        )?;
-        check("held-out", in_range(self.held_out, 0.5), "above 0 and at most 0.5", self.held_out.to_string())
+        )
     }
 
     /// Tokens of the longest example.
@@ -121,16 +164,16 @@ impl TuneOptions {
         Tuning { adapters, ..Tuning::default() }
     }
 
-    /// Every number of a training on `n_examples`.
+    /// Every number of a training of `steps` steps; `usual_rate` is the peak learning rate of all weights where none is given.
     pub(crate) fn settings(
         &self,
         base: &Base,
         seq_len: usize,
-        n_examples: usize,
+        steps: u64,
+        usual_rate: f64,
     ) -> anyhow::Result<TrainSettings> {
-        let steps = ((self.epochs * n_examples as f64 / self.batch as f64).ceil() as u64).max(1);
         let factor = if self.rank.is_some() { ADAPTER_FACTOR } else { 1.0 };
-        let rate = self.lr.unwrap_or(factor * LEARNING_RATE);
+        let rate = self.lr.unwrap_or(factor * usual_rate);
         let warmup_steps = (steps / 30).min(steps - 1);
         let mut train = TrainOverrides {
             steps: Some(steps),

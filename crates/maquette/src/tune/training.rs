@@ -24,7 +24,25 @@ pub(crate) struct Finished {
     pub(crate) summary: Summary,
 }
 
-/// Trains in the folder of `tuned`, or goes on there.
+/// How a training is shown.
+#[derive(Clone, Copy)]
+pub(crate) struct Shown {
+    /// The command.
+    pub(crate) title: &'static str,
+    /// What is validated, such as `held-out loss`.
+    pub(crate) validated: &'static str,
+    /// Of what is validated: −1 where more is better.
+    pub(crate) sign: f64,
+}
+
+impl Shown {
+    /// A loss on what was held out.
+    pub(crate) fn loss(title: &'static str) -> Self {
+        Self { title, validated: "held-out loss", sign: 1.0 }
+    }
+}
+
+/// Trains in the folder of `tuned`, or goes on there; the model as a checkpoint that every command opens.
 pub(crate) fn train(
     title: &'static str,
     tuned: &Tuned,
@@ -33,6 +51,20 @@ pub(crate) fn train(
     objective: Box<dyn Objective>,
     kernels: &Arc<Cpu>,
 ) -> anyhow::Result<Finished> {
+    let (trainer, summary) = steps(Shown::loss(title), tuned, made, base, objective, kernels)?;
+    finished(tuned, made, base, &trainer, summary)
+}
+
+/// The steps alone.
+pub(crate) fn steps(
+    shown: Shown,
+    tuned: &Tuned,
+    made: &Made,
+    base: &Base,
+    objective: Box<dyn Objective>,
+    kernels: &Arc<Cpu>,
+) -> anyhow::Result<(Trainer, Summary)> {
+    let title = shown.title;
     let (settings, steps) = (&made.train, made.train.steps);
     machine::check_memory(&base.config, settings)?;
     if let Some(warning) = disk::check(tuned.dir(), &base.config, settings)? {
@@ -64,8 +96,9 @@ pub(crate) fn train(
             bar.update(step, steps, fields);
         }
         Event::Validated { step, validation } => bar.say(&format!(
-            "step {step}: held-out loss {:.4} ± {:.4}",
-            validation.loss_nats,
+            "step {step}: {} {:.4} ± {:.4}",
+            shown.validated,
+            shown.sign * validation.loss_nats,
             1.96 * validation.loss_stderr
         )),
         Event::Noticed(metric) => bar.say(&format!("step {}: {}", metric.step, metric.kind)),
@@ -80,10 +113,23 @@ pub(crate) fn train(
     let (tokens, took) = (count(summary.tokens as f64), duration(summary.elapsed_s));
     bar.finish(&format!("{tokens} tokens in {took}, {} tokens/s", count(summary.tokens_per_second)));
     write_whole(&tuned.summary(), &serde_json::to_vec_pretty(&summary)?)?;
-    let last = tuned.dir().join(format!("checkpoints/step-{steps}"));
-    if made.tuning.adapters.is_none() {
-        return Ok(Finished { model: last, summary });
-    }
+    Ok((trainer, summary))
+}
+
+/// The model of a finished training.
+pub(crate) fn finished(
+    tuned: &Tuned,
+    made: &Made,
+    base: &Base,
+    trainer: &Trainer,
+    summary: Summary,
+) -> anyhow::Result<Finished> {
+    let last = tuned.dir().join(format!("checkpoints/step-{}", summary.steps));
+    let Some(adapters) = &made.tuning.adapters else { return Ok(Finished { model: last, summary }) };
+    let (named, fingerprint) = (base.dir.display().to_string(), base.tokenizer.fingerprint());
+    checkpoint::publish(&tuned.dir().join("adapter"), |dir| {
+        checkpoint::write_peft(dir, trainer.gpt(), adapters, &named, fingerprint)
+    })?;
     let (gpt, merged) = (trainer.gpt().merged(), tuned.merged());
     checkpoint::publish(&merged, |dir| -> anyhow::Result<()> {
         let ids = train::special_ids(&base.tokenizer);

@@ -1,6 +1,7 @@
 //! The binary from outside: recipes in, run folders out; and the rules that the whole repository keeps.
 #![allow(clippy::unwrap_used, reason = "a test may stop at once")]
 
+mod alignment;
 mod bad_input;
 mod bench;
 mod benchmarks;
@@ -24,9 +25,11 @@ mod moved_run;
 mod open_vocabulary;
 mod pictures;
 #[cfg(target_os = "linux")]
+mod policy;
 mod progress_width;
 mod real_models;
 mod recipes;
+mod reward_model;
 mod run_folder_as_checkpoint;
 mod rungs;
 mod scattered_folders;

@@ -12,8 +12,10 @@ mod files;
 mod import;
 mod keys;
 mod llava;
+mod peft;
 mod publish;
 mod rope;
+mod scorer;
 mod sums;
 mod target;
 mod weights;
@@ -30,7 +32,9 @@ use crate::{ConfigError, Gpt, ModelConfig};
 pub use files::{sync_dir, write_file};
 pub use import::{import_folder, import_gguf, read_foreign_config};
 pub use llava::{PROCESSOR_FILES, write_processor, write_processor_like};
+pub use peft::{merge_peft, write_peft};
 pub use publish::{publish, remove, remove_unfinished};
+pub use scorer::{SCORE, read_scorer, write_scorer};
 pub use sums::{edited, sha256_of, verify, verify_source};
 pub use target::check_target;
 pub(crate) use weights::WeightFile;
@@ -240,15 +244,20 @@ pub(crate) fn write_description(
     dtype: &str,
     tokenizer_fingerprint: &str,
 ) -> Result<(), CheckpointError> {
+    let config = config::to_hugging_face(config, ids, dtype);
+    write_about(dir, tokenizer_fingerprint)?;
+    write_file(&dir.join("config.json"), &to_json(&config))?;
+    write_special_ids(dir, ids)
+}
+
+/// Writes `maquette.json`.
+fn write_about(dir: &Path, tokenizer_fingerprint: &str) -> Result<(), CheckpointError> {
     let about = About {
         format: FORMAT,
         maquette_version: env!("CARGO_PKG_VERSION").into(),
         tokenizer_fingerprint: tokenizer_fingerprint.into(),
     };
-    let config = config::to_hugging_face(config, ids, dtype);
-    write_file(&dir.join("maquette.json"), &to_json(&about))?;
-    write_file(&dir.join("config.json"), &to_json(&config))?;
-    write_special_ids(dir, ids)
+    write_file(&dir.join("maquette.json"), &to_json(&about))
 }
 
 fn to_json(value: &impl Serialize) -> Vec<u8> {

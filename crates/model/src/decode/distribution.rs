@@ -152,6 +152,11 @@ impl Distribution {
         scaled.map_or(f32::NEG_INFINITY, |(_, scaled)| (scaled - self.log_total) as f32)
     }
 
+    /// The tokens that may be drawn, with their probabilities.
+    pub fn probabilities(&self) -> impl Iterator<Item = (u32, f64)> {
+        self.kept.iter().map(|(id, scaled)| (*id, (scaled - self.log_total).exp()))
+    }
+
     /// The tokens that may be drawn, by id.
     pub fn kept(&self) -> Vec<u32> {
         let mut ids: Vec<u32> = self.kept.iter().map(|(id, _)| *id).collect();

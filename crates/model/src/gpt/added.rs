@@ -27,6 +27,34 @@ impl Gpt {
         self.extended(specs, 0)
     }
 
+    /// The head of the given name among [`Params::heads`].
+    pub fn head_named(&self, name: &str) -> Option<usize> {
+        self.specs.heads.iter().position(|head| head.weight.name == name)
+    }
+
+    /// A model of zeros with what `add` adds to the config's own parameters, to be filled in.
+    pub(crate) fn from_specs(config: ModelConfig, add: impl FnOnce(&mut Params<ParamSpec>)) -> Self {
+        let zeros = config.params().map(|spec| Tensor::zeros(&spec.shape, DType::F32));
+        let gpt = Self::from_params(config, zeros);
+        let mut specs = gpt.specs.clone();
+        add(&mut specs);
+        gpt.extended(specs, 0)
+    }
+
+    /// The same model with other weights.
+    ///
+    /// # Panics
+    /// If a shape is another.
+    #[track_caller]
+    pub(crate) fn with_params(mut self, params: Params<Tensor>) -> Self {
+        for (spec, param) in self.specs.iter().zip(&params) {
+            assert!(spec.shape == param.shape(), "{}: {:?}, want {:?}", spec.name, param.shape(), spec.shape);
+        }
+        self.unpack();
+        self.params = params;
+        self
+    }
+
     /// The model with the parameters of `specs`: its own where it has them, new ones where not.
     fn extended(mut self, specs: Params<ParamSpec>, seed: u64) -> Self {
         let names = self.specs.into_iter().map(|spec| spec.name);

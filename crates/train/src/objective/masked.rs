@@ -144,7 +144,7 @@ impl Objective for Masked {
         self.shuffled.seek(cursor)
     }
 
-    fn validate(&self, gpt: &Gpt, kernels: &dyn Kernels, is_last: bool) -> Validation {
+    fn validate(&self, gpt: &Gpt, kernels: &dyn Kernels, is_last: bool) -> Result<Validation, TrainError> {
         let n_tokens = if is_last { self.settings.final_eval_tokens } else { self.settings.eval_tokens };
         let (mut rows, mut n_bytes, mut left) = (Vec::new(), 0, n_tokens);
         for examples in self.held_out.chunks(self.settings.micro_batch_rows) {
@@ -167,6 +167,6 @@ impl Objective for Masked {
                 left = left.saturating_sub(example.n_inputs() as u64);
             }
         }
-        Validation::of_ratio(&rows, n_bytes)
+        Ok(Validation::of_ratio(&rows, n_bytes))
     }
 }

@@ -23,6 +23,16 @@ pub trait Objective: Send {
     /// Hash of the data; a checkpoint of other data is refused.
     fn fingerprint(&self) -> &str;
 
+    /// Called before each [`Objective::next`], with the model as it stands: one that learns from what the model itself writes
+    /// lets it write here.
+    ///
+    /// # Errors
+    /// If there is nothing to go on with.
+    fn prepare(&mut self, learner: &mut Learner, kernels: &dyn Kernels) -> Result<Readiness, TrainError> {
+        let _ = (learner, kernels);
+        Ok(Readiness::Ready)
+    }
+
     /// The next batch.
     fn next(&mut self) -> Batch;
 
@@ -48,7 +58,10 @@ pub trait Objective: Send {
     fn seek(&mut self, cursor: &Value) -> Result<(), TrainError>;
 
     /// The loss on text that is not trained on; `is_last` at the end of the run.
-    fn validate(&self, gpt: &Gpt, kernels: &dyn Kernels, is_last: bool) -> Validation;
+    ///
+    /// # Errors
+    /// If it cannot be computed.
+    fn validate(&self, gpt: &Gpt, kernels: &dyn Kernels, is_last: bool) -> Result<Validation, TrainError>;
 
     /// Losses of parts of what is validated, each by its name, for the record.
     fn validate_parts(&self, _: &Gpt, _: &dyn Kernels) -> Vec<(&'static str, Validation)> {
@@ -59,6 +72,15 @@ pub trait Objective: Send {
     fn monitors(&self) -> Vec<Box<dyn Monitor>> {
         vec![monitor::loss_spikes(), monitor::grad_norm_spikes(), Box::new(StalledParams::default())]
     }
+}
+
+/// Whether a training goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    /// There is a next batch.
+    Ready,
+    /// It ends here, before its last step.
+    Enough,
 }
 
 /// Sequences that pass through the model together.

@@ -328,7 +328,7 @@ impl Objective for WithPictures {
         Ok(())
     }
 
-    fn validate(&self, gpt: &Gpt, kernels: &dyn Kernels, is_last: bool) -> Validation {
+    fn validate(&self, gpt: &Gpt, kernels: &dyn Kernels, is_last: bool) -> Result<Validation, TrainError> {
         self.text.validate(gpt, kernels, is_last)
     }
 

@@ -74,9 +74,9 @@ impl Objective for Pretraining {
         Ok(())
     }
 
-    fn validate(&self, gpt: &Gpt, kernels: &dyn Kernels, is_last: bool) -> Validation {
+    fn validate(&self, gpt: &Gpt, kernels: &dyn Kernels, is_last: bool) -> Result<Validation, TrainError> {
         let set = if is_last { &self.final_validation } else { &self.validation };
-        evaluate(gpt, kernels, set, self.settings.micro_batch_rows, &self.token_bytes)
+        Ok(evaluate(gpt, kernels, set, self.settings.micro_batch_rows, &self.token_bytes))
     }
 
     fn monitors(&self) -> Vec<Box<dyn Monitor>> {

@@ -41,7 +41,8 @@ fn a_masked_objective_learns_the_answers() {
     let mut scene = Scene::new();
     (scene.settings.steps, scene.settings.batch_rows, scene.settings.eval_every_steps) = (300, 25, 300);
     scene.settings.final_eval_tokens = 1000;
-    let before = masked(&scene).validate(&Gpt::new(scene.config.clone(), 7), &tensor::Cpu::new(1), true);
+    let before =
+        masked(&scene).validate(&Gpt::new(scene.config.clone(), 7), &tensor::Cpu::new(1), true).unwrap();
     let (_, after) = finish(&scene.run("run"), |inputs| inputs.objective = masked(&scene));
     assert_eq!((before.n_tokens, before.n_bytes), (2 * 25, 2 * 25), "a digit and the end of a line");
     assert!(before.loss_nats > 5.0 && after.loss_nats < 0.1, "{before:?} {after:?}");
@@ -56,7 +57,7 @@ fn adapters_train_and_nothing_else_changes() {
     let (tuned, after) = finish(&scene.run("tuned"), |inputs| {
         (inputs.start, inputs.tuning, inputs.objective) = (Some(start), adapters(), masked(&scene));
     });
-    let before_masked = masked(&scene).validate(&base, &tensor::Cpu::new(1), true);
+    let before_masked = masked(&scene).validate(&base, &tensor::Cpu::new(1), true).unwrap();
     assert!(after.loss_nats < before_masked.loss_nats - 1.0, "{before_masked:?} {after:?} {before:?}");
     let n_adapters =
         tuned.params().blocks.iter().flat_map(|block| [&block.q.adapter, &block.v.adapter]).flatten();

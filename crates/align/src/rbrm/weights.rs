@@ -1,0 +1,158 @@
+//! What each proposition counts.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Classes, Gold, ResponseType};
+
+/// Of the squares of the weights, so that propositions that always come together get a weight each.
+const RIDGE: f64 = 1.0;
+
+/// A reward linear in propositions.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Weights {
+    /// Where nothing is true.
+    pub bias: f64,
+    /// Of each proposition that is true.
+    pub of: BTreeMap<String, f64>,
+    /// How many answers they were fitted on.
+    pub n: usize,
+    /// Of the spread of the classes of these, how much they explain.
+    pub r2: f64,
+}
+
+impl Weights {
+    /// The reward of an answer of which `is_true` holds.
+    pub fn reward(&self, is_true: impl Fn(&str) -> bool) -> f64 {
+        self.bias + self.of.iter().filter(|(name, _)| is_true(name)).map(|(_, weight)| weight).sum::<f64>()
+    }
+}
+
+/// Fits weights for each response type by ridge regression on the classes of labelled answers: the best class is 1, the worst 0,
+/// those between evenly spaced.
+pub fn fit(classes: &Classes, gold: &[Gold]) -> BTreeMap<ResponseType, Weights> {
+    let worst = classes.order.len().saturating_sub(1).max(1) as f64;
+    let mut fitted = BTreeMap::new();
+    for kind in ResponseType::ALL {
+        let items: Vec<(&Gold, f64)> = gold
+            .iter()
+            .filter(|item| item.kind == kind)
+            .filter_map(|item| {
+                let is_true = |name: &str| item.propositions.get(name).copied().unwrap_or(false);
+                Some((item, 1.0 - classes.rank(kind, &is_true)? as f64 / worst))
+            })
+            .collect();
+        if items.len() > 1 {
+            fitted.insert(kind, regress(&items));
+        }
+    }
+    fitted
+}
+
+fn regress(items: &[(&Gold, f64)]) -> Weights {
+    let names: std::collections::BTreeSet<&String> =
+        items.iter().flat_map(|(item, _)| item.propositions.keys()).collect();
+    let names: Vec<&String> = names.into_iter().collect();
+    let n = names.len() + 1; // the bias is last, and is not held back
+    let row = |item: &Gold| -> Vec<f64> {
+        let values = names
+            .iter()
+            .map(|name| f64::from(u8::from(item.propositions.get(*name).copied().unwrap_or(false))));
+        values.chain([1.0]).collect()
+    };
+    let mut system = vec![vec![0.0; n + 1]; n];
+    for (item, target) in items {
+        let row = row(item);
+        for (equation, x) in system.iter_mut().zip(&row) {
+            equation.iter_mut().zip(&row).for_each(|(sum, y)| *sum += x * y);
+            equation[n] += x * target;
+        }
+    }
+    (0..n - 1).for_each(|i| system[i][i] += RIDGE);
+    let solved = solve(system);
+    let predicted = |item: &Gold| row(item).iter().zip(&solved).map(|(x, w)| x * w).sum::<f64>();
+    let mean = items.iter().map(|(_, target)| target).sum::<f64>() / items.len() as f64;
+    let spread: f64 = items.iter().map(|(_, target)| (target - mean).powi(2)).sum();
+    let left: f64 = items.iter().map(|(item, target)| (target - predicted(item)).powi(2)).sum();
+    Weights {
+        bias: solved[n - 1],
+        of: names.into_iter().cloned().zip(solved).collect(),
+        n: items.len(),
+        r2: if spread > 0.0 { 1.0 - left / spread } else { 0.0 },
+    }
+}
+
+/// Gaussian elimination with the largest pivot; the last column is the right side.
+fn solve(mut system: Vec<Vec<f64>>) -> Vec<f64> {
+    let n = system.len();
+    for i in 0..n {
+        let pivot = (i..n).max_by(|a, b| system[*a][i].abs().total_cmp(&system[*b][i].abs())).unwrap_or(i);
+        system.swap(i, pivot);
+        let head = system[i].clone();
+        for row in system.iter_mut().skip(i + 1) {
+            let factor = row[i] / head[i];
+            row.iter_mut().zip(&head).for_each(|(x, y)| *x -= factor * y);
+        }
+    }
+    let mut solved = vec![0.0; n];
+    for i in (0..n).rev() {
+        let known: f64 = (i + 1..n).map(|j| system[i][j] * solved[j]).sum();
+        solved[i] = (system[i][n] - known) / system[i][i];
+    }
+    solved
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rbrm::{classes::SMALL, yaml};
+
+    #[test]
+    fn a_system_is_solved() {
+        let solved = solve(vec![vec![0.0, 2.0, 4.0], vec![3.0, 1.0, 5.0]]);
+        assert!((solved[0] - 1.0).abs() < 1e-12 && (solved[1] - 2.0).abs() < 1e-12, "{solved:?}");
+    }
+
+    #[test]
+    fn better_classes_are_rewarded_more() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("classes.yaml");
+        std::fs::write(&path, SMALL).unwrap();
+        assert!(yaml::parse(SMALL).is_ok());
+        let classes = Classes::read(&path).unwrap();
+        let item = |kind, true_ones: &[&str]| Gold {
+            messages: Vec::new(),
+            answer: String::new(),
+            kind,
+            propositions: ["apology", "inability_to_comply", "fully_complies"]
+                .map(|name| (name.to_owned(), true_ones.contains(&name)))
+                .into(),
+        };
+        let mut gold = Vec::new();
+        for _ in 0..20 {
+            for kind in [ResponseType::Comply, ResponseType::HardRefuse] {
+                for ones in [
+                    &["apology", "inability_to_comply"][..],
+                    &["inability_to_comply"],
+                    &["fully_complies"],
+                    &[],
+                ] {
+                    gold.push(item(kind, ones));
+                }
+            }
+        }
+        let fitted = fit(&classes, &gold);
+        let reward = |kind, ones: &[&str]| fitted[&kind].reward(|name| ones.contains(&name));
+        let refusal = ["apology", "inability_to_comply"];
+        assert!(
+            reward(ResponseType::HardRefuse, &refusal)
+                > reward(ResponseType::HardRefuse, &["fully_complies"]) + 0.3
+        );
+        assert!(
+            reward(ResponseType::Comply, &["fully_complies"]) > reward(ResponseType::Comply, &refusal) + 0.3
+        );
+        assert!(!fitted.contains_key(&ResponseType::SafeRefuse1));
+    }
+}
