@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use base::FileError;
 use data::{DataError, tasks::Task};
 
+use crate::sandbox::SandboxError;
+
 /// Why an evaluation was refused: what was expected, what was found, what to do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -108,6 +110,9 @@ pub enum ExamError {
         /// What the model can read.
         max_seq_len: usize,
     },
+    /// Programs cannot be run.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
     /// A setting is outside of its range.
     #[error("`--{name}` must be {expected}, found {found}\nhint: {hint}")]
     Setting {

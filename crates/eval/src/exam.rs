@@ -12,7 +12,7 @@ use model::Gpt;
 use serde::{Deserialize, Serialize};
 
 pub use items_file::ItemsFile;
-pub use metric::rescore;
+pub use metric::{rescore, run_programs};
 pub use score::{ChoiceScore, ItemScore, Output, Target};
 pub use summary::{MetricSummary, TaskSummary, group, summarise_items};
 

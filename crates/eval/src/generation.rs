@@ -6,16 +6,18 @@ mod extract;
 mod ifeval;
 mod number_words;
 mod pass_at_k;
+mod program;
 pub(crate) mod settings;
 #[cfg(test)]
 mod tests;
 mod verdict;
 
-pub use decode::examine_generated;
+pub use decode::{Writer, examine_generated};
 pub use pass_at_k::pass_at_k;
 pub use settings::{Drawing, GenerationSettings};
 
 pub(crate) use exact_match::ExactMatch;
 pub(crate) use extract::Filter;
+pub(crate) use program::run;
 pub(crate) use settings::Generate;
 pub(crate) use verdict::{INSTRUCTION_LEVEL, judge};

@@ -45,6 +45,7 @@ mod likelihood;
 pub mod pictures;
 pub mod python;
 mod sampled;
+pub mod sandbox;
 mod score;
 mod standard_exam;
 mod task;
@@ -60,9 +61,9 @@ pub use compare::{Comparison, compare};
 pub use error::{EvalError, ExamError};
 pub use exam::{
     ChoiceScore, ItemScore, ItemsFile, MetricSummary, Output, Provenance, Target, TaskSummary, examine,
-    group, rescore, summarise_items,
+    group, rescore, run_programs, summarise_items,
 };
-pub use generation::{Drawing, GenerationSettings, examine_generated, pass_at_k};
+pub use generation::{Drawing, GenerationSettings, Writer, examine_generated, pass_at_k};
 pub use likelihood::{Likelihood, Pair, Scorer};
 pub use score::{LevelSummary, Outcome, Score, summarise};
 pub use standard_exam::{

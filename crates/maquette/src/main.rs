@@ -35,6 +35,11 @@ mod tune;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    // Before anything else: the launcher of programs must have one thread.
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments.next().is_some_and(|first| first == commands::eval::RUN_PROGRAM) {
+        return eval::sandbox::launch(&arguments.collect::<Vec<_>>());
+    }
     match commands::Cli::read().run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.is::<output::Closed>() => ExitCode::SUCCESS,

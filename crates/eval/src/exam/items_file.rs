@@ -90,6 +90,15 @@ impl ItemsFile {
         Ok(items)
     }
 
+    /// Replaces a finished or unfinished file by the same items, judged again.
+    ///
+    /// # Errors
+    /// If nothing can be written.
+    pub fn replace(path: &Path, items: &[ItemScore]) -> Result<(), ExamError> {
+        let lines: String = items.iter().map(ItemScore::line).collect();
+        Ok(base::write(path, lines.as_bytes())?)
+    }
+
     /// How many items are in it.
     pub fn n_items(&self) -> usize {
         self.n_items

@@ -3,7 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::score::{ChoiceScore, ItemScore};
-use crate::{Item, Kind, Likelihood, Metric, Pair, Task, generation::judge};
+use crate::{
+    ExamError, Item, Kind, Likelihood, Metric, Pair, Task,
+    generation::{self, judge},
+    sandbox::Sandbox,
+};
 
 /// An item with its metrics, from what was scored of it.
 pub(super) fn scored(task: &Task, doc_id: usize, item: &Item, pairs: &[(&Pair, Likelihood)]) -> ItemScore {
@@ -23,7 +27,7 @@ pub(super) fn of_item(kind: Kind, metrics: &[Metric], item: &ItemScore) -> BTree
         Metric::AccBytes => is_right(|choice| choice.loglikelihood / choice.n_bytes as f64),
         Metric::Mass => mass(item),
         // Of generated answers, which are judged elsewhere.
-        Metric::ExactMatch | Metric::Ifeval => f64::NAN,
+        Metric::ExactMatch | Metric::Ifeval | Metric::Program => f64::NAN,
         // Of an item; the perplexity is made of their mean.
         Metric::Perplexity => item.choices[0].loglikelihood,
     };
@@ -36,6 +40,18 @@ pub fn rescore(task: &Task, item: &ItemScore) -> ItemScore {
         return judge(generate, &task.metrics, item);
     }
     ItemScore { metrics: of_item(task.kind, &task.metrics, item), ..item.clone() }
+}
+
+/// The same item after the programs in its outputs were run.
+///
+/// # Errors
+/// If a program cannot be started.
+pub fn run_programs(task: &Task, item: &ItemScore, sandbox: &Sandbox) -> Result<ItemScore, ExamError> {
+    let mut item = item.clone();
+    if let Some(generate) = &task.generate {
+        generation::run(generate, &mut item, sandbox)?;
+    }
+    Ok(rescore(task, &item))
 }
 
 /// The first of the largest, as `numpy.argmax` has it; one that is not a number comes before all others.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Item, Likelihood, Pair, Task};
+use crate::{Item, Likelihood, Pair, Task, sandbox::Outcome};
 
 /// One item, scored. No clock and no path is in it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -70,6 +70,9 @@ pub struct Output {
     /// The answer in it by each extractor.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub answers: BTreeMap<String, String>,
+    /// How the program in it ended, where it is one that was run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program: Option<Outcome>,
     /// Whether it is right, by metric.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub verdicts: BTreeMap<String, bool>,

@@ -11,7 +11,24 @@ use super::{Drawing, Generate, judge};
 use crate::{
     ExamError, Item, Items, ItemsFile, Output, Task,
     exam::{ItemScore, Target},
+    run_programs,
+    sandbox::Sandbox,
 };
+
+/// A model that writes, and what judges its programs.
+#[derive(Clone, Copy)]
+pub struct Writer<'a> {
+    /// The model.
+    pub gpt: &'a Gpt,
+    /// What it computes with.
+    pub kernels: &'a dyn Kernels,
+    /// Its tokenizer.
+    pub tokenizer: &'a Tokenizer,
+    /// Answers that are written at a time. What is written does not depend on it.
+    pub n_sequences: usize,
+    /// Where programs are run, if they are.
+    pub sandbox: Option<&'a Sandbox>,
+}
 
 /// One answer that is being written.
 struct Writing {
@@ -29,8 +46,10 @@ struct Unfinished {
 }
 
 /// Lets a model answer the items that `file` does not have yet, and appends each as soon as those before it are there.
-/// `n_sequences` answers are written at a time; what is written does not depend on it. `progress` is told how many items
+/// `progress` is told how many items
 /// are done, and ends the work early by returning false.
+///
+/// Programs are run where there is a sandbox for them.
 ///
 /// A sample's draws depend on the seed, the task, the item and the sample's number.
 ///
@@ -39,13 +58,13 @@ struct Unfinished {
 pub fn examine_generated(
     task: &Task,
     items: &Items,
-    (gpt, kernels, tokenizer): (&Gpt, &dyn Kernels, &Tokenizer),
+    writer: &Writer<'_>,
     drawing: &Drawing,
-    n_sequences: usize,
     file: &mut ItemsFile,
     progress: &mut dyn FnMut(usize) -> bool,
 ) -> Result<(), ExamError> {
     let Some(generate) = &task.generate else { return Ok(()) };
+    let Writer { gpt, kernels, tokenizer, n_sequences, sandbox } = *writer;
     let max_seq_len = gpt.config().max_seq_len;
     if drawing.max_tokens >= max_seq_len {
         return Err(ExamError::Setting {
@@ -80,7 +99,10 @@ pub fn examine_generated(
         for event in engine.step() {
             run.take(&mut engine, event);
         }
-        let done = run.finished(file.n_items(), &items.items);
+        let mut done = run.finished(file.n_items(), &items.items);
+        if let Some(sandbox) = sandbox.filter(|_| task.needs_programs()) {
+            done = done.iter().map(|item| run_programs(task, item, sandbox)).collect::<Result<_, _>>()?;
+        }
         if !done.is_empty() {
             file.append(done)?;
             if !progress(file.n_items()) {
@@ -168,6 +190,7 @@ impl Run<'_> {
             n_tokens: ids.len(),
             finish: finish.to_owned(),
             answers: BTreeMap::new(),
+            program: None,
             verdicts: BTreeMap::new(),
         };
         if let Some(unfinished) = self.unfinished.get_mut(&item) {

@@ -1,5 +1,6 @@
 //! How answers are written: what a task says, and what a caller may change.
 
+use data::Template;
 use serde::{Deserialize, Serialize};
 
 use super::{ExactMatch, Filter, exact_match, extract};
@@ -16,6 +17,8 @@ pub(crate) struct Generate {
     pub(crate) exact_match: ExactMatch,
     /// Fields of an item that its answer is judged by, beside the right one.
     pub(crate) keep: Vec<String>,
+    /// The program that is run: made of the fields that are kept, of `target` and `answer`.
+    pub(crate) program: Option<Template>,
 }
 
 /// The same in a task's file.
@@ -33,6 +36,7 @@ pub(crate) struct File {
     exact_match: exact_match::File,
     #[serde(default)]
     keep: Vec<String>,
+    program: Option<String>,
 }
 
 /// How tokens are drawn where there are several samples of an item.
@@ -64,6 +68,7 @@ impl Generate {
             filters: filters.collect::<Result<_, _>>()?,
             exact_match: ExactMatch::new(file.exact_match)?,
             keep: file.keep,
+            program: file.program.as_ref().map(|source| Template::parse(source)).transpose()?,
         })
     }
 }

@@ -48,6 +48,7 @@ fn written(task: &str, target: &str, text: &str) -> ItemScore {
         n_tokens: 1,
         finish: "stop".to_owned(),
         answers: Default::default(),
+        program: None,
         verdicts: Default::default(),
     };
     ItemScore {
@@ -109,9 +110,14 @@ fn answers_are_the_same_whatever_is_written_beside_them() {
             let mut file = ItemsFile::in_memory();
             for stop in stops.iter().chain(&[usize::MAX]) {
                 let mut go_on = |n: usize| n < *stop;
-                let model = (&gpt, &kernels as &dyn tensor::Kernels, &tokenizer);
-                examine_generated(&task, &items, model, &drawing, n_sequences, &mut file, &mut go_on)
-                    .unwrap();
+                let writer = Writer {
+                    gpt: &gpt,
+                    kernels: &kernels,
+                    tokenizer: &tokenizer,
+                    n_sequences,
+                    sandbox: None,
+                };
+                examine_generated(&task, &items, &writer, &drawing, &mut file, &mut go_on).unwrap();
             }
             file.items().unwrap()
         };
@@ -160,9 +166,10 @@ fn settings_that_make_no_sense_are_refused() {
     let drawing = task.drawing(&long).unwrap().unwrap();
     let items = Items::of(&task, &DataFolder::new(dir.path()), 0, Some(1)).unwrap();
     let (kernels, tokenizer) = (Cpu::new(1), Tokenizer::bytes());
-    let model = (&gpt, &kernels as &dyn tensor::Kernels, &tokenizer);
+    let writer =
+        Writer { gpt: &gpt, kernels: &kernels, tokenizer: &tokenizer, n_sequences: 1, sandbox: None };
     let mut file = ItemsFile::in_memory();
-    let error = examine_generated(&task, &items, model, &drawing, 1, &mut file, &mut |_| true).unwrap_err();
+    let error = examine_generated(&task, &items, &writer, &drawing, &mut file, &mut |_| true).unwrap_err();
     assert!(error.to_string().contains("64 for a context of 64 tokens"), "{error}");
 }
 

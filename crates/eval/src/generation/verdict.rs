@@ -8,6 +8,7 @@ use super::{Generate, ifeval, pass_at_k};
 use crate::{
     Metric, Output,
     exam::{ItemScore, Target},
+    sandbox::Outcome,
 };
 
 /// Numbers of samples for which `pass@k` is reported, where there are so many; that of all samples is too.
@@ -31,6 +32,7 @@ pub(crate) fn judge(generate: &Generate, metrics: &[Metric], item: &ItemScore) -
         match metric {
             Metric::ExactMatch => exact_match(generate, &targets, &mut item),
             Metric::Ifeval => instructions(&reference, &mut item),
+            Metric::Program => programs(&mut item),
             _ => {}
         }
     }
@@ -65,6 +67,17 @@ fn exact_match(generate: &Generate, targets: &[String], item: &mut ItemScore) {
         let verdicts: Vec<bool> = judged.collect();
         add_shares(&mut item.metrics, &key, &format!(",{}", filter.name), &verdicts);
     }
+}
+
+/// Whether programs passed, where all of them were run.
+fn programs(item: &mut ItemScore) {
+    let ended: Option<Vec<bool>> =
+        item.outputs.iter().map(|output| Some(*output.program.as_ref()? == Outcome::Passed)).collect();
+    let Some(verdicts) = ended else { return };
+    for (output, is_right) in item.outputs.iter_mut().zip(&verdicts) {
+        output.verdicts.insert("passed".to_owned(), *is_right);
+    }
+    add_shares(&mut item.metrics, Metric::Program.name(), "", &verdicts);
 }
 
 /// Whether all instructions are followed, and which share of them, strictly and loosely.

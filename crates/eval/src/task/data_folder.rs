@@ -168,6 +168,9 @@ impl DataFolder {
         let columns = &form.columns;
         let mut rows =
             if columns.is_empty() { data::rows(path)? } else { data::rows_of_columns(path, columns)? };
+        if let Some((first, last)) = form.between {
+            rows.retain(|row| (first..=last).contains(&row.line));
+        }
         if let Some(list) = &form.unroll {
             rows = rows.into_iter().flat_map(|row| unrolled(row, list)).collect();
         }

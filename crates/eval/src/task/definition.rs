@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Every task's file, embedded.
-const FILES: [&str; 24] = [
+const FILES: [&str; 26] = [
     include_str!("../../tasks/arc_easy.toml"),
     include_str!("../../tasks/arc_challenge.toml"),
     include_str!("../../tasks/hellaswag.toml"),
@@ -32,6 +32,8 @@ const FILES: [&str; 24] = [
     include_str!("../../tasks/bbh_cot_zeroshot.toml"),
     include_str!("../../tasks/bbh_zeroshot.toml"),
     include_str!("../../tasks/ifeval.toml"),
+    include_str!("../../tasks/humaneval.toml"),
+    include_str!("../../tasks/mbpp.toml"),
     include_str!("../../tasks/xcopa.toml"),
     include_str!("../../tasks/belebele.toml"),
     include_str!("../../tasks/agieval_en.toml"),
@@ -103,6 +105,8 @@ pub enum Metric {
     Perplexity,
     /// Whether the answer in what was written is a right one, by each extractor.
     ExactMatch,
+    /// Whether the program that was written passes its tests; reported as `pass@k`.
+    Program,
     /// Whether what was written follows the instructions of the item: all of them, and each.
     Ifeval,
 }
@@ -117,6 +121,7 @@ impl Metric {
             Self::Perplexity => "perplexity",
             Self::ExactMatch => "exact_match",
             Self::Ifeval => "ifeval",
+            Self::Program => "pass@1",
         }
     }
 }
@@ -157,6 +162,8 @@ pub(super) struct Form {
     pub(super) files: Vec<String>,
     /// Names of the columns, where the files have none.
     pub(super) columns: Vec<String>,
+    /// The first and the last row that belong to the task, counted from 1.
+    pub(super) between: Option<(usize, usize)>,
     /// A list of which each element becomes a row of its own, in the place of the list.
     pub(super) unroll: Option<String>,
     /// Rows that belong to the task: fields with their values.
@@ -201,6 +208,7 @@ struct FormFile {
     files: Vec<String>,
     #[serde(default)]
     columns: Vec<String>,
+    between: Option<(usize, usize)>,
     unroll: Option<String>,
     #[serde(default)]
     only: BTreeMap<String, String>,
@@ -290,6 +298,7 @@ impl Task {
                 splits: form.split.clone(),
                 files: form.files.iter().map(|pattern| fill(pattern)).collect(),
                 columns: form.columns.clone(),
+                between: form.between,
                 unroll: form.unroll.clone(),
                 only: form.only.iter().map(|(name, value)| (name.clone(), fill(value))).collect(),
                 wikihow: form.wikihow.clone(),
@@ -326,6 +335,11 @@ impl Task {
     /// If a setting is outside its range.
     pub fn drawing(&self, settings: &GenerationSettings) -> Result<Option<Drawing>, ExamError> {
         self.generate.as_ref().map(|generate| Drawing::of(generate, settings)).transpose()
+    }
+
+    /// Whether its answers are programs, which are judged by running them.
+    pub fn needs_programs(&self) -> bool {
+        self.generate.as_ref().is_some_and(|generate| generate.program.is_some())
     }
 
     /// A user's own quiz: a table with `question`, `choices` and `answer`, which is a choice's text, its letter or its

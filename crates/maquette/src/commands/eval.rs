@@ -66,6 +66,9 @@ pub(crate) struct Args {
     /// Most tokens of a written answer; that of the benchmark if not given
     #[arg(long, value_name = "N")]
     max_tokens: Option<usize>,
+    /// Run the programs that the model writes, for benchmarks that judge them so: apart from everything else, on Linux
+    #[arg(long)]
+    run_programs: bool,
     /// List the benchmarks: what of their data is in --data, what is missing, where it is published, its licence
     #[arg(long)]
     list: bool,
@@ -89,6 +92,9 @@ impl Args {
 pub(super) fn ask_about_pictures(checkpoint: &Path, threads: usize) -> anyhow::Result<()> {
     pictures::ask_easy(checkpoint, threads)
 }
+
+/// The first argument of the process that keeps a program apart.
+pub(crate) const RUN_PROGRAM: &str = "run-program-of-a-model";
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if args.list {

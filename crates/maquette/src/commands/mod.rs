@@ -6,7 +6,7 @@ mod chat;
 mod data;
 mod doctor;
 mod dpo;
-mod eval;
+pub(crate) mod eval;
 mod export;
 mod finished;
 mod forecast;

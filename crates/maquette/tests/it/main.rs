@@ -24,6 +24,7 @@ mod lost_files;
 mod moved_run;
 mod open_vocabulary;
 mod pictures;
+mod programs;
 #[cfg(target_os = "linux")]
 mod policy;
 mod progress_width;

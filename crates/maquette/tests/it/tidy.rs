@@ -252,7 +252,9 @@ fn files_are_written_through_base() {
     {
         let (name, text) = (path.to_str().unwrap(), fs::read_to_string(&path).unwrap());
         let is_test = ["/tests.rs", "/testing.rs"].iter().any(|ending| name.ends_with(ending));
-        if is_test || name.contains("/crates/base/") {
+        // A program of a model gets file systems in memory, in a namespace that ends with it.
+        let is_sandbox = name.contains("/crates/eval/src/sandbox/");
+        if is_test || is_sandbox || name.contains("/crates/base/") {
             continue;
         }
         n_seen += 1;

@@ -9,11 +9,13 @@ use std::{
 use anyhow::Context as _;
 use eval::{
     DataFolder, GenerationSettings, ItemScore, Items, ItemsFile, Provenance, Scorer, Task, TaskSummary,
-    examine, examine_generated, rescore as again, summarise_items,
+    Writer, examine, examine_generated, rescore as again, run_programs,
+    sandbox::{Limits, Sandbox},
+    summarise_items,
 };
-use tensor::{Cpu, DType, Kernels};
+use tensor::{Cpu, DType};
 
-use super::{Args, capability, table};
+use super::{Args, RUN_PROGRAM, capability, table};
 use crate::{
     open_model::{self, Opened},
     output,
@@ -56,6 +58,12 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let mut exams = Vec::new();
     for task in &tasks {
         let drawing = task.drawing(&generation)?;
+        if task.needs_programs() && !args.run_programs {
+            output::talk(format_args!(
+                "{}: programs are written and not judged; --run-programs runs them",
+                task.name
+            ));
+        }
         let n_shots = args.shots.unwrap_or(task.default_shots);
         exams.push((task, n_shots, drawing, Items::of(task, &folder, n_shots, args.limit)?));
     }
@@ -67,6 +75,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         file.check()?;
     }
 
+    let sandbox = sandbox(args, &tasks)?;
     let kernels = Cpu::new(args.threads);
     let dtype: DType = args.dtype.precision().into();
     let Opened { dir, gpt, tokenizer } = open_model::open(args.checkpoint()?, &kernels, dtype)?;
@@ -104,9 +113,14 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         };
         match drawing {
             Some(drawing) => {
-                let writer = (&gpt, &kernels as &dyn Kernels, &tokenizer);
-                let n_sequences = usize::from(args.batch);
-                examine_generated(task, items, writer, drawing, n_sequences, &mut file, &mut show)?;
+                let writer = Writer {
+                    gpt: &gpt,
+                    kernels: &kernels,
+                    tokenizer: &tokenizer,
+                    n_sequences: usize::from(args.batch),
+                    sandbox: sandbox.as_ref(),
+                };
+                examine_generated(task, items, &writer, drawing, &mut file, &mut show)?;
             }
             None => examine(task, items, &gpt, &tokenizer, &mut scorer, &mut file, &mut show)?,
         }
@@ -132,6 +146,17 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     table::print(&summaries)
 }
 
+/// Where programs are run, if a task asks for that and the caller agrees.
+fn sandbox(args: &Args, tasks: &[Task]) -> anyhow::Result<Option<Sandbox>> {
+    if !args.run_programs || !tasks.iter().any(Task::needs_programs) {
+        return Ok(None);
+    }
+    let own = std::env::current_exe().context("cannot find this program itself")?;
+    let sandbox = Sandbox::new((own, vec![RUN_PROGRAM.into()]), Limits::default())?;
+    output::talk(format_args!("programs are run with: {}", sandbox.layers().join("; ")));
+    Ok(Some(sandbox))
+}
+
 /// Metrics and table again, from the files of items alone.
 pub(super) fn rescore(args: &Args) -> anyhow::Result<()> {
     let out =
@@ -149,6 +174,7 @@ pub(super) fn rescore(args: &Args) -> anyhow::Result<()> {
     let known = Task::all();
     let quiz = Task::quiz(Path::new("quiz.jsonl"))?;
     let mut summaries = Vec::new();
+    let mut programs = None;
     for path in files {
         let about = path.with_extension("json");
         let bytes = fs::read(&about).with_context(|| {
@@ -160,8 +186,20 @@ pub(super) fn rescore(args: &Args) -> anyhow::Result<()> {
             continue;
         }
         let task = known.iter().find(|task| task.name == provenance.task).unwrap_or(&quiz);
-        let mut scores: Vec<ItemScore> =
-            ItemsFile::read(&path)?.iter().map(|item| again(task, item)).collect();
+        let items = ItemsFile::read(&path)?;
+        let mut scores: Vec<ItemScore> = if args.run_programs && task.needs_programs() {
+            if programs.is_none() {
+                programs = sandbox(args, &known)?;
+            }
+            let ran = |item| {
+                programs.as_ref().map_or_else(|| Ok(again(task, item)), |own| run_programs(task, item, own))
+            };
+            let scores = items.iter().map(ran).collect::<Result<Vec<_>, _>>()?;
+            ItemsFile::replace(&path, &scores)?;
+            scores
+        } else {
+            items.iter().map(|item| again(task, item)).collect()
+        };
         scores.truncate(args.limit.unwrap_or(usize::MAX));
         summaries.push(summary(&provenance, &scores));
     }
