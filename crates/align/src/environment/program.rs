@@ -49,6 +49,8 @@ struct Pipe {
     to: Sender<String>,
     from: Receiver<Line>,
     said: Arc<Mutex<VecDeque<u8>>>,
+    /// Keeps it; ends with the other end of the pipe.
+    listener: thread::JoinHandle<()>,
     n_episodes: u64,
 }
 
@@ -104,7 +106,7 @@ impl Program {
         });
         let said = Arc::new(Mutex::new(VecDeque::new()));
         let kept = Arc::clone(&said);
-        thread::spawn(move || {
+        let listener = thread::spawn(move || {
             let Some(mut stderr) = stderr else { return };
             let mut bytes = [0; 256];
             while let Ok(n) = stderr.read(&mut bytes) {
@@ -117,7 +119,7 @@ impl Program {
                 kept.drain(..n_over);
             }
         });
-        let pipe = Mutex::new(Pipe { child, to, from, said, n_episodes: 0 });
+        let pipe = Mutex::new(Pipe { child, to, from, said, listener, n_episodes: 0 });
         Ok(Self { command: command.into(), timeout, pipe })
     }
 
@@ -149,7 +151,7 @@ impl Program {
                     command: command(),
                     status: status(&mut pipe.child),
                     moment: moment(),
-                    said: said(&pipe.said),
+                    said: said(pipe),
                 });
             }
         };
@@ -185,8 +187,13 @@ fn status(child: &mut Child) -> String {
     "it closed its standard output".into()
 }
 
-fn said(said: &Mutex<VecDeque<u8>>) -> String {
-    let bytes: Vec<u8> = said.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect();
+/// The last that a program said on its standard error, which may come after its end is known.
+fn said(pipe: &Pipe) -> String {
+    let began = Instant::now();
+    while !pipe.listener.is_finished() && began.elapsed() < Duration::from_secs(1) {
+        thread::sleep(Duration::from_millis(2));
+    }
+    let bytes: Vec<u8> = pipe.said.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect();
     let text = String::from_utf8_lossy(&bytes);
     if text.trim().is_empty() { String::new() } else { format!("; it said: {}", text.trim()) }
 }
