@@ -24,9 +24,9 @@ mod lost_files;
 mod moved_run;
 mod open_vocabulary;
 mod pictures;
-mod programs;
 #[cfg(target_os = "linux")]
 mod policy;
+mod programs;
 mod progress_width;
 mod real_models;
 mod recipes;
