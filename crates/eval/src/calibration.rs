@@ -63,7 +63,7 @@ pub struct Bin {
 /// A probability and whether what it stood for came true.
 type Event = (f64, bool);
 
-/// Of items with several choices and one right answer or more; others are passed over. None where no item is left.
+/// Of items with several choices of which one is right; others are passed over. None where no item is left.
 pub fn calibration<'a>(items: impl IntoIterator<Item = &'a ItemScore>) -> Option<Calibration> {
     let events: Vec<Vec<Event>> = items.into_iter().filter_map(events_of).collect();
     let top = |events: &Vec<Event>| {
@@ -93,7 +93,8 @@ pub fn calibration<'a>(items: impl IntoIterator<Item = &'a ItemScore>) -> Option
 fn events_of(item: &ItemScore) -> Option<Vec<Event>> {
     let logs = || item.choices.iter().map(|choice| choice.loglikelihood);
     let max = logs().fold(f64::NEG_INFINITY, f64::max);
-    if item.choices.len() < 2 || !max.is_finite() {
+    let n_right = (0..item.choices.len()).filter(|choice| item.target.contains(*choice)).count();
+    if item.choices.len() < 2 || n_right != 1 || !max.is_finite() {
         return None;
     }
     let total: f64 = logs().map(|log| (log - max).exp()).sum();

@@ -128,12 +128,13 @@ fn tasks(rows: &[TaskRow]) -> Markup {
         }
         div.scroll tabindex="0" role="region" aria-label="Scores" { table {
             thead { tr {
-                th { "Task" } th.n { "Shots" } th.n { "Items" } th { "Metric" } th.n { "Score" } th.n { "95 % interval" } th.n { "Chance" }
+                th.n { "No." } th { "Task" } th.n { "Shots" } th.n { "Items" } th { "Metric" } th.n { "Score" } th.n { "95 % interval" } th.n { "Chance" }
                 @if has_contamination { th.n { "Contaminated" } th.n { "Clean items" } th.n { "Lower of both" } }
                 th.n { "Tokens read" }
             } }
-            tbody { @for row in rows { tr {
-                td { (row.task) @if !row.about.is_empty() { span.from { " " (row.about) } } }
+            tbody { @for (i, row) in rows.iter().enumerate() { tr {
+                td.n { (i + 1) }
+                td.wrap { (row.task) @if !row.about.is_empty() { p.from { (row.about) } } }
                 td.n { (row.shots) }
                 td.n { (grouped(row.n as u64)) @if row.n < row.n_all { " of " (grouped(row.n_all as u64)) } }
                 td { (row.metric) }
@@ -159,7 +160,7 @@ fn tasks(rows: &[TaskRow]) -> Markup {
 
 /// In the manner of the GPT-4 report's figure 5: a row of points with their intervals, chance below them.
 fn by_task(rows: &[TaskRow]) -> Plot {
-    let shares = || rows.iter().filter(|row| row.metric != "perplexity").enumerate();
+    let shares = || rows.iter().enumerate().filter(|(_, row)| row.metric != "perplexity");
     let point = |(i, row): (usize, &TaskRow)| Point {
         x: i as f64 + 1.0,
         y: row.value.value,
@@ -172,12 +173,12 @@ fn by_task(rows: &[TaskRow]) -> Plot {
         let note = format!("{}: chance {}", row.task, shown("acc", y));
         Some(Point { x: i as f64 + 1.0, y, low: f64::NAN, high: f64::NAN, note })
     };
-    let n = shares().count() as f64;
+    let n = rows.len() as f64;
     Plot {
         title: "Scores by task",
-        caption: "In the order of the table, with 95 % intervals; rings are what guessing reaches."
+        caption: "By the number in the table, with 95 % intervals; rings are what guessing reaches."
             .to_owned(),
-        x: Axis::linear("task").over(0.5, n.max(1.0) + 0.5),
+        x: Axis::linear("number of the task").over(0.5, n.max(1.0) + 0.5),
         y: Axis::linear("share of right answers").over(0.0, 1.0),
         series: vec![
             Series {
