@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use align::{Dpo, DpoSettings, OnRow, pair_examples, read_pairs};
+use align::{Dpo, DpoSettings};
 use model::checkpoint;
 use tensor::Cpu;
 use train::Objective as _;
@@ -10,7 +10,7 @@ use train::Objective as _;
 use super::tuned;
 use crate::{
     progress,
-    tune::{Base, Made, TuneOptions, Tuned, split, train},
+    tune::{Base, Made, TuneOptions, Tuned, preferences, train},
 };
 
 /// Teach a model which of two answers is better: direct preference optimisation
@@ -32,20 +32,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     options.check()?;
     let base = Base::open(&args.base)?;
     let seq_len = options.seq_len(&base)?;
-    let on_row = if options.skip_bad_rows { OnRow::Skip } else { OnRow::Refuse };
-    let read = read_pairs(&options.data, on_row)?;
-    let (pairs, more) = pair_examples(&read.rows, &base.template, &base.tokenizer, seq_len)?;
-    let mut dropped = read.dropped;
-    dropped.join(more);
-    // By the prompt and both answers: the better one alone may come again beside another.
-    let key = |pair: &align::PairExample| [&pair.chosen.ids[..], &pair.rejected.ids].concat();
-    let (pairs, held_out) = split(pairs, options.held_out, key);
-    let left_out = if dropped.0.is_empty() { String::new() } else { format!("; left out: {dropped}") };
-    progress::say("data", &format!("{} pairs, {} held out{left_out}", pairs.len(), held_out.len()));
-    anyhow::ensure!(
-        !pairs.is_empty() && !held_out.is_empty(),
-        "expected at least two different pairs, found one\nhint: one is learned from, one is held out"
-    );
+    let (pairs, held_out) = preferences(options, &base, seq_len)?;
     let settings = options.settings(&base, seq_len, pairs.len())?;
     let dpo = DpoSettings { beta: args.beta };
     let kernels = Arc::new(Cpu::new(options.threads));

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use align::{BradleyTerry, OnRow, PairExample, RewardModel, Statistics, pair_examples, read_pairs};
+use align::{BradleyTerry, PairExample, RewardModel, Statistics};
 use data::{ChatTemplate, Tokenizer};
 use eval::interval;
 use model::checkpoint::{self, SpecialIds};
@@ -13,7 +13,7 @@ use train::Objective as _;
 use crate::{
     output::{self, program, shell_word, talk},
     progress,
-    tune::{Base, Made, Shown, TuneOptions, Tuned, split, steps},
+    tune::{Base, Made, Shown, TuneOptions, Tuned, preferences, steps},
 };
 
 /// Most pairs whose scores the mean and the standard deviation are taken from.
@@ -36,21 +36,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     options.check()?;
     let base = Base::open(&args.base)?;
     let seq_len = options.seq_len(&base)?;
-    let on_row = if options.skip_bad_rows { OnRow::Skip } else { OnRow::Refuse };
-    let read = read_pairs(&options.data, on_row)?;
     // Every token passes through the model: none is a target alone.
-    let (pairs, more) =
-        pair_examples(&read.rows, &base.template, &base.tokenizer, seq_len.saturating_sub(1).max(1))?;
-    let mut dropped = read.dropped;
-    dropped.join(more);
-    let key = |pair: &PairExample| [&pair.chosen.ids[..], &pair.rejected.ids].concat();
-    let (pairs, held_out) = split(pairs, options.held_out, key);
-    let left_out = if dropped.0.is_empty() { String::new() } else { format!("; left out: {dropped}") };
-    progress::say("data", &format!("{} pairs, {} held out{left_out}", pairs.len(), held_out.len()));
-    anyhow::ensure!(
-        !pairs.is_empty() && !held_out.is_empty(),
-        "expected at least two different pairs, found one\nhint: one is learned from, one is held out"
-    );
+    let (pairs, held_out) = preferences(options, &base, seq_len.saturating_sub(1).max(1))?;
     let settings = options.settings(&base, seq_len, pairs.len())?;
     let mut tuning = options.tuning();
     tuning.heads.insert(checkpoint::SCORE.into(), 1);

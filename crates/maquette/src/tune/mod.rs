@@ -6,6 +6,7 @@
 mod folder;
 mod held_out;
 mod options;
+mod pairs;
 mod training;
 
 use std::path::{Path, PathBuf};
@@ -19,6 +20,7 @@ use crate::open_model;
 pub(crate) use folder::{Made, Tuned};
 pub(crate) use held_out::split;
 pub(crate) use options::{TrainingOptions, TuneOptions};
+pub(crate) use pairs::preferences;
 pub(crate) use training::{Finished, Shown, finished, steps, train};
 
 /// The model that is tuned.
