@@ -1,17 +1,18 @@
 //! How likely a model holds continuations of contexts to be.
 
 mod encode;
+mod family;
+mod pages;
+mod reading;
 
-use model::{Gpt, KvCache, Piece, Tokens};
-use rayon::prelude::*;
+use model::{Gpt, KvCache};
 use tensor::{Kernels, PAGE_LEN};
 
 pub use encode::Pair;
 
-/// Tokens of one forward pass: enough to keep the kernels busy, few enough to stay in the caches.
-const STEP_TOKENS: usize = 2048;
-/// Rows of logits that are held at a time.
-const STEP_ROWS: usize = 256;
+use family::{Family, families};
+use pages::Pages;
+use reading::{Limits, Reading, Target};
 
 /// What a model makes of one continuation.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -22,39 +23,46 @@ pub struct Likelihood {
     pub is_greedy: bool,
 }
 
+/// Ids that another context of the same step has in common with one beyond what was read before, from which on it is worth
+/// to wait until they were read.
+const WORTH_WAITING: usize = 16;
+
 /// Scores continuations, many at a time.
 ///
-/// What consecutive contexts have in common is read once: requests are sorted by their ids, every slot of a cache walks
-/// through a stretch of them, and keeps what the next one begins with. The head runs only where a token is scored.
+/// A context is read once for all of its continuations, and what contexts begin with in common once for all of them:
+/// contexts are sorted by their ids, every slot walks through a stretch of them, and a context goes on from what any slot
+/// has read. The head runs only where a token is scored.
 ///
 /// A score has the same bits with any number of slots, whatever else is scored with it, and on any number of threads:
-/// those of the model's logits do, and the softmax of a row is taken in f64 over that row alone.
+/// those of the model's logits do, and the softmax of a row is taken over that row alone.
 pub struct Scorer<'a> {
     gpt: &'a Gpt,
     kernels: &'a dyn Kernels,
     cache: KvCache,
-    slots: Vec<Slot>,
-    n_pages: usize,
+    pages: Pages,
+    slots: Vec<Held>,
+    limits: Limits,
+    n_read: usize,
 }
 
-/// A sequence in the cache.
-#[derive(Clone, Default)]
-struct Slot {
+/// Ids whose keys and values are in the cache.
+#[derive(Clone, Debug, Default)]
+struct Held {
     ids: Vec<u32>,
     pages: Vec<usize>,
 }
 
-/// One row of logits to be read: where it stands and which token follows there.
-struct Scored {
-    request: usize,
-    target: u32,
-}
-
 impl<'a> Scorer<'a> {
-    /// A scorer that reads `n_slots` sequences at a time; memory grows with it and with the longest sequence.
+    /// A scorer that reads `n_slots` contexts at a time; memory grows with it and with the longest context.
     pub fn new(gpt: &'a Gpt, kernels: &'a dyn Kernels, n_slots: usize) -> Self {
         let cache = KvCache::new(gpt.config(), gpt.dtype(), kernels);
-        Self { gpt, kernels, cache, slots: vec![Slot::default(); n_slots.max(1)], n_pages: 0 }
+        let slots = vec![Held::default(); n_slots.max(1)];
+        Self { gpt, kernels, cache, pages: Pages::default(), slots, limits: Limits::default(), n_read: 0 }
+    }
+
+    /// Tokens that the model has read so far, each as often as it was read.
+    pub fn n_read(&self) -> usize {
+        self.n_read
     }
 
     /// The likelihood of each pair's continuation behind its context, in their order. What is longer than the model's
@@ -63,119 +71,138 @@ impl<'a> Scorer<'a> {
     /// # Panics
     /// If a continuation is empty, or longer than the model's context.
     pub fn score(&mut self, pairs: &[Pair]) -> Vec<Likelihood> {
-        let max_len = self.gpt.config().max_seq_len;
-        let inputs: Vec<&[u32]> = pairs.iter().map(|pair| pair.input(max_len)).collect();
-        let mut order: Vec<usize> = (0..pairs.len()).collect();
-        order.sort_by(|&a, &b| inputs[a].cmp(inputs[b]).then(a.cmp(&b)));
-
-        let mut waiting = stretches(&order, &inputs, pairs, self.slots.len());
-        let none = Likelihood { loglikelihood: 0.0, is_greedy: true };
-        let mut likelihoods = vec![none; pairs.len()];
-        loop {
-            let (mut news, mut scored, mut rows) = (Vec::new(), Vec::new(), Vec::new());
-            let mut n_new = 0;
-            for (slot, stretch) in waiting.iter_mut().enumerate() {
-                let Some(&request) = stretch.first() else { continue };
-                let (input, pair) = (inputs[request], &pairs[request]);
-                let first_scored = input.len() - pair.n_scored();
-                let n_kept = common(&self.slots[slot].ids, input).min(first_scored);
-                let n_rows = pair.n_scored();
-                let is_full = n_new + input.len() - n_kept > STEP_TOKENS || rows.len() + n_rows > STEP_ROWS;
-                if is_full && !news.is_empty() {
-                    continue;
-                }
-                *stretch = &stretch[1..];
-                self.hold(slot, input);
-                rows.extend((first_scored..input.len()).map(|at| n_new + at - n_kept));
-                scored.extend(pair.continuation().iter().map(|&target| Scored { request, target }));
-                n_new += input.len() - n_kept;
-                news.push((slot, n_kept, &input[n_kept..]));
-            }
-            if news.is_empty() {
-                return likelihoods;
-            }
-            let pieces = news.into_iter().map(|(slot, start, ids)| {
-                let pages = &self.slots[slot].pages;
-                Piece { ids, start, pages }
-            });
-            let tokens = Tokens::continued(pieces);
-            let logits = self.gpt.logits(self.kernels, &tokens, &rows, Some(&mut self.cache));
-            let vocab_size = logits.last_dim();
-            let read: Vec<(f64, bool)> = logits
-                .f32()
-                .par_chunks(vocab_size)
-                .zip(&scored)
-                .map(|(row, scored)| log_prob(row, scored.target as usize))
-                .collect();
-            for (Scored { request, .. }, (log_prob, is_first)) in scored.iter().zip(read) {
-                likelihoods[*request].loglikelihood += log_prob;
-                likelihoods[*request].is_greedy &= is_first;
-            }
+        let families = families(pairs, self.gpt.config().max_seq_len);
+        let mut waiting = stretches(&families, self.slots.len());
+        let mut likelihoods = vec![Likelihood { loglikelihood: 0.0, is_greedy: true }; pairs.len()];
+        while waiting.iter().any(|stretch| !stretch.is_empty()) {
+            let read = self.read_contexts(&mut waiting, &mut likelihoods);
+            self.read_continuations(&read, &mut likelihoods);
         }
+        likelihoods
     }
 
-    /// Notes what a slot is about to hold, and gives it the pages for that.
-    fn hold(&mut self, slot: usize, ids: &[u32]) {
-        let slot = &mut self.slots[slot];
-        slot.ids.clear();
-        slot.ids.extend_from_slice(ids);
-        while slot.pages.len() * PAGE_LEN < ids.len() {
-            slot.pages.push(self.n_pages);
-            self.n_pages += 1;
+    /// Reads the next context of every slot that need not wait. Returns the slots with what they hold now.
+    fn read_contexts<'f, 'p>(
+        &mut self,
+        waiting: &mut [&'f [Family<'p>]],
+        likelihoods: &mut [Likelihood],
+    ) -> Vec<(usize, &'f Family<'p>)> {
+        // Where each begins as what was read before does: the slot that read it, and how many ids.
+        let mut begun: Vec<(usize, &'f Family<'p>, usize, usize)> = Vec::new();
+        let mut n_new = 0;
+        for (slot, stretch) in waiting.iter_mut().enumerate() {
+            let Some((family, rest)) = stretch.split_first() else { continue };
+            let context = family.context;
+            let shared = self.slots.iter().enumerate().map(|(i, held)| (common(&held.ids, context), i));
+            // Of equal ones the first.
+            let (n_kept, from) = shared.rev().max_by_key(|(n, _)| *n).unwrap_or((0, slot));
+            // The last id is read in any case: continuations are scored behind it.
+            let n_kept = n_kept.min(context.len() - 1);
+            let in_step = begun.iter().map(|(_, other, ..)| common(other.context, context)).max();
+            let is_full = n_new + context.len() - n_kept > self.limits.tokens;
+            if !begun.is_empty() && (is_full || in_step > Some(n_kept + WORTH_WAITING)) {
+                continue;
+            }
+            n_new += context.len() - n_kept;
+            begun.push((slot, family, from, n_kept));
+            *stretch = rest;
         }
-        self.cache.grow_to(self.n_pages);
+        let kept: Vec<Vec<usize>> = begun
+            .iter()
+            .map(|&(_, _, from, n_kept)| {
+                let pages = self.slots[from].pages[..n_kept.div_ceil(PAGE_LEN)].to_vec();
+                pages.iter().for_each(|&page| self.pages.share(page));
+                pages
+            })
+            .collect();
+        for &(slot, ..) in &begun {
+            let held = std::mem::take(&mut self.slots[slot]);
+            self.pages.release(&held.pages);
+        }
+        let mut readings = Vec::new();
+        for (&(slot, family, _, n_kept), kept) in begun.iter().zip(&kept) {
+            let pages = self.continued(kept, n_kept, family.context.len());
+            self.pages.release(kept);
+            let (ids, at_end) = (&family.context[n_kept..], family.context.len() - 1 - n_kept);
+            let targets = family.first.iter().map(|&(request, id)| Target { at: at_end, request, id });
+            readings.push(Reading { ids, start: n_kept, pages: pages.clone(), targets: targets.collect() });
+            self.slots[slot] = Held { ids: family.context.to_vec(), pages };
+        }
+        self.read(&readings, likelihoods);
+        begun.into_iter().map(|(slot, family, ..)| (slot, family)).collect()
+    }
+
+    /// Reads what stands behind the first token of continuations, each after its own context.
+    fn read_continuations(&mut self, read: &[(usize, &Family<'_>)], likelihoods: &mut [Likelihood]) {
+        let mut readings: Vec<Reading<'_>> = Vec::new();
+        let mut n_rows = 0;
+        for &(slot, family) in read {
+            for rest in &family.rests {
+                if n_rows + rest.ids.len() > self.limits.rows && !readings.is_empty() {
+                    self.read_apart(std::mem::take(&mut readings), likelihoods);
+                    n_rows = 0;
+                }
+                n_rows += rest.ids.len();
+                let start = family.context.len();
+                let kept = self.slots[slot].pages.clone();
+                let pages = self.continued(&kept, start, start + rest.ids.len());
+                readings.push(Reading { ids: rest.ids, start, pages, targets: rest.targets.clone() });
+            }
+        }
+        self.read_apart(readings, likelihoods);
+    }
+
+    /// Reads what nothing will go on from.
+    fn read_apart(&mut self, readings: Vec<Reading<'_>>, likelihoods: &mut [Likelihood]) {
+        self.read(&readings, likelihoods);
+        readings.iter().for_each(|reading| self.pages.release(&reading.pages));
+    }
+
+    fn read(&mut self, readings: &[Reading<'_>], likelihoods: &mut [Likelihood]) {
+        self.n_read += readings.iter().map(|reading| reading.ids.len()).sum::<usize>();
+        reading::read(self.gpt, self.kernels, &mut self.cache, readings, self.limits, likelihoods);
+    }
+
+    /// Pages for `len` ids that go on from the first `n_kept` in the pages `kept`: full ones are shared, of the last, which is
+    /// written to, a copy is made.
+    fn continued(&mut self, kept: &[usize], n_kept: usize, len: usize) -> Vec<usize> {
+        let (n_full, n_pages) = (n_kept / PAGE_LEN, len.div_ceil(PAGE_LEN));
+        let mut pages = kept[..n_full].to_vec();
+        pages.iter().for_each(|&page| self.pages.share(page));
+        pages.extend((n_full..n_pages).map(|_| self.pages.take()));
+        self.cache.grow_to(self.pages.n_all());
+        if !n_kept.is_multiple_of(PAGE_LEN) {
+            self.cache.copy(kept[n_full], pages[n_full]);
+        }
+        pages
     }
 }
 
-/// Cuts the sorted requests into a stretch for each slot, of about the same number of tokens to read. Where it can be,
-/// requests of the same context stay together.
-fn stretches<'o>(order: &'o [usize], inputs: &[&[u32]], pairs: &[Pair], n_slots: usize) -> Vec<&'o [usize]> {
-    let mut costs = Vec::with_capacity(order.len());
+/// Cuts the sorted families into a stretch for each slot, of about the same number of tokens to read.
+fn stretches<'f, 'p>(families: &'f [Family<'p>], n_slots: usize) -> Vec<&'f [Family<'p>]> {
+    let mut costs = Vec::with_capacity(families.len());
     let mut before: &[u32] = &[];
-    for &request in order {
-        let input = inputs[request];
-        let n_kept = common(before, input).min(input.len() - pairs[request].n_scored());
-        costs.push(input.len() - n_kept);
-        before = input;
+    for family in families {
+        costs.push(family.context.len() - common(before, family.context) + family.n_behind());
+        before = family.context;
     }
     let total: usize = costs.iter().sum();
     let (mut stretches, mut start, mut n_read) = (Vec::with_capacity(n_slots), 0, 0);
     for (i, cost) in costs.iter().enumerate() {
         let is_due = n_read >= total * (stretches.len() + 1) / n_slots;
-        let is_new_context = i > 0 && pairs[order[i]].context() != pairs[order[i - 1]].context();
-        if is_due && is_new_context && stretches.len() + 1 < n_slots {
-            stretches.push(&order[start..i]);
+        if is_due && i > start && stretches.len() + 1 < n_slots {
+            stretches.push(&families[start..i]);
             start = i;
         }
         n_read += cost;
     }
-    stretches.push(&order[start..]);
+    stretches.push(&families[start..]);
     stretches
 }
 
 /// How many ids two sequences begin with in common.
 fn common(a: &[u32], b: &[u32]) -> usize {
     a.iter().zip(b).take_while(|(a, b)| a == b).count()
-}
-
-/// `ln p(target)` under the softmax of a row of logits, in f64, and whether no other is likelier.
-fn log_prob(row: &[f32], target: usize) -> (f64, bool) {
-    let mut largest = 0;
-    for (i, logit) in row.iter().enumerate() {
-        if *logit > row[largest] {
-            largest = i;
-        }
-    }
-    let max = f64::from(row[largest]);
-    // Sixteen sums by index, joined in order: fast, and the same everywhere.
-    let mut sums = [0.0_f64; 16];
-    for part in row.chunks(16) {
-        for (sum, logit) in sums.iter_mut().zip(part) {
-            *sum += (f64::from(*logit) - max).exp();
-        }
-    }
-    let sum: f64 = sums.iter().sum();
-    (f64::from(row[target]) - max - sum.ln(), largest == target)
 }
 
 #[cfg(test)]

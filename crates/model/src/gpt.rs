@@ -106,12 +106,15 @@ impl Gpt {
         self.specs.as_ref().map(|_| Tensor::zeros(&[0], DType::F32))
     }
 
-    /// Keeps a copy of every matrix in the order in which the kernels read it: decoding gets fast, memory for
-    /// matrices doubles, results stay the same.
+    /// Keeps a copy of every matrix in the order in which the kernels read it: decoding gets fast, results stay the
+    /// same. Memory for matrices doubles, unless they lie in a mapped file, from which they are read again where needed.
     pub fn pack(&mut self, kernels: &dyn Kernels) {
         for (packed, param) in self.packed.iter_mut().zip(&self.params) {
             if let &[n, k] = param.shape() {
                 *packed = kernels.pack(param.slice(), n, k, self.dtype);
+                if packed.is_some() {
+                    param.release();
+                }
             }
         }
     }

@@ -138,6 +138,13 @@ impl Tensor {
         Some(Self { shape: shape.to_vec(), storage: Arc::new(storage) })
     }
 
+    /// Where the numbers lie in a mapped file, gives back their memory; they are read again when touched.
+    pub fn release(&self) {
+        if let Storage::Mapped(Mapped { file, bytes }) = &*self.storage {
+            file.release(bytes.clone());
+        }
+    }
+
     /// The same numbers in another dtype, rounded once.
     pub fn to_dtype(&self, dtype: DType) -> Self {
         if dtype == self.dtype() {

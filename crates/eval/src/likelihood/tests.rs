@@ -1,5 +1,5 @@
 use data::Tokenizer;
-use model::scaling::ModelOverrides;
+use model::{Tokens, scaling::ModelOverrides};
 use tensor::{Cpu, DType};
 
 use super::*;
@@ -70,13 +70,45 @@ fn scores_are_the_losses_of_the_model() {
     }
 }
 
+/// A pass may end anywhere: within a context, or within a continuation.
 #[test]
-fn equally_likely_tokens_count_as_the_first_of_them() {
-    let row = [1.0, 3.0, 3.0, f32::NEG_INFINITY];
-    let (log_prob, is_first) = super::log_prob(&row, 1);
-    assert!(is_first && (log_prob + (2.0 + (-2.0_f64).exp()).ln()).abs() < 1e-12);
-    assert!(!super::log_prob(&row, 2).1);
-    assert_eq!(super::log_prob(&row, 3), (f64::NEG_INFINITY, false));
+fn scores_are_the_same_bits_however_little_a_pass_reads() {
+    let gpt = gpt(DType::F32);
+    let kernels = Cpu::new(2);
+    let pairs = pairs();
+    let whole = Scorer::new(&gpt, &kernels, 4).score(&pairs);
+    for (tokens, rows) in [(1, 1), (7, 3), (64, 1), (5, 64)] {
+        let mut scorer = Scorer::new(&gpt, &kernels, 4);
+        scorer.limits = Limits { tokens, rows };
+        assert_eq!(scorer.score(&pairs), whole, "{tokens} tokens, {rows} rows");
+    }
+}
+
+/// Contexts that begin with the same 70 bytes, on both sides of the end of a page.
+#[test]
+fn what_contexts_have_in_common_is_read_once() {
+    let gpt = gpt(DType::F32);
+    let kernels = Cpu::new(1);
+    let tokenizer = Tokenizer::bytes();
+    let shots = "s".repeat(70);
+    let pairs: Vec<Pair> = (0..20)
+        .flat_map(|i| ["A", "B", "C"].map(|letter| (i, letter)))
+        .map(|(i, letter)| Pair::encode(&tokenizer, &format!("{shots}{}?", char::from(b'a' + i)), letter))
+        .collect();
+    for n_slots in [1, 7, 64] {
+        let mut scorer = Scorer::new(&gpt, &kernels, n_slots);
+        let first = scorer.score(&pairs);
+        assert_eq!(scorer.n_read(), 70 + 20 * 2, "{n_slots} slots");
+        for _ in 0..5 {
+            assert_eq!(scorer.score(&pairs), first);
+        }
+        // Those of one step, and those that they replace.
+        let n_pages = scorer.pages.n_all();
+        assert!(n_pages <= 3 + 2 * n_slots.min(20), "{n_pages} pages, {n_slots} slots");
+        // Each slot holds two pages, of which the first is the same.
+        let n_slots = n_slots.min(20);
+        assert!(scorer.pages.n_used() <= 1 + n_slots, "{} pages, {n_slots} slots", scorer.pages.n_used());
+    }
 }
 
 #[test]

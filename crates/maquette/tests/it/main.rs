@@ -12,6 +12,8 @@ mod corpus_inputs;
 mod crash;
 mod end_to_end;
 mod escapes;
+#[cfg(unix)]
+mod eval_kills;
 #[cfg(all(unix, debug_assertions))]
 mod faults;
 mod first_steps;
