@@ -94,12 +94,12 @@ pub(super) fn read(
         let logits = logits.f32();
         let mut log_sum_exps = vec![0.0; rows.len()];
         kernels.log_sum_exp(Slice::F32(logits), &mut log_sum_exps, vocab_size);
-        let likeliest: Vec<usize> = logits.par_chunks(vocab_size).map(first_largest).collect();
+        let most_likely: Vec<usize> = logits.par_chunks(vocab_size).map(first_largest).collect();
         for (row, target) in targets {
             let id = target.id as usize;
             let likelihood = &mut likelihoods[target.request];
             likelihood.loglikelihood += f64::from(logits[row * vocab_size + id]) - log_sum_exps[row];
-            likelihood.is_greedy &= likeliest[row] == id;
+            likelihood.is_greedy &= most_likely[row] == id;
         }
     }
 }

@@ -30,8 +30,14 @@ fn write_data(scene: &Scene) {
     let question = |i: usize| {
         format!("{}\n", json!({ "question": format!("{i} and 1"), "answer": format!("#### {i}") }))
     };
-    scene.write("data/gsm8k/test.jsonl", (0..160).map(question).collect::<String>().as_bytes());
-    scene.write("data/gsm8k/train.jsonl", (0..9).map(question).collect::<String>().as_bytes());
+    scene.write(
+        "data/grade_school_math/data/test.jsonl",
+        (0..160).map(question).collect::<String>().as_bytes(),
+    );
+    scene.write(
+        "data/grade_school_math/data/train.jsonl",
+        (0..9).map(question).collect::<String>().as_bytes(),
+    );
 }
 
 #[test]
