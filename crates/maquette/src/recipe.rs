@@ -530,9 +530,7 @@ mod tests {
         assert!(message("name=../up").contains("`name` must be letters"));
         assert!(message("budget={minutes=1, train_flops=1e12}").contains("found both"));
         assert!(message("budget.minutes=-1").contains("`budget.minutes` must be positive, found -1"));
-        assert!(
-            message("samples.sampling.top_p=2").contains("`top_p` must be above 0 and at most 1, found 2")
-        );
+        assert!(message("samples.sampling.top_p=2").contains("`top_p` must be from 0 to 1, found 2"));
         assert!(message("train.steps=\"many\"").contains("invalid type: string"));
     }
 

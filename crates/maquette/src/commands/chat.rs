@@ -70,6 +70,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         template,
         sampling: args.sampling.sampling(),
         seed: args.sampling.seed,
+        penalties: (args.sampling.frequency_penalty, args.sampling.presence_penalty),
         max_tokens: args.max_tokens,
         system: args.system.clone(),
         images: image_files::open(&args.image, &dir, gpt.config().vision.as_ref())?,
@@ -111,6 +112,8 @@ struct Chat<'a> {
     template: ChatTemplate,
     sampling: Sampling,
     seed: u64,
+    /// Of frequency and of presence.
+    penalties: (f64, f64),
     max_tokens: usize,
     system: Option<String>,
     /// Of the checkpoint, which says how images are prepared.
@@ -209,6 +212,8 @@ impl Chat<'_> {
             seed: self.seed.wrapping_add(self.n_answers),
             stop: self.tokenizer.stops(),
             images,
+            frequency_penalty: self.penalties.0,
+            presence_penalty: self.penalties.1,
             ..Request::new(prompt, self.max_tokens)
         };
         self.n_answers += 1;

@@ -106,6 +106,12 @@ pub(super) struct SamplingOptions {
     /// Penalty on the logits of tokens that already occur in the text; 1 turns it off
     #[arg(long, value_name = "R", default_value_t = 1.0)]
     repetition_penalty: f64,
+    /// Taken from the logit of a token for each time that it was already added; 0 turns it off
+    #[arg(long, value_name = "A", default_value_t = 0.0, allow_negative_numbers = true)]
+    pub(super) frequency_penalty: f64,
+    /// Taken from the logit of a token that was already added; 0 turns it off
+    #[arg(long, value_name = "A", default_value_t = 0.0, allow_negative_numbers = true)]
+    pub(super) presence_penalty: f64,
 }
 
 impl SamplingOptions {
@@ -194,7 +200,16 @@ fn request(
     );
     let sampling = args.sampling.sampling();
     sampling.validate()?;
-    Ok(Request { sampling, seed, stop: tokenizer.stops(), images, ..Request::new(prompt, args.max_tokens) })
+    let SamplingOptions { frequency_penalty, presence_penalty, .. } = args.sampling;
+    Ok(Request {
+        sampling,
+        seed,
+        stop: tokenizer.stops(),
+        images,
+        frequency_penalty,
+        presence_penalty,
+        ..Request::new(prompt, args.max_tokens)
+    })
 }
 
 /// The prompt with the placeholders of `n` images: where it has image tokens, or as a question about them, which is how

@@ -495,7 +495,7 @@ fn requests_that_a_checkpoint_cannot_answer() {
             "`temperature` must be 0 or more, found NaN",
             "0 takes the most likely token",
         ),
-        (["--top-p", "0"], "`top_p` must be above 0 and at most 1, found 0", "1 switches it off"),
+        (["--top-p", "1.5"], "`top_p` must be from 0 to 1, found 1.5", "1 switches it off"),
         (["--min-p", "2"], "`min_p` must be from 0 to 1, found 2", "0 switches it off"),
         (
             ["--repetition-penalty", "0"],

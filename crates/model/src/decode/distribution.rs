@@ -312,7 +312,7 @@ mod tests {
         let logits: Vec<f32> =
             (0..3000).map(|_| (4.0 * rng.normal()) as f32).map(|x| (x * 8.0).round() / 8.0).collect();
         for top_k in [0, 1, 70, 2999, 5000] {
-            for top_p in [1e-9, 0.3, 0.9, 0.9999, 1.0] {
+            for top_p in [0.0, 1e-9, 0.3, 0.9, 0.9999, 1.0] {
                 for min_p in [0.0, 1e-4, 0.2, 1.0] {
                     let settings = Sampling { top_k, top_p, min_p, temperature: 1.7, ..Sampling::default() };
                     let max = logits.iter().fold(f32::MIN, |a, &b| a.max(b));

@@ -281,6 +281,13 @@ impl<'a> Engine<'a> {
         if let Some(&(id, found)) = request.logit_bias.iter().find(|(_, bias)| !bias.is_finite()) {
             return Err(DecodeError::Bias { id, found });
         }
+        let penalties = [
+            ("frequency_penalty", request.frequency_penalty),
+            ("presence_penalty", request.presence_penalty),
+        ];
+        if let Some((name, found)) = penalties.into_iter().find(|(_, penalty)| !penalty.is_finite()) {
+            return Err(DecodeError::Penalty { name, found });
+        }
         request.sampling.validate()?;
         let keys = self.keys(&request)?;
         let sequence = Sequence::new(id, request, keys, max_seq_len);

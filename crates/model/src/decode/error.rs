@@ -43,6 +43,14 @@ pub enum DecodeError {
         /// What was given.
         found: f64,
     },
+    /// A penalty that is no number.
+    #[error("expected a finite `{name}`, found {found}\nhint: 0 switches it off; OpenAI's range is -2 to 2")]
+    Penalty {
+        /// Which.
+        name: &'static str,
+        /// What was given.
+        found: f64,
+    },
     /// Images for a model that reads none.
     #[error(
         "expected no image, found {n_images}: this model reads text alone\nhint: use a model that was trained with images"

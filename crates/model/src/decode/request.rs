@@ -24,6 +24,11 @@ pub struct Request {
     pub stop: Vec<u32>,
     /// Added to the logits of tokens before anything else, in nats.
     pub logit_bias: Vec<(u32, f64)>,
+    /// Taken from the logit of a token for each time that it was added, in nats; together with `logit_bias`, before the
+    /// sampling. OpenAI's formula; tokens of the prompt do not count.
+    pub frequency_penalty: f64,
+    /// Taken from the logit of a token that was added once or more, in nats.
+    pub presence_penalty: f64,
     /// How many of the most likely tokens are listed beside each new one.
     pub n_top: usize,
     /// Where set, the tokens of the prompt are listed with their log-probabilities, and this many of the most likely
@@ -44,6 +49,8 @@ impl Request {
             seed: 0,
             stop: Vec::new(),
             logit_bias: Vec::new(),
+            frequency_penalty: 0.0,
+            presence_penalty: 0.0,
             n_top: 0,
             prompt_top: None,
             lists_kept: false,

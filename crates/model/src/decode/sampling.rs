@@ -13,7 +13,7 @@ pub struct Sampling {
     pub temperature: f64,
     /// Keeps the k most likely tokens; 0 keeps all.
     pub top_k: usize,
-    /// Keeps the fewest most likely tokens whose probabilities sum to at least this.
+    /// Keeps the fewest most likely tokens whose probabilities sum to at least this; the most likely always stays.
     /// Paper: <https://arxiv.org/abs/1904.09751>.
     pub top_p: f64,
     /// Keeps tokens at least this times as likely as the most likely. Paper: <https://arxiv.org/abs/2407.01082>.
@@ -56,7 +56,7 @@ impl Sampling {
         let t = self.temperature;
         check("temperature", t, t >= 0.0 && t.is_finite(), "0 or more", "0 takes the most likely token")?;
         let (top, min) = (self.top_p, self.min_p);
-        check("top_p", top, top > 0.0 && top <= 1.0, "above 0 and at most 1", "1 switches it off")?;
+        check("top_p", top, (0.0..=1.0).contains(&top), "from 0 to 1", "1 switches it off")?;
         check("min_p", min, (0.0..=1.0).contains(&min), "from 0 to 1", "0 switches it off")
     }
 }
@@ -70,7 +70,8 @@ mod tests {
         let message = |settings: Sampling| settings.validate().unwrap_err().to_string();
         let wrong = message(Sampling { temperature: -1.0, ..Sampling::default() });
         assert_eq!(wrong, "`temperature` must be 0 or more, found -1\nhint: 0 takes the most likely token");
-        assert!(message(Sampling { top_p: 0.0, ..Sampling::default() }).contains("`top_p`"));
+        assert!(message(Sampling { top_p: -0.1, ..Sampling::default() }).contains("`top_p`"));
+        Sampling { top_p: 0.0, ..Sampling::default() }.validate().unwrap();
         assert!(message(Sampling { min_p: f64::NAN, ..Sampling::default() }).contains("`min_p`"));
         assert!(message(Sampling { repetition_penalty: 0.0, ..Sampling::default() }).contains("`repetition"));
     }

@@ -1,5 +1,7 @@
 //! A sequence that is being decoded.
 
+use std::{borrow::Cow, collections::BTreeMap};
+
 use base::Rng;
 use tensor::{PAGE_LEN, Tensor};
 
@@ -165,9 +167,9 @@ impl Sequence {
 
     /// The token that follows, given its logits and the logarithm of their softmax's denominator.
     pub(super) fn choose(&self, logits: &[f32], log_sum_exp: f64, uniform: f64) -> Token {
-        let Request { sampling, logit_bias, n_top, lists_kept, .. } = &self.request;
+        let Request { sampling, n_top, lists_kept, .. } = &self.request;
         let allowed = self.allowed.as_ref();
-        let distribution = sampling.distribution_within(logits, &self.ids, logit_bias, allowed);
+        let distribution = sampling.distribution_within(logits, &self.ids, &self.bias(), allowed);
         let id = distribution.draw(uniform);
         Token {
             id,
@@ -176,6 +178,21 @@ impl Sequence {
             top: distribution::top(logits, log_sum_exp, *n_top),
             kept: lists_kept.then(|| distribution.kept()),
         }
+    }
+
+    /// What is added to logits: the request's biases, less the penalties of tokens that were added.
+    fn bias(&self) -> Cow<'_, [(u32, f64)]> {
+        let &Request { frequency_penalty, presence_penalty, ref logit_bias, .. } = &self.request;
+        if frequency_penalty == 0.0 && presence_penalty == 0.0 {
+            return Cow::Borrowed(logit_bias);
+        }
+        let mut counts = BTreeMap::new();
+        for id in &self.ids[self.request.prompt.len()..] {
+            *counts.entry(*id).or_insert(0u32) += 1;
+        }
+        let penalties =
+            counts.into_iter().map(|(id, n)| (id, -(f64::from(n) * frequency_penalty + presence_penalty)));
+        logit_bias.iter().copied().chain(penalties).collect()
     }
 
     /// The token `next` of the prompt, given the logits before it.

@@ -80,6 +80,12 @@ impl VisionConfig {
         side * side
     }
 
+    /// A prompt with as many placeholders for each image as it has patches; it has one for each, or as many as that.
+    pub fn expanded(&self, prompt: &[u32]) -> Vec<u32> {
+        let n = |id: &u32| if *id == self.image_token { self.n_patches() } else { 1 };
+        prompt.iter().flat_map(|id| std::iter::repeat_n(*id, n(id))).collect()
+    }
+
     /// Numbers of a patch: red, green and blue of its pixels.
     pub fn patch_len(&self) -> usize {
         3 * self.patch_size * self.patch_size

@@ -52,7 +52,7 @@ impl Record {
     /// Compares every token with what the logits of one forward pass without a cache give.
     #[track_caller]
     fn check(&self, gpt: &Gpt, kernels: &Cpu, what: &str) {
-        let (ids, Request { prompt, sampling, logit_bias, .. }) = (self.ids(), &self.request);
+        let (ids, Request { prompt, sampling, .. }) = (self.ids(), &self.request);
         let given: Vec<&Token> = self.tokens.iter().chain(&self.stop_token).collect();
         let read = &ids[..(prompt.len() + given.len()).saturating_sub(1).max(1)];
         let rows: Vec<usize> = (0..given.len()).map(|i| prompt.len() - 1 + i).collect();
@@ -64,13 +64,14 @@ impl Record {
         for (i, token) in given.into_iter().enumerate() {
             let what = format!("{what}, token {i} of {:?}", self.request);
             let (row, seen) = (&logits.f32()[i * v..][..v], &ids[..prompt.len() + i]);
-            let distribution = sampling.distribution(row, seen, logit_bias);
+            let bias = self.bias(&seen[prompt.len()..]);
+            let distribution = sampling.distribution(row, seen, &bias);
             assert_eq!(token.id, distribution.draw(rng.uniform()), "{what}");
             assert_eq!(token.processed_logprob.to_bits(), distribution.logprob(token.id).to_bits(), "{what}");
             let own = (f64::from(row[token.id as usize]) - log_sum_exps[i]) as f32;
             assert_eq!(token.logprob.to_bits(), own.to_bits(), "{what}");
             let kept = distribution.kept();
-            let again = sampling.distribution_over(&kept, row, seen, logit_bias);
+            let again = sampling.distribution_over(&kept, row, seen, &bias);
             assert_eq!(token.processed_logprob.to_bits(), again.logprob(token.id).to_bits(), "{what}");
             assert_eq!(token.kept, self.request.lists_kept.then_some(kept), "{what}");
             assert_eq!(token.top.len(), self.request.n_top.min(v), "{what}");
@@ -87,6 +88,20 @@ impl Record {
             Some(Finish::ContextFull) => assert_eq!(ids.len(), gpt.config().max_seq_len + 1, "{what}"),
             None => {}
         }
+    }
+
+    /// What is added to logits once `added` was: OpenAI's formula, token by token.
+    fn bias(&self, added: &[u32]) -> Vec<(u32, f64)> {
+        let Request { logit_bias, frequency_penalty, presence_penalty, .. } = &self.request;
+        let mut bias = logit_bias.clone();
+        for id in 0..61 {
+            let count = added.iter().filter(|token| **token == id).count() as f64;
+            let presence = if count > 0.0 { 1.0 } else { 0.0 };
+            if count * frequency_penalty != 0.0 || presence * presence_penalty != 0.0 {
+                bias.push((id, -(count * frequency_penalty + presence * presence_penalty)));
+            }
+        }
+        bias
     }
 
     /// Compares what was said of the prompt's tokens with one forward pass over them.
@@ -162,6 +177,8 @@ fn random_request(rng: &mut Rng, max_seq_len: usize) -> Request {
         seed: rng.below(1000),
         stop,
         logit_bias,
+        frequency_penalty: [0.0, 0.0, 0.7, -0.4][rng.below(4) as usize],
+        presence_penalty: [0.0, 0.0, 1.1][rng.below(3) as usize],
         n_top: rng.below(3) as usize,
         prompt_top: [None, None, Some(0), Some(3)][rng.below(4) as usize],
         lists_kept: rng.below(2) == 0,
@@ -394,6 +411,8 @@ fn requests_that_cannot_be_followed_are_refused_by_name() {
     let bias = |bias| Request { logit_bias: vec![bias], ..Request::new(vec![0], 1) };
     assert!(refused(bias((99, 0.0))).contains("in the logit bias, found 99"));
     assert!(refused(bias((9, f64::NAN))).starts_with("expected a finite logit bias of token 9, found NaN"));
+    let penalty = Request { presence_penalty: f64::INFINITY, ..Request::new(vec![0], 1) };
+    assert!(refused(penalty).starts_with("expected a finite `presence_penalty`, found inf\nhint: "));
     let sampling = Sampling { top_p: 2.0, ..Sampling::default() };
     assert!(refused(Request { sampling, ..Request::new(vec![0], 1) }).contains("`top_p`"));
     let large = refused(Request::new(vec![0; 100], 200));
