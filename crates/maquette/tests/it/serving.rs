@@ -108,6 +108,27 @@ fn a_server_is_measured_by_many_clients() {
             "{times}"
         );
     }
+    // For a time in place of a number of requests; what is cut is the beginning of what comes alone.
+    let args = [
+        "bench",
+        "serve",
+        "--url",
+        &url,
+        "--clients",
+        "4",
+        "--seconds",
+        "1",
+        "--prompt-tokens",
+        "9",
+        "--verify",
+    ];
+    let measured = scene.ok(&[&args[..], &["--json"]].concat()).json();
+    assert_eq!((&measured["failed"], &measured["different"]), (&0.into(), &0.into()));
+    assert!(
+        measured["requests"].as_u64().unwrap() >= 4 && measured["cut"].as_u64().unwrap() <= 4,
+        "{measured}"
+    );
+    assert!((0.9..5.0).contains(&measured["seconds"].as_f64().unwrap()), "{measured}");
     child.kill().unwrap();
     child.wait().unwrap();
     let message = scene.fails(&["bench", "serve", "--url", &url]);

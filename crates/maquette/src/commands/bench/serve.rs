@@ -17,7 +17,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::at_least_one;
-use crate::output;
+use crate::{output, stop};
 
 /// Measure a running server with many clients at a time
 ///
@@ -34,6 +34,9 @@ pub(crate) struct Args {
     /// Requests in all
     #[arg(long, value_name = "N", default_value_t = 64)]
     requests: usize,
+    /// Measure for so many seconds, however many requests they are; answers that go on then are cut
+    #[arg(long, value_name = "S", conflicts_with = "requests")]
+    seconds: Option<u64>,
     /// Tokens of each prompt
     #[arg(long, value_name = "N", default_value_t = 128)]
     prompt_tokens: usize,
@@ -64,6 +67,8 @@ struct Measured {
     clients: usize,
     requests: usize,
     failed: usize,
+    /// Answers that went on when the time was over; what had come of them counts.
+    cut: usize,
     prompt_tokens: u64,
     new_tokens: u64,
     seconds: f64,
@@ -100,7 +105,8 @@ struct Answer {
     text: String,
     /// From the request to each part with text.
     times: Vec<Duration>,
-    whole: Duration,
+    /// Until its end; nothing where it was cut.
+    whole: Option<Duration>,
     prompt_tokens: u64,
     new_tokens: u64,
 }
@@ -123,17 +129,20 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             "stream": true, "stream_options": {"include_usage": true},
         })
     };
+    let most = if args.seconds.is_some() { usize::MAX } else { args.requests };
     let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     let since = Instant::now();
+    let until = args.seconds.map(|seconds| since + Duration::from_secs(seconds));
     std::thread::scope(|scope| {
-        for _ in 0..args.clients.min(args.requests) {
+        for _ in 0..args.clients.min(most) {
             scope.spawn(|| {
                 loop {
                     let i = next.fetch_add(1, Ordering::Relaxed);
-                    if i >= args.requests {
+                    let is_over = until.is_some_and(|until| Instant::now() >= until);
+                    if i >= most || is_over || stop::check().is_break() {
                         break;
                     }
-                    let answer = server.stream(&body(i));
+                    let answer = server.stream(&body(i), until);
                     done.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push((i, answer));
                 }
             });
@@ -154,7 +163,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let mut different = args.verify.then_some(0);
     if let Some(different) = &mut different {
         for (i, answer) in &good {
-            *different += usize::from(server.stream(&body(*i))?.text != answer.text);
+            let alone = server.stream(&body(*i), None)?.text;
+            *different += match answer.whole {
+                Some(_) => usize::from(alone != answer.text),
+                None => usize::from(!alone.starts_with(&answer.text)),
+            };
         }
     }
     let answers = || good.iter().map(|(_, answer)| answer);
@@ -164,6 +177,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         clients: args.clients,
         requests: done.len(),
         failed,
+        cut: answers().filter(|answer| answer.whole.is_none()).count(),
         prompt_tokens: answers().map(|answer| answer.prompt_tokens).sum(),
         new_tokens,
         seconds,
@@ -172,15 +186,15 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         next_token_ms: Percentiles::of(
             answers().flat_map(|answer| answer.times.windows(2).map(|pair| pair[1] - pair[0])),
         ),
-        request_ms: Percentiles::of(answers().map(|answer| answer.whole)),
+        request_ms: Percentiles::of(answers().filter_map(|answer| answer.whole)),
         different,
     };
     if args.json {
         return output::json(&measured);
     }
-    let Measured { first_token_ms, next_token_ms, request_ms, .. } = &measured;
+    let Measured { first_token_ms, next_token_ms, request_ms, cut, .. } = &measured;
     output::words(format_args!(
-        "{} requests of {} clients in {seconds:.1} s, {failed} failed\n{:.1} new tokens a second",
+        "{} requests of {} clients in {seconds:.1} s, {failed} failed, {cut} cut\n{:.1} new tokens a second",
         done.len(),
         args.clients,
         measured.new_tokens_per_second
@@ -228,11 +242,11 @@ impl Server {
     }
 
     /// Sends a request; its answer behind the head.
-    fn send(&self, method: &str, path: &str, body: &str) -> anyhow::Result<Body> {
+    fn send(&self, method: &str, path: &str, body: &str, until: Option<Instant>) -> anyhow::Result<Body> {
         let mut stream = TcpStream::connect(&self.address).with_context(|| {
             format!("cannot reach {}\nhint: `maquette serve` starts a server there", self.address)
         })?;
-        stream.set_read_timeout(Some(PATIENCE))?;
+        wait_until(&stream, until)?;
         stream.set_nodelay(true)?;
         let key = self.key.as_ref().map(|key| format!("Authorization: Bearer {key}\r\n")).unwrap_or_default();
         let head = format!(
@@ -256,7 +270,7 @@ impl Server {
             is_chunked |= field.starts_with("transfer-encoding:") && field.contains("chunked");
         }
         let mut body =
-            Body { reader, left: if is_chunked { 0 } else { u64::MAX }, is_chunked, is_over: false };
+            Body { reader, left: if is_chunked { 0 } else { u64::MAX }, is_chunked, is_over: false, until };
         if status != "200" {
             let mut text = String::new();
             body.read_to_string(&mut text)?;
@@ -270,38 +284,56 @@ impl Server {
 
     fn get(&self, path: &str) -> anyhow::Result<Value> {
         let mut text = String::new();
-        self.send("GET", path, "")?.read_to_string(&mut text)?;
+        self.send("GET", path, "", None)?.read_to_string(&mut text)?;
         serde_json::from_str(&text).with_context(|| format!("expected JSON at {path}"))
     }
 
-    /// Sends a request whose answer is streamed, and notes when its parts come.
-    fn stream(&self, body: &Value) -> anyhow::Result<Answer> {
+    /// Sends a request whose answer is streamed, and notes when its parts come; those that come too late are left out.
+    fn stream(&self, body: &Value, until: Option<Instant>) -> anyhow::Result<Answer> {
+        let mut answer =
+            Answer { text: String::new(), times: Vec::new(), whole: None, prompt_tokens: 0, new_tokens: 0 };
+        match self.read(body, until, &mut answer) {
+            Err(_) if until.is_some_and(|until| Instant::now() >= until) => {}
+            read => read?,
+        }
+        // A server that does not count, or did not come to it: as many as there were parts.
+        if answer.new_tokens == 0 {
+            answer.new_tokens = answer.times.len() as u64;
+        }
+        Ok(answer)
+    }
+
+    fn read(&self, body: &Value, until: Option<Instant>, answer: &mut Answer) -> anyhow::Result<()> {
         let since = Instant::now();
-        let reader = BufReader::new(self.send("POST", "/v1/completions", &body.to_string())?);
-        let (mut text, mut times) = (String::new(), Vec::new());
-        let (mut prompt_tokens, mut new_tokens) = (0, 0);
+        let reader = BufReader::new(self.send("POST", "/v1/completions", &body.to_string(), until)?);
         for line in reader.lines() {
             let line = line?;
             let Some(data) = line.strip_prefix("data: ") else { continue };
             if data == "[DONE]" {
-                let whole = since.elapsed();
-                // A server that does not count: as many as there were parts.
-                let new_tokens = if new_tokens == 0 { times.len() as u64 } else { new_tokens };
-                return Ok(Answer { text, times, whole, prompt_tokens, new_tokens });
+                answer.whole = Some(since.elapsed());
+                return Ok(());
             }
             let chunk: Value = serde_json::from_str(data)?;
             if let Some(message) = chunk["error"]["message"].as_str() {
                 anyhow::bail!("{message}");
             }
+            anyhow::ensure!(until.is_none_or(|until| Instant::now() < until), "the time is over");
             if let Some(part) = chunk["choices"][0]["text"].as_str().filter(|part| !part.is_empty()) {
-                times.push(since.elapsed());
-                text.push_str(part);
+                answer.times.push(since.elapsed());
+                answer.text.push_str(part);
             }
-            prompt_tokens = chunk["usage"]["prompt_tokens"].as_u64().unwrap_or(prompt_tokens);
-            new_tokens = chunk["usage"]["completion_tokens"].as_u64().unwrap_or(new_tokens);
+            let count = |name: &str, known: u64| chunk["usage"][name].as_u64().unwrap_or(known);
+            answer.prompt_tokens = count("prompt_tokens", answer.prompt_tokens);
+            answer.new_tokens = count("completion_tokens", answer.new_tokens);
         }
         anyhow::bail!("the answer ended before `[DONE]`")
     }
+}
+
+/// Lets reads of a connection end with the time.
+fn wait_until(stream: &TcpStream, until: Option<Instant>) -> io::Result<()> {
+    let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+    stream.set_read_timeout(Some(left.unwrap_or(PATIENCE).clamp(Duration::from_millis(1), PATIENCE)))
 }
 
 /// A body, perhaps in chunks.
@@ -311,12 +343,16 @@ struct Body {
     left: u64,
     is_chunked: bool,
     is_over: bool,
+    until: Option<Instant>,
 }
 
 impl io::Read for Body {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.is_over {
             return Ok(0);
+        }
+        if self.until.is_some() {
+            wait_until(self.reader.get_ref(), self.until)?;
         }
         if self.left == 0 {
             let mut line = String::new();
