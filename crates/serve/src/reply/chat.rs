@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{
     Head,
-    calls::{Call, CallFormat, CallReader, Piece},
+    calls::{CallFormat, CallReader, Piece},
     reason, token,
 };
 use crate::{choice::Event, random};
@@ -32,10 +32,26 @@ pub(super) struct Answer {
 #[derive(Default)]
 struct Choice {
     text: String,
-    calls: Vec<Value>,
+    calls: Vec<Called>,
+    /// Calls that the model began, those that are left out among them.
+    n_begun: usize,
     reader: Option<CallReader>,
     logprobs: Vec<Value>,
     finish: Option<&'static str>,
+}
+
+/// The call of a tool.
+struct Called {
+    id: String,
+    name: String,
+    arguments: String,
+}
+
+impl Called {
+    fn json(&self) -> Value {
+        let Self { id, name, arguments } = self;
+        json!({"id": id, "type": "function", "function": {"name": name, "arguments": arguments}})
+    }
 }
 
 impl Answer {
@@ -85,14 +101,22 @@ impl Answer {
             match piece {
                 Piece::Text(text) if head.is_streaming => deltas.push(json!({"content": text})),
                 Piece::Text(text) => choice.text.push_str(&text),
-                Piece::Call(_) if !self.form.is_parallel && !choice.calls.is_empty() => {}
-                Piece::Call(Call { name, arguments }) => {
-                    let function = json!({"name": name, "arguments": arguments});
-                    let mut call =
-                        json!({"id": random::name("call_"), "type": "function", "function": function});
-                    choice.calls.push(call.clone());
-                    call["index"] = json!(choice.calls.len() - 1);
-                    deltas.push(json!({"tool_calls": [call]}));
+                // Where one is allowed, others that a model writes are left out.
+                Piece::Call(_) if !self.form.is_parallel && !choice.calls.is_empty() => choice.n_begun += 1,
+                Piece::Call(name) => {
+                    choice.n_begun += 1;
+                    let call = Called { id: random::name("call_"), name, arguments: String::new() };
+                    let mut begun = call.json();
+                    begun["index"] = json!(choice.calls.len());
+                    choice.calls.push(call);
+                    deltas.push(json!({"tool_calls": [begun]}));
+                }
+                Piece::Arguments(_) if choice.n_begun > choice.calls.len() => {}
+                Piece::Arguments(text) => {
+                    let Some(call) = choice.calls.last_mut() else { continue };
+                    call.arguments.push_str(&text);
+                    let index = choice.calls.len() - 1;
+                    deltas.push(json!({"tool_calls": [{"index": index, "function": {"arguments": text}}]}));
                 }
             }
         }
@@ -137,7 +161,7 @@ impl Answer {
             let logprobs = lists.then(|| json!({"content": choice.logprobs, "refusal": null}));
             let mut message = json!({"role": "assistant", "content": choice.text, "refusal": null});
             if !choice.calls.is_empty() {
-                message["tool_calls"] = json!(choice.calls);
+                message["tool_calls"] = choice.calls.iter().map(Called::json).collect();
                 if choice.text.is_empty() {
                     message["content"] = Value::Null;
                 }

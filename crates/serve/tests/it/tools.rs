@@ -186,8 +186,21 @@ fn a_tool_that_must_be_called_is_called() {
                 .map(|chunk| &chunk["choices"][0]["delta"]["tool_calls"][0])
                 .filter(|call| !call.is_null())
                 .collect();
-            assert_eq!(deltas.len(), 1);
-            assert_eq!((&deltas[0]["index"], &deltas[0]["function"]), (&json!(0), function));
+            // The name first, then the arguments in parts.
+            assert!(deltas.len() > 2 && deltas.iter().all(|call| call["index"] == 0), "{deltas:?}");
+            assert_eq!(
+                (&deltas[0]["type"], &deltas[0]["function"]["name"]),
+                (&json!("function"), &function["name"])
+            );
+            assert!(deltas[0]["id"].as_str().is_some_and(|id| id.starts_with("call_")));
+            assert!(
+                deltas[1..]
+                    .iter()
+                    .all(|call| call.get("id").is_none() && call["function"].get("name").is_none())
+            );
+            let parts: String =
+                deltas.iter().map(|call| call["function"]["arguments"].as_str().unwrap()).collect();
+            assert_eq!(parts, function["arguments"].as_str().unwrap());
             assert_eq!(chunks.last().unwrap()["choices"][0]["finish_reason"], "tool_calls");
         }
     }
