@@ -116,7 +116,5 @@ pub(crate) fn open(
 
 /// The prompt with as many placeholders for each image as it has patches; it has one for each, or as many as that.
 pub(crate) fn expanded(prompt: &[u32], vision: &VisionConfig) -> Vec<u32> {
-    let expand =
-        |id: &u32| std::iter::repeat_n(*id, if *id == vision.image_token { vision.n_patches() } else { 1 });
-    prompt.iter().flat_map(expand).collect()
+    vision.expanded(prompt)
 }

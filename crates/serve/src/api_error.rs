@@ -28,13 +28,29 @@ impl ApiError {
             status if status.is_server_error() => "server_error",
             _ => "invalid_request_error",
         };
-        let message = message.into();
-        Self { status, message, kind, param: None, code: None, retry_after_seconds: None }
+        let code = match status {
+            status if status.is_server_error() => "server_error",
+            _ => "invalid_request",
+        };
+        Self {
+            status,
+            message: message.into(),
+            kind,
+            param: None,
+            code: Some(code),
+            retry_after_seconds: None,
+        }
     }
 
-    /// A field that cannot be honoured.
+    /// A field that cannot be honoured. A message without a hint gets that of every field.
     pub(crate) fn bad(param: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { param: Some(param.into()), ..Self::new(StatusCode::BAD_REQUEST, message) }
+        let (param, mut message) = (param.into(), message.into());
+        if !message.contains("\nhint: ") {
+            message.push_str(&format!(
+                "\nhint: change `{param}` or leave it out; /openapi.json says what it may be"
+            ));
+        }
+        Self { param: Some(param), ..Self::new(StatusCode::BAD_REQUEST, message) }.code("invalid_value")
     }
 
     pub(crate) fn code(self, code: &'static str) -> Self {

@@ -6,7 +6,9 @@ use axum::http::StatusCode;
 use data::{ChatTemplate, SpecialTokens, Tokenizer};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 
-use crate::{api_error::ApiError, grammar::Grammars, metrics::Metrics, settings::Settings, worker::Job};
+use crate::{
+    api_error::ApiError, ask::Eyes, grammar::Grammars, metrics::Metrics, settings::Settings, worker::Job,
+};
 
 /// The model as requests see it.
 pub(crate) struct Model {
@@ -20,6 +22,10 @@ pub(crate) struct Model {
     pub(crate) is_chat: bool,
     pub(crate) max_seq_len: usize,
     pub(crate) vocab_size: usize,
+    /// Bytes of the longest token.
+    pub(crate) max_token_bytes: usize,
+    /// How it looks at pictures, where it does.
+    pub(crate) eyes: Option<Eyes>,
     /// Tokens that end an answer.
     pub(crate) stops: Vec<u32>,
 }
@@ -49,6 +55,8 @@ pub(crate) struct App {
     pub(crate) jobs: Sender<Job>,
     /// Places of sequences that are decoded or wait.
     pub(crate) places: Arc<Semaphore>,
+    /// Places of large bodies that are read at a time.
+    pub(crate) large_bodies: Semaphore,
 }
 
 impl App {
@@ -63,8 +71,13 @@ impl App {
         if n <= most {
             return Ok(());
         }
-        Err(ApiError::bad(param, format!("expected at most {most} sequences in a request, found {n}"))
-            .code("too_many_sequences"))
+        Err(ApiError::bad(
+            param,
+            format!(
+                "expected at most {most} sequences in a request, found {n}\nhint: ask for fewer at a time"
+            ),
+        )
+        .code("too_many_sequences"))
     }
 
     /// Refuses what the model cannot read.
@@ -79,6 +92,19 @@ impl App {
         Err(ApiError::bad(param, message).code("context_length_exceeded"))
     }
 
+    /// Refuses a text that is longer than any that the model can read, before it becomes tokens: that would take a while.
+    pub(crate) fn check_bytes(&self, param: &str, n: usize) -> Result<(), ApiError> {
+        let most = self.model.max_seq_len;
+        if n <= most.saturating_mul(self.model.max_token_bytes) {
+            return Ok(());
+        }
+        let message = format!(
+            "expected at most {most} tokens, which is the context of this model, found {n} bytes of text in `{param}`\n\
+             hint: shorten it"
+        );
+        Err(ApiError::bad(param, message).code("context_length_exceeded"))
+    }
+
     /// Places for `n` sequences, or when to ask again.
     pub(crate) fn places(&self, n: usize) -> Result<OwnedSemaphorePermit, ApiError> {
         let n = u32::try_from(n).unwrap_or(u32::MAX);
@@ -87,9 +113,10 @@ impl App {
                 self.metrics.refused();
                 ApiError::busy(self.metrics.seconds_to_wait())
             }
-            TryAcquireError::Closed => {
-                ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping")
-            }
+            TryAcquireError::Closed => ApiError::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "the server is stopping\nhint: start it, and ask again",
+            ),
         })
     }
 }

@@ -4,6 +4,7 @@ mod chat;
 mod completion;
 mod fields;
 mod ordered;
+mod pictures;
 mod sampling;
 mod tools;
 
@@ -14,7 +15,8 @@ use crate::{grammar::Grammar, reply::Form};
 pub(crate) use chat::chat;
 pub(crate) use completion::completion;
 pub(crate) use fields::Fields;
-pub(crate) use ordered::Ordered;
+pub(crate) use ordered::{Ordered, TWICE};
+pub(crate) use pictures::Eyes;
 
 /// A request that was understood.
 #[derive(Debug)]

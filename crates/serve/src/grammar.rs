@@ -105,6 +105,7 @@ impl Grammar {
         if let Some(allowed) = machine.allowed(self.state) {
             return Ok(allowed);
         }
+        machine.begin_token();
         let allowed = self.vocabulary.allowed(&mut machine, self.state)?;
         machine.remember(self.state, allowed.clone());
         Ok(allowed)

@@ -64,7 +64,11 @@ fn admit(app: &App, request: &Request) -> Result<(), ApiError> {
         (all.next().and_then(|value| value.to_str().ok()), all.next().is_some())
     };
     let (Some(host), false) = one(&header::HOST) else {
-        return Err(ApiError::new(StatusCode::BAD_REQUEST, "expected one `Host`, found none or several"));
+        return Err(ApiError::new(
+            StatusCode::BAD_REQUEST,
+            "expected one `Host`, found none or several\nhint: send one, such as `Host: localhost`",
+        )
+        .code("invalid_host"));
     };
     let asked = request.uri().authority().map_or(host, |authority| authority.as_str());
     if !is_own_host(host, &app.settings.allowed_hosts) || asked != host {
@@ -82,7 +86,8 @@ fn admit(app: &App, request: &Request) -> Result<(), ApiError> {
     let path = request.uri().path();
     let is_open = OPEN.contains(&path) || path.starts_with("/page/") || request.method() == Method::OPTIONS;
     if !is_open && !app.settings.api_keys.is_empty() && !has_key(headers, &app.settings.api_keys) {
-        let message = "expected `Authorization: Bearer` with a key of this server, found none";
+        let message = "expected `Authorization: Bearer` with a key of this server, found none\n\
+            hint: the file that --api-keys names has them";
         return Err(ApiError::new(StatusCode::UNAUTHORIZED, message).code("invalid_api_key"));
     }
     Ok(())

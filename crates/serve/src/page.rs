@@ -16,7 +16,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; c
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
 /// The files of the page.
-const FILES: [(&str, &str, &str); 11] = [
+const FILES: [(&str, &str, &str); 12] = [
     ("style.css", "text/css; charset=utf-8", include_str!("page/style.css")),
     ("api.js", SCRIPT, include_str!("page/api.js")),
     ("chat.js", SCRIPT, include_str!("page/chat.js")),
@@ -25,6 +25,7 @@ const FILES: [(&str, &str, &str); 11] = [
     ("link.js", SCRIPT, include_str!("page/link.js")),
     ("main.js", SCRIPT, include_str!("page/main.js")),
     ("markdown.js", SCRIPT, include_str!("page/markdown.js")),
+    ("pictures.js", SCRIPT, include_str!("page/pictures.js")),
     ("settings.js", SCRIPT, include_str!("page/settings.js")),
     ("tokens.js", SCRIPT, include_str!("page/tokens.js")),
     ("tree.js", SCRIPT, include_str!("page/tree.js")),
@@ -39,7 +40,9 @@ pub(crate) async fn index() -> Response {
 pub(crate) async fn file(Path(name): Path<String>) -> Response {
     match FILES.iter().find(|(known, ..)| *known == name) {
         Some((_, kind, text)) => file_of(kind, text),
-        None => ApiError::new(StatusCode::NOT_FOUND, "no such file").code("unknown_url").into_response(),
+        None => ApiError::new(StatusCode::NOT_FOUND, "no such file\nhint: the page is at /")
+            .code("unknown_url")
+            .into_response(),
     }
 }
 

@@ -13,12 +13,15 @@ use axum::{
 };
 use futures_util::stream;
 use serde_json::{Value, json};
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::{
+    SemaphorePermit,
+    mpsc::{UnboundedReceiver, unbounded_channel},
+};
 
 use crate::{
     api_error::{ApiError, json_response},
     app::App,
-    ask::{self, Call},
+    ask::{self, Call, Ordered, TWICE},
     choice::Event,
     guard, page,
     reply::Reply,
@@ -27,6 +30,9 @@ use crate::{
 
 /// How long a stream may be silent before a comment shows that it is alive.
 const KEEP_ALIVE: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// Bodies up to this are held for every connection; of larger ones some at a time.
+const SMALL_BODY_BYTES: u64 = 64 << 10;
 
 /// Every path of the server, behind its guard.
 pub(crate) fn router(app: Arc<App>) -> Router {
@@ -79,7 +85,7 @@ fn card(app: &App) -> Value {
     let model = &app.model;
     json!({
         "id": model.id, "object": "model", "created": model.created, "owned_by": "maquette",
-        "max_model_len": model.max_seq_len, "vocab_size": model.vocab_size, "is_chat": model.is_chat,
+        "max_model_len": model.max_seq_len, "vocab_size": model.vocab_size, "is_chat": model.is_chat, "reads_images": model.eyes.is_some(),
     })
 }
 
@@ -108,18 +114,23 @@ async fn chat_completions(State(app): State<Arc<App>>, request: Request) -> Resu
 async fn answer(
     app: Arc<App>,
     request: Request,
-    read: fn(Value, &[u8], &App) -> Result<Call, ApiError>,
+    read: fn(&Ordered, &App) -> Result<Call, ApiError>,
 ) -> Result<Response, ApiError> {
     let since = Instant::now();
+    let large = large_body(&app, length(&request)).await?;
     let body = body(&app, request).await?;
     // A long prompt takes a while to become tokens.
     let call = tokio::task::spawn_blocking({
         let app = app.clone();
-        move || read(parse(&body)?, &body, &app)
+        move || read(&parse(&body)?, &app)
     });
-    let call = call
-        .await
-        .map_err(|_| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "the request could not be read"))??;
+    let call = call.await.map_err(|_| {
+        ApiError::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "the request could not be read\nhint: report it with the request",
+        )
+    })??;
+    drop(large);
     let Call { requests, is_prompt_only, grammar, stop, form, stream } = call;
     let permit = app.places(requests.len())?;
     // Choices of a prompt have it in common.
@@ -147,7 +158,11 @@ fn gone() -> ApiError {
 fn error_of(event: &Event) -> Option<ApiError> {
     match event {
         Event::Refused(error) => Some(ApiError::new(StatusCode::BAD_REQUEST, error.to_string())),
-        Event::Failed(message) => Some(ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, message)),
+        // A schema of the client's that goes beyond what a grammar may have.
+        Event::Failed(message) => Some(
+            ApiError::new(StatusCode::BAD_REQUEST, format!("{message}\nhint: use a simpler schema"))
+                .code("unsupported_schema"),
+        ),
         _ => None,
     }
 }
@@ -221,6 +236,22 @@ fn push(text: &mut String, chunk: &Value) {
     text.push_str("\n\n");
 }
 
+/// A place for a body that is large, or of which nobody knows; small ones need none.
+async fn large_body(app: &App, length: Option<u64>) -> Result<Option<SemaphorePermit<'_>>, ApiError> {
+    if length.is_some_and(|length| length <= SMALL_BODY_BYTES) {
+        return Ok(None);
+    }
+    match tokio::time::timeout(app.settings.read_timeout, app.large_bodies.acquire()).await {
+        Ok(Ok(permit)) => Ok(Some(permit)),
+        _ => Err(ApiError::busy(1)),
+    }
+}
+
+/// The length of a body as it was announced.
+fn length(request: &Request) -> Option<u64> {
+    request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok())
+}
+
 /// The body, of a size and in a time that are limited.
 async fn body(app: &App, request: Request) -> Result<Bytes, ApiError> {
     let kind =
@@ -230,16 +261,18 @@ async fn body(app: &App, request: Request) -> Result<Bytes, ApiError> {
         let message = "expected `Content-Type: application/json`, found another\nhint: send JSON, and say so";
         return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message).code("unsupported_media_type"));
     }
+    let coding = request.headers().get(header::CONTENT_ENCODING);
+    if coding.is_some_and(|coding| coding != "identity") {
+        let message = "expected a body without `Content-Encoding`, found one\nhint: send it as it is";
+        return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message).code("unsupported_encoding"));
+    }
     let most = app.settings.max_body_bytes;
     let too_large = || {
-        let message = format!("expected a body of at most {most} bytes, found more");
+        let message =
+            format!("expected a body of at most {most} bytes, found more\nhint: send less in a request");
         ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, message).code("body_too_large")
     };
-    let length = request
-        .headers()
-        .get(header::CONTENT_LENGTH)
-        .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if length.is_some_and(|length| length > most as u64) {
+    if length(&request).is_some_and(|length| length > most as u64) {
         return Err(too_large());
     }
     let reading = axum::body::to_bytes(request.into_body(), most);
@@ -251,23 +284,32 @@ async fn body(app: &App, request: Request) -> Result<Bytes, ApiError> {
             Err(if is_limit {
                 too_large()
             } else {
-                ApiError::new(StatusCode::BAD_REQUEST, "the body ended early")
+                let message = "expected a whole body, found its end too early\nhint: check `Content-Length` or the chunks";
+                ApiError::new(StatusCode::BAD_REQUEST, message).code("incomplete_body")
             })
         }
-        Err(_) => Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, "the body took too long").code("timeout")),
+        Err(_) => {
+            Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, "the body took too long\nhint: send it at once")
+                .code("timeout"))
+        }
     }
 }
 
-fn parse(body: &[u8]) -> Result<Value, ApiError> {
+fn parse(body: &[u8]) -> Result<Ordered, ApiError> {
     serde_json::from_slice(body).map_err(|error| {
         // Where, not what: the body may be private.
         let message = match error.is_eof() {
-            true => "expected JSON, found its end too early".to_owned(),
+            true => "expected JSON, found its end too early\nhint: send all of it".to_owned(),
+            false if error.to_string().starts_with(TWICE) => format!(
+                "expected each field once, found one twice before line {}, column {}\nhint: leave one out",
+                error.line(),
+                error.column()
+            ),
             false if error.to_string().contains("recursion limit") => {
-                "expected JSON of at most 128 levels, found more".into()
+                "expected JSON of at most 128 levels, found more\nhint: nest less".into()
             }
             false => format!(
-                "expected JSON, found something else in line {}, column {}",
+                "expected JSON, found something else in line {}, column {}\nhint: check commas, quotes and that it is UTF-8",
                 error.line(),
                 error.column()
             ),

@@ -8,7 +8,7 @@ use std::{
 };
 
 use axum::Router;
-use data::{ChatTemplate, Tokenizer};
+use data::{ChatTemplate, Tokenizer, image::Preprocessing};
 use futures_util::FutureExt as _;
 use hyper::server::conn::http1;
 use hyper_util::{
@@ -22,6 +22,7 @@ use tokio::{net::TcpStream, sync::Semaphore};
 
 use crate::{
     app::{App, Model},
+    ask::Eyes,
     connection::Connection,
     error::ServeError,
     grammar::Grammars,
@@ -36,6 +37,9 @@ const TICK: Duration = Duration::from_millis(50);
 
 /// Largest head of a request.
 const MAX_HEAD_BYTES: usize = 64 << 10;
+
+/// Most large bodies that are held at a time, so that many connections together cannot fill the memory.
+const MAX_LARGE_BODIES: usize = 32;
 
 /// A model to be served.
 pub struct Served<'a> {
@@ -53,6 +57,8 @@ pub struct Served<'a> {
     pub template: Option<ChatTemplate>,
     /// Whether it was taught to chat: decides which page opens.
     pub is_chat: bool,
+    /// How pictures are prepared for a model with eyes; without it none are taken.
+    pub preprocessing: Option<Preprocessing>,
 }
 
 /// Answers requests that come to `listener` until `is_stopping` says so; then finishes what was accepted.
@@ -74,8 +80,9 @@ pub fn serve(
         .enable_all()
         .build()
         .map_err(system("start threads", "end other programs"))?;
-    let Served { id, aliases, gpt, kernels, tokenizer, template, is_chat } = served;
+    let Served { id, aliases, gpt, kernels, tokenizer, template, is_chat, preprocessing } = served;
     let config = gpt.config();
+    let eyes = config.vision.clone().zip(preprocessing);
     let model = Model {
         id,
         aliases,
@@ -83,8 +90,10 @@ pub fn serve(
         tokenizer: tokenizer.clone(),
         template,
         is_chat,
+        eyes: eyes.map(|(vision, preprocessing)| Eyes { vision, preprocessing }),
         max_seq_len: config.max_seq_len,
         vocab_size: config.vocab_size,
+        max_token_bytes: max_token_bytes(&tokenizer),
         stops: tokenizer.stops(),
     };
     let cache_tokens = settings.cache_tokens.max(config.max_seq_len);
@@ -104,6 +113,7 @@ pub fn serve(
         metrics: metrics.clone(),
         jobs,
         places: Arc::new(Semaphore::new(n_places)),
+        large_bodies: Semaphore::new(MAX_LARGE_BODIES),
     });
     thread::scope(|scope| {
         let worker = thread::Builder::new().name("engine".into());
@@ -120,6 +130,12 @@ pub fn serve(
         worker.join().map_err(|_| ServeError::EngineStopped)?;
         served.map_err(system("listen", "try another address"))
     })
+}
+
+/// Bytes of the longest token, special ones by their names.
+fn max_token_bytes(tokenizer: &Tokenizer) -> usize {
+    let n = |id| tokenizer.decode_bytes(&[id]).len().max(tokenizer.show(id).len());
+    (0..tokenizer.vocab_size() as u32).map(n).max().unwrap_or(0).max(16)
 }
 
 /// Takes connections until it is over, then waits for the requests that have come.

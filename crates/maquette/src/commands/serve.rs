@@ -15,6 +15,7 @@ use tensor::{Cpu, PAGE_LEN};
 
 use super::Dtype;
 use crate::{
+    image_files,
     open_model::{self, Opened},
     output, stop,
 };
@@ -113,8 +114,18 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         output::talk(format_args!("whoever reaches this machine can use the model {who}"));
     }
     output::talk(format_args!("serving `{id}` at {url} (Ctrl-C ends it)"));
-    let served =
-        Served { id, aliases: vec![typed], gpt: &gpt, kernels: &kernels, tokenizer, template, is_chat };
+    let vision = gpt.config().vision.as_ref();
+    let preprocessing = vision.map(|vision| image_files::preprocessing(&dir, vision)).transpose()?;
+    let served = Served {
+        id,
+        aliases: vec![typed],
+        gpt: &gpt,
+        kernels: &kernels,
+        tokenizer,
+        template,
+        is_chat,
+        preprocessing,
+    };
     serve::serve(listener, served, settings, &|| stop::flag().load(Ordering::Relaxed))?;
     output::talk("every request was answered");
     Ok(())

@@ -4,8 +4,9 @@ use model::Request;
 use serde_json::{Value, json};
 
 use super::{
-    Call, Fields, Ordered,
+    Call, Eyes, Fields, Ordered,
     fields::wrong,
+    pictures::{self, Found},
     sampling::Common,
     tools::{Tools, response_format},
 };
@@ -19,12 +20,8 @@ use crate::{
 const MAX_TOP: u64 = 20;
 
 /// What a client asks of `/v1/chat/completions`.
-pub(crate) fn chat(body: Value, bytes: &[u8], app: &App) -> Result<Call, ApiError> {
-    // Tools and schemas count in their order.
-    let is_ordered = ["tools", "response_format"].iter().any(|name| !body[*name].is_null());
-    let ordered =
-        if is_ordered { serde_json::from_slice(bytes).unwrap_or(Ordered::Null) } else { Ordered::Null };
-    let mut fields = Fields::of(body, "")?;
+pub(crate) fn chat(body: &Ordered, app: &App) -> Result<Call, ApiError> {
+    let mut fields = Fields::of(body.value(), "")?;
     let common = Common::read(&mut fields, app)?;
     let Some(template) = &app.model.template else {
         let message = "this model has no chat template\nhint: /v1/completions continues texts with it";
@@ -36,10 +33,12 @@ pub(crate) fn chat(body: Value, bytes: &[u8], app: &App) -> Result<Call, ApiErro
         return Err(fields.bad("top_logprobs", "`top_logprobs` goes together with `logprobs`: true"));
     }
     let max_tokens = max_tokens(&mut fields)?;
-    let tools = Tools::read(&mut fields, &ordered, app)?;
+    let tools = Tools::read(&mut fields, body, app)?;
     let has_tools = CallFormat::of(template.source()).is_some();
-    let mut messages = messages(&mut fields, has_tools)?;
-    let format = response_format(&mut fields, &ordered, app)?;
+    let eyes = app.model.eyes.as_ref();
+    let mut found = Found::default();
+    let mut messages = messages(&mut fields, has_tools, &mut found, eyes)?;
+    let format = response_format(&mut fields, body, app)?;
     if format.is_some() && tools.format.is_some() {
         let message =
             "`response_format` and `tools` together cannot be honoured: an answer is one or the other";
@@ -68,8 +67,9 @@ pub(crate) fn chat(body: Value, bytes: &[u8], app: &App) -> Result<Call, ApiErro
         let message = "an answer that must be JSON or a call cannot be continued";
         return Err(ApiError::bad("continue_final_message", message).code("unsupported_value"));
     }
+    app.check_bytes("messages", messages.iter().map(|message| message.content.len()).sum())?;
     let messages: Vec<String> = messages.into_iter().map(|message| message.json).collect();
-    let listed = match (tools.format, ordered.get("tools")) {
+    let listed = match (tools.format, body.get("tools")) {
         (Some(_), Some(tools)) => format!(", \"tools\": {}", tools.json()),
         _ => String::new(),
     };
@@ -79,6 +79,19 @@ pub(crate) fn chat(body: Value, bytes: &[u8], app: &App) -> Result<Call, ApiErro
     let ids = template.encode_json(tokenizer, &variables);
     let mut prompt =
         ids.map_err(|error| ApiError::bad("messages", error.to_string()).code("invalid_value"))?;
+    let n_images = found.len();
+    if let Some(Eyes { vision, .. }) = eyes.filter(|_| n_images > 0) {
+        let n_written = prompt.iter().filter(|id| **id == vision.image_token).count();
+        if n_written != n_images {
+            let message = format!(
+                "expected the chat template to write {n_images} image tokens, found {n_written}\n\
+                 hint: the template of this model must write one for each part of type `image`"
+            );
+            return Err(ApiError::bad("messages", message).code("unsupported_value"));
+        }
+        prompt = vision.expanded(&prompt);
+    }
+    let images = found.decoded(eyes, app.model.max_seq_len)?;
     if let Some(begun) = &begun {
         prompt.extend(tokenizer.encode(begun));
     }
@@ -92,6 +105,9 @@ pub(crate) fn chat(body: Value, bytes: &[u8], app: &App) -> Result<Call, ApiErro
         seed: common.seed_of(choice),
         stop: app.model.stops.clone(),
         logit_bias: common.logit_bias.clone(),
+        frequency_penalty: common.frequency_penalty,
+        presence_penalty: common.presence_penalty,
+        images: images.clone(),
         n_top: n_top.unwrap_or(0) as usize,
         ..Request::new(prompt.clone(), max_tokens.unwrap_or(app.model.max_seq_len))
     });
@@ -124,18 +140,29 @@ struct Written {
 }
 
 /// The messages as a template knows them.
-fn messages(fields: &mut Fields, has_tools: bool) -> Result<Vec<Written>, ApiError> {
+fn messages(
+    fields: &mut Fields,
+    has_tools: bool,
+    found: &mut Found,
+    eyes: Option<&Eyes>,
+) -> Result<Vec<Written>, ApiError> {
     let list = fields.list("messages")?.ok_or_else(|| fields.missing("messages"))?;
     if list.is_empty() {
         return Err(fields.bad("messages", "expected a message or more, found none").code("invalid_value"));
     }
     list.into_iter()
         .enumerate()
-        .map(|(i, value)| message(value, &format!("messages[{i}]"), has_tools))
+        .map(|(i, value)| message(value, &format!("messages[{i}]"), has_tools, found, eyes))
         .collect()
 }
 
-fn message(value: Value, path: &str, has_tools: bool) -> Result<Written, ApiError> {
+fn message(
+    value: Value,
+    path: &str,
+    has_tools: bool,
+    found: &mut Found,
+    eyes: Option<&Eyes>,
+) -> Result<Written, ApiError> {
     let mut fields = Fields::of(value, path)?;
     let role = fields.text("role")?.ok_or_else(|| fields.missing("role"))?;
     let role = match role.as_str() {
@@ -152,7 +179,7 @@ fn message(value: Value, path: &str, has_tools: bool) -> Result<Written, ApiErro
             return Err(wrong(&fields.path("role"), expected, &Value::String(role)));
         }
     };
-    let content = content(&mut fields)?;
+    let content = pictures::content(&mut fields, found, eyes, role == "user")?;
     let mut calls = Vec::new();
     let mut more = String::new();
     if role == "assistant" {
@@ -178,13 +205,17 @@ fn message(value: Value, path: &str, has_tools: bool) -> Result<Written, ApiErro
     }
     let content = match content {
         Some(content) => content,
-        None if !calls.is_empty() => String::new(),
+        None if !calls.is_empty() => Vec::new(),
         None => return Err(fields.missing("content")),
     };
     fields.only("name", |_| false, "the chat template writes no names of speakers")?;
     fields.end()?;
-    let json =
-        format!("{{\"role\": {}, \"content\": {}{more}}}", Value::from(role), Value::from(content.as_str()));
+    let json = format!(
+        "{{\"role\": {}, \"content\": {}{more}}}",
+        Value::from(role),
+        pictures::content_json(&content)
+    );
+    let content = pictures::joined(&content);
     Ok(Written { is_answer: role == "assistant" && calls.is_empty(), content, json })
 }
 
@@ -203,36 +234,6 @@ fn tool_call(value: Value, path: &str) -> Result<String, ApiError> {
     let (id, name) = (Value::from(id), Value::from(name));
     let function = format!("{{\"name\": {name}, \"arguments\": {}}}", parsed.json());
     Ok(format!("{{\"id\": {id}, \"type\": \"function\", \"function\": {function}}}"))
-}
-
-/// A text, also where it comes in parts.
-fn content(fields: &mut Fields) -> Result<Option<String>, ApiError> {
-    let path = fields.path("content");
-    let parts = match fields.take("content") {
-        None => return Ok(None),
-        Some(Value::String(text)) => return Ok(Some(text)),
-        Some(Value::Array(parts)) => parts,
-        Some(other) => return Err(wrong(&path, "a text or a list of parts", &other)),
-    };
-    let mut text = String::new();
-    for (i, part) in parts.into_iter().enumerate() {
-        let mut part = Fields::of(part, format!("{path}[{i}]"))?;
-        match part.text("type")?.as_deref() {
-            Some("text") => {
-                text.push_str(&part.text("text")?.ok_or_else(|| part.missing("text"))?);
-                part.end()?;
-            }
-            Some("image_url") => {
-                return Err(part.bad("type", "this model reads no pictures").code("unsupported_value"));
-            }
-            Some(other) => {
-                let other: String = other.chars().take(40).collect();
-                return Err(part.bad("type", format!("expected a part of type `text`, found {other:?}")));
-            }
-            None => return Err(part.missing("type")),
-        }
-    }
-    Ok(Some(text))
 }
 
 /// Fields of OpenAI's that ask for what this server does not do.

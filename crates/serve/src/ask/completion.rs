@@ -4,7 +4,7 @@ use data::SpecialTokens;
 use model::Request;
 use serde_json::Value;
 
-use super::{Call, Fields, fields::wrong, sampling::Common};
+use super::{Call, Fields, Ordered, fields::wrong, sampling::Common};
 use crate::{
     api_error::ApiError,
     app::App,
@@ -25,8 +25,8 @@ struct Prompt {
 }
 
 /// What a client asks of `/v1/completions`.
-pub(crate) fn completion(body: Value, _: &[u8], app: &App) -> Result<Call, ApiError> {
-    let mut fields = Fields::of(body, "")?;
+pub(crate) fn completion(body: &Ordered, app: &App) -> Result<Call, ApiError> {
+    let mut fields = Fields::of(body.value(), "")?;
     let common = Common::read(&mut fields, app)?;
     let prompts = prompts(&mut fields, app)?;
     let echo = fields.flag("echo")?.unwrap_or(false);
@@ -36,6 +36,7 @@ pub(crate) fn completion(body: Value, _: &[u8], app: &App) -> Result<Call, ApiEr
     fields.only("suffix", |value| value == "", "this model does not fill in the middle")?;
     fields.end()?;
 
+    app.check_sequences("n", prompts.len().saturating_mul(common.n))?;
     let is_prompt_only = asked == Some(0);
     // The engine reads a prompt for the sake of a token.
     let max_new_tokens = asked.unwrap_or(DEFAULT_TOKENS).max(1);
@@ -48,6 +49,8 @@ pub(crate) fn completion(body: Value, _: &[u8], app: &App) -> Result<Call, ApiEr
                 seed: common.seed_of(choice),
                 stop: app.model.stops.clone(),
                 logit_bias: common.logit_bias.clone(),
+                frequency_penalty: common.frequency_penalty,
+                presence_penalty: common.presence_penalty,
                 n_top: logprobs.unwrap_or(0),
                 // Choices of the same prompt have its scores in common.
                 prompt_top: prompt_top.filter(|_| choice == 0),
@@ -97,6 +100,7 @@ fn prompts(fields: &mut Fields, app: &App) -> Result<Vec<Prompt>, ApiError> {
 fn prompt(value: Value, path: &str, app: &App) -> Result<Prompt, ApiError> {
     let prompt = match value {
         Value::String(text) => {
+            app.check_bytes(path, text.len())?;
             Prompt { ids: app.model.prompt_ids(&text, SpecialTokens::Parse), text: Some(text) }
         }
         Value::Array(list) => {

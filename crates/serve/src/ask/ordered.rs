@@ -3,14 +3,17 @@
 //! A tool is shown to a model as its client wrote it, and a schema's properties come in the order of the schema;
 //! `serde_json`'s objects keep no order.
 
-use std::fmt;
+use std::{collections::HashSet, fmt};
 
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
     de::{MapAccess, SeqAccess, Visitor},
     ser::SerializeMap as _,
 };
-use serde_json::Number;
+use serde_json::{Number, Value};
+
+/// What is wrong with an object that has a field twice.
+pub(crate) const TWICE: &str = "a field that is there already";
 
 /// A JSON value whose objects keep the order of their fields.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,10 +27,24 @@ pub(crate) enum Ordered {
 }
 
 impl Ordered {
-    /// A field of an object; the last of its name, which is the one that counts.
+    /// A field of an object.
     pub(crate) fn get(&self, name: &str) -> Option<&Self> {
         let Self::Object(fields) = self else { return None };
-        fields.iter().rev().find(|(found, _)| found == name).map(|(_, value)| value)
+        fields.iter().find(|(found, _)| found == name).map(|(_, value)| value)
+    }
+
+    /// The same without the order.
+    pub(crate) fn value(&self) -> Value {
+        match self {
+            Self::Null => Value::Null,
+            Self::Bool(yes) => Value::Bool(*yes),
+            Self::Number(number) => Value::Number(number.clone()),
+            Self::Text(text) => Value::String(text.clone()),
+            Self::List(list) => list.iter().map(Self::value).collect(),
+            Self::Object(fields) => {
+                Value::Object(fields.iter().map(|(name, value)| (name.clone(), value.value())).collect())
+            }
+        }
     }
 
     /// As JSON without spaces.
@@ -103,9 +120,13 @@ impl<'de> Visitor<'de> for Reader {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Ordered, A::Error> {
-        let mut fields = Vec::new();
-        while let Some(field) = access.next_entry()? {
-            fields.push(field);
+        let (mut fields, mut names) = (Vec::new(), HashSet::new());
+        while let Some((name, value)) = access.next_entry::<String, Ordered>()? {
+            // Programs differ in which of two counts.
+            if !names.insert(name.clone()) {
+                return Err(serde::de::Error::custom(TWICE));
+            }
+            fields.push((name, value));
         }
         Ok(Ordered::Object(fields))
     }
@@ -122,7 +143,8 @@ mod tests {
         assert_eq!(value.json(), text);
         assert_eq!(value.get("m").unwrap().get("y"), Some(&Ordered::Object(vec![])));
         assert_eq!((value.get("n"), value.get("z").unwrap().get("z")), (None, None));
-        let twice: Ordered = serde_json::from_str(r#"{"a":1,"a":2}"#).unwrap();
-        assert_eq!(twice.get("a").unwrap().json(), "2");
+        assert_eq!(value.value(), serde_json::from_str::<Value>(text).unwrap());
+        let twice = serde_json::from_str::<Ordered>(r#"[{"a":1,"b":{"a":3},"a":2}]"#).unwrap_err();
+        assert!(twice.to_string().starts_with(TWICE), "{twice}");
     }
 }

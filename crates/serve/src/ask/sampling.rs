@@ -12,6 +12,9 @@ use crate::{api_error::ApiError, app::App, random};
 /// Most choices of a prompt.
 const MAX_N: u64 = 128;
 
+/// Longest of them, in bytes.
+const MAX_STOP_BYTES: usize = 1000;
+
 /// Most texts that end an answer.
 const MAX_STOPS: usize = 16;
 
@@ -22,6 +25,8 @@ pub(super) struct Common {
     pub(super) seed: u64,
     pub(super) stop: Vec<String>,
     pub(super) logit_bias: Vec<(u32, f64)>,
+    pub(super) frequency_penalty: f64,
+    pub(super) presence_penalty: f64,
     pub(super) stream: Option<Streaming>,
 }
 
@@ -47,17 +52,12 @@ impl Common {
         set(&mut sampling.top_p, "top_p", 0.0, 1.0)?;
         set(&mut sampling.min_p, "min_p", 0.0, 1.0)?;
         set(&mut sampling.repetition_penalty, "repetition_penalty", 0.01, 100.0)?;
-        if sampling.top_p == 0.0 {
-            // OpenAI's lower end: the most likely token alone.
-            (sampling.top_p, sampling.top_k) = (1.0, 1);
-        }
         if let Some(top_k) = fields.count("top_k", 0, u64::from(u32::MAX))? {
             sampling.top_k = top_k as usize;
         }
-        let is_zero = |value: &Value| value.as_f64() == Some(0.0);
-        for name in ["frequency_penalty", "presence_penalty"] {
-            fields.only(name, is_zero, "use `repetition_penalty`")?;
-        }
+        let mut penalty = |name| fields.number(name, -2.0, 2.0).map(Option::unwrap_or_default);
+        let (frequency_penalty, presence_penalty) =
+            (penalty("frequency_penalty")?, penalty("presence_penalty")?);
         let seed = fields.seed("seed")?.unwrap_or_else(random::number);
         let stop = stop_texts(fields)?;
         let logit_bias = logit_bias(fields, app.model.vocab_size)?;
@@ -77,7 +77,7 @@ impl Common {
         for name in ["user", "safety_identifier", "prompt_cache_key"] {
             fields.text(name)?;
         }
-        Ok(Self { n, sampling, seed, stop, logit_bias, stream })
+        Ok(Self { n, sampling, seed, stop, logit_bias, frequency_penalty, presence_penalty, stream })
     }
 
     /// The seed of a choice: each has one of its own, and the first that of the request.
@@ -102,8 +102,8 @@ fn stop_texts(fields: &mut Fields) -> Result<Vec<String>, ApiError> {
     texts
         .into_iter()
         .map(|text| match text {
-            Value::String(text) if !text.is_empty() => Ok(text),
-            other => Err(wrong(&path, "texts of a character or more", &other)),
+            Value::String(text) if (1..=MAX_STOP_BYTES).contains(&text.len()) => Ok(text),
+            other => Err(wrong(&path, &format!("texts of 1 to {MAX_STOP_BYTES} bytes"), &other)),
         })
         .collect()
 }
@@ -115,7 +115,7 @@ fn logit_bias(fields: &mut Fields, vocab_size: usize) -> Result<Vec<(u32, f64)>,
     };
     map.into_iter()
         .map(|(key, value)| {
-            let id = key.parse().ok().filter(|id: &u32| (*id as usize) < vocab_size);
+            let id = key.parse().ok().filter(|id: &u32| (*id as usize) < vocab_size && id.to_string() == key);
             let shown: String = key.chars().take(40).collect();
             let id = id.ok_or_else(|| {
                 let message =

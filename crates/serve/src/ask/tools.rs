@@ -96,7 +96,13 @@ impl Tools {
         let grammar =
             (!calls.is_empty()).then(|| app.grammars.call(&app.model.tokenizer, &calls, format.frame()));
         let grammar = grammar.transpose().map_err(|error| {
-            ApiError::bad("tools", format!("a schema cannot be followed: {error}")).code("unsupported_schema")
+            ApiError::bad(
+                "tools",
+                format!(
+                    "a schema cannot be followed: {error}\nhint: docs/serve.md lists the keywords that are"
+                ),
+            )
+            .code("unsupported_schema")
         })?;
         Ok(Self { format: Some(format), is_parallel, grammar })
     }
@@ -174,7 +180,9 @@ pub(super) fn response_format(
     };
     format.end()?;
     grammar.transpose().map_err(|error| {
-        let message = format!("the schema cannot be followed: {error}");
+        let message = format!(
+            "the schema cannot be followed: {error}\nhint: docs/serve.md lists the keywords that are"
+        );
         ApiError::bad("response_format.json_schema.schema", message).code("unsupported_schema")
     })
 }

@@ -9,6 +9,14 @@ use super::node::{Node, NodeId, Nodes};
 /// Most states of a grammar: some 50 MB.
 const MAX_STATES: usize = 40_000;
 
+/// Most places in all states, and most frames: another 50 MB each.
+const MAX_PLACES: usize = 1_000_000;
+
+/// Most work for one grammar, and for one token of it: others wait for the thread that does it. A place that is looked at is one
+/// unit, a step sixteen; a million are some milliseconds.
+const MAX_WORK: u64 = 80_000_000;
+const MAX_WORK_OF_A_TOKEN: u64 = 16_000_000;
+
 /// Most steps from one state to the next.
 const MAX_STEPS: usize = 50_000;
 
@@ -56,6 +64,11 @@ pub(super) struct Machine {
     state_ids: HashMap<State, u32>,
     rows: Vec<Row>,
     allowed: HashMap<StateId, TokenSet>,
+    /// Places in all states.
+    n_places: usize,
+    /// What was done, and how much of it before this token.
+    work: u64,
+    work_before: u64,
 }
 
 /// A state that is being put together.
@@ -78,6 +91,9 @@ impl Machine {
             state_ids: HashMap::new(),
             rows: Vec::new(),
             allowed: HashMap::new(),
+            n_places: 0,
+            work: 0,
+            work_before: 0,
         };
         let mut draft = Draft::default();
         machine.work(Step::Enter(root, None), &mut draft)?;
@@ -91,8 +107,10 @@ impl Machine {
         if known > 0 {
             return Ok(known.checked_sub(2).map(StateId));
         }
+        let places = self.states[state.0 as usize].places.clone();
+        self.spend(places.len() as u64)?;
         let mut draft = Draft::default();
-        for place in self.states[state.0 as usize].places.clone() {
+        for place in places {
             let Place { node, at, rest } = place;
             match self.nodes.get(node) {
                 Node::Text(text) if text[at as usize] == byte => match text.len() as u32 - at {
@@ -107,6 +125,19 @@ impl Machine {
             if draft.places.is_empty() && !draft.is_complete { None } else { Some(self.state(draft)?) };
         self.rows[state.0 as usize][usize::from(byte)] = next.map_or(1, |next| next.0 + 2);
         Ok(next)
+    }
+
+    /// From here on another token is worked on.
+    pub(super) fn begin_token(&mut self) {
+        self.work_before = self.work;
+    }
+
+    fn spend(&mut self, work: u64) -> Result<(), String> {
+        self.work += work;
+        match self.work > MAX_WORK || self.work - self.work_before > MAX_WORK_OF_A_TOKEN {
+            true => Err("the grammar is too intricate".into()),
+            false => Ok(()),
+        }
     }
 
     /// Whether what was read is whole.
@@ -139,7 +170,8 @@ impl Machine {
         if let Some(id) = self.state_ids.get(&state) {
             return Ok(StateId(*id));
         }
-        if self.states.len() >= MAX_STATES {
+        self.n_places += state.places.len();
+        if self.states.len() >= MAX_STATES || self.n_places.max(self.frames.len()) > MAX_PLACES {
             return Err("the grammar has too many states".into());
         }
         let id = self.states.len() as u32;
@@ -164,6 +196,7 @@ impl Machine {
         let mut left = vec![first];
         while let Some(step) = left.pop() {
             draft.n_steps += 1;
+            self.spend(16)?;
             if draft.n_steps > MAX_STEPS {
                 return Err("the grammar is too intricate".into());
             }

@@ -13,7 +13,7 @@ use super::{
 use crate::ask::Ordered;
 
 /// Keywords that say nothing about a value.
-const ANNOTATIONS: [&str; 11] = [
+const ANNOTATIONS: [&str; 12] = [
     "title",
     "description",
     "default",
@@ -25,6 +25,7 @@ const ANNOTATIONS: [&str; 11] = [
     "definitions",
     "deprecated",
     "readOnly",
+    "writeOnly",
 ];
 
 const TYPES: [&str; 7] = ["null", "boolean", "integer", "number", "string", "array", "object"];

@@ -3,6 +3,7 @@ import { stream } from "./api.js";
 import { button, copy, download, element, grow, isTouch, note } from "./dom.js";
 import { make } from "./link.js";
 import { render } from "./markdown.js";
+import { Pictures, show } from "./pictures.js";
 import { settings } from "./settings.js";
 import { text, tokens } from "./tokens.js";
 import { Tree } from "./tree.js";
@@ -15,7 +16,10 @@ export class Chat {
   #log = element("div", { class: "log", role: "log", "aria-label": "Conversation" });
   #input = element("textarea", { rows: 1, "aria-label": "Message", placeholder: "Write a message" });
   #send = element("button", { class: "first" }, "Send");
+  #pictures = null;
   #running = null;
+  /** Whether it was said that nothing more is kept. */
+  #isTold = false;
   /** Messages whose tokens are shown, and the one that is edited. */
   #opened = new Set();
   #edited = null;
@@ -25,6 +29,10 @@ export class Chat {
     this.#model = model;
     const form = element("form", { onsubmit: (event) => { event.preventDefault(); this.#running ? this.stop() : this.#submit(); } },
       this.#input, this.#send);
+    if (model.reads_images) {
+      this.#pictures = new Pictures(this.#input);
+      form.prepend(...this.#pictures.nodes);
+    }
     place.replaceChildren(this.#log, element("div", { class: "composer" }, form));
     this.#input.addEventListener("input", () => grow(this.#input));
     this.#input.addEventListener("keydown", (event) => {
@@ -89,11 +97,12 @@ export class Chat {
 
   #submit() {
     const content = this.#input.value.trim();
-    if (!content) return;
+    const images = this.#pictures?.take() ?? [];
+    if (!content && !images.length) return;
     this.#input.value = "";
     grow(this.#input);
     const parent = this.#tree.path().at(-1)?.id ?? 0;
-    this.#answer(this.#tree.add(parent, { role: "user", content }).id, "");
+    this.#answer(this.#tree.add(parent, { role: "user", content, ...(images.length ? { images } : {}) }).id, "");
   }
 
   /** Answers a message; goes on with what of the answer was begun. */
@@ -106,7 +115,7 @@ export class Chat {
     this.#bottom();
     const system = settings.values.system.trim();
     const messages = [...(system ? [{ role: "system", content: system }] : []),
-      ...this.#tree.before(node).map(({ role, content }) => ({ role, content }))];
+      ...this.#tree.before(node).map(said)];
     if (begun) messages.push({ role: "assistant", content: begun });
     const body = { model: this.#model.id, messages, logprobs: true, top_logprobs: 5, ...node.sampling,
       ...(begun ? { continue_final_message: true } : {}) };
@@ -180,7 +189,10 @@ export class Chat {
   #keep() {
     try {
       localStorage.setItem(KEPT, JSON.stringify(this.#tree.json()));
-    } catch { /* too long to be kept: it can be exported */ }
+    } catch {
+      if (!this.#isTold) note("This conversation is too long for the browser to keep: export it");
+      this.#isTold = true;
+    }
   }
 
   #draw() {
@@ -204,7 +216,7 @@ export class Chat {
       return view;
     }
     const body = element("div", { class: "body" });
-    if (isUser) body.textContent = node.content;
+    if (isUser) body.append(...(node.images ? [show(node.images)] : []), node.content);
     else if (this.#opened.has(node.id) && node.tokens?.length) {
       if (node.begun) body.append(element("span", { class: "tokens" }, node.begun));
       body.append(tokens(node.tokens, (index, other) => this.#branch(node, index, other)));
@@ -223,7 +235,7 @@ export class Chat {
     const isUser = node.role === "user";
     const go = () => {
       this.#edited = null;
-      if (isUser) this.#answer(this.#tree.add(node.parent, { role: "user", content: area.value }).id, "");
+      if (isUser) this.#answer(this.#tree.add(node.parent, { role: "user", content: area.value, ...(node.images ? { images: node.images } : {}) }).id, "");
       else this.#answer(node.parent, area.value);
     };
     const keep = () => {
@@ -262,7 +274,8 @@ export class Chat {
       const toggle = () => { isOpen ? this.#opened.delete(node.id) : this.#opened.add(node.id); this.#draw(); };
       tools.append(button("Probabilities", toggle, { ...quiet, "aria-pressed": isOpen }));
     }
-    if (node.sampling) tools.append(button("Link", () => copy(make(this.#request(node))), { ...quiet, title: "Copy a link that reproduces this answer" }));
+    // Pictures are too long for an address.
+    if (node.sampling && !this.#tree.before(node).some((other) => other.images)) tools.append(button("Link", () => copy(make(this.#request(node))), { ...quiet, title: "Copy a link that reproduces this answer" }));
     const figures = [];
     if (node.finish === "length") figures.push("cut at the most tokens");
     if (node.finish === "stopped") figures.push("stopped");
@@ -286,4 +299,11 @@ export class Chat {
     this.#opened.delete(node.id);
     this.#answer(node.parent, (node.begun ?? "") + text([...node.tokens.slice(0, index), other]));
   }
+}
+
+/** A message as the server reads it: pictures stand before the text. */
+function said({ role, content, images }) {
+  if (!images) return { role, content };
+  const pictures = images.map((url) => ({ type: "image_url", image_url: { url } }));
+  return { role, content: [...pictures, ...(content ? [{ type: "text", text: content }] : [])] };
 }

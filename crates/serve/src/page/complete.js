@@ -17,6 +17,8 @@ export class Completion {
   #shown = element("div", { "aria-label": "Probabilities of what was added", role: "region" });
   #error = element("p", { class: "error", role: "alert" });
   #running = null;
+  /** When the text was kept last. */
+  #kept = 0;
   /** What was added, last first: the text before it, its tokens and how it was asked for. */
   #added = [];
 
@@ -90,6 +92,8 @@ export class Completion {
         const isBelow = this.#area.scrollHeight - this.#area.scrollTop - this.#area.clientHeight < 40;
         this.#area.value += choice.text;
         if (isBelow) this.#area.scrollTop = this.#area.scrollHeight;
+        // A page that is loaded again goes on from here.
+        if (performance.now() - this.#kept > 1000) this.#keep();
         const seconds = (performance.now() - first) / 1000;
         if (seconds > 0.05) this.#figures.textContent = `${((added.tokens.length - 1) / seconds).toFixed(1)} tokens/s · seed ${added.sampling.seed}`;
       });
@@ -118,6 +122,13 @@ export class Completion {
     else note("Nothing was added yet");
   }
 
+  #keep() {
+    this.#kept = performance.now();
+    try {
+      localStorage.setItem(KEPT, this.#area.value);
+    } catch { /* too long to be kept */ }
+  }
+
   #draw() {
     const last = this.#added.at(-1);
     const isBusy = Boolean(this.#running);
@@ -131,8 +142,6 @@ export class Completion {
       this.#continue();
     };
     this.#shown.replaceChildren(...(last?.tokens.length && !isBusy ? [tokens(last.tokens, choose)] : []));
-    try {
-      localStorage.setItem(KEPT, this.#area.value);
-    } catch { /* too long to be kept */ }
+    this.#keep();
   }
 }

@@ -1,6 +1,6 @@
 // How answers are sampled. Kept in the browser; the key for this tab alone.
 
-const DEFAULTS = { system: "", temperature: 0.8, top_p: 1, top_k: 0, min_p: 0, repetition_penalty: 1, max_tokens: 1024, seed: "", stop: "" };
+const DEFAULTS = { system: "", temperature: 0.8, top_p: 1, top_k: 0, min_p: 0, repetition_penalty: 1, frequency_penalty: 0, presence_penalty: 0, max_tokens: 1024, seed: "", stop: "" };
 
 class Settings {
   #values = { ...DEFAULTS };
@@ -36,9 +36,9 @@ class Settings {
 
   /** What a request says of sampling, with a seed that is known. */
   sampling() {
-    const { temperature, top_p, top_k, min_p, repetition_penalty, max_tokens, seed, stop } = this.#values;
+    const { system, seed, stop, ...sampling } = this.#values;
     const own = /^\d{1,15}$/.test(seed) ? Number(seed) : crypto.getRandomValues(new Uint32Array(1))[0];
-    return { temperature, top_p, top_k, min_p, repetition_penalty, max_tokens, seed: own, ...(stop ? { stop: [stop] } : {}) };
+    return { ...sampling, seed: own, ...(stop ? { stop: [stop] } : {}) };
   }
 
   /** Connects the form. */

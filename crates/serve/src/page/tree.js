@@ -1,5 +1,7 @@
 // A conversation with its branches: every message may be followed by several others, one of which is shown.
 
+import { isPicture } from "./pictures.js";
+
 export class Tree {
   /** Messages by number; a message knows the one before it. */
   nodes = new Map();
@@ -79,11 +81,12 @@ export class Tree {
 }
 
 /** The fields of a message that are known. */
-function message({ role, content, begun, tokens, sampling, finish, rate }) {
+function message({ role, content, images, begun, tokens, sampling, finish, rate }) {
   if (!["system", "user", "assistant"].includes(role) || typeof content !== "string") throw new Error("a message of this file has no role or no text");
   const isToken = (token) => typeof token?.token === "string" && typeof token.logprob === "number";
   return {
     role, content,
+    ...(Array.isArray(images) && images.every(isPicture) && images.length ? { images } : {}),
     ...(typeof begun === "string" && content.startsWith(begun) ? { begun } : {}),
     ...(Array.isArray(tokens) && tokens.every(isToken) ? { tokens } : {}),
     ...(sampling && typeof sampling === "object" ? { sampling } : {}),

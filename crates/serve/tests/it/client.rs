@@ -119,7 +119,8 @@ impl Reply {
         for key in ["message", "type", "param", "code"] {
             assert!(error.get(key).is_some(), "no `{key}` in {error}");
         }
-        assert!(error["message"].as_str().is_some_and(|message| !message.is_empty()));
+        let message = error["message"].as_str().unwrap_or_default();
+        assert!(message.contains("\nhint: ") && error["code"].is_string(), "{error}");
         (error["param"].clone(), error["code"].clone())
     }
 }

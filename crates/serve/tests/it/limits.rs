@@ -30,6 +30,8 @@ fn a_full_queue_says_when_to_come_again() {
     // More than there are places for will never fit.
     let reply = scene.post(COMPLETIONS, &json!({"prompt": ["x", "y", "z"]}));
     assert_eq!((reply.status, reply.error().0), (400, json!("prompt")));
+    let reply = scene.post(COMPLETIONS, &json!({"prompt": ["x", "y"], "n": 2}));
+    assert_eq!((reply.status, reply.error().0), (400, json!("n")));
     drop(clients);
     scene.becomes("maquette_places_taken", 0.0);
     scene.complete(&json!({"prompt": "x"}));
@@ -50,8 +52,9 @@ fn every_field_is_honoured_or_refused_by_name() {
         ("temperature", json!("hot")),
         ("top_p", json!(1.1)),
         ("top_p", json!(-1)),
-        ("frequency_penalty", json!(0.5)),
-        ("presence_penalty", json!(-1)),
+        ("frequency_penalty", json!(2.5)),
+        ("frequency_penalty", json!("much")),
+        ("presence_penalty", json!(-2.1)),
         ("repetition_penalty", json!(0)),
         ("seed", json!(1.5)),
         ("seed", json!("x")),

@@ -10,11 +10,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use data::{ChatTemplate, Tokenizer};
+use base::Rng;
+use data::{ChatTemplate, Tokenizer, image::Preprocessing};
 use model::{Gpt, ModelConfig};
 use serde_json::{Value, json};
 use serve::{Served, Settings};
-use tensor::Cpu;
+use tensor::{Cpu, DType, Tensor};
 
 use crate::client::{Client, Reply};
 
@@ -49,6 +50,19 @@ pub(crate) fn config() -> ModelConfig {
     }
 }
 
+/// A fresh model writes zeros to its residual stream, so that it does not see what it is shown; one with eyes is scattered.
+fn model_of(config: ModelConfig) -> Gpt {
+    if config.vision.is_none() {
+        return Gpt::new(config, 7);
+    }
+    let params = config.params().map(|spec| {
+        let mut rng = Rng::named(11, &spec.name);
+        let std = 1.5 / (spec.shape.get(1).map_or(9.0, |n| *n as f64)).sqrt();
+        Tensor::normal(&spec.shape, std, DType::F32, &mut rng)
+    });
+    Gpt::from_params(config, params)
+}
+
 impl Scene {
     pub(crate) fn new() -> Self {
         Self::with(Settings::default())
@@ -64,7 +78,9 @@ impl Scene {
         let stop = Arc::new(AtomicBool::new(false));
         let asked = stop.clone();
         let thread = std::thread::spawn(move || {
-            let (gpt, kernels) = (Gpt::new(config, 7), Cpu::new(1));
+            let (gpt, kernels) = (model_of(config), Cpu::new(1));
+            let preprocessing =
+                gpt.config().vision.as_ref().map(|vision| Preprocessing::square(vision.image_size));
             let served = Served {
                 id: "tiny".into(),
                 aliases: vec!["runs/tiny".into()],
@@ -73,6 +89,7 @@ impl Scene {
                 tokenizer: Tokenizer::bytes(),
                 is_chat: template.is_some(),
                 template,
+                preprocessing,
             };
             serve::serve(listener, served, settings, &|| asked.load(Ordering::Relaxed))
         });
