@@ -2,11 +2,12 @@
 
     pip install openai
     maquette serve CHECKPOINT --port 8080
-    python tools/check_openai.py http://127.0.0.1:8080 [--tools]
+    python tools/check_openai.py http://127.0.0.1:8080 [--tools] [--image FILE.png]
 
---tools: the model's chat template knows tools. Retries are off: what fails, fails.
+--tools: the model's chat template knows tools. --image: it reads pictures. Retries are off: what fails, fails.
 """
 
+import base64
 import json
 import sys
 import threading
@@ -17,6 +18,7 @@ import openai
 
 URL = sys.argv[1]
 HAS_TOOLS = "--tools" in sys.argv
+IMAGE = sys.argv[sys.argv.index("--image") + 1] if "--image" in sys.argv else None
 client = openai.OpenAI(base_url=f"{URL}/v1", api_key="none", max_retries=0, timeout=300)
 MODEL = client.models.list().data[0].id
 HI = [{"role": "user", "content": "Say hello in one short sentence."}]
@@ -166,12 +168,13 @@ def _():
         assert answer.choices[0].finish_reason == "tool_calls"
         (call,) = answer.choices[0].message.tool_calls
         assert call.function.name == "weather" and set(json.loads(call.function.arguments)) == {"city"}
-        name, arguments = None, ""
+        name, arguments, n_parts = None, "", 0
         for chunk in client.chat.completions.create(**asked, tool_choice=choice, stream=True):
             for delta in chunk.choices[0].delta.tool_calls or []:
                 name = delta.function.name or name
                 arguments += delta.function.arguments or ""
-        assert (name, arguments) == ("weather", call.function.arguments)
+                n_parts += bool(delta.function.arguments)
+        assert (name, arguments) == ("weather", call.function.arguments) and n_parts > 1
     messages = asked["messages"] + [
         answer.choices[0].message.model_dump(exclude_none=True, include={"role", "content", "tool_calls"}),
         {"role": "tool", "tool_call_id": call.id, "content": "Sunny"},
@@ -179,12 +182,38 @@ def _():
     client.chat.completions.create(model=MODEL, messages=messages, tools=[WEATHER], max_tokens=8)
 
 
+@check("frequency and presence penalties")
+def _():
+    asked = dict(model=MODEL, prompt="One two three", max_tokens=40, temperature=0, logprobs=0)
+    plain, penalised = (client.completions.create(**asked, presence_penalty=p, frequency_penalty=p).choices[0].logprobs.tokens for p in (0, 2))
+    assert len(set(penalised)) > len(set(plain)), (plain, penalised)
+
+
+@check("pictures" if IMAGE else "pictures are refused where the model has no eyes")
+def _():
+    png = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg==")
+    picture = open(IMAGE, "rb").read() if IMAGE else png
+    url = "data:image/png;base64," + base64.b64encode(picture).decode()
+    parts = [{"type": "image_url", "image_url": {"url": url}}, {"type": "text", "text": "What is there?"}]
+    asked = dict(model=MODEL, messages=[{"role": "user", "content": parts}], max_tokens=8, seed=1)
+    if IMAGE:
+        text = "".join(chunk.choices[0].delta.content or "" for chunk in client.chat.completions.create(**asked, stream=True))
+        assert text == client.chat.completions.create(**asked).choices[0].message.content
+        return
+    try:
+        client.chat.completions.create(**asked)
+    except openai.BadRequestError as error:
+        assert error.param == "messages[0].content[0].type"
+        return
+    raise AssertionError("it was taken")
+
+
 @check("errors have their types and their fields")
 def _():
     cases = [
         (dict(temperature=7), openai.BadRequestError, "temperature"),
         (dict(n=0), openai.BadRequestError, "n"),
-        (dict(presence_penalty=1), openai.BadRequestError, "presence_penalty"),
+        (dict(presence_penalty=3), openai.BadRequestError, "presence_penalty"),
         (dict(extra_body={"no_such": 1}), openai.BadRequestError, "no_such"),
         (dict(model="other"), openai.NotFoundError, "model"),
         (dict(messages=[]), openai.BadRequestError, "messages"),
@@ -194,7 +223,7 @@ def _():
             client.chat.completions.create(**{"model": MODEL, "messages": HI, **fields})
         except kind as error:
             assert error.param == param, (fields, error.param)
-            assert error.request_id
+            assert error.request_id and error.code and "hint: " in error.message
         else:
             raise AssertionError(f"{fields} was taken")
 
