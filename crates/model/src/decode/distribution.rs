@@ -7,7 +7,8 @@ use super::{Sampling, TokenSet};
 /// A learner that has the same logits gets the same one, to the bit.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Distribution {
-    /// Token and log-probability up to a constant, in the order in which a draw goes through them.
+    /// Token and log-probability up to a constant, by id: the order in which a draw goes through them, so that a setting
+    /// that cuts nothing off changes no draw.
     kept: Vec<(u32, f64)>,
     /// Logarithm of the sum of their exponentials.
     log_total: f64,
@@ -93,19 +94,30 @@ impl Sampling {
         penalised
     }
 
-    /// The tokens that `top_k`, `top_p` and `min_p` leave, most likely first; all of them by id where none is set.
+    /// The tokens that `top_k`, `top_p` and `min_p` leave, by id.
     fn cut(&self, mut tokens: Vec<(u32, f64)>) -> Vec<(u32, f64)> {
-        let &Self { top_k, top_p, min_p, .. } = self;
-        if top_k == 0 && top_p == 1.0 && min_p == 0.0 {
+        if self.top_k == 0 && self.top_p == 1.0 && self.min_p == 0.0 {
             return tokens;
         }
+        let n = self.sort_kept(&mut tokens);
+        tokens.truncate(n);
+        tokens.sort_unstable_by_key(|(id, _)| *id);
+        tokens
+    }
+
+    /// Puts the tokens that are kept first; how many these are.
+    fn sort_kept(&self, tokens: &mut Vec<(u32, f64)>) -> usize {
+        let &Self { top_k, top_p, min_p, .. } = self;
         let likelier = |a: &(u32, f64), b: &(u32, f64)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
         if top_k > 0 && top_k < tokens.len() {
             tokens.select_nth_unstable_by(top_k - 1, likelier);
             tokens.truncate(top_k);
         }
+        if top_p == 1.0 && min_p == 0.0 {
+            return tokens.len();
+        }
         // A sum by id, so that it does not depend on how far the rest was sorted.
-        let mass = top_p * if top_p < 1.0 { sum_by_id(&mut tokens) } else { f64::INFINITY };
+        let mass = top_p * if top_p < 1.0 { sum_by_id(tokens) } else { f64::INFINITY };
         // What is left is mostly a small part of the vocabulary: sorted in growing pieces.
         let (mut n_sorted, mut sum) = (0, 0.0);
         while n_sorted < tokens.len() {
@@ -119,18 +131,16 @@ impl Sampling {
                 let weight = scaled.exp();
                 // The most likely has weight 1 and stays.
                 if weight < min_p {
-                    tokens.truncate(n_sorted + i);
-                    return tokens;
+                    return n_sorted + i;
                 }
                 sum += weight;
                 if sum >= mass {
-                    tokens.truncate(n_sorted + i + 1);
-                    return tokens;
+                    return n_sorted + i + 1;
                 }
             }
             n_sorted += n;
         }
-        tokens
+        n_sorted
     }
 }
 
@@ -141,9 +151,8 @@ impl Distribution {
     }
 
     fn of(kept: Vec<(u32, f64)>) -> Self {
-        let is_sorted = kept.is_sorted_by_key(|(id, _)| *id);
-        let total = if is_sorted { sum(&kept) } else { sum_by_id(&mut kept.clone()) };
-        Self { kept, log_total: total.ln() }
+        let log_total = sum(&kept).ln();
+        Self { kept, log_total }
     }
 
     /// `ln p(id)` in nats; −∞ of what cannot be drawn.
@@ -159,9 +168,7 @@ impl Distribution {
 
     /// The tokens that may be drawn, by id.
     pub fn kept(&self) -> Vec<u32> {
-        let mut ids: Vec<u32> = self.kept.iter().map(|(id, _)| *id).collect();
-        ids.sort_unstable();
-        ids
+        self.kept.iter().map(|(id, _)| *id).collect()
     }
 
     /// The token that a number in `[0, 1)` chooses.
@@ -268,6 +275,19 @@ mod tests {
         let squares = 0.25f64.powi(2) + 0.01 + 0.25 + 0.15f64.powi(2);
         let want = [0.0625, 0.01, 0.25, 0.0225].map(|x| x / squares);
         check(Sampling { temperature: 0.5, ..Sampling::default() }, want);
+    }
+
+    #[test]
+    fn settings_that_cut_nothing_change_no_draw() {
+        let draws = |settings: Sampling| -> Vec<u32> {
+            let distribution = settings.distribution(&logits(), &[], &[]);
+            (0..100).map(|i| distribution.draw(f64::from(i) / 100.0)).collect()
+        };
+        let plain = draws(Sampling::default());
+        assert_eq!(draws(Sampling { top_k: 4, ..Sampling::default() }), plain);
+        assert_eq!(draws(Sampling { top_k: 100_000, ..Sampling::default() }), plain);
+        assert_eq!(draws(Sampling { top_p: 1.0 - 1e-12, ..Sampling::default() }), plain);
+        assert_eq!(draws(Sampling { min_p: 1e-9, ..Sampling::default() }), plain);
     }
 
     #[test]
