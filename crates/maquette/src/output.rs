@@ -10,7 +10,6 @@ use std::{
     path::Path,
 };
 
-use anyhow::Context as _;
 use serde::Serialize;
 
 use crate::terminal;
@@ -20,9 +19,14 @@ use crate::terminal;
 #[error("stdout was closed")]
 pub(crate) struct Closed;
 
+/// Stdout cannot be written: nothing that is printed after it will be seen either.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write to stdout\nhint: free some space where it leads")]
+pub(crate) struct Unwritable(#[source] io::Error);
+
 /// Writes a line of data to stdout.
 pub(crate) fn line(text: impl Display) -> anyhow::Result<()> {
-    written(part(&format!("{text}\n")))
+    part(&format!("{text}\n"))
 }
 
 /// Writes a line for people to stdout.
@@ -41,9 +45,14 @@ pub(crate) fn json_line(json: &str) -> anyhow::Result<()> {
 }
 
 /// Writes data to stdout that more is to follow.
-pub(crate) fn part(text: &str) -> io::Result<()> {
+pub(crate) fn part(text: &str) -> anyhow::Result<()> {
     let text = if io::stdout().is_terminal() { terminal::shown(text) } else { Cow::Borrowed(text) };
-    write(&text)
+    written(write(&text))
+}
+
+/// Whether this error says that stdout can no longer be written to.
+pub(crate) fn is_lost(error: &anyhow::Error) -> bool {
+    error.is::<Closed>() || error.is::<Unwritable>()
 }
 
 fn write(text: &str) -> io::Result<()> {
@@ -55,7 +64,7 @@ fn write(text: &str) -> io::Result<()> {
 fn written(result: io::Result<()>) -> anyhow::Result<()> {
     match result {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(Closed.into()),
-        written => written.context("cannot write to stdout\nhint: free some space where it leads"),
+        written => Ok(written.map_err(Unwritable)?),
     }
 }
 

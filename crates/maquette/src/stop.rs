@@ -7,11 +7,17 @@ use std::{
 
 static REQUESTED: AtomicBool = AtomicBool::new(false);
 static ONLY_INTERRUPTS: AtomicBool = AtomicBool::new(false);
+static IDLE: AtomicBool = AtomicBool::new(false);
 
 /// The work was stopped in good order and can go on.
 #[derive(Debug, thiserror::Error)]
 #[error("stopped{0}\nhint: give the same command again to go on")]
 pub(crate) struct Interrupted(pub(crate) String);
+
+/// What was printed so far is whole, and the same command begins anew.
+#[derive(Debug, thiserror::Error)]
+#[error("stopped{0}\nhint: the same command begins anew")]
+pub(crate) struct Abandoned(pub(crate) String);
 
 /// Who asks.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -77,7 +83,7 @@ fn take(request: Request) {
     let is_haste = request != Request::HangUp;
     #[cfg(not(unix))]
     let is_haste = true;
-    if (is_repeated && is_haste) || ONLY_INTERRUPTS.load(Ordering::Relaxed) {
+    if (is_repeated && is_haste) || ONLY_INTERRUPTS.load(Ordering::Relaxed) || IDLE.load(Ordering::Relaxed) {
         let _unfinished = base::temporary::remove_unfinished();
         std::process::exit(130);
     }
@@ -89,6 +95,14 @@ fn take(request: Request) {
 /// From now on Ctrl-C never ends the program: whoever works calls [`forget`] before each piece of work.
 pub(crate) fn only_interrupts() {
     ONLY_INTERRUPTS.store(true, Ordering::Relaxed);
+}
+
+/// Runs `wait`, which waits for somebody else: a request to end finds no work at hand meanwhile and ends the program.
+pub(crate) fn idle<T>(wait: impl FnOnce() -> T) -> T {
+    IDLE.store(true, Ordering::Relaxed);
+    let value = wait();
+    IDLE.store(false, Ordering::Relaxed);
+    value
 }
 
 /// Takes what was asked for back.

@@ -81,23 +81,30 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         saved: HashMap::new(),
     };
     chat.sampling.validate()?; // refuse a wrong option before the first message
-    stop::only_interrupts();
     let mut input = Input::open()?;
+    // Whoever types goes on after an answer that was stopped; a program that is told to end ends.
+    let by_program = matches!(input, Input::Lines(_));
+    if !by_program {
+        stop::only_interrupts();
+    }
     let mut n_unanswered = 0;
     while let Some(message) = input.message()? {
+        if !by_program {
+            stop::forget();
+        }
         match chat.take(&message) {
             Ok(true) => {}
             Ok(false) => break,
-            Err(error) if error.is::<output::Closed>() => return Err(error),
+            Err(error) if output::is_lost(&error) => return Err(error),
             // One message that cannot be answered does not end the talk.
             Err(error) => {
                 output::talk(format_args!("{error:#}"));
                 n_unanswered += 1;
             }
         }
+        anyhow::ensure!(!by_program || stop::check().is_continue(), stop::Abandoned(String::new()));
     }
     // A program that pipes messages in learns of them by the status.
-    let by_program = matches!(input, Input::Lines(_));
     anyhow::ensure!(
         n_unanswered == 0 || !by_program,
         "{n_unanswered} of the lines of stdin got no answer\nhint: the reasons are printed above"
@@ -217,7 +224,6 @@ impl Chat<'_> {
             ..Request::new(prompt, self.max_tokens)
         };
         self.n_answers += 1;
-        stop::forget();
         let mut decoder = StreamDecoder::new(self.tokenizer.clone());
         let (mut text, mut shown) = (String::new(), Ok(()));
         let done = self.engine.complete(vec![request], &mut |_, token| {
@@ -228,7 +234,7 @@ impl Chat<'_> {
         })?;
         let rest = decoder.finish();
         text.push_str(&rest);
-        shown.and_then(|()| output::part(&rest)).map_err(|_| output::Closed)?;
+        shown.and_then(|()| output::part(&rest))?;
         output::line("")?;
         self.messages.push(Message::new("assistant", text));
         match done[0].finish {
@@ -302,7 +308,7 @@ impl Input {
 
     fn line(&mut self, prompt: &str) -> anyhow::Result<Option<String>> {
         match self {
-            Self::Lines(lines) => match lines.next() {
+            Self::Lines(lines) => match stop::idle(|| lines.next()) {
                 Some(line) => line.map(Some).context("cannot read stdin\nhint: messages are lines of UTF-8"),
                 None => Ok(None),
             },

@@ -1,18 +1,16 @@
 //! `maquette generate`
 
-use std::{
-    collections::HashMap,
-    path::{Path, PathBuf},
-};
+mod file;
+mod text;
 
-use anyhow::Context as _;
-use data::{Certain, SpecialNames, SpecialTokens, StopTexts, StreamDecoder, Tokenizer};
-use model::{
-    Completion, Engine, EngineSettings, Event, Finish, Gpt, Picture, Request, Sampling, VisionConfig,
-};
+use std::path::PathBuf;
+
+use data::{SpecialNames, SpecialTokens, Tokenizer};
+use model::{Completion, Engine, EngineSettings, Finish, Gpt, Picture, Request, Sampling, VisionConfig};
 use serde::Serialize;
 use tensor::Cpu;
 
+use self::text::ContinuedText;
 use crate::{
     commands::Dtype,
     image_files,
@@ -33,7 +31,7 @@ pub(crate) struct Args {
     #[arg(long, default_value = "")]
     prompt: String,
     /// Continue every prompt of a file instead, many at a time: .jsonl with a "prompt" on each line. One JSON object a
-    /// prompt goes to stdout
+    /// prompt goes to stdout. Line i, the first being 0, draws with the seed plus i
     #[arg(long, value_name = "FILE", conflicts_with = "prompt")]
     prompts: Option<PathBuf>,
     /// Show the model a picture: PNG, JPEG, WebP or GIF; can be given several times. Each stands where the prompt has an image
@@ -88,7 +86,7 @@ impl From<Special> for SpecialTokens {
 /// How the next token is chosen.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(super) struct SamplingOptions {
-    /// Random seed
+    /// Random seed: the same one gives the same text
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(super) seed: u64,
     /// Divides the logits; 0 always takes the most likely token
@@ -139,18 +137,22 @@ struct Output<'a> {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        args.stop.iter().all(|stop| !stop.is_empty()),
+        "--stop must be a text, found an empty one\nhint: leave the option out to end at the end of the text"
+    );
     let kernels = Cpu::new(args.threads);
     let Opened { gpt, tokenizer, dir } =
         open_model::open(&args.checkpoint, &kernels, args.dtype.precision().into())?;
     if let Some(path) = &args.prompts {
-        return continue_file(args, path, &gpt, &tokenizer, &kernels);
+        return file::continue_file(args, path, &gpt, &tokenizer, &kernels);
     }
     let max_seq_len = gpt.config().max_seq_len;
     tell_names(args, &[&args.prompt], &tokenizer);
     let images = image_files::open(&args.image, &dir, gpt.config().vision.as_ref())?;
     let request = request(args, &args.prompt, args.sampling.seed, &gpt, &tokenizer, images)?;
     let prompt = request.prompt.clone();
-    let mut text = ContinuedText::new(args, &tokenizer);
+    let mut text = ContinuedText::new(&args.stop, &tokenizer);
     let mut written = Ok(());
     let mut engine = Engine::new(&gpt, &kernels, settings(1, [&request]));
     let mut completions = engine.complete(vec![request], &mut |_, token| {
@@ -160,14 +162,14 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         }
         !text.has_ended && written.is_ok() && stop::check().is_continue()
     })?;
-    // A reader that has seen enough and closed the pipe is no failure.
-    match written {
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(()),
-        written => written.context("cannot write to stdout\nhint: free some space where it leads")?,
-    }
+    written?;
     let done = completions.remove(0);
     let rest = text.finish();
-    if args.json {
+    let n_tokens = done.ids.len();
+    let is_stopped = stop::check().is_break();
+    if is_stopped && args.json {
+        // A cut text would look like one that ended.
+    } else if args.json {
         crate::output::json_line(&json(&args.prompt, &prompt, &done, text.text)?)?;
     } else {
         crate::output::line(rest)?;
@@ -177,6 +179,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             "stopped at {max_seq_len} tokens: the longest sequence that this model was made for"
         ));
     }
+    anyhow::ensure!(!is_stopped, stop::Abandoned(format!(" after {n_tokens} tokens")));
     Ok(())
 }
 
@@ -265,148 +268,4 @@ fn json(prompt: &str, prompt_ids: &[u32], done: &Completion, text: String) -> an
     };
     let (ids, logprobs) = (&done.ids, &done.logprobs);
     Ok(serde_json::to_string(&Output { prompt, prompt_ids, text, ids, logprobs, finish })?)
-}
-
-/// The text of a continuation as it comes.
-struct ContinuedText {
-    decoder: StreamDecoder,
-    stops: StopTexts,
-    text: String,
-    /// Whether a stop text came.
-    has_ended: bool,
-}
-
-impl ContinuedText {
-    fn new(args: &Args, tokenizer: &Tokenizer) -> Self {
-        let (decoder, stops) = (StreamDecoder::new(tokenizer.clone()), StopTexts::new(args.stop.clone()));
-        Self { decoder, stops, text: String::new(), has_ended: false }
-    }
-
-    /// What became certain with this token.
-    fn push(&mut self, id: u32) -> String {
-        let part = self.decoder.push(id);
-        self.take(&part)
-    }
-
-    /// What was held back until now.
-    fn finish(&mut self) -> String {
-        if self.has_ended {
-            return String::new();
-        }
-        let part = self.decoder.finish();
-        let mut rest = self.take(&part);
-        if !self.has_ended {
-            let held = self.stops.finish();
-            self.text.push_str(&held);
-            rest.push_str(&held);
-        }
-        rest
-    }
-
-    fn take(&mut self, part: &str) -> String {
-        let Certain { text, has_ended } = self.stops.push(part);
-        self.text.push_str(&text);
-        self.has_ended = has_ended;
-        text
-    }
-}
-
-/// Continues a file's prompts, `--batch` at a time: the next begins where one ends. The prompt of line `i` draws with the seed plus `i`,
-/// so that its text does not depend on the lines beside it.
-fn continue_file(
-    args: &Args,
-    path: &Path,
-    gpt: &Gpt,
-    tokenizer: &Tokenizer,
-    kernels: &Cpu,
-) -> anyhow::Result<()> {
-    anyhow::ensure!(args.batch > 0, "--batch must be at least 1, found 0\nhint: 16 is fast on most machines");
-    let bytes = std::fs::read(path)
-        .with_context(|| format!("cannot read `{}`\nhint: check the path", path.display()))?;
-    let text = data::text_of(path, bytes)?;
-    // All of them first: a bad line is reported before hours of work.
-    let mut prompts = Vec::new();
-    for (i, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-        let value: Option<serde_json::Value> = serde_json::from_str(line).ok();
-        let prompt = value.as_ref().and_then(|value| value["prompt"].as_str()).with_context(|| {
-            format!(
-                "expected a JSON object with a text \"prompt\" in line {} of `{}`, found `{}`\nhint: such as {{\"prompt\": \"Once upon\"}}",
-                i + 1,
-                path.display(),
-                line.chars().take(60).collect::<String>()
-            )
-        })?;
-        let seed = args.sampling.seed.wrapping_add(i as u64);
-        let request = request(args, prompt, seed, gpt, tokenizer, Vec::new())
-            .with_context(|| format!("in line {} of `{}`", i + 1, path.display()))?;
-        prompts.push((prompt.to_owned(), request));
-    }
-    let texts: Vec<&str> = prompts.iter().map(|(prompt, _)| prompt.as_str()).collect();
-    tell_names(args, &texts, tokenizer);
-    let mut engine = Engine::new(gpt, kernels, settings(args.batch, prompts.iter().map(|(_, r)| r)));
-    let mut places = HashMap::new();
-    for (i, (_, request)) in prompts.iter().enumerate() {
-        places.insert(engine.submit(request.clone())?, i);
-    }
-    // Completions come in any order and are written in that of the file.
-    let mut done: Vec<Continued> = prompts.iter().map(|_| Continued::new(args, tokenizer)).collect();
-    let mut n_written = 0;
-    while !engine.is_idle() {
-        let is_interrupted = stop::check().is_break();
-        if is_interrupted {
-            let begun = done.iter_mut().filter(|done| !done.completion.ids.is_empty());
-            begun.for_each(|done| done.end(Finish::Stop));
-        } else {
-            for event in engine.step() {
-                match event {
-                    Event::Prompt { .. } => {}
-                    Event::Token { sequence, token } => {
-                        let done = &mut done[places[&sequence]];
-                        done.completion.push(&token);
-                        done.text.push(token.id);
-                        if done.text.has_ended {
-                            done.end(Finish::Stop);
-                            // It may have ended with this very token.
-                            let _ = engine.cancel(sequence);
-                        }
-                    }
-                    Event::Finished { sequence, finish, .. } => done[places[&sequence]].end(finish),
-                }
-            }
-        }
-        while let Some((done, (prompt, request))) = done.get(n_written).zip(prompts.get(n_written))
-            && done.has_ended
-        {
-            let text = done.text.text.clone();
-            crate::output::json_line(&json(prompt, &request.prompt, &done.completion, text)?)?;
-            n_written += 1;
-        }
-        if is_interrupted {
-            break;
-        }
-    }
-    Ok(())
-}
-
-/// A prompt of a file on its way.
-struct Continued {
-    completion: Completion,
-    text: ContinuedText,
-    has_ended: bool,
-}
-
-impl Continued {
-    fn new(args: &Args, tokenizer: &Tokenizer) -> Self {
-        let text = ContinuedText::new(args, tokenizer);
-        Self { completion: Completion::empty(), text, has_ended: false }
-    }
-
-    /// Ends it, unless it has ended.
-    fn end(&mut self, finish: Finish) {
-        if !self.has_ended {
-            self.has_ended = true;
-            self.completion.finish = finish;
-            self.text.finish();
-        }
-    }
 }

@@ -30,6 +30,7 @@ mod pictures;
 mod policy;
 mod programs;
 mod progress_width;
+mod prompt_files;
 mod real_models;
 mod recipes;
 mod reward_model;
