@@ -20,6 +20,9 @@ pub struct PicturesConfig {
     pub draw: Vec<PictureKind>,
     /// The hardest questions that are asked about drawn pictures, 1 to [`N_LEVELS`].
     pub max_level: u32,
+    /// Part of the training over which harder drawn questions come in, one level after another; at 0 all come from the first
+    /// step on.
+    pub easy_first: f64,
     /// Files and folders of documents, as [`crate::interleaved::open`] reads them; in turns with what is drawn.
     pub files: Vec<PathBuf>,
     /// The same, to validate with.
@@ -38,6 +41,7 @@ impl Default for PicturesConfig {
         Self {
             draw: PictureKind::ALL.to_vec(),
             max_level: N_LEVELS,
+            easy_first: 0.0,
             files: Vec::new(),
             held_out: Vec::new(),
             per_step: 16,
@@ -48,6 +52,21 @@ impl Default for PicturesConfig {
 }
 
 impl PicturesConfig {
+    /// The hardest level of document `number` of `n` that a training has.
+    ///
+    /// ```
+    /// let pictures = data::pictures::PicturesConfig { easy_first: 0.5, ..Default::default() };
+    /// let levels: Vec<u32> = (0..8).map(|number| pictures.level_at(number, 8)).collect();
+    /// assert_eq!(levels, [1, 2, 3, 4, 4, 4, 4, 4]);
+    /// ```
+    pub fn level_at(&self, number: u64, n: u64) -> u32 {
+        let rising = self.easy_first * n as f64;
+        if number as f64 >= rising {
+            return self.max_level;
+        }
+        1 + (f64::from(self.max_level) * number as f64 / rising) as u32
+    }
+
     /// Every rule that the settings must keep.
     ///
     /// # Errors
@@ -73,6 +92,9 @@ impl PicturesConfig {
         )?;
         let levels = (1..=N_LEVELS).contains(&self.max_level);
         check("pictures.max_level", levels, "from 1 to 4", self.max_level.to_string(), "4 asks everything")?;
+        let (easy, hint) = (self.easy_first, "0.3 has all levels after three tenths of the steps");
+        let in_range = (0.0..=1.0).contains(&easy);
+        check("pictures.easy_first", in_range, "from 0 to 1", easy.to_string(), hint)?;
         let has_held_out = !self.draw.is_empty() || !self.held_out.is_empty();
         let hint = "name files that are not trained on";
         check("pictures.held_out", has_held_out, "one file or more beside `files`", "none".to_owned(), hint)?;

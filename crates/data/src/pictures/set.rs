@@ -83,6 +83,7 @@ impl PictureSet {
                     for part in &row.parts {
                         let (kind, bytes) = match part {
                             RowPart::Text(text) => (0u8, text.as_bytes()),
+                            RowPart::Question(text) => (2, text.as_bytes()),
                             RowPart::Image(bytes) => (1, &bytes[..]),
                         };
                         n_bytes += bytes.len();
@@ -146,18 +147,31 @@ impl PictureSet {
         if side == Side::Train { &self.train } else { &self.held_out }
     }
 
-    /// Document number `number` of a side.
+    /// Document number `number` of a side, with questions of every level.
     ///
     /// # Errors
     /// If a picture of a file is broken.
     pub fn document(&self, side: Side, number: u64) -> Result<SetDocument, ImageError> {
+        self.document_up_to(side, number, self.config.max_level)
+    }
+
+    /// Document number `number` of a training of `n`, which begins with easy questions where the settings say so.
+    ///
+    /// # Errors
+    /// If a picture of a file is broken.
+    pub fn training_document(&self, number: u64, n: u64) -> Result<SetDocument, ImageError> {
+        self.document_up_to(Side::Train, number, self.config.level_at(number, n))
+    }
+
+    fn document_up_to(&self, side: Side, number: u64, max_level: u32) -> Result<SetDocument, ImageError> {
         let rows = self.rows(side);
         let n_drawn = self.config.draw.len() as u64;
         let n_turns = n_drawn + u64::from(!rows.is_empty());
         let (round, turn) = (number / n_turns, number % n_turns);
         if turn < n_drawn {
-            let (levels, all) = (u64::from(self.config.max_level), u64::from(N_LEVELS));
-            let index = round / levels * all + round % levels;
+            let (levels, all) = (u64::from(max_level), u64::from(N_LEVELS));
+            // No picture comes twice, whatever the levels were before.
+            let index = round * all + round % levels;
             let picture = self.drawer.draw(self.config.draw[turn as usize], side, index);
             let (question, answer) = (&picture.question, &picture.answer);
             return Ok(SetDocument::question(picture.kind, picture.image, question, answer));
@@ -172,9 +186,10 @@ impl PictureSet {
                 Permutation::new(n, &mut rng).at(at)
             }
         };
-        let Row { place, parts } = &rows[at as usize];
+        let Row { place, parts, .. } = &rows[at as usize];
         let part = |part: &RowPart| match part {
             RowPart::Text(text) => Ok(SetPart::Text { text: text.clone(), is_learned: true }),
+            RowPart::Question(text) => Ok(SetPart::Text { text: text.clone(), is_learned: false }),
             RowPart::Image(bytes) => {
                 decode(bytes, place, &ImageLimits::default(), Background::WHITE).map(SetPart::Image)
             }
@@ -220,15 +235,32 @@ mod tests {
             .collect();
         assert_eq!(kinds[..3], PictureKind::ALL);
         assert_eq!(kinds[3..], PictureKind::ALL);
-        // Number 6 is the third chart: of level 1 again, the fifth of all.
+        // Number 6 is the third chart: of level 1 again.
         let drawer = Drawer { seed: 1, side_pixels: 96 };
-        let fifth = drawer.draw(PictureKind::Charts, Side::Train, 4);
+        let third = drawer.draw(PictureKind::Charts, Side::Train, 8);
         let SetPart::Image(image) = &set.document(Side::Train, 6).unwrap().parts[0] else {
             panic!("no image")
         };
-        assert_eq!((fifth.level, &fifth.image), (1, image));
+        assert_eq!((third.level, &third.image), (1, image));
         let other = PictureSet::open(&config, 96, 2).unwrap();
         assert_ne!(set.fingerprint(), other.fingerprint());
+    }
+
+    #[test]
+    fn easy_questions_come_first_and_no_picture_twice() {
+        let draw = vec![PictureKind::Scenes];
+        let config = PicturesConfig { draw, easy_first: 0.5, ..PicturesConfig::default() };
+        let set = PictureSet::open(&config, 96, 1).unwrap();
+        let image = |number| match set.training_document(number, 80).unwrap().parts.swap_remove(0) {
+            SetPart::Image(image) => image.to_png(),
+            other => panic!("{other:?}"),
+        };
+        let images: std::collections::HashSet<_> = (0..80).map(image).collect();
+        assert_eq!(images.len(), 80);
+        let drawer = Drawer { seed: 1, side_pixels: 96 };
+        // The tenth part has level 1 alone; later all come in turns.
+        assert_eq!(image(3), drawer.draw(PictureKind::Scenes, Side::Train, 12).image.to_png());
+        assert_eq!(image(43), drawer.draw(PictureKind::Scenes, Side::Train, 4 * 43 + 3).image.to_png());
     }
 
     #[test]

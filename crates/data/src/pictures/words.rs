@@ -10,7 +10,8 @@ use super::{
 const LATIN: [&[u8]; 2] = [b"bcdfghklmnprstvz", b"aeiou"];
 const CYRILLIC: [&str; 2] = ["бвгджзклмнпрстфхчш", "аеиоуыэюя"];
 
-/// Words of two to four syllables, or numbers; from level 3 on turned and dirtied, at level 4 of several lines.
+/// At level 1 single characters and pairs, which teach what a letter looks like, and short words; then words of two to four
+/// syllables, or numbers; from level 3 on turned and dirtied, at level 4 of several lines.
 pub(super) fn draw(request: &Request, rng: &mut Rng) -> Picture {
     let n_lines = if request.level == 4 { between(rng, 2, 3) as usize } else { 1 };
     let (lines, content) = request.content(rng, |rng| {
@@ -83,8 +84,12 @@ fn strongest(palette: &Palette) -> [u8; 3] {
 
 fn line(rng: &mut Rng, level: u32) -> String {
     match (level, rng.below(4)) {
-        (1, 0) => digits(rng, 3, 5),
-        (1, _) => word(rng, 2),
+        (1, 0) => digits(rng, 1, 5),
+        (1, 1) => word(rng, 2),
+        (1, _) => {
+            let n = between(rng, 1, 3) as usize;
+            word(rng, 2).chars().take(n).collect()
+        }
         (2, 0) => digits(rng, 4, 8),
         (_, 0) => number(rng),
         (_, 1) => code(rng),

@@ -92,12 +92,18 @@ struct Source {
     reader: PictureReader,
     /// Longer documents are left out.
     max_inputs: usize,
+    /// Documents of the whole training.
+    n_train: u64,
 }
 
 impl Source {
     /// Document number `number`, unless it is broken or too long.
     fn example(&self, side: Side, number: u64) -> Option<PictureExample> {
-        let example = self.reader.example(&self.set.document(side, number).ok()?);
+        let document = match side {
+            Side::Train => self.set.training_document(number, self.n_train),
+            Side::Test => self.set.document(side, number),
+        };
+        let example = self.reader.example(&document.ok()?);
         (example.n_inputs() <= self.max_inputs).then_some(example)
     }
 
@@ -176,7 +182,8 @@ impl WithPictures {
         let fingerprint = format!("{} {} {:?}", text.fingerprint(), set.fingerprint(), reader.vision);
         let fingerprint = base::hash::hex(xxh3_128(fingerprint.as_bytes()));
         let n_held_out = set.config().n_held_out;
-        let source = Arc::new(Source { set, reader, max_inputs: settings.seq_len });
+        let n_train = settings.steps * set.config().per_step as u64;
+        let source = Arc::new(Source { set, reader, max_inputs: settings.seq_len, n_train });
         let good = |side: Side, n: usize| {
             let (mut found, mut n_bad, mut number) = (Vec::new(), 0, 0);
             while found.len() < n && !source.is_hopeless(side, n_bad) {
