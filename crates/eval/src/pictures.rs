@@ -5,35 +5,67 @@
 
 use std::collections::BTreeMap;
 
-use data::{
-    Tokenizer,
-    pictures::{PictureKind, SetDocument},
-};
+use data::Tokenizer;
 use model::{Engine, EngineSettings, Gpt, Picture, Request, Sampling};
 use serde::{Deserialize, Serialize};
 use tensor::Kernels;
 
 use crate::{
     EvalError, interval,
-    vision::{CharacterErrors, anls, exact_match, relaxed_match},
+    vision::{CharacterErrors, PictureMetric},
 };
 
 /// Most tokens of an answer.
 const MAX_NEW_TOKENS: usize = 48;
 
-/// A question about a picture.
+/// A piece of a question.
+#[derive(Clone, Debug)]
+pub enum Asked {
+    /// Text.
+    Text(String),
+    /// A picture as the model reads it.
+    Picture(Picture),
+}
+
+/// A question about pictures.
 #[derive(Clone, Debug)]
 pub struct PictureQuestion {
-    /// What is drawn.
-    pub kind: PictureKind,
-    /// How hard it is.
+    /// What it is a question of: the row of the table.
+    pub kind: String,
+    /// How hard it is; 0 where nobody says.
     pub level: u32,
-    /// What is asked.
-    pub question: String,
-    /// The right answer.
-    pub answer: String,
-    /// The picture as the model reads it.
-    pub picture: Picture,
+    /// What is asked, with its pictures.
+    pub asked: Vec<Asked>,
+    /// The right answers.
+    pub answers: Vec<String>,
+    /// How an answer is scored.
+    pub metric: PictureMetric,
+}
+
+impl PictureQuestion {
+    /// What is asked, in words.
+    pub fn text(&self) -> String {
+        let words = self.asked.iter().filter_map(|piece| match piece {
+            Asked::Text(text) => Some(text.as_str()),
+            Asked::Picture(_) => None,
+        });
+        words.collect::<Vec<_>>().concat().trim().to_owned()
+    }
+
+    fn pictures(&self) -> Vec<&Picture> {
+        let pictures = self.asked.iter().filter_map(|piece| match piece {
+            Asked::Picture(picture) => Some(picture),
+            Asked::Text(_) => None,
+        });
+        pictures.collect()
+    }
+
+    /// Whether the other has as many pictures, of its kind, and not the same ones.
+    fn is_exchangeable_with(&self, other: &Self) -> bool {
+        let hashes = |question: &Self| question.pictures().iter().map(|p| p.hash()).collect::<Vec<_>>();
+        let (own, others) = (hashes(self), hashes(other));
+        self.kind == other.kind && own.len() == others.len() && own != others
+    }
 }
 
 /// What the model is shown with a question.
@@ -56,9 +88,9 @@ impl Shown {
 /// What the model answered.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PictureAnswer {
-    /// What is drawn.
-    pub kind: PictureKind,
-    /// How hard the question is.
+    /// What it is a question of.
+    pub kind: String,
+    /// How hard the question is; 0 where nobody says.
     pub level: u32,
     /// Number of the question, from 0.
     pub doc_id: usize,
@@ -66,25 +98,22 @@ pub struct PictureAnswer {
     pub shown: Shown,
     /// What was asked.
     pub question: String,
-    /// The right answer.
-    pub answer: String,
+    /// The right answers.
+    pub answers: Vec<String>,
     /// The model's.
     pub prediction: String,
-    /// Whether that counts as right: charts by relaxed accuracy, words exactly, scenes but for case.
-    pub is_right: bool,
+    /// How it is scored.
+    pub metric: PictureMetric,
+    /// The score, from 0 to 1.
+    pub score: f64,
 }
 
 impl PictureAnswer {
-    /// The same with [`PictureAnswer::is_right`] computed again.
+    /// The same with [`PictureAnswer::score`] computed again.
     #[must_use]
     pub fn scored(self) -> Self {
-        let (prediction, answer) = (self.prediction.trim(), self.answer.trim());
-        let is_right = match self.kind {
-            PictureKind::Charts => relaxed_match(prediction, answer),
-            PictureKind::Words => exact_match(prediction, answer),
-            PictureKind::Scenes => exact_match(&prediction.to_lowercase(), &answer.to_lowercase()),
-        };
-        Self { is_right, ..self }
+        let score = self.metric.score(&self.prediction, &self.answers);
+        Self { score, ..self }
     }
 }
 
@@ -105,18 +134,25 @@ pub fn ask(
     };
     let requests: Vec<Request> = (0..questions.len())
         .map(|i| {
+            // Their text with its own pictures, without any, or with those of another question in their places.
             let question = &questions[i];
-            let images: Vec<Picture> = match shown {
-                Shown::Own => vec![question.picture.clone()],
-                Shown::Nothing => Vec::new(),
-                Shown::Another => vec![another(questions, i).picture.clone()],
-            };
-            let prompt = [
-                vec![tokenizer.begin_of_text()],
-                vec![vision.image_token; images.len() * vision.n_patches()],
-                tokenizer.encode(&SetDocument::asked(&question.question)),
-            ]
-            .concat();
+            let mut others = another(questions, i).pictures().into_iter();
+            let (mut prompt, mut images) = (vec![tokenizer.begin_of_text()], Vec::new());
+            for piece in &question.asked {
+                let picture = match (piece, shown) {
+                    (Asked::Text(text), _) => {
+                        prompt.extend(tokenizer.encode(text));
+                        None
+                    }
+                    (Asked::Picture(picture), Shown::Own) => Some(picture),
+                    (Asked::Picture(_), Shown::Another) => others.next(),
+                    (Asked::Picture(_), Shown::Nothing) => None,
+                };
+                if let Some(picture) = picture {
+                    prompt.extend(std::iter::repeat_n(vision.image_token, vision.n_patches()));
+                    images.push(picture.clone());
+                }
+            }
             Request {
                 images,
                 sampling: Sampling::greedy(),
@@ -129,33 +165,33 @@ pub fn ask(
     let settings = EngineSettings::for_sequences(batch.max(1), longest.min(gpt.config().max_seq_len));
     let completions = Engine::new(gpt, kernels, settings).complete(requests, &mut |_, _| true)?;
     let answers = completions.iter().zip(questions).enumerate().map(|(doc_id, (done, question))| {
-        let PictureQuestion { kind, level, question, answer, .. } = question.clone();
-        let prediction = tokenizer.decode(&done.ids).trim().to_owned();
-        PictureAnswer { kind, level, doc_id, shown, question, answer, prediction, is_right: false }.scored()
+        let PictureQuestion { kind, level, answers, metric, .. } = question.clone();
+        let (question, prediction) = (question.text(), tokenizer.decode(&done.ids).trim().to_owned());
+        PictureAnswer { kind, level, doc_id, shown, question, answers, prediction, metric, score: 0.0 }
+            .scored()
     });
     Ok(answers.collect())
 }
 
-/// The next question of the same kind whose picture is another; the question itself where there is none.
+/// The next question of the same kind whose pictures are others; the question itself where there is none.
 fn another(questions: &[PictureQuestion], i: usize) -> &PictureQuestion {
     let n = questions.len();
-    let others = (1..n).map(|step| &questions[(i + step) % n]);
-    let own = &questions[i];
-    let is_other =
-        |other: &&PictureQuestion| other.kind == own.kind && other.picture.hash() != own.picture.hash();
-    others.into_iter().find(is_other).unwrap_or(own)
+    let mut others = (1..n).map(|step| &questions[(i + step) % n]);
+    others.find(|other| questions[i].is_exchangeable_with(other)).unwrap_or(&questions[i])
 }
 
 /// One row of the table: a kind, and what was shown.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PictureSummary {
-    /// What is drawn.
-    pub kind: PictureKind,
+    /// What the questions are of.
+    pub kind: String,
     /// What the model was shown.
     pub shown: Shown,
+    /// How answers are scored.
+    pub metric: PictureMetric,
     /// Questions.
     pub n: usize,
-    /// Share that is right.
+    /// Mean score.
     pub accuracy: f64,
     /// Lower end of the 95 % interval.
     pub lo95: f64,
@@ -163,42 +199,45 @@ pub struct PictureSummary {
     pub hi95: f64,
     /// Of each level, from 1 on; levels without a question are left out.
     pub by_level: BTreeMap<u32, f64>,
-    /// Of words: errors per character.
+    /// Of texts that count when they are the same: errors per character.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub character_error_rate: Option<f64>,
-    /// Of words: the mean of [`crate::vision::anls`].
+    /// Of these: the mean of [`crate::vision::anls`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub anls: Option<f64>,
 }
 
 /// Answers by kind and by what was shown.
 pub fn summarise(answers: &[PictureAnswer]) -> Vec<PictureSummary> {
-    let mut groups: BTreeMap<(PictureKind, Shown), Vec<&PictureAnswer>> = BTreeMap::new();
+    let mut groups: BTreeMap<(&str, Shown), Vec<&PictureAnswer>> = BTreeMap::new();
     for answer in answers {
-        groups.entry((answer.kind, answer.shown)).or_default().push(answer);
+        groups.entry((&answer.kind, answer.shown)).or_default().push(answer);
     }
-    let summary = |((kind, shown), answers): ((PictureKind, Shown), Vec<&PictureAnswer>)| {
+    let summary = |((kind, shown), answers): ((&str, Shown), Vec<&PictureAnswer>)| {
         let n = answers.len();
-        let n_right = answers.iter().filter(|answer| answer.is_right).count();
-        let [lo95, hi95] = interval::wilson(n_right, n).unwrap_or([0.0, 1.0]);
-        let mut levels: BTreeMap<u32, (usize, usize)> = BTreeMap::new();
-        for answer in &answers {
-            let (n_right, n) = levels.entry(answer.level).or_default();
-            *n_right += usize::from(answer.is_right);
+        let scores: Vec<f64> = answers.iter().map(|answer| answer.score).collect();
+        let accuracy = scores.iter().sum::<f64>() / n as f64;
+        let [lo95, hi95] = interval_of(&scores);
+        let mut levels: BTreeMap<u32, (f64, usize)> = BTreeMap::new();
+        for answer in answers.iter().filter(|answer| answer.level > 0) {
+            let (sum, n) = levels.entry(answer.level).or_default();
+            *sum += answer.score;
             *n += 1;
         }
-        let by_level =
-            levels.into_iter().map(|(level, (right, n))| (level, right as f64 / n as f64)).collect();
-        let is_text = kind == PictureKind::Words;
+        let by_level = levels.into_iter().map(|(level, (sum, n))| (level, sum / n as f64)).collect();
+        let metric = answers[0].metric;
+        let is_text = metric == PictureMetric::Exact;
         let mut errors = CharacterErrors::default();
-        answers.iter().for_each(|answer| errors.add(&answer.prediction, &answer.answer));
+        answers.iter().for_each(|answer| errors.add(&answer.prediction, &answer.answers[0]));
         let similarity =
-            answers.iter().map(|answer| anls(&answer.prediction, &[&answer.answer])).sum::<f64>();
+            |answer: &&PictureAnswer| PictureMetric::Anls.score(&answer.prediction, &answer.answers);
+        let similarity = answers.iter().map(similarity).sum::<f64>();
         PictureSummary {
-            kind,
+            kind: kind.to_owned(),
             shown,
+            metric,
             n,
-            accuracy: n_right as f64 / n as f64,
+            accuracy,
             lo95,
             hi95,
             by_level,
@@ -209,62 +248,100 @@ pub fn summarise(answers: &[PictureAnswer]) -> Vec<PictureSummary> {
     groups.into_iter().map(summary).collect()
 }
 
+/// The 95 % interval of a mean of scores: Wilson's where each is right or wrong.
+fn interval_of(scores: &[f64]) -> [f64; 2] {
+    let is_share = scores.iter().all(|score| [0.0, 1.0].contains(score));
+    if is_share {
+        let n_right = scores.iter().filter(|score| **score == 1.0).count();
+        return interval::wilson(n_right, scores.len()).unwrap_or([0.0, 1.0]);
+    }
+    let mean = interval::mean(scores);
+    [mean.lo95.unwrap_or(0.0).max(0.0), mean.hi95.unwrap_or(1.0).min(1.0)]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn answer(kind: PictureKind, shown: Shown, answer: &str, prediction: &str) -> PictureAnswer {
-        let (question, answer, prediction) = (String::new(), answer.to_owned(), prediction.to_owned());
-        PictureAnswer { kind, level: 1, doc_id: 0, shown, question, answer, prediction, is_right: false }
-            .scored()
+    fn answer(
+        kind: &str,
+        metric: PictureMetric,
+        shown: Shown,
+        answer: &str,
+        prediction: &str,
+    ) -> PictureAnswer {
+        PictureAnswer {
+            kind: kind.to_owned(),
+            level: 1,
+            doc_id: 0,
+            shown,
+            question: String::new(),
+            answers: vec![answer.to_owned()],
+            prediction: prediction.to_owned(),
+            metric,
+            score: 0.0,
+        }
+        .scored()
     }
 
     #[test]
-    fn each_kind_is_scored_in_its_own_way() {
-        let is_right = |kind, right: &str, said: &str| answer(kind, Shown::Own, right, said).is_right;
-        assert!(is_right(PictureKind::Charts, "100", "104") && !is_right(PictureKind::Charts, "100", "106"));
-        assert!(
-            is_right(PictureKind::Words, "Boat", "Boat") && !is_right(PictureKind::Words, "Boat", "boat")
-        );
-        assert!(is_right(PictureKind::Scenes, "red", "Red") && !is_right(PictureKind::Scenes, "3", "4"));
+    fn each_metric_scores_in_its_own_way() {
+        let score = |metric, right: &str, said: &str| answer("", metric, Shown::Own, right, said).score;
+        assert_eq!(score(PictureMetric::Relaxed, "100", "104"), 1.0);
+        assert_eq!(score(PictureMetric::Relaxed, "100", "106"), 0.0);
+        assert_eq!(score(PictureMetric::Exact, "Boat", "Boat"), 1.0);
+        assert_eq!(score(PictureMetric::Exact, "Boat", "boat"), 0.0);
+        assert_eq!(score(PictureMetric::ExactIgnoringCase, "red", "Red "), 1.0);
+        assert_eq!(score(PictureMetric::Anls, "boat", "goat"), 0.75);
+        let people: Vec<String> = ["two", "2", "3"].map(str::to_owned).to_vec();
+        assert!((PictureMetric::Vqa.score("2", &people) - 2.0 / 3.0).abs() < 0.25);
+        for metric in PictureMetric::ALL {
+            assert_eq!(PictureMetric::named(metric.name()), Some(metric));
+        }
     }
 
     #[test]
     fn a_summary_keeps_controls_apart() {
+        let exact = |shown, said| answer("words", PictureMetric::Exact, shown, "boat", said);
         let answers = [
-            answer(PictureKind::Words, Shown::Own, "boat", "boat"),
-            answer(PictureKind::Words, Shown::Own, "boat", "goat"),
-            answer(PictureKind::Words, Shown::Nothing, "boat", "x"),
-            answer(PictureKind::Scenes, Shown::Own, "red", "red"),
+            exact(Shown::Own, "boat"),
+            exact(Shown::Own, "goat"),
+            exact(Shown::Nothing, "x"),
+            answer("scenes", PictureMetric::ExactIgnoringCase, Shown::Own, "red", "red"),
+            answer("letters", PictureMetric::Anls, Shown::Own, "boat", "goat"),
+            answer("letters", PictureMetric::Anls, Shown::Own, "boat", "boat"),
         ];
         let rows = summarise(&answers);
-        let row = |kind, shown| rows.iter().find(|row| (row.kind, row.shown) == (kind, shown)).unwrap();
-        let own = row(PictureKind::Words, Shown::Own);
+        let row = |kind, shown| rows.iter().find(|row| row.kind == kind && row.shown == shown).unwrap();
+        let own = row("words", Shown::Own);
         assert_eq!((own.n, own.accuracy, own.by_level[&1]), (2, 0.5, 0.5));
         assert_eq!((own.character_error_rate, own.anls), (Some(0.125), Some(0.875)));
-        assert_eq!(row(PictureKind::Words, Shown::Nothing).accuracy, 0.0);
-        assert_eq!(row(PictureKind::Scenes, Shown::Own).character_error_rate, None);
+        assert_eq!(row("words", Shown::Nothing).accuracy, 0.0);
+        assert_eq!(row("scenes", Shown::Own).character_error_rate, None);
         assert!(own.lo95 > 0.05 && own.hi95 < 0.95, "two answers say little: {own:?}");
-        assert_eq!(rows.len(), 3);
+        let letters = row("letters", Shown::Own);
+        assert!(letters.accuracy == 0.875 && letters.lo95 < 0.8 && letters.hi95 == 1.0, "{letters:?}");
+        assert_eq!(rows.len(), 4);
     }
 
     #[test]
     fn pictures_are_exchanged_within_a_kind() {
-        let question = |kind, x: f32| PictureQuestion {
-            kind,
+        let question = |kind: &str, pictures: &[f32]| PictureQuestion {
+            kind: kind.to_owned(),
             level: 1,
-            question: String::new(),
-            answer: String::new(),
-            picture: Picture::new(vec![x]),
+            asked: pictures.iter().map(|x| Asked::Picture(Picture::new(vec![*x]))).collect(),
+            answers: vec![String::new()],
+            metric: PictureMetric::Exact,
         };
         let questions = [
-            question(PictureKind::Charts, 1.0),
-            question(PictureKind::Words, 2.0),
-            question(PictureKind::Charts, 1.0),
-            question(PictureKind::Charts, 3.0),
+            question("charts", &[1.0]),
+            question("words", &[2.0]),
+            question("charts", &[1.0]),
+            question("charts", &[3.0]),
+            question("charts", &[3.0, 4.0]),
         ];
-        let other = |i: usize| another(&questions, i).picture.patches()[0];
+        let other = |i: usize| another(&questions, i).pictures()[0].patches()[0];
         assert_eq!([other(0), other(2), other(3)], [3.0, 3.0, 1.0]);
-        assert_eq!(other(1), 2.0, "there is no other");
+        assert_eq!([other(1), other(4)], [2.0, 3.0], "there is no other");
     }
 }

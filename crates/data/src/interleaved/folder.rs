@@ -66,7 +66,7 @@ impl RowSource for CaptionFolder {
                 Err(error) => return Err(DataError::io("read", &path)(error)),
             }
         }
-        Ok(Some(Row { parts: placed(&caption, vec![image], &place)?, place }))
+        Ok(Some(Row { parts: placed(&caption, vec![image], &place)?, place, question: None }))
     }
 
     fn is_over(&self) -> bool {

@@ -2,13 +2,14 @@
 
 use std::{
     fs::File,
-    io::{BufRead as _, BufReader},
+    io::{BufRead, BufReader},
     path::{Path, PathBuf},
 };
 
+use flate2::bufread::MultiGzDecoder;
 use serde_json::Value;
 
-use super::{Row, RowPart, RowSource, place_images::placed, read_image};
+use super::{Question, Row, RowPart, RowSource, place_images::placed, read_image};
 use crate::{
     DataError,
     error::Damage,
@@ -16,9 +17,10 @@ use crate::{
 };
 
 /// Rows `{"text": "… <image> …", "images": ["a.png", …]}`, or with one `image`, or in the way of OBELICS with lists `texts`
-/// and `images` of the same length, of which at each place one is null. An image is a name, or an object with a `path`.
+/// and `images` of the same length, of which at each place one is null. An image is a name, or an object with a `path`. Rows
+/// with a `question` and an `answer` or `answers` are questions, whatever their `text`.
 pub struct JsonLines {
-    file: BufReader<File>,
+    file: Box<dyn BufRead>,
     path: PathBuf,
     limits: ImageLimits,
     n_lines: u64,
@@ -32,7 +34,13 @@ impl JsonLines {
     /// If it cannot be read.
     pub fn open(path: &Path, limits: ImageLimits) -> Result<Self, DataError> {
         let file = File::open(path).map_err(DataError::io("read", path))?;
-        Ok(Self { file: BufReader::new(file), path: path.to_path_buf(), limits, n_lines: 0, is_over: false })
+        let file = BufReader::new(file);
+        let is_packed = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("gz"));
+        let file: Box<dyn BufRead> = match is_packed {
+            true => Box::new(BufReader::new(MultiGzDecoder::new(file))),
+            false => Box::new(file),
+        };
+        Ok(Self { file, path: path.to_path_buf(), limits, n_lines: 0, is_over: false })
     }
 
     fn row(&self, line: &[u8]) -> Result<Row, DataError> {
@@ -60,15 +68,18 @@ impl JsonLines {
                     parts.push(RowPart::Text(text.to_owned()));
                 }
             }
-            return Ok(Row { place, parts });
+            return Ok(Row { place, parts, question: None });
         }
-        let Some(text) = row.get("text").or_else(|| row.get("caption")).and_then(Value::as_str) else {
-            return Err(malformed("no string `text`".to_owned()));
-        };
         let single = row.get("image").filter(|image| !image.is_null());
         let names = list("images").unwrap_or_else(|| single.map_or(&[][..], std::slice::from_ref));
-        let images = names.iter().map(|name| self.image(name, &place)).collect::<Result<_, _>>()?;
-        Ok(Row { parts: placed(text, images, &place)?, place })
+        let images = || names.iter().map(|name| self.image(name, &place)).collect::<Result<Vec<_>, _>>();
+        if let Some(question) = Question::of(|name| row.get(name).cloned()) {
+            return Ok(question.into_row(images()?, place)?);
+        }
+        let Some(text) = row.get("text").or_else(|| row.get("caption")).and_then(Value::as_str) else {
+            return Err(malformed("no string `text`, and no `question` with an `answer`".to_owned()));
+        };
+        Ok(Row { parts: placed(text, images()?, &place)?, place, question: None })
     }
 
     fn image(&self, value: &Value, place: &str) -> Result<Vec<u8>, ImageError> {

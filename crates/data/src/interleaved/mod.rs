@@ -5,12 +5,14 @@
 //! ([`CaptionFolder`]). [`Documents`] decodes them: a row with a broken picture is counted and left out, and the next one
 //! is read.
 //!
-//! The place of a picture within a text is the word `<image>`. A text that has none has its pictures in front.
+//! The place of a picture within a text is the word `<image>`. A text that has none has its pictures in front. Of a row with
+//! a question and an answer ([`Question`]) the answer alone is to be learned.
 
 mod folder;
 mod jsonl;
 mod parquet;
 mod place_images;
+mod question;
 mod tar;
 mod tar_file;
 #[cfg(test)]
@@ -23,7 +25,9 @@ use crate::{
     image::{Background, ImageError, ImageLimits, RgbImage, decode},
 };
 
-pub use self::{folder::CaptionFolder, jsonl::JsonLines, parquet::ParquetRows, tar::TarRows};
+pub use self::{
+    folder::CaptionFolder, jsonl::JsonLines, parquet::ParquetRows, question::Question, tar::TarRows,
+};
 
 /// What stands in a text where a picture belongs.
 pub const PLACEHOLDER: &str = "<image>";
@@ -33,6 +37,8 @@ pub const PLACEHOLDER: &str = "<image>";
 pub enum Part {
     /// Text, to be learned.
     Text(String),
+    /// A question, or a piece of one, to be read.
+    Question(String),
     /// A picture, to be looked at: no loss is computed where it stands.
     Image(RgbImage),
 }
@@ -60,6 +66,8 @@ pub struct Row {
     pub place: String,
     /// Text and pictures in their order.
     pub parts: Vec<RowPart>,
+    /// What is asked, where the row is a question.
+    pub question: Option<Question>,
 }
 
 /// A piece of a row.
@@ -67,6 +75,8 @@ pub struct Row {
 pub enum RowPart {
     /// Text.
     Text(String),
+    /// A question, or a piece of one.
+    Question(String),
     /// The bytes of a picture's file.
     Image(Vec<u8>),
 }
@@ -83,13 +93,14 @@ pub trait RowSource {
     fn is_over(&self) -> bool;
 }
 
-/// Opens `path` by its ending: `.jsonl`, `.parquet`, `.tar`, or a folder.
+/// Opens `path` by its ending: `.jsonl`, `.jsonl.gz`, `.parquet`, `.tar`, or a folder.
 ///
 /// # Errors
 /// If it cannot be read, or is something else.
 pub fn open(path: &Path, limits: ImageLimits) -> Result<Box<dyn RowSource>, DataError> {
-    let ending = path.extension().and_then(|ending| ending.to_str()).map(str::to_ascii_lowercase);
-    Ok(match ending.as_deref() {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or("").to_ascii_lowercase();
+    let ending = name.strip_suffix(".gz").filter(|name| name.ends_with(".jsonl")).unwrap_or(&name);
+    Ok(match ending.rsplit_once('.').map(|(_, ending)| ending) {
         _ if path.is_dir() => Box::new(CaptionFolder::open(path, limits)?),
         Some("jsonl") => Box::new(JsonLines::open(path, limits)?),
         Some("parquet") => Box::new(ParquetRows::open(path)?),
@@ -99,8 +110,9 @@ pub fn open(path: &Path, limits: ImageLimits) -> Result<Box<dyn RowSource>, Data
                 path: path.to_path_buf(),
                 expected: "text with pictures",
                 found: "a file with another ending".to_owned(),
-                hint: "give a .jsonl, .parquet or .tar file, or a folder of pictures with captions"
-                    .to_owned(),
+                hint:
+                    "give a .jsonl, .jsonl.gz, .parquet or .tar file, or a folder of pictures with captions"
+                        .to_owned(),
             });
         }
     })
@@ -126,9 +138,10 @@ impl Documents {
     }
 
     fn decoded(&self, row: Row) -> Result<Document, ImageError> {
-        let Row { place, parts } = row;
+        let Row { place, parts, .. } = row;
         let decoded = |part| match part {
             RowPart::Text(text) => Ok(Part::Text(text)),
+            RowPart::Question(text) => Ok(Part::Question(text)),
             RowPart::Image(bytes) => decode(&bytes, &place, &self.limits, self.background).map(Part::Image),
         };
         let parts = parts.into_iter().map(decoded).collect::<Result<_, _>>()?;

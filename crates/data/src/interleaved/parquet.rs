@@ -11,12 +11,14 @@ use parquet::{
     file::{reader::FileReader as _, serialized_reader::SerializedFileReader},
     record::{Field, Row as Record, reader::RowIter},
 };
+use serde_json::Value;
 
-use super::{Row, RowPart, RowSource, place_images::placed};
+use super::{Question, Row, RowPart, RowSource, place_images::placed};
 use crate::{DataError, error::Damage, image::ImageError};
 
 /// Rows with a text in `text` or `caption` and pictures in `image` or `images`: bytes, structures with `bytes` as `datasets`
-/// of Hugging Face writes them, or lists of either; or with lists `texts` and `images` of the same length.
+/// of Hugging Face writes them, or lists of either; or with lists `texts` and `images` of the same length; or with a
+/// `question` (`query`) and an `answer` (`answers`, `label`).
 pub struct ParquetRows {
     rows: RowIter<'static>,
     path: PathBuf,
@@ -68,7 +70,11 @@ impl ParquetRows {
                     parts.push(RowPart::Text(text.clone()));
                 }
             }
-            return Ok(Row { place, parts });
+            return Ok(Row { place, parts, question: None });
+        }
+        if let Some(question) = Question::of(|name| column(name).map(value)) {
+            let images = images.into_iter().map(|image| bytes(image, &place)).collect::<Result<_, _>>()?;
+            return Ok(question.into_row(images, place)?);
         }
         let text = match column("text").or_else(|| column("caption")) {
             Some(Field::Str(text)) => text.clone(),
@@ -86,7 +92,7 @@ impl ParquetRows {
             }
         };
         let images = images.into_iter().map(|image| bytes(image, &place)).collect::<Result<_, _>>()?;
-        Ok(Row { parts: placed(&text, images, &place)?, place })
+        Ok(Row { parts: placed(&text, images, &place)?, place, question: None })
     }
 }
 
@@ -111,6 +117,23 @@ impl RowSource for ParquetRows {
 
     fn is_over(&self) -> bool {
         self.is_over
+    }
+}
+
+/// A text, a number, or lists and structures of them; null for what a question does not have.
+fn value(field: &Field) -> Value {
+    match field {
+        Field::Str(text) => text.as_str().into(),
+        Field::Bytes(text) => String::from_utf8_lossy(text.data()).into(),
+        Field::Int(number) => (*number).into(),
+        Field::Long(number) => (*number).into(),
+        Field::Double(number) => (*number).into(),
+        Field::Float(number) => f64::from(*number).into(),
+        Field::ListInternal(list) => list.elements().iter().map(value).collect(),
+        Field::Group(group) => {
+            group.get_column_iter().map(|(name, field)| (name.clone(), value(field))).collect()
+        }
+        _ => Value::Null,
     }
 }
 

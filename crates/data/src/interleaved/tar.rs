@@ -101,7 +101,7 @@ impl TarRows {
             return Ok(None);
         }
         let place = self.place(&key);
-        Ok(Some(Row { parts: placed(text.as_deref().unwrap_or(""), images, &place)?, place }))
+        Ok(Some(Row { parts: placed(text.as_deref().unwrap_or(""), images, &place)?, place, question: None }))
     }
 }
 

@@ -146,6 +146,33 @@ fn parquet_holds_bytes_in_structures() {
 }
 
 #[test]
+fn questions_are_read_and_their_answers_learned() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("red.png"), picture(RED).to_png()).unwrap();
+    let lines = [
+        r#"{"image": "red.png", "question": "Which colour?", "answer": "red"}"#,
+        r#"{"images": ["red.png", "red.png"], "query": "Do <image> and <image> differ?", "label": ["no"]}"#,
+        r#"{"image": "red.png", "question": "How many?", "answers": [{"answer": "1"}, {"answer": "one"}, {"answer": "one"}]}"#,
+        r#"{"image": "red.png", "question": "No answer?", "answers": []}"#,
+    ];
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut packed, lines.join("\n").as_bytes()).unwrap();
+    let path = folder.path().join("rows.jsonl.gz");
+    std::fs::write(&path, packed.finish().unwrap()).unwrap();
+    let (documents, skipped) = read(&path);
+    let asked = |text: &str| Part::Question(text.to_owned());
+    let red = || Part::Image(picture(RED));
+    let expected = [
+        vec![red(), asked("\nWhich colour?\n"), text("red")],
+        vec![asked("\nDo "), red(), asked(" and "), red(), asked(" differ?\n"), text("no")],
+        vec![red(), asked("\nHow many?\n"), text("one")],
+    ];
+    assert_eq!(documents, expected);
+    assert_eq!(documents[0].iter().map(Part::has_loss).collect::<Vec<_>>(), [false, false, true]);
+    assert!(skipped.examples[0].contains("line 4"), "{:?}", skipped.examples);
+}
+
+#[test]
 fn exported_pictures_are_read_back() {
     use crate::pictures::{Drawer, Export, PictureKind, Side};
     let folder = tempfile::tempdir().unwrap();
@@ -156,6 +183,7 @@ fn exported_pictures_are_read_back() {
     let (test, skipped) = read(&folder.path().join("test.jsonl"));
     assert_eq!((train.len(), test.len(), skipped.is_empty()), (42, 6, true));
     let first = drawer.draw(PictureKind::Charts, Side::Train, 0);
-    let said = format!("\n{}\n{}\n", first.question, first.answer);
-    assert_eq!(train[0], [Part::Image(first.image), Part::Text(said)]);
+    // As it is trained on when it is drawn: the answer alone is learned.
+    let asked = format!("\n{}\n", first.question);
+    assert_eq!(train[0], [Part::Image(first.image), Part::Question(asked), Part::Text(first.answer)]);
 }

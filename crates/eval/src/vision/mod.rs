@@ -5,6 +5,7 @@
 mod anls;
 mod chartqa;
 mod edit_distance;
+mod metric;
 mod ocr;
 mod python_float;
 #[cfg(test)]
@@ -14,5 +15,6 @@ mod vqa;
 pub use anls::{ANLS_THRESHOLD, anls};
 pub use chartqa::{RELATIVE_TOLERANCE, relaxed_match};
 pub use edit_distance::edit_distance;
+pub use metric::PictureMetric;
 pub use ocr::{CharacterErrors, exact_match};
 pub use vqa::{VqaRules, vqa_accuracy};

@@ -20,8 +20,9 @@ use super::Dtype;
 /// .jsonl or .csv file with `question`, `choices` and `answer`, and is given by its path. The same command continues where
 /// it was stopped.
 ///
-/// Questions about pictures (`--tasks charts,words,scenes`, or a .jsonl file of `data pictures`) are asked three times: with
-/// the picture, without it, and with that of another question; what is right without it was guessed.
+/// Questions about pictures (`--tasks charts,words,scenes`, or a .jsonl or .parquet file whose rows have `image`, `question`
+/// and `answer`) are asked three times: with the picture, without it, and with that of another question; what is right
+/// without it was guessed.
 ///
 /// Without `--tasks`, the generated suite is evaluated: where one answer is correct, the pass rate at temperature 1 is the
 /// exact probability of that answer; where several are, answers are sampled.

@@ -95,6 +95,27 @@ fn a_model_is_trained_on_pictures_and_asked_about_them() {
         }
         assert!(scene.read("scores/pictures.jsonl").lines().count() >= 6);
     }
+    // Questions of one's own: two pictures, several answers, a metric.
+    let quiz = [
+        r#"{"image": "drawn/images/train-scenes-000000.png", "question": "What is there?", "answer": "a circle"}"#,
+        r#"{"images": ["drawn/images/train-scenes-000000.png", "drawn/images/train-words-000000.png"],
+            "question": "Are <image> and <image> alike?", "answers": ["no", "they differ"], "metric": "anls"}"#,
+    ];
+    scene.write("own.jsonl", quiz.map(|row| row.replace('\n', " ")).join("\n").as_bytes());
+    let own = ["eval", "seeing", "--tasks", "own.jsonl", "--json", "--out", "own"];
+    let rows = scene.ok(&own).json();
+    assert_eq!((&rows["pictures"][0]["kind"], &rows["pictures"][0]["n"]), (&"own".into(), &2.into()));
+    assert!(scene.read("own/pictures.jsonl").contains("\"metric\":\"anls\""));
+    for (field, wrong) in [("\"metric\": \"best\"", "found `best`"), ("\"image\": \"gone.png\"", "gone.png")]
+    {
+        let row = "{\"image\": \"drawn/images/train-scenes-000000.png\", \"question\": \"?\", \"answer\": 1}";
+        let row = row
+            .replace("{", &format!("{{{field}, "))
+            .replace("gone.png\", \"image\": \"drawn/images/train-scenes-000000.png", "gone.png");
+        scene.write("wrong.jsonl", row.as_bytes());
+        let error = scene.fails(&["eval", "seeing", "--tasks", "wrong.jsonl"]);
+        assert!(error.contains(wrong) && error.contains("wrong.jsonl:line 1"), "{error}");
+    }
     let table = scene.ok(&["eval", "seeing", "--tasks", "words", "--limit", "2"]).stdout;
     assert!(table.contains("no picture") && table.contains("ANLS"), "{table}");
 }

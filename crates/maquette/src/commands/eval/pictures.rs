@@ -1,16 +1,18 @@
 //! Questions about pictures.
 
-use std::{
-    io::{BufRead as _, BufReader, Read as _},
-    path::Path,
-};
+use std::path::Path;
 
 use anyhow::Context as _;
 use data::{
+    DataError,
     image::{Background, ImageLimits, Preprocessing, decode},
-    pictures::{Drawer, Line, N_LEVELS, PictureKind, Side},
+    interleaved::{self, Row, RowPart},
+    pictures::{Drawer, N_LEVELS, PictureKind, SetDocument, Side},
 };
-use eval::pictures::{PictureAnswer, PictureQuestion, PictureSummary, Shown, ask, summarise};
+use eval::{
+    pictures::{Asked, PictureAnswer, PictureQuestion, PictureSummary, Shown, ask, summarise},
+    vision::PictureMetric,
+};
 use model::{Picture, VisionConfig};
 use tensor::Cpu;
 
@@ -28,9 +30,6 @@ const LIMIT: usize = 100;
 /// Easy questions of each kind: enough to see a model look, few enough to wait for.
 const N_EASY: usize = 60;
 
-/// Longest line that is taken for a question.
-const MAX_LINE_BYTES: u64 = 1 << 20;
-
 /// Seed of the pictures that are drawn: no training's, and with other faces, colours and contents in any case.
 const SEED: u64 = 90_210;
 
@@ -39,16 +38,22 @@ pub(super) fn knows(name: &str) -> bool {
     kind_of(name).is_some()
 }
 
-/// Whether it is a file of questions about pictures, as `data pictures` writes it.
+/// Whether it is a file whose first row is a question about pictures.
 pub(super) fn is_file(name: &str) -> bool {
     let path = Path::new(name);
-    let first_line = || -> Option<String> {
-        let mut line = String::new();
-        let file = std::fs::File::open(path).ok().filter(|_| path.is_file())?;
-        BufReader::new(file.take(MAX_LINE_BYTES)).read_line(&mut line).ok()?;
-        Some(line)
+    let first = || {
+        let mut rows = interleaved::open(path, ImageLimits::default()).ok().filter(|_| path.is_file())?;
+        match rows.next_row() {
+            Ok(row) => row.map(|row| row.question.is_some_and(|_| has_image(&row.parts))),
+            // A picture that is missing is named when it is read.
+            Err(error) => Some(matches!(error, DataError::Image(_))),
+        }
     };
-    first_line().is_some_and(|line| serde_json::from_str::<Line>(&line).is_ok())
+    first().unwrap_or(false)
+}
+
+fn has_image(parts: &[RowPart]) -> bool {
+    parts.iter().any(|part| matches!(part, RowPart::Image(_)))
 }
 
 fn kind_of(name: &str) -> Option<PictureKind> {
@@ -124,47 +129,74 @@ fn drawn(
         let index = i / levels * u64::from(N_LEVELS) + i % levels;
         let drawn = drawer.draw(kind, Side::Test, index);
         let picture = Picture::new(preprocessing.patches(&drawn.image, vision.patch_size));
-        PictureQuestion { kind, level: drawn.level, question: drawn.question, answer: drawn.answer, picture }
+        let asked = vec![Asked::Picture(picture), Asked::Text(SetDocument::asked(&drawn.question))];
+        PictureQuestion {
+            kind: kind.name().to_owned(),
+            level: drawn.level,
+            asked,
+            answers: vec![drawn.answer],
+            metric: PictureMetric::of(kind),
+        }
     };
     (0..n).map(question).collect()
 }
 
-/// The first questions of a file that `data pictures` wrote.
+/// The first questions of a file.
 fn of_file(
     path: &Path,
     n: usize,
     preprocessing: &Preprocessing,
     vision: &VisionConfig,
 ) -> anyhow::Result<Vec<PictureQuestion>> {
-    let shown = path.display();
-    let text = std::fs::read_to_string(path)
-        .with_context(|| format!("cannot read `{shown}`\nhint: check the path"))?;
-    let folder = path.parent().unwrap_or(Path::new(""));
     let limits = ImageLimits::default();
-    let question = |(i, line): (usize, &str)| -> anyhow::Result<PictureQuestion> {
-        let place = format!("{shown}:{}", i + 1);
-        let line: Line = serde_json::from_str(line).with_context(|| {
-            format!("expected a question about a picture in {place}\nhint: `maquette data pictures` writes such files")
-        })?;
-        let [image] = &line.images[..] else {
-            anyhow::bail!(
-                "expected one picture in {place}, found {}\nhint: leave the line out",
-                line.images.len()
-            )
-        };
-        let file = folder.join(image);
-        let bytes = std::fs::read(&file).with_context(|| {
+    let mut rows = interleaved::open(path, limits)?;
+    let mut questions = Vec::new();
+    while questions.len() < n
+        && let Some(row) = rows.next_row()?
+    {
+        let Row { place, parts, question } = row;
+        let question = question.with_context(|| {
             format!(
-                "cannot read `{}`, named in {place}\nhint: copy the pictures beside the file",
-                file.display()
+                "expected a question about a picture in {place}, found a text\n\
+                 hint: a row has `image`, `question` and `answer`; docs/pictures.md has all forms"
             )
         })?;
-        let image = decode(&bytes, &file.display().to_string(), &limits, Background::WHITE)?;
-        let picture = Picture::new(preprocessing.patches(&image, vision.patch_size));
-        let Line { kind, level, question, answer, .. } = line;
-        Ok(PictureQuestion { kind, level, question, answer, picture })
-    };
-    text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()).take(n).map(question).collect()
+        let drawn = question.kind.as_deref().and_then(kind_of).map(PictureMetric::of);
+        let metric = match &question.metric {
+            None => drawn.unwrap_or(PictureMetric::ExactIgnoringCase),
+            Some(name) => PictureMetric::named(name).with_context(|| {
+                let names: Vec<&str> = PictureMetric::ALL.into_iter().map(PictureMetric::name).collect();
+                format!("expected a metric in {place}, found `{name}`\nhint: {}", names.join(", "))
+            })?,
+        };
+        let mut asked = Vec::new();
+        for part in parts {
+            match part {
+                RowPart::Question(text) => asked.push(Asked::Text(text)),
+                RowPart::Image(bytes) => {
+                    let image = decode(&bytes, &place, &limits, Background::WHITE)?;
+                    let patches = preprocessing.patches(&image, vision.patch_size);
+                    asked.push(Asked::Picture(Picture::new(patches)));
+                }
+                // The answer.
+                RowPart::Text(_) => {}
+            }
+        }
+        let stem = || path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
+        questions.push(PictureQuestion {
+            kind: question.kind.unwrap_or_else(|| stem().trim_end_matches(".jsonl").to_owned()),
+            level: question.level.unwrap_or(0),
+            asked,
+            answers: question.answers,
+            metric,
+        });
+    }
+    anyhow::ensure!(
+        !questions.is_empty(),
+        "expected questions about pictures in `{}`, found none\nhint: a row has `image`, `question` and `answer`",
+        path.display()
+    );
+    Ok(questions)
 }
 
 fn table(rows: &[PictureSummary]) -> anyhow::Result<()> {
@@ -188,7 +220,7 @@ fn table(rows: &[PictureSummary]) -> anyhow::Result<()> {
         };
         output::words(format_args!(
             "{:>8} {shown:>14} {:>5} {:>8} {interval:>15}  {}{errors}",
-            row.kind.name(),
+            row.kind,
             row.n,
             percent(row.accuracy),
             levels.join(", ")
