@@ -82,6 +82,38 @@ async function link(page) {
   });
 }
 
+/** A reload in mid-stream keeps what had come; an answer is stopped, and continued. */
+async function interrupted(page, name) {
+  await page.evaluate(() => {
+    const settings = JSON.parse(localStorage.getItem("settings"));
+    localStorage.setItem("settings", JSON.stringify({ ...settings, max_tokens: 400 }));
+  });
+  await page.reload();
+  await page.waitForSelector(".message");
+  await page.type(".composer textarea", "Write a long story about the sea.");
+  await page.keyboard.press("Enter");
+  await begun(page, 2, 60);
+  await new Promise((done) => setTimeout(done, 1300));
+  await page.reload();
+  await page.waitForSelector(".message");
+  assert((await bodies(page)).length === 2 && (await last(page)).length > 20, `${name}: a reload in mid-stream keeps what had come`);
+  await click(page, "Regenerate");
+  await begun(page, 2, 20);
+  await page.keyboard.press("Escape");
+  await idle(page);
+  assert((await tools(page)).includes("stopped"), `${name}: Escape stops an answer`);
+  const half = (await kept(page)).nodes.at(-1).content;
+  await page.evaluate(() => {
+    const settings = JSON.parse(localStorage.getItem("settings"));
+    localStorage.setItem("settings", JSON.stringify({ ...settings, max_tokens: 10 }));
+  });
+  await page.reload();
+  await page.waitForSelector(".message");
+  await click(page, "Continue");
+  await idle(page);
+  assert((await kept(page)).nodes.at(-1).content.startsWith(half), `${name}: a stopped answer is continued`);
+}
+
 async function chat(name, size, scheme, card) {
   const context = await browser.createBrowserContext();
   const page = await open(size, scheme, context);
@@ -171,35 +203,8 @@ async function chat(name, size, scheme, card) {
   assert((await last(visitor)) === linked, `${name}: a link decodes the same answer`);
   await elsewhere.close();
 
-  // A reload in mid-stream keeps what had come, and it can be continued.
-  await page.evaluate(() => {
-    const settings = JSON.parse(localStorage.getItem("settings"));
-    localStorage.setItem("settings", JSON.stringify({ ...settings, max_tokens: 400 }));
-  });
-  await page.reload();
-  await page.waitForSelector(".message");
-  await page.type(".composer textarea", "Write a long story about the sea.");
-  await page.keyboard.press("Enter");
-  await begun(page, 2, 60);
-  await new Promise((done) => setTimeout(done, 1300));
-  await page.reload();
-  await page.waitForSelector(".message");
-  assert((await bodies(page)).length === 2 && (await last(page)).length > 20, `${name}: a reload in mid-stream keeps what had come`);
-  await click(page, "Regenerate");
-  await begun(page, 2, 20);
-  await page.keyboard.press("Escape");
-  await idle(page);
-  assert((await tools(page)).includes("stopped"), `${name}: Escape stops an answer`);
-  const half = (await kept(page)).nodes.at(-1).content;
-  await page.evaluate(() => {
-    const settings = JSON.parse(localStorage.getItem("settings"));
-    localStorage.setItem("settings", JSON.stringify({ ...settings, max_tokens: 10 }));
-  });
-  await page.reload();
-  await page.waitForSelector(".message");
-  await click(page, "Continue");
-  await idle(page);
-  assert((await kept(page)).nodes.at(-1).content.startsWith(half), `${name}: a stopped answer is continued`);
+  // Answers of models with a short context end too soon for these.
+  if (card.max_model_len >= 1000) await interrupted(page, name);
 
   if (card.reads_images && picture) {
     await click(page, "New");

@@ -159,7 +159,8 @@ impl Answer {
         let lists = self.form.logprobs;
         let choices = self.choices.into_iter().enumerate().map(|(index, choice)| {
             let logprobs = lists.then(|| json!({"content": choice.logprobs, "refusal": null}));
-            let mut message = json!({"role": "assistant", "content": choice.text, "refusal": null});
+            let mut message =
+                json!({"role": "assistant", "content": choice.text, "refusal": null, "annotations": []});
             if !choice.calls.is_empty() {
                 message["tool_calls"] = choice.calls.iter().map(Called::json).collect();
                 if choice.text.is_empty() {

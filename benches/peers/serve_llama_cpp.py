@@ -2,7 +2,7 @@
 
     pip install xllamacpp
     maquette export CHECKPOINT --quant bf16 --out model.gguf
-    python tools/serve_llama_cpp.py model.gguf --port 8081 --slots 16 --context 256
+    python benches/peers/serve_llama_cpp.py model.gguf --port 8081 --slots 16 --context 256
     maquette bench serve --url http://127.0.0.1:8081 --clients 100 --seconds 110 --vocab-size 40000
 """
 
