@@ -9,7 +9,7 @@ mod scan;
 use base::Rng;
 use serde::{Deserialize, Serialize};
 
-pub use scan::Scan;
+pub use scan::{Index, Scan};
 
 /// Characters of a substring.
 const N_CHARS: usize = 50;

@@ -36,10 +36,11 @@ fn text(rng: &mut Rng, n_words: usize) -> String {
 }
 
 fn found(questions: &[String], documents: &[String]) -> Contamination {
-    let patterns = Patterns::new(questions.iter().map(String::as_str), 7);
-    let mut scan = Scan::new(&patterns);
+    let patterns = [Patterns::new(questions.iter().map(String::as_str), 7)];
+    let index = Index::new(&patterns);
+    let mut scan = Scan::new(&index);
     documents.iter().for_each(|document| scan.document(document));
-    scan.finish()
+    scan.finish().remove(0)
 }
 
 /// As slow as can be: every pattern in every document.
@@ -82,13 +83,20 @@ fn planted_items_are_found_and_no_others() {
     assert_eq!(foreign, 0);
     documents.reverse();
     assert_eq!(found(&questions, &documents), got);
-    let patterns = Patterns::new(questions.iter().map(String::as_str), 7);
-    let [mut first, mut second] = [(); 2].map(|()| Scan::new(&patterns));
+    // The same items as those of two tasks.
+    let parts = questions.split_at(700);
+    let patterns = [parts.0, parts.1, &questions[..]]
+        .map(|questions| Patterns::new(questions.iter().map(String::as_str), 7));
+    let index = Index::new(&patterns);
+    let [mut first, mut second] = [(); 2].map(|()| Scan::new(&index));
     for (i, document) in documents.iter().enumerate() {
         if i % 3 == 0 { &mut first } else { &mut second }.document(document);
     }
     first.merge(&second);
-    assert_eq!(first.finish(), got);
+    let of_tasks = first.finish();
+    assert_eq!(of_tasks[2], got);
+    assert_eq!(of_tasks[0].found, searched(parts.0, &documents));
+    assert_eq!(of_tasks[1].found, searched(parts.1, &documents));
     assert_eq!(first.n_bytes(), documents.iter().map(|text| text.len() as u64).sum::<u64>());
 }
 
@@ -110,4 +118,27 @@ fn case_counts_and_marks_do_not() {
     let other = ["die größe des weltalls in lichtjahren wie viele und seit wann weiss man es".to_owned()];
     assert!(found(&question, &other).found.is_empty());
     assert_eq!(found(&question, &[question[0].replace([',', ':', ' '], "-")]).found, [0]);
+}
+
+/// Text without any planted item: by chance alone none is found, and planted ones are all found. Questions in the kinds
+/// of lengths that benchmarks have, 14,000 at once.
+#[test]
+fn recall_and_false_positives_over_many_questions() {
+    let mut rng = Rng::named(3, "contamination rates");
+    let questions: Vec<String> = (0..14_000).map(|i| text(&mut rng, 6 + i % 60)).collect();
+    let planted: Vec<usize> = (0..questions.len()).step_by(7).collect();
+    let mut documents: Vec<String> = (0..4000).map(|_| text(&mut rng, 100)).collect();
+    for (i, item) in planted.iter().enumerate() {
+        // Whole items, one to a document and more, between other text.
+        documents[i % 4000] += &format!(" {}. ", questions[*item]);
+    }
+    let got = found(&questions, &documents);
+    let is_checked = |item: &usize| got.not_checked.binary_search(item).is_err();
+    let n_planted = planted.iter().filter(|item| is_checked(item)).count();
+    let n_recalled = planted.iter().filter(|item| got.found.binary_search(item).is_ok()).count();
+    assert!(n_recalled as f64 >= 0.999 * n_planted as f64, "{n_recalled} of {n_planted}");
+    let n_foreign = got.found.len() - n_recalled;
+    let n_clean = questions.len() - planted.len();
+    assert!(n_foreign as f64 <= 0.001 * n_clean as f64, "{n_foreign} of {n_clean}");
+    assert!(got.not_checked.len() < 100, "{} are too short", got.not_checked.len());
 }

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use data::{DataConfig, Documents, SourceConfig, Split};
 use eval::{
     DataFolder, Items, Task,
-    contamination::{Contamination, Patterns, Scan},
+    contamination::{Contamination, Index, Patterns, Scan},
 };
 use serde::{Deserialize, Serialize};
 
@@ -125,52 +125,55 @@ fn corpus(text: &[String]) -> anyhow::Result<DataConfig> {
     Ok(DataConfig::new(text.iter().map(|path| SourceConfig::new(path.clone())).collect()))
 }
 
-/// Reads the corpus once for the patterns of all tasks.
+/// Reads the corpus once for the patterns of all tasks: while one block of documents is searched, the next is read.
 fn search(config: &DataConfig, patterns: &[Patterns]) -> anyhow::Result<(Vec<Contamination>, u64, u64)> {
-    /// Text that is searched at a time.
-    const BLOCK_BYTES: usize = 16 << 20;
     let mut documents = Documents::open(config)?;
-    let mut scans: Vec<Scan<'_>> = patterns.iter().map(Scan::new).collect();
+    let index = Index::new(patterns);
+    let n_threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut scans = vec![Scan::new(&index); n_threads];
     let mut bar = Progress::new("bytes");
-    let (start, mut n_documents, mut n_bytes) = (Instant::now(), 0, 0u64);
-    loop {
-        let (mut block, mut n) = (Vec::new(), 0);
-        while n < BLOCK_BYTES
-            && let Some(document) = documents.next_document()?
-        {
-            // What was held out was not learned from.
-            if document.split == Split::Train {
-                n += document.text.len();
-                block.push(document.text);
-            }
-        }
-        if block.is_empty() {
-            break;
-        }
+    let (start, mut n_documents) = (Instant::now(), 0);
+    let mut block = next_block(&mut documents)?;
+    while !block.is_empty() {
         anyhow::ensure!(stop::check().is_continue(), stop::Interrupted("nothing was written".to_owned()));
-        // A thread takes the patterns of some tasks through the block.
-        let n_threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let n_each = scans.len().div_ceil(n_threads).max(1);
-        std::thread::scope(|scope| {
-            for scans in scans.chunks_mut(n_each) {
-                let block = &block;
-                scope.spawn(move || {
-                    scans.iter_mut().for_each(|scan| block.iter().for_each(|text| scan.document(text)))
-                });
-            }
-        });
         n_documents += block.len() as u64;
-        n_bytes += n as u64;
+        let next = std::thread::scope(|scope| {
+            for (scan, part) in scans.iter_mut().zip(block.chunks(block.len().div_ceil(n_threads))) {
+                scope.spawn(move || part.iter().for_each(|text| scan.document(text)));
+            }
+            next_block(&mut documents)
+        });
         bar.update(documents.n_bytes_read(), documents.n_bytes_total(), []);
+        block = next?;
     }
     let seconds = start.elapsed().as_secs_f64();
     anyhow::ensure!(n_documents > 0, "expected training text, found no document\nhint: check --text");
+    let (whole, others) = scans.split_first_mut().context("there is a thread")?;
+    others.iter().for_each(|scan| whole.merge(scan));
+    let n_bytes = whole.n_bytes();
     output::talk(format_args!(
         "{n_documents} documents, {:.1} MB, {:.0} MB/s",
         n_bytes as f64 / 1e6,
         n_bytes as f64 / 1e6 / seconds
     ));
-    Ok((scans.iter().map(Scan::finish).collect(), n_documents, n_bytes))
+    Ok((whole.finish(), n_documents, n_bytes))
+}
+
+/// Some documents of the training side; none at the end.
+fn next_block(documents: &mut Documents) -> anyhow::Result<Vec<String>> {
+    /// Text that is searched at a time.
+    const BLOCK_BYTES: usize = 8 << 20;
+    let (mut block, mut n) = (Vec::new(), 0);
+    while n < BLOCK_BYTES
+        && let Some(document) = documents.next_document()?
+    {
+        // What was held out was not learned from.
+        if document.split == Split::Train {
+            n += document.text.len();
+            block.push(document.text);
+        }
+    }
+    Ok(block)
 }
 
 /// What this command found before; none where it was not asked.
@@ -198,7 +201,7 @@ fn check_replaced(path: &std::path::Path) -> anyhow::Result<()> {
 
 fn row(task: &Scored, contamination: &Contamination, file: PathBuf) -> Option<Row> {
     let is_clean = |doc_id: usize| contamination.found.binary_search(&doc_id).is_err();
-    let metric = ["acc", "exact_match", "perplexity"]
+    let metric = ["acc", "exact_match", "chrf", "perplexity"]
         .into_iter()
         .find(|metric| task.items.first().is_some_and(|item| item.metrics.contains_key(*metric)))?;
     let (n_items, all) = folder::accuracy(task.items.iter(), metric)?;
