@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 pub use items_file::ItemsFile;
 pub use metric::{rescore, run_programs};
 pub use score::{ChoiceScore, ItemScore, Output, Target};
-pub use summary::{MetricSummary, TaskSummary, group, summarise_items};
+pub use summary::{MetricSummary, TaskSummary, centred, group, is_share, summarise_items};
 
 use crate::{Drawing, ExamError, Items, Pair, Scorer, Task};
 
@@ -74,8 +74,13 @@ pub fn examine(
         }
         let mut pairs = Vec::new();
         for item in items {
-            for (context, continuation) in item.pairs() {
-                let pair = Pair::encode(tokenizer, context, continuation);
+            let of_item = match task.whole {
+                true => Pair::encode_whole(tokenizer, task.kind, item.pairs()),
+                false => {
+                    item.pairs().map(|(context, choice)| Pair::encode(tokenizer, context, choice)).collect()
+                }
+            };
+            for pair in of_item {
                 let n_scored = pair.continuation().len();
                 if n_scored == 0 || n_scored > max_seq_len {
                     return Err(ExamError::Continuation { place: item.place.clone(), n_scored, max_seq_len });

@@ -8,6 +8,7 @@ mod number_words;
 mod pass_at_k;
 mod program;
 pub(crate) mod settings;
+mod squad;
 #[cfg(test)]
 mod tests;
 mod verdict;
@@ -20,4 +21,4 @@ pub(crate) use exact_match::ExactMatch;
 pub(crate) use extract::Filter;
 pub(crate) use program::run;
 pub(crate) use settings::Generate;
-pub(crate) use verdict::{INSTRUCTION_LEVEL, judge};
+pub(crate) use verdict::{BLEU, CHRF, INSTRUCTION_LEVEL, judge};

@@ -58,7 +58,7 @@ pub fn wilson(n_right: usize, n: usize) -> Option<[f64; 2]> {
 }
 
 /// The 97.5 % point of the normal distribution.
-const Z95: f64 = 1.959_963_984_540_054;
+pub(crate) const Z95: f64 = 1.959_963_984_540_054;
 
 /// The 97.5 % point of Student's distribution; infinite without a degree of freedom.
 pub(crate) fn t95(n_free: usize) -> f64 {

@@ -60,8 +60,8 @@ pub use capability::{CapabilitySettings, capability};
 pub use compare::{Comparison, compare};
 pub use error::{EvalError, ExamError};
 pub use exam::{
-    ChoiceScore, ItemScore, ItemsFile, MetricSummary, Output, Provenance, Target, TaskSummary, examine,
-    group, rescore, run_programs, summarise_items,
+    ChoiceScore, ItemScore, ItemsFile, MetricSummary, Output, Provenance, Target, TaskSummary, centred,
+    examine, group, is_share, rescore, run_programs, summarise_items,
 };
 pub use generation::{Drawing, GenerationSettings, Writer, examine_generated, pass_at_k};
 pub use likelihood::{Likelihood, Pair, Scorer};
@@ -69,4 +69,4 @@ pub use score::{LevelSummary, Outcome, Score, summarise};
 pub use standard_exam::{
     Conversion, ExamScore, Percentile, Percentiles, Section, SectionResult, StandardExam,
 };
-pub use task::{DataFolder, Found, Item, Items, Kind, Metric, Task};
+pub use task::{DataFolder, Found, Item, Items, Kind, Metric, Presence, Task};

@@ -3,9 +3,10 @@
 mod data_folder;
 mod definition;
 mod field;
+mod fill;
 mod item;
 mod shots;
 
-pub use data_folder::{DataFolder, Found};
+pub use data_folder::{DataFolder, Found, Presence};
 pub use definition::{Kind, Metric, Task};
 pub use item::{Item, Items};

@@ -9,11 +9,14 @@
 
 mod bleu;
 mod chrf;
+mod resampled;
 mod tokenize;
 
 pub use bleu::Bleu;
 pub use chrf::chrf;
 pub use tokenize::Tokenization;
+
+pub(crate) use resampled::{Sentence, bleu_of, chrf_of};
 
 use std::{collections::HashMap, hash::Hash};
 

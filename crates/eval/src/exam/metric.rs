@@ -25,9 +25,12 @@ pub(super) fn of_item(kind: Kind, metrics: &[Metric], item: &ItemScore) -> BTree
         Metric::Acc => is_right(|choice| choice.loglikelihood),
         Metric::AccNorm => is_right(|choice| choice.loglikelihood / choice.n_chars as f64),
         Metric::AccBytes => is_right(|choice| choice.loglikelihood / choice.n_bytes as f64),
+        Metric::AccTokens => is_right(|choice| choice.loglikelihood / choice.n_continuation as f64),
         Metric::Mass => mass(item),
         // Of generated answers, which are judged elsewhere.
-        Metric::ExactMatch | Metric::Ifeval | Metric::Program => f64::NAN,
+        Metric::ExactMatch | Metric::Ifeval | Metric::Program | Metric::Squad | Metric::Translation => {
+            f64::NAN
+        }
         // Of an item; the perplexity is made of their mean.
         Metric::Perplexity => item.choices[0].loglikelihood,
     };

@@ -4,13 +4,18 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::score::ItemScore;
-use crate::{generation::INSTRUCTION_LEVEL, interval};
+use super::score::{ItemScore, Target};
+use crate::{
+    generation::{BLEU, CHRF, INSTRUCTION_LEVEL},
+    interval::{self, Mean},
+    translation::{Sentence, bleu_of, chrf_of},
+};
 
 /// One metric over the items of a task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MetricSummary {
-    /// The mean over the items; of `perplexity`, `exp` of the mean negative log-likelihood.
+    /// The mean over the items; of `perplexity`, `exp` of the mean negative log-likelihood; of `chrf` and `bleu`, that of
+    /// all items as one corpus.
     pub value: f64,
     /// Standard error of the mean, `s/√n`, as lm-evaluation-harness has it. Of `perplexity`, to first order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -49,10 +54,11 @@ pub fn summarise_items(items: &[ItemScore]) -> BTreeMap<String, MetricSummary> {
         items.first().map(|item| item.metrics.keys().cloned().collect::<Vec<_>>()).unwrap_or_default();
     let summary = |name: String| {
         let values: Vec<f64> = items.iter().filter_map(|item| item.metrics.get(&name)).copied().collect();
-        let summary = if name.starts_with(INSTRUCTION_LEVEL) {
-            of_instructions(items, &values)
-        } else {
-            of_values(&name, &values)
+        let summary = match &*name {
+            name if name.starts_with(INSTRUCTION_LEVEL) => of_instructions(items, &values),
+            CHRF => of_mean(chrf_of(&sentences(items))),
+            BLEU => of_mean(bleu_of(&sentences(items))),
+            _ => of_values(&name, &values),
         };
         (name, summary)
     };
@@ -71,8 +77,30 @@ fn of_instructions(items: &[ItemScore], shares: &[f64]) -> MetricSummary {
         names.extend(vec![i.to_string(); n_of(item)]);
     }
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let mean = interval::clustered_mean(&values, &names);
+    of_mean(interval::clustered_mean(&values, &names))
+}
+
+fn of_mean(mean: Mean) -> MetricSummary {
     MetricSummary { value: mean.value, stderr: mean.stderr, lo95: mean.lo95, hi95: mean.hi95 }
+}
+
+/// Every translation that was written, with its references.
+fn sentences(items: &[ItemScore]) -> Vec<Sentence<'_>> {
+    items.iter().flat_map(outputs_with_references).collect()
+}
+
+fn outputs_with_references(item: &ItemScore) -> Vec<Sentence<'_>> {
+    let references: Vec<&str> = match &item.target {
+        Target::Text(text) => vec![text],
+        Target::Texts(texts) => texts.iter().map(String::as_str).collect(),
+        Target::One(_) | Target::Any(_) => Vec::new(),
+    };
+    item.outputs.iter().map(|output| (output.text.as_str(), references.clone())).collect()
+}
+
+/// Whether a metric is a share of items, which is shown in percent.
+pub fn is_share(metric: &str) -> bool {
+    !["perplexity", CHRF, BLEU].contains(&metric)
 }
 
 fn of_values(name: &str, values: &[f64]) -> MetricSummary {
@@ -92,13 +120,30 @@ fn of_values(name: &str, values: &[f64]) -> MetricSummary {
     MetricSummary { value: mean.value, stderr: mean.stderr, lo95, hi95 }
 }
 
+/// The mean over tasks of how far each accuracy is on the way from what guessing reaches to 1: `(acc − b)/(1 − b)`, as DCLM's
+/// CORE has it, <https://arxiv.org/abs/2406.11794>. None where a task has no accuracy.
+pub fn centred(tasks: &[(&TaskSummary, f64)]) -> Option<MetricSummary> {
+    let n = tasks.len() as f64;
+    let (mut value, mut variance) = (0.0, Some(0.0));
+    for (task, baseline) in tasks {
+        let acc = task.metrics.get("acc")?;
+        value += (acc.value - baseline) / (1.0 - baseline) / n;
+        let stderr = acc.stderr.map(|stderr| stderr / (1.0 - baseline) / n);
+        variance = variance.zip(stderr).map(|(sum, stderr): (f64, f64)| sum + stderr * stderr);
+    }
+    let stderr = variance.map(f64::sqrt).filter(|_| n > 0.0);
+    let margin = stderr.map(|stderr| interval::Z95 * stderr);
+    let (lo95, hi95) = (margin.map(|margin| value - margin), margin.map(|margin| value + margin));
+    (n > 0.0).then_some(MetricSummary { value, stderr, lo95, hi95 })
+}
+
 /// A group of tasks: means weighted by their items, with the pooled standard error, as lm-evaluation-harness has it.
 /// None where the tasks have no metric in common.
 pub fn group(name: &str, tasks: &[TaskSummary]) -> Option<TaskSummary> {
     let first = tasks.first()?;
     let n: usize = tasks.iter().map(|task| task.n).sum();
     let mut metrics = BTreeMap::new();
-    for metric in first.metrics.keys().filter(|name| *name != "perplexity") {
+    for metric in first.metrics.keys().filter(|name| is_share(name)) {
         let parts: Option<Vec<(usize, &MetricSummary)>> =
             tasks.iter().map(|task| Some((task.n, task.metrics.get(metric)?))).collect();
         let Some(parts) = parts else { continue };

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{Generate, ifeval, pass_at_k};
+use super::{Generate, ifeval, pass_at_k, squad};
 use crate::{
     Metric, Output,
     exam::{ItemScore, Target},
     sandbox::Outcome,
+    translation::{self, Bleu},
 };
 
 /// Numbers of samples for which `pass@k` is reported, where there are so many; that of all samples is too.
@@ -33,6 +34,8 @@ pub(crate) fn judge(generate: &Generate, metrics: &[Metric], item: &ItemScore) -
             Metric::ExactMatch => exact_match(generate, &targets, &mut item),
             Metric::Ifeval => instructions(&reference, &mut item),
             Metric::Program => programs(&mut item),
+            Metric::Squad => squad(&targets, &mut item),
+            Metric::Translation => translation(&targets, &mut item),
             _ => {}
         }
     }
@@ -68,6 +71,37 @@ fn exact_match(generate: &Generate, targets: &[String], item: &mut ItemScore) {
         add_shares(&mut item.metrics, &key, &format!(",{}", filter.name), &verdicts);
     }
 }
+
+/// Whether an answer is the first of the right ones, and the words that it has in common with that, as
+/// lm-evaluation-harness has it.
+fn squad(targets: &[String], item: &mut ItemScore) {
+    let target = targets.first().map_or("", String::as_str);
+    let (mut verdicts, mut f1) = (Vec::new(), 0.0);
+    for output in &mut item.outputs {
+        let is_right = squad::is_same(target, &output.text);
+        output.verdicts.insert(Metric::Squad.name().to_owned(), is_right);
+        verdicts.push(is_right);
+        f1 += squad::f1(target, &output.text);
+    }
+    add_shares(&mut item.metrics, Metric::Squad.name(), "", &verdicts);
+    item.metrics.insert("f1".to_owned(), f1 / item.outputs.len() as f64);
+}
+
+/// chrF and BLEU of the item's translations alone; those of a task are of all its items as one corpus.
+fn translation(targets: &[String], item: &mut ItemScore) {
+    let texts: Vec<&str> = item.outputs.iter().map(|output| output.text.as_str()).collect();
+    let references: Vec<Vec<&str>> =
+        targets.iter().map(|target| vec![target.as_str(); texts.len()]).collect();
+    let references: Vec<&[&str]> = references.iter().map(Vec::as_slice).collect();
+    let bleu = Bleu { effective_order: true, ..Bleu::default() };
+    item.metrics.insert(CHRF.to_owned(), translation::chrf(&texts, &references));
+    item.metrics.insert(BLEU.to_owned(), bleu.corpus(&texts, &references));
+}
+
+/// Names of the metrics of translations.
+pub(crate) const CHRF: &str = "chrf";
+/// As [`CHRF`].
+pub(crate) const BLEU: &str = "bleu";
 
 /// Whether programs passed, where all of them were run.
 fn programs(item: &mut ItemScore) {

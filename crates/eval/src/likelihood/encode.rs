@@ -2,7 +2,8 @@
 
 use data::Tokenizer;
 
-use crate::python;
+use super::common;
+use crate::{Kind, python};
 
 /// A context and what is scored behind it, as ids.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +41,54 @@ impl Pair {
         let n_context = ids.len();
         ids.extend(ids_of(&whole).skip(n_context));
         Self { ids, n_context }
+    }
+
+    /// The ids of contexts with their continuations, each encoded as one text behind the begin of text, else the end of text:
+    /// as nanochat encodes the items of CORE.
+    ///
+    /// What is scored is what choices do not begin with in common; where contexts differ, what all end with; of a single
+    /// continuation, what stands behind the ids of its context.
+    pub(crate) fn encode_whole<'t>(
+        tokenizer: &Tokenizer,
+        kind: Kind,
+        texts: impl IntoIterator<Item = (&'t str, &'t str)>,
+    ) -> Vec<Self> {
+        let first = tokenizer.declared_bos().unwrap_or(tokenizer.end_of_text());
+        let ids_of = |text: &str| -> Vec<u32> { [first].into_iter().chain(tokenizer.encode(text)).collect() };
+        let texts: Vec<(&str, &str)> = texts.into_iter().collect();
+        let all: Vec<Vec<u32>> =
+            texts.iter().map(|(context, continuation)| ids_of(&[*context, *continuation].concat())).collect();
+        let pair = |ids: Vec<u32>, n_context: usize| Self { ids, n_context: n_context.max(1) };
+        let shortest = all.iter().map(Vec::len).min().unwrap_or(0);
+        match kind {
+            Kind::Continuation => {
+                let contexts = texts.iter().map(|(context, _)| ids_of(python::rstrip(context)));
+                all.into_iter()
+                    .zip(contexts)
+                    .map(|(ids, before)| {
+                        let n = common(&ids, &before);
+                        pair(ids, n)
+                    })
+                    .collect()
+            }
+            Kind::Contexts => {
+                let is_same = |back: &usize| {
+                    let at = |ids: &Vec<u32>| ids[ids.len() - 1 - back];
+                    all.iter().all(|ids| at(ids) == at(&all[0]))
+                };
+                let n_same = (0..shortest).take_while(is_same).count();
+                all.into_iter()
+                    .map(|ids| {
+                        let n = ids.len() - n_same;
+                        pair(ids, n)
+                    })
+                    .collect()
+            }
+            Kind::Choices | Kind::Generate => {
+                let n_same = all.iter().map(|ids| common(&all[0], ids)).min().unwrap_or(0);
+                all.into_iter().map(|ids| pair(ids, n_same)).collect()
+            }
+        }
     }
 
     /// What is read before.

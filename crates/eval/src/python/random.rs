@@ -83,6 +83,24 @@ impl Random {
         }
     }
 
+    /// `shuffle`.
+    ///
+    /// ```
+    /// // x = list(range(8)); random.Random(1337).shuffle(x)
+    /// let mut x: Vec<u32> = (0..8).collect();
+    /// eval::python::Random::new(1337).shuffle(&mut x);
+    /// assert_eq!(x, [0, 3, 7, 2, 1, 6, 4, 5]);
+    /// ```
+    ///
+    /// # Panics
+    /// If there are 2³² elements or more.
+    pub fn shuffle<T>(&mut self, list: &mut [T]) {
+        for i in (1..list.len()).rev() {
+            let n = u32::try_from(i + 1).expect("fewer elements than that");
+            list.swap(i, self.below(n) as usize);
+        }
+    }
+
     /// `sample(range(n), k)`; none where there are fewer than `k`.
     pub fn sample(&mut self, n: usize, k: usize) -> Option<Vec<usize>> {
         let len = u32::try_from(n).ok().filter(|_| k <= n)?;

@@ -9,7 +9,7 @@ use std::{
 use data::Row;
 
 use super::definition::{Form, Task};
-use crate::ExamError;
+use crate::{ExamError, python::Random};
 
 /// Tables that are kept: those of one task.
 const MAX_KEPT: usize = 2;
@@ -21,8 +21,17 @@ const MAX_KEPT: usize = 2;
 #[derive(Debug)]
 pub struct DataFolder {
     root: PathBuf,
-    tables: RefCell<Vec<(PathBuf, Rc<Table>)>>,
+    tables: RefCell<Vec<(Key, Rc<Table>)>>,
 }
+
+/// A file, and how it is read: between which rows, and with which list cut into rows.
+type Key = (PathBuf, Option<(usize, usize)>, Option<String>);
+
+/// Files that were read.
+type Tables = Vec<(PathBuf, Rc<Table>)>;
+
+/// Files with their hashes.
+type Sources = Vec<(PathBuf, String)>;
 
 /// One file that was read.
 #[derive(Debug)]
@@ -38,14 +47,31 @@ pub struct Found {
     pub files: Vec<PathBuf>,
     /// What differs from the original.
     pub note: Option<String>,
+    /// Rows that belong to the task, or why they cannot be read.
+    pub rows: Result<usize, String>,
+    /// The files that were read, with their hashes.
+    pub sources: Vec<(PathBuf, String)>,
+}
+
+/// Where the data of a part of a task lie.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// In files.
+    Found(Found),
+    /// In the task's own file.
+    Own,
+    /// Nowhere below the folder.
+    Missing,
 }
 
 /// The rows of a split: numbers of rows in tables.
 #[derive(Debug)]
 pub(super) struct Split<'t> {
     pub(super) form: &'t Form,
-    tables: Vec<(PathBuf, Rc<Table>)>,
+    tables: Tables,
     rows: Vec<(usize, usize)>,
+    /// Files whose rows stand beside those of the tables, with their hashes.
+    beside: Sources,
 }
 
 impl Split<'_> {
@@ -70,7 +96,8 @@ impl Split<'_> {
 
     /// The files with their hashes.
     pub(super) fn sources(&self) -> impl Iterator<Item = (PathBuf, String)> {
-        self.tables.iter().map(|(path, table)| (path.clone(), table.sha256.clone()))
+        let tables = self.tables.iter().map(|(path, table)| (path.clone(), table.sha256.clone()));
+        tables.chain(self.beside.iter().cloned())
     }
 }
 
@@ -80,26 +107,33 @@ impl DataFolder {
         Self { root: root.to_owned(), tables: RefCell::default() }
     }
 
-    /// Where the items of a task lie, and where the examples in front of them; none where they are missing.
-    pub fn find(&self, task: &Task) -> [Option<Found>; 2] {
-        [&task.test, &task.fewshot.split].map(|split| {
-            let (form, files) = self.files(task, split)?;
-            Some(Found { files, note: form.note.clone() })
-        })
+    /// Where the items of a task lie, and where the examples in front of them. What is there is read.
+    pub fn find(&self, task: &Task) -> [Presence; 2] {
+        let of = |split: &String| match self.files(task, split) {
+            None => Presence::Missing,
+            Some((form, files)) => {
+                let read = self.split(task, split);
+                let sources = read.as_ref().map(|split| split.sources().collect()).unwrap_or_default();
+                let rows = read.map(|split| split.len()).map_err(|error| error.to_string());
+                Presence::Found(Found { files, note: form.note.clone(), rows, sources })
+            }
+        };
+        let examples = if task.fewshot.samples.is_empty() { of(&task.fewshot.split) } else { Presence::Own };
+        [of(&task.test), examples]
     }
 
     fn files<'t>(&self, task: &'t Task, split: &str) -> Option<(&'t Form, Vec<PathBuf>)> {
         let forms = task.forms.iter().filter(|form| form.splits.iter().any(|own| own == split));
         forms.flat_map(|form| form.files.iter().map(move |pattern| (form, pattern))).find_map(
             |(form, pattern)| {
-                let files = self.matches(&pattern.replace("{split}", split));
+                let files = self.matches(&pattern.replace("{split}", split), !form.columns.is_empty());
                 (!files.is_empty()).then_some((form, files))
             },
         )
     }
 
     /// The files of a pattern in the first of the places where they may lie.
-    fn matches(&self, pattern: &str) -> Vec<PathBuf> {
+    fn matches(&self, pattern: &str, has_columns: bool) -> Vec<PathBuf> {
         let mut places = vec![pattern.to_owned()];
         if let Some((owner, rest)) = pattern.split_once('/').filter(|(owner, _)| !owner.is_empty()) {
             places.push(rest.to_owned());
@@ -110,8 +144,12 @@ impl DataFolder {
         let root = glob::Pattern::escape(&self.root.to_string_lossy());
         for place in places {
             let whole = if place.starts_with('/') { place } else { format!("{root}/{place}") };
-            let mut files: Vec<PathBuf> =
-                glob::glob(&whole).into_iter().flatten().flatten().filter(|path| is_table(path)).collect();
+            let mut files: Vec<PathBuf> = glob::glob(&whole)
+                .into_iter()
+                .flatten()
+                .flatten()
+                .filter(|path| path.is_file() && (has_columns || is_table(path)))
+                .collect();
             // The same file packed and unpacked is one file.
             files.sort();
             files.dedup_by_key(|path| unpacked(path));
@@ -134,16 +172,20 @@ impl DataFolder {
                 source_url: task.source.clone(),
             });
         };
-        let tables: Vec<_> = files
+        let tables: Tables = files
             .into_iter()
             .map(|path| self.table(&path, form).map(|table| (path, table)))
             .collect::<Result<_, _>>()?;
+        let (tables, beside) = self.with_beside(tables, form, split)?;
         let is_own = |row: &Row| {
             form.only.iter().all(|(name, value)| row.fields.get(name).is_some_and(|found| found == value))
         };
         let mut rows = Vec::new();
         for (t, (_, table)) in tables.iter().enumerate() {
             rows.extend((0..table.rows.len()).filter(|&r| is_own(&table.rows[r])).map(|r| (t, r)));
+        }
+        if let Some(seed) = task.shuffle {
+            Random::new(seed).shuffle(&mut rows);
         }
         if rows.is_empty() {
             return Err(ExamError::Table {
@@ -157,12 +199,51 @@ impl DataFolder {
                 hint: format!("download the data again: {}", task.source),
             });
         }
-        Ok(Split { form, tables, rows })
+        Ok(Split { form, tables, rows, beside })
+    }
+
+    /// The tables with the fields of those whose rows stand beside theirs, and the files of these.
+    fn with_beside(&self, tables: Tables, form: &Form, split: &str) -> Result<(Tables, Sources), ExamError> {
+        if form.beside.is_empty() {
+            return Ok((tables, Vec::new()));
+        }
+        let patterns: Vec<String> =
+            form.beside.iter().map(|pattern| pattern.replace("{split}", split)).collect();
+        let found = patterns.iter().map(|pattern| self.matches(pattern, !form.columns.is_empty()));
+        let files = found.into_iter().find(|files| !files.is_empty()).unwrap_or_default();
+        let refuse = |place: String, expected: String, found: String| ExamError::Table {
+            place,
+            expected,
+            found,
+            hint: "download the data again: their files belong together line by line".to_owned(),
+        };
+        if files.len() != tables.len() {
+            let expected = format!("{} files beside it, as {}", tables.len(), patterns.join(" or "));
+            return Err(refuse(tables[0].0.display().to_string(), expected, files.len().to_string()));
+        }
+        let (mut joined, mut sources) = (Vec::new(), Vec::new());
+        for ((path, table), file) in tables.into_iter().zip(files) {
+            let other = self.table(&file, form)?;
+            if other.rows.len() != table.rows.len() {
+                let expected = format!("{} lines, as in `{}`", table.rows.len(), path.display());
+                return Err(refuse(file.display().to_string(), expected, other.rows.len().to_string()));
+            }
+            let of = |(row, other): (&Row, &Row)| {
+                let mut row = row.clone();
+                row.fields.insert("beside".to_owned(), other.fields.clone().into());
+                row
+            };
+            let rows = table.rows.iter().zip(&other.rows).map(of).collect();
+            joined.push((path, Rc::new(Table { rows, sha256: table.sha256.clone() })));
+            sources.push((file, other.sha256.clone()));
+        }
+        Ok((joined, sources))
     }
 
     fn table(&self, path: &Path, form: &Form) -> Result<Rc<Table>, ExamError> {
         let mut tables = self.tables.borrow_mut();
-        if let Some((_, table)) = tables.iter().find(|(known, _)| known == path) {
+        let key: Key = (path.to_owned(), form.between, form.unroll.clone());
+        if let Some((_, table)) = tables.iter().find(|(known, _)| *known == key) {
             return Ok(table.clone());
         }
         let columns = &form.columns;
@@ -179,7 +260,7 @@ impl DataFolder {
             tables.remove(0);
         }
         let table = Rc::new(table);
-        tables.push((path.to_owned(), table.clone()));
+        tables.push((key, table.clone()));
         Ok(table)
     }
 }
@@ -205,5 +286,5 @@ fn unpacked(path: &Path) -> String {
 
 fn is_table(path: &Path) -> bool {
     let name = unpacked(path).to_lowercase();
-    path.is_file() && [".jsonl", ".csv", ".tsv", ".parquet"].iter().any(|ending| name.ends_with(ending))
+    [".jsonl", ".csv", ".tsv", ".parquet"].iter().any(|ending| name.ends_with(ending))
 }

@@ -5,13 +5,14 @@ use std::{collections::BTreeMap, path::Path};
 use data::Template;
 use serde::{Deserialize, Serialize};
 
+use super::fill::Fill;
 use crate::{
     Drawing, ExamError, GenerationSettings,
     generation::{Generate, settings},
 };
 
 /// Every task's file, embedded.
-const FILES: [&str; 26] = [
+const FILES: [&str; 32] = [
     include_str!("../../tasks/arc_easy.toml"),
     include_str!("../../tasks/arc_challenge.toml"),
     include_str!("../../tasks/hellaswag.toml"),
@@ -36,6 +37,12 @@ const FILES: [&str; 26] = [
     include_str!("../../tasks/mbpp.toml"),
     include_str!("../../tasks/xcopa.toml"),
     include_str!("../../tasks/belebele.toml"),
+    include_str!("../../tasks/mmmlu.toml"),
+    include_str!("../../tasks/xquad.toml"),
+    include_str!("../../tasks/flores.toml"),
+    include_str!("../../tasks/core_choices.toml"),
+    include_str!("../../tasks/core_contexts.toml"),
+    include_str!("../../tasks/core_continuation.toml"),
     include_str!("../../tasks/agieval_en.toml"),
     include_str!("../../tasks/agieval_cn.toml"),
 ];
@@ -64,6 +71,12 @@ pub struct Task {
     /// Examples in front of an item where nobody asks for a number.
     pub default_shots: usize,
     pub(crate) generate: Option<Generate>,
+    /// The accuracy that guessing reaches, where scores are to be centred on it.
+    pub baseline: Option<f64>,
+    /// Whether contexts and choices are encoded as one text behind the begin of text, instead of apart.
+    pub(crate) whole: bool,
+    /// Seed of the order in which items are asked, where it is not that of the data.
+    pub(super) shuffle: Option<u64>,
     /// What differs from the original task.
     pub(super) note: Option<String>,
     pub(super) description: String,
@@ -99,6 +112,8 @@ pub enum Metric {
     AccNorm,
     /// The same by log-likelihood for each byte of the choice.
     AccBytes,
+    /// The same by log-likelihood for each token that is scored; reported as `acc`.
+    AccTokens,
     /// Share of the probability that right choices have; reported as `acc`.
     Mass,
     /// `exp` of the mean negative log-likelihood of an item.
@@ -109,17 +124,22 @@ pub enum Metric {
     Program,
     /// Whether what was written follows the instructions of the item: all of them, and each.
     Ifeval,
+    /// Whether the answer is a right one in SQuAD's sense, and its F1 by words; reported as `exact_match` and `f1`.
+    Squad,
+    /// chrF and BLEU of all that was written as one corpus.
+    Translation,
 }
 
 impl Metric {
     /// As items and tables name it.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Acc | Self::Mass => "acc",
+            Self::Acc | Self::AccTokens | Self::Mass => "acc",
             Self::AccNorm => "acc_norm",
             Self::AccBytes => "acc_bytes",
             Self::Perplexity => "perplexity",
-            Self::ExactMatch => "exact_match",
+            Self::ExactMatch | Self::Squad => "exact_match",
+            Self::Translation => "chrf",
             Self::Ifeval => "ifeval",
             Self::Program => "pass@1",
         }
@@ -152,6 +172,8 @@ pub(super) enum Draw {
     First,
     /// The first of the split, without the item itself.
     FirstOthers,
+    /// At random from all but the item itself, by a generator of its own for each item.
+    SampleByItem,
 }
 
 /// One form in which data are published: files, and which of their fields is what.
@@ -160,6 +182,8 @@ pub(super) struct Form {
     pub(super) splits: Vec<String>,
     /// Patterns below the data folder; `{split}` stands for the split.
     pub(super) files: Vec<String>,
+    /// The same for files whose rows stand beside those, line by line: their fields are those of `beside`.
+    pub(super) beside: Vec<String>,
     /// Names of the columns, where the files have none.
     pub(super) columns: Vec<String>,
     /// The first and the last row that belong to the task, counted from 1.
@@ -195,8 +219,12 @@ struct File {
     fewshot: Fewshot,
     group: Option<String>,
     generate: Option<settings::File>,
+    baseline: Option<f64>,
+    #[serde(default)]
+    whole: bool,
+    shuffle: Option<u64>,
     note: Option<String>,
-    /// Values of a placeholder: a task for each.
+    /// Values of placeholders: a task for each combination.
     each: Option<BTreeMap<String, Vec<String>>>,
     data: Vec<FormFile>,
 }
@@ -206,6 +234,8 @@ struct File {
 struct FormFile {
     split: Vec<String>,
     files: Vec<String>,
+    #[serde(default)]
+    beside: Vec<String>,
     #[serde(default)]
     columns: Vec<String>,
     between: Option<(usize, usize)>,
@@ -247,70 +277,35 @@ impl Task {
         let mut tasks = Vec::new();
         for table in tables {
             let file: File = table.try_into().map_err(|error: toml::de::Error| bad(error.to_string()))?;
-            let places: Vec<(String, String)> = match &file.each {
-                None => vec![(String::new(), String::new())],
-                Some(each) => {
-                    let pairs = each.iter().flat_map(|(name, values)| values.iter().map(move |v| (name, v)));
-                    pairs.map(|(name, value)| (format!("{{{name}}}"), value.clone())).collect()
-                }
-            };
-            for (place, value) in &places {
-                tasks.push(Self::of(&file, place, value, text)?);
+            for fill in Fill::all(file.each.as_ref()) {
+                tasks.push(Self::of(&file, &fill, text)?);
             }
         }
         Ok(tasks)
     }
 
-    fn of(file: &File, place: &str, value: &str, text: &str) -> Result<Self, ExamError> {
-        let name = place.trim_matches(['{', '}']);
-        let (from, to) = value.split_once('-').unwrap_or((value, value));
-        // The value; with hyphens; of a pair, its parts.
-        let fill = |text: &str| {
-            let forms = [("", value.to_owned()), ("-", value.replace('_', "-"))];
-            let parts = [(".0", from.to_owned()), (".1", to.to_owned())];
-            let filled = |text: String, (mark, value): (&str, String)| {
-                text.replace(&format!("{{{name}{mark}}}"), &value)
-            };
-            if place.is_empty() {
-                text.to_owned()
-            } else {
-                forms.into_iter().chain(parts).fold(text.to_owned(), filled)
-            }
-        };
-        let words = value.replace('_', " ");
-        let describe =
-            |text: &str| if place.is_empty() { text.to_owned() } else { text.replace(place, &words) };
-        // In templates braces have a meaning of their own.
-        let compile = |source: &String| {
-            let marked =
-                |text: String, (mark, value): (&str, &str)| text.replace(&format!("<{name}{mark}>"), value);
-            let marks = [("", value), (".0", from), (".1", to)];
-            let source = if place.is_empty() {
-                source.clone()
-            } else {
-                marks.into_iter().fold(source.clone(), marked)
-            };
-            Template::parse(&source)
-        };
+    fn of(file: &File, fill: &Fill, text: &str) -> Result<Self, ExamError> {
+        let compile = |source: &String| Template::parse(&fill.template(source));
         let form = |form: &FormFile| -> Result<Form, ExamError> {
             let fields = form.fields.iter().map(|(name, source)| Ok((name.clone(), compile(source)?)));
             Ok(Form {
                 splits: form.split.clone(),
-                files: form.files.iter().map(|pattern| fill(pattern)).collect(),
+                files: form.files.iter().map(|pattern| fill.text(pattern)).collect(),
+                beside: form.beside.iter().map(|pattern| fill.text(pattern)).collect(),
                 columns: form.columns.clone(),
                 between: form.between,
                 unroll: form.unroll.clone(),
-                only: form.only.iter().map(|(name, value)| (name.clone(), fill(value))).collect(),
+                only: form.only.iter().map(|(name, value)| (name.clone(), fill.text(value))).collect(),
                 wikihow: form.wikihow.clone(),
                 note: form.note.clone(),
                 fields: fields.collect::<Result<_, ExamError>>()?,
             })
         };
         Ok(Self {
-            name: fill(&file.name),
-            group: file.group.clone(),
+            name: fill.text(&file.name),
+            group: file.group.as_ref().map(|group| fill.text(group)),
             version: file.version,
-            about: describe(&file.about),
+            about: fill.words(&file.about),
             source: file.source.clone(),
             licence: file.licence.clone(),
             sha256: base::hash::sha256(text.as_bytes()),
@@ -318,8 +313,11 @@ impl Task {
             metrics: file.metrics.clone(),
             default_shots: file.fewshot.shots,
             generate: file.generate.clone().map(Generate::new).transpose()?,
+            baseline: file.baseline,
+            whole: file.whole,
+            shuffle: file.shuffle,
             note: file.note.clone(),
-            description: describe(&file.description),
+            description: fill.words(&file.description),
             delimiter: file.delimiter.clone(),
             prompt: file.prompt.as_ref().map(compile).transpose()?,
             answers: file.answers.as_ref().map(compile).transpose()?,

@@ -25,8 +25,10 @@ impl Draws<'_> {
         item_place: &dyn Fn(usize) -> String,
     ) -> Result<Vec<Vec<usize>>, ExamError> {
         let Self { draw, n_shots, n_pool, is_own } = *self;
-        let n_needed =
-            n_shots + usize::from(matches!(draw, Draw::SampleOthers | Draw::FirstOthers) && n_shots > 0);
+        let n_needed = n_shots
+            + usize::from(
+                matches!(draw, Draw::SampleOthers | Draw::FirstOthers | Draw::SampleByItem) && n_shots > 0,
+            );
         let too_few = |place: String, n_needed: usize, n_pool: usize| ExamError::Table {
             place,
             expected: format!("{n_needed} rows to draw {n_shots} examples from"),
@@ -52,6 +54,11 @@ impl Draws<'_> {
                     others
                 }
                 Draw::Sample => sample(n_pool, n_shots),
+                Draw::SampleByItem => {
+                    let drawn = Random::new(SEED + item as u64).sample(n_pool - 1, n_shots);
+                    let drawn = drawn.expect("checked above");
+                    drawn.into_iter().map(|row| row + usize::from(row >= item)).collect()
+                }
                 Draw::SampleOthers => {
                     let mut others: Vec<usize> = sample(n_pool, n_shots + 1);
                     others.retain(is_other);

@@ -16,12 +16,23 @@ pub struct Bleu {
     pub effective_order: bool,
 }
 
-#[derive(Default)]
-struct Statistics {
+#[derive(Clone, Default)]
+pub(super) struct Statistics {
     n_own: usize,
     n_other: usize,
     n_right: [usize; ORDER],
     n_all: [usize; ORDER],
+}
+
+impl Statistics {
+    pub(super) fn add(&mut self, other: &Self) {
+        self.n_own += other.n_own;
+        self.n_other += other.n_other;
+        for n in 0..ORDER {
+            self.n_right[n] += other.n_right[n];
+            self.n_all[n] += other.n_all[n];
+        }
+    }
 }
 
 impl Bleu {
@@ -37,6 +48,13 @@ impl Bleu {
             self.add(hypothesis, &others, &mut total);
         }
         self.score(&total)
+    }
+
+    /// What a sentence adds to those of a corpus.
+    pub(super) fn statistics(&self, hypothesis: &str, references: &[&str]) -> Statistics {
+        let mut total = Statistics::default();
+        self.add(hypothesis, references, &mut total);
+        total
     }
 
     fn add(&self, hypothesis: &str, references: &[&str], total: &mut Statistics) {
@@ -66,7 +84,7 @@ impl Bleu {
         }
     }
 
-    fn score(&self, statistics: &Statistics) -> f64 {
+    pub(super) fn score(&self, statistics: &Statistics) -> f64 {
         let Statistics { n_own, n_other, n_right, n_all } = statistics;
         if n_right.iter().all(|n| *n == 0) {
             return 0.0;

@@ -9,7 +9,7 @@ const ORDER: usize = 6;
 const FACTOR: f64 = 4.0;
 
 /// For each order: n-grams of the hypothesis, of the reference, and of both.
-type Statistics = [[usize; 3]; ORDER];
+pub(super) type Statistics = [[usize; 3]; ORDER];
 
 /// chrF of a corpus, from 0 to 100. White space makes no difference. Of several references each hypothesis is compared
 /// with the one that it is nearest to.
@@ -20,24 +20,29 @@ type Statistics = [[usize; 3]; ORDER];
 pub fn chrf(hypotheses: &[&str], references: &[&[&str]]) -> f64 {
     let mut total = Statistics::default();
     for (i, hypothesis) in hypotheses.iter().enumerate() {
-        let own = characters(hypothesis);
-        let own = ngrams(&own);
-        let mut best: Option<(f64, Statistics)> = None;
-        for reference in of_sentence(references, i, hypotheses.len()) {
-            let other = characters(reference);
-            let statistics = compared(&own, &ngrams(&other));
-            let score = f_score(&statistics);
-            if best.as_ref().is_none_or(|(before, _)| score > *before) {
-                best = Some((score, statistics));
-            }
-        }
-        for (sum, own) in
-            total.iter_mut().flatten().zip(best.iter().flat_map(|(_, best)| best.iter().flatten()))
-        {
-            *sum += own;
-        }
+        add(&mut total, &statistics(hypothesis, &of_sentence(references, i, hypotheses.len())));
     }
     f_score(&total)
+}
+
+/// What a sentence adds to those of a corpus.
+pub(super) fn statistics(hypothesis: &str, references: &[&str]) -> Statistics {
+    let own = characters(hypothesis);
+    let own = ngrams(&own);
+    let mut best: Option<(f64, Statistics)> = None;
+    for reference in references {
+        let other = characters(reference);
+        let statistics = compared(&own, &ngrams(&other));
+        let score = f_score(&statistics);
+        if best.as_ref().is_none_or(|(before, _)| score > *before) {
+            best = Some((score, statistics));
+        }
+    }
+    best.map_or_else(Statistics::default, |(_, best)| best)
+}
+
+pub(super) fn add(total: &mut Statistics, of_sentence: &Statistics) {
+    total.iter_mut().flatten().zip(of_sentence.iter().flatten()).for_each(|(sum, own)| *sum += own);
 }
 
 fn characters(text: &str) -> Vec<char> {
@@ -58,7 +63,7 @@ fn compared(own: &[Counts<&[char]>; ORDER], other: &[Counts<&[char]>; ORDER]) ->
 }
 
 /// Precision and recall are averaged over the orders that both texts have, then joined.
-fn f_score(statistics: &Statistics) -> f64 {
+pub(super) fn f_score(statistics: &Statistics) -> f64 {
     let (mut precision, mut recall, mut n_orders) = (0.0, 0.0, 0.0);
     for [n_own, n_other, n_both] in statistics.iter().filter(|[own, other, _]| *own > 0 && *other > 0) {
         precision += *n_both as f64 / *n_own as f64;

@@ -117,7 +117,7 @@ fn exams(rows: &[ExamRow]) -> Markup {
 }
 
 fn shown(metric: &str, x: f64) -> String {
-    if metric == "perplexity" { significant(x, 4) } else { format!("{:.1}\u{a0}%", 100.0 * x) }
+    if eval::is_share(metric) { format!("{:.1}\u{a0}%", 100.0 * x) } else { significant(x, 4) }
 }
 
 fn tasks(rows: &[TaskRow]) -> Markup {
@@ -160,7 +160,7 @@ fn tasks(rows: &[TaskRow]) -> Markup {
 
 /// In the manner of the GPT-4 report's figure 5: a row of points with their intervals, chance below them.
 fn by_task(rows: &[TaskRow]) -> Plot {
-    let shares = || rows.iter().enumerate().filter(|(_, row)| row.metric != "perplexity");
+    let shares = || rows.iter().enumerate().filter(|(_, row)| eval::is_share(&row.metric));
     let point = |(i, row): (usize, &TaskRow)| Point {
         x: i as f64 + 1.0,
         y: row.value.value,

@@ -148,8 +148,26 @@ fn the_list_says_what_is_there() {
     let tasks = said["tasks"].as_array().unwrap();
     let of = |name: &str| tasks.iter().find(|task| task["task"] == name).unwrap();
     assert_eq!(of("arc_easy")["data"][1]["files"], json!(["ARC-V1-Feb2018-2/ARC-Easy/ARC-Easy-Train.jsonl"]));
-    assert_eq!(of("piqa")["data"], json!([null, null]));
+    let items = &of("arc_easy")["data"][0];
+    assert_eq!((&items["is"], &items["n_rows"]), (&json!("found"), &json!(70)));
+    let text = fs::read(scene.path("data/ARC-V1-Feb2018-2/ARC-Easy/ARC-Easy-Test.jsonl")).unwrap();
+    assert_eq!(items["sha256"], json!([base::hash::sha256(&text)]));
+    assert_eq!(of("piqa")["data"], json!([{ "is": "missing" }, { "is": "missing" }]));
+    assert_eq!(of("mgsm_direct_de")["data"][1], json!({ "is": "in_task_file" }));
     assert_eq!(tasks.iter().filter(|task| task["task"].as_str().unwrap().starts_with("mmlu_")).count(), 57);
     let words = scene.ok(&["eval", "--list"]).stdout;
     assert!(words.contains("truthfulqa_mc2") && words.contains("CC-BY-SA-4.0"), "{words}");
+    assert!(words.contains("mmlu  57 tasks, such as mmlu_abstract_algebra: "), "{words}");
+    // Files of the right name with rows of another task, and with a line that is none.
+    scene.write(
+        "data/exam-mmlu/test.jsonl",
+        b"{\"subject\": \"virology\", \"question\": \"\", \"choices\": [], \"answer\": 0}\n",
+    );
+    scene.write("data/piqa/valid.jsonl", b"{\"goal\": \n");
+    let words = scene.ok(&["eval", "--list", "--data", "data", "--tasks", "mmlu"]).stdout;
+    let n_found =
+        words.lines().filter(|line| line.starts_with("    items: 1 rows in exam-mmlu/test.jsonl")).count();
+    let n_damaged =
+        words.lines().filter(|line| line.contains("items: damaged: expected rows of `mmlu_")).count();
+    assert_eq!((n_found, n_damaged), (1, 56), "{words}");
 }

@@ -23,6 +23,7 @@ mod full_disk;
 #[cfg(unix)]
 mod hostile_targets;
 mod lost_files;
+mod more_benchmarks;
 mod moved_run;
 mod open_vocabulary;
 mod pictures;

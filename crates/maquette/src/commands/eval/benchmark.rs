@@ -237,9 +237,30 @@ fn add_groups(summaries: &mut Vec<TaskSummary>, tasks: &[Task]) {
         };
         let members: Vec<TaskSummary> =
             summaries.iter().filter(|summary| is_member(summary)).cloned().collect();
-        if members.len() > 1 {
-            summaries.extend(eval::group(name, &members));
+        if members.len() > 1
+            && let Some(mut row) = eval::group(name, &members)
+        {
+            centre(&mut row, &members, tasks);
+            summaries.push(row);
         }
+    }
+}
+
+/// Where every task of a group says what guessing reaches, the group has the mean of centred accuracies alone.
+fn centre(row: &mut TaskSummary, members: &[TaskSummary], tasks: &[Task]) {
+    let baseline = |summary: &TaskSummary| tasks.iter().find(|task| task.name == summary.task)?.baseline;
+    let members: Option<Vec<_>> = members.iter().map(|summary| Some((summary, baseline(summary)?))).collect();
+    let Some((members, centred)) =
+        members.and_then(|members| Some((members.len(), eval::centred(&members)?)))
+    else {
+        return;
+    };
+    row.metrics = [("centred".to_owned(), centred)].into();
+    let known = Task::all();
+    let n_all = known.iter().filter(|task| task.group.as_deref() == Some(&row.task)).count();
+    if members < n_all {
+        row.notes
+            .push(format!("{members} of its {n_all} tasks were scored: not comparable with scores of all"));
     }
 }
 

@@ -17,7 +17,7 @@ pub(super) fn print(summaries: &[TaskSummary]) -> anyhow::Result<()> {
     for summary in summaries {
         for (name, metric) in &summary.metrics {
             let shown =
-                |x: f64| if name == "perplexity" { format!("{x:.3}") } else { format!("{:.2} %", 100.0 * x) };
+                |x: f64| if eval::is_share(name) { format!("{:.2} %", 100.0 * x) } else { format!("{x:.3}") };
             let interval = metric.lo95.zip(metric.hi95);
             let interval = interval.map_or_else(
                 || "unknown from one item".to_owned(),

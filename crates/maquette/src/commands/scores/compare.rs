@@ -68,8 +68,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         "task", "metric", "items", "first", "second", "change", "95 % interval", "p"
     ))?;
     for Row { task, metric, comparison } in &rows {
-        // The log-likelihood of `perplexity` is no share.
-        let unit = if metric == "perplexity" { 1.0 } else { 100.0 };
+        let unit = if eval::is_share(metric) { 100.0 } else { 1.0 };
         let shown = |x: f64| format!("{:+.2}", unit * x);
         let interval = comparison.lo95.zip(comparison.hi95);
         let or_none = |text: Option<String>| text.unwrap_or_else(|| "–".to_owned());
