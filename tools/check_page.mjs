@@ -200,7 +200,9 @@ async function chat(name, size, scheme, card) {
   await visitor.goto(await link(page));
   await visitor.waitForSelector(".assistant");
   await idle(visitor);
-  assert((await last(visitor)) === linked, `${name}: a link decodes the same answer`);
+  const again = await last(visitor);
+  const error = await visitor.$$eval(".error", (all) => all.map((one) => one.textContent).join(" "));
+  assert(again === linked, `${name}: a link decodes the same answer ${again === linked ? "" : JSON.stringify([linked, again, error])}`);
   await elsewhere.close();
 
   // Answers of models with a short context end too soon for these.
