@@ -1,8 +1,9 @@
 """Starts `maquette serve` and checks what only a process shows: cancellation in time, SIGTERM under load, memory.
 
-    python tools/check_serving.py target/release/maquette CHECKPOINT [--requests 20000] [--clients 8]
+    python tools/check_serving.py target/release/maquette CHECKPOINT [--slow CHECKPOINT] [--requests 20000] [--clients 8]
 
-Needs nothing but Python. A small checkpoint is enough; what is measured is printed as one JSON line.
+Needs nothing but Python. A small checkpoint is enough, but for cancellation: what is cancelled must take seconds, which `--slow` is
+for. What is measured is printed as one JSON line.
 """
 
 import argparse
@@ -20,6 +21,7 @@ import time
 options = argparse.ArgumentParser()
 options.add_argument("binary")
 options.add_argument("checkpoint")
+options.add_argument("--slow", help="checkpoint for the cancellation, such as SmolLM2-135M")
 options.add_argument("--requests", type=int, default=20_000)
 options.add_argument("--clients", type=int, default=8)
 options = options.parse_args()
@@ -27,8 +29,8 @@ found = {}
 
 
 class Server:
-    def __init__(self, *more):
-        command = [options.binary, "serve", options.checkpoint, "--port", "0", *more]
+    def __init__(self, *more, checkpoint=None):
+        command = [options.binary, "serve", checkpoint or options.checkpoint, "--port", "0", *more]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         for line in self.process.stderr:
             if said := re.search(r"http://([\d.]+):(\d+)", line):
@@ -89,7 +91,7 @@ def reset(stream):
 
 
 def check_cancelling():
-    server = Server("--max-sequences", "1")
+    server = Server("--max-sequences", "1", checkpoint=options.slow)
     context = server.context()
     endless = {"prompt": "Once", "max_tokens": context, "stream": True}
     times = {"decode": [], "prefill": [], "queue": []}
@@ -177,7 +179,8 @@ def check_memory():
     print("KiB:", *sizes, file=sys.stderr)
     assert server.metric("maquette_places_taken") == 0
     server.end()
-    assert late < 1.02 * early + 2048, f"memory grows: {early} KiB, then {late} KiB"
+    # A few requests do not fill the cache.
+    assert options.requests < 20_000 or late < 1.02 * early + 2048, f"memory grows: {early} KiB, then {late} KiB"
 
 
 def check_vanishing():
