@@ -133,6 +133,16 @@ pub enum ExamError {
         /// Why.
         error: model::DecodeError,
     },
+    /// An endpoint gives no answers.
+    #[error("expected answers from `{url}`, found {found}\nhint: {hint}")]
+    Endpoint {
+        /// Its address.
+        url: String,
+        /// What it gave.
+        found: String,
+        /// What to do.
+        hint: &'static str,
+    },
     /// A file of items that was made with something else.
     #[error(
         "expected items of the same model, data and settings in `{}`, found {what}\nhint: choose another folder with --out, or delete the file",

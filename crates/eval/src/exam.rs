@@ -1,5 +1,6 @@
 //! A task put to a model: items scored one after another, into a file that can be continued.
 
+mod bias;
 mod items_file;
 mod metric;
 mod score;
@@ -13,8 +14,11 @@ use serde::{Deserialize, Serialize};
 
 pub use items_file::ItemsFile;
 pub use metric::{rescore, run_programs};
-pub use score::{ChoiceScore, ItemScore, Output, Target};
-pub use summary::{MetricSummary, TaskSummary, centred, group, is_share, summarise_items};
+pub use score::{ChoiceScore, ItemScore, Judged, Output, Target};
+pub use summary::{
+    CategorySummary, MetricSummary, TaskSummary, categories, centred, group, is_share, judged,
+    summarise_items,
+};
 
 use crate::{Drawing, ExamError, Items, Pair, Scorer, Task};
 
@@ -44,6 +48,15 @@ pub struct Provenance {
     pub tokenizer: String,
     /// Data type of activations.
     pub dtype: String,
+    /// The endpoint that was examined, and the model's name there, in place of weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<(String, String)>,
+    /// Hash of the chat template, where answers are asked for in a conversation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template_sha256: Option<String>,
+    /// FLOPs of one token of a forward pass, half of the model's context before it; none of an endpoint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flops_per_token: Option<f64>,
     /// How answers were drawn, where they are generated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drawing: Option<Drawing>,

@@ -9,11 +9,13 @@ mod pass_at_k;
 mod program;
 pub(crate) mod settings;
 mod squad;
+mod steering;
 #[cfg(test)]
 mod tests;
 mod verdict;
 
 pub use decode::{Writer, examine_generated};
+pub(crate) use decode::{cut, messages};
 pub use pass_at_k::pass_at_k;
 pub use settings::{Drawing, GenerationSettings};
 

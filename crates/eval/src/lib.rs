@@ -33,17 +33,21 @@
 #![forbid(unsafe_code)]
 
 mod abstention;
+pub mod agreement;
 mod calibration;
 mod capability;
 mod compare;
 pub mod contamination;
+pub mod endpoint;
 mod error;
 mod exam;
 mod generation;
 pub mod interval;
+mod judge;
 mod likelihood;
 pub mod pictures;
 pub mod python;
+pub mod refusal;
 mod sampled;
 pub mod sandbox;
 mod score;
@@ -60,10 +64,12 @@ pub use capability::{CapabilitySettings, capability};
 pub use compare::{Comparison, compare};
 pub use error::{EvalError, ExamError};
 pub use exam::{
-    ChoiceScore, ItemScore, ItemsFile, MetricSummary, Output, Provenance, Target, TaskSummary, centred,
-    examine, group, is_share, rescore, run_programs, summarise_items,
+    CategorySummary, ChoiceScore, ItemScore, ItemsFile, Judged, MetricSummary, Output, Provenance, Target,
+    TaskSummary, categories, centred, examine, group, is_share, judged, rescore, run_programs,
+    summarise_items,
 };
 pub use generation::{Drawing, GenerationSettings, Writer, examine_generated, pass_at_k};
+pub use judge::{Judge, JudgedCount, judge_items};
 pub use likelihood::{Likelihood, Pair, Scorer};
 pub use score::{LevelSummary, Outcome, Score, summarise};
 pub use standard_exam::{

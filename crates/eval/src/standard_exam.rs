@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::interval;
+use crate::{ExamError, interval};
 
 /// Every exam's file, embedded.
 const FILES: [&str; 5] = [
@@ -87,6 +87,15 @@ pub enum Percentile {
     Above(f64),
 }
 
+impl Percentile {
+    /// The number, for a figure; where the table ends, that of its end.
+    pub fn value(self) -> f64 {
+        match self {
+            Self::Listed(p) | Self::Between(p) | Self::Below(p) | Self::Above(p) => p,
+        }
+    }
+}
+
 impl std::fmt::Display for Percentile {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -103,8 +112,8 @@ impl std::fmt::Display for Percentile {
 pub struct SectionResult {
     /// Items that were answered.
     pub n: usize,
-    /// Of them, right.
-    pub n_right: usize,
+    /// Of them, right; an item with points counts by its share of them.
+    pub n_right: f64,
 }
 
 /// A score on the scale.
@@ -135,6 +144,42 @@ impl StandardExam {
         FILES.iter().flat_map(parse).collect()
     }
 
+    /// The exams of a user's own file, which is written as those of this program are.
+    ///
+    /// # Errors
+    /// If the file is no such table, or a scale, a section or a table of it makes no sense.
+    pub fn parse(text: &str) -> Result<Vec<Self>, ExamError> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct File {
+            exam: Vec<StandardExam>,
+        }
+        let bad = |message: String| ExamError::Definition { message };
+        let File { exam: exams } = toml::from_str(text).map_err(|error| bad(error.to_string()))?;
+        for exam in &exams {
+            let [low, high] = exam.scale;
+            let is_rising = |points: &[[f64; 2]]| {
+                points.iter().all(|point| point.iter().all(|x| x.is_finite()))
+                    && points.windows(2).all(|two| two[0][0] < two[1][0] && two[0][1] <= two[1][1])
+            };
+            let tables = exam.percentiles.iter().map(|table| &table.points);
+            let tables = tables.chain(exam.conversion.iter().map(|conversion| &conversion.lowest));
+            let problem = if !(low.is_finite() && high.is_finite() && low < high) {
+                Some("a scale that does not rise")
+            } else if exam.sections.iter().any(|section| section.items == 0 || section.tasks.is_empty()) {
+                Some("a section without items or tasks")
+            } else if tables.into_iter().any(|points| points.is_empty() || !is_rising(points)) {
+                Some("a table whose points do not rise")
+            } else {
+                None
+            };
+            if let Some(problem) = problem {
+                return Err(bad(format!("{problem} in the exam `{}`", exam.name)));
+            }
+        }
+        Ok(exams)
+    }
+
     /// The score from the results of every section, in their order. None without a conversion, or where a section
     /// has no result.
     pub fn score(&self, results: &[SectionResult]) -> Option<ExamScore> {
@@ -144,10 +189,10 @@ impl StandardExam {
         }
         let (mut raw, mut variance) = (0.0, 0.0);
         for (section, &SectionResult { n, n_right }) in self.sections.iter().zip(results) {
-            let (items, share) = (section.items as f64, n_right as f64 / n as f64);
+            let (items, share) = (section.items as f64, n_right / n as f64);
             raw += items * share;
             // Half the width of Wilson's interval: near 0 and 1 the binomial's own variance would be 0.
-            let half = interval::wilson(n_right, n).map_or(0.5, |[lo, hi]| 0.5 * (hi - lo));
+            let half = interval::wilson(n_right.round() as usize, n).map_or(0.5, |[lo, hi]| 0.5 * (hi - lo));
             variance += (items * half).powi(2);
         }
         let n_items: usize = self.sections.iter().map(|section| section.items).sum();
@@ -226,7 +271,8 @@ mod tests {
     fn sections_count_by_their_questions() {
         let lsat = exam("lsat");
         let of = |n_right: [usize; 3]| {
-            let results: Vec<_> = n_right.iter().map(|&n_right| SectionResult { n: 200, n_right }).collect();
+            let results: Vec<_> =
+                n_right.iter().map(|&n_right| SectionResult { n: 200, n_right: n_right as f64 }).collect();
             lsat.score(&results).unwrap()
         };
         // Everything right: 99 answers.
@@ -237,7 +283,7 @@ mod tests {
         assert!(chance.lo95 < 125.0 && chance.hi95 > 125.0 && chance.hi95 < 132.0);
         // 23 and 26 of 99, and half of 50: 74 answers.
         assert_eq!(of([200, 100, 200]).scaled, 158.0);
-        assert_eq!(lsat.score(&[SectionResult { n: 5, n_right: 5 }]), None);
+        assert_eq!(lsat.score(&[SectionResult { n: 5, n_right: 5.0 }]), None);
         assert_eq!(lsat.percentiles[0].of(163.0), Some(Percentile::Listed(87.1)));
     }
 

@@ -5,8 +5,11 @@ mod definition;
 mod field;
 mod fill;
 mod item;
+mod made;
+mod metric;
 mod shots;
 
 pub use data_folder::{DataFolder, Found, Presence};
-pub use definition::{Kind, Metric, Task};
+pub use definition::Task;
 pub use item::{Item, Items};
+pub use metric::{Kind, Metric};

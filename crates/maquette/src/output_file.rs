@@ -49,6 +49,8 @@ pub(crate) enum Kind {
     Grader,
     /// What alignment did.
     Safety,
+    /// Answers for a person to grade.
+    Sheet,
 }
 
 /// No file of ours that is read whole to be known is longer.
@@ -158,7 +160,7 @@ impl Kind {
     /// Whether not even one that this program wrote is replaced: a seal is a promise, a table may have been typed, and
     /// conversations of other programs look like ours.
     fn is_kept(self) -> bool {
-        matches!(self, Self::Seal | Self::Table | Self::Conversation)
+        matches!(self, Self::Seal | Self::Table | Self::Conversation | Self::Sheet)
     }
 
     fn noun(self) -> &'static str {
@@ -176,6 +178,7 @@ impl Kind {
             Self::Page => "a report of scores",
             Self::Grader => "a grader",
             Self::Safety => "a table of what alignment did",
+            Self::Sheet => "a sheet for a grader",
         }
     }
 
@@ -194,6 +197,7 @@ impl Kind {
             Self::Page => "report.html",
             Self::Grader => "rbrm.json",
             Self::Safety => "safety.json",
+            Self::Sheet => "sheet.csv",
         }
     }
 

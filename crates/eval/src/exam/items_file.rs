@@ -99,6 +99,31 @@ impl ItemsFile {
         Ok(base::write(path, lines.as_bytes())?)
     }
 
+    /// All items so far.
+    pub(crate) fn all(&self) -> Result<Vec<ItemScore>, ExamError> {
+        match &self.file {
+            Some((path, _)) => Self::read(path),
+            None => Ok(self.held.clone()),
+        }
+    }
+
+    /// Numbers of the items that have no answer.
+    pub(crate) fn failed(&self) -> Result<Vec<usize>, ExamError> {
+        Ok(self.all()?.iter().filter(|item| item.failure.is_some()).map(|item| item.doc_id).collect())
+    }
+
+    /// Replaces all items so far.
+    pub(crate) fn replace_all(&mut self, items: &[ItemScore]) -> Result<(), ExamError> {
+        match &mut self.file {
+            Some((path, file)) => {
+                Self::replace(path, items)?;
+                *file = disk::append_to(path).map_err(FileError::new("open", path))?;
+            }
+            None => self.held = items.to_vec(),
+        }
+        Ok(())
+    }
+
     /// How many items are in it.
     pub fn n_items(&self) -> usize {
         self.n_items
@@ -149,7 +174,7 @@ fn each_item(path: &Path, mut visit: impl FnMut(ItemScore, usize)) -> Result<(),
         if item.doc_id != n_items {
             return Err(damaged(format!("item {}", item.doc_id)));
         }
-        if item.choices.is_empty() && item.outputs.is_empty() {
+        if item.choices.is_empty() && item.outputs.is_empty() && item.failure.is_none() {
             return Err(damaged("an item without choices or outputs".to_owned()));
         }
         n_items += 1;
@@ -162,11 +187,13 @@ fn difference(known: &Provenance, now: &Provenance) -> Option<String> {
     let names =
         |data: &[(String, String)]| -> Vec<String> { data.iter().map(|(_, hash)| hash.clone()).collect() };
     [
+        (known.endpoint != now.endpoint, "items of another endpoint or model".to_owned()),
         (known.weights_sha256 != now.weights_sha256, "items of other weights".to_owned()),
         (known.tokenizer != now.tokenizer, "items of another tokenizer".to_owned()),
         (known.dtype != now.dtype, format!("items in {}", known.dtype)),
         (known.task_sha256 != now.task_sha256, "items of another version of the task".to_owned()),
         (names(&known.data) != names(&now.data), "items of other data".to_owned()),
+        (known.template_sha256 != now.template_sha256, "answers with another chat template".to_owned()),
         (known.drawing != now.drawing, "answers that were drawn in another way".to_owned()),
         (known.task != now.task || known.shots != now.shots, "items of another task".to_owned()),
     ]

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::score::{ChoiceScore, ItemScore};
+use super::{
+    bias,
+    score::{ChoiceScore, ItemScore},
+};
 use crate::{
     ExamError, Item, Kind, Likelihood, Metric, Pair, Task,
     generation::{self, judge},
@@ -21,6 +24,10 @@ pub(super) fn of_item(kind: Kind, metrics: &[Metric], item: &ItemScore) -> BTree
         f64::from(u8::from(item.target.contains(choice)))
     };
     let value = |metric: &Metric| match metric {
+        Metric::PctStereotype => {
+            f64::from(u8::from(item.choices[0].loglikelihood > item.choices[1].loglikelihood))
+        }
+        Metric::LikelihoodDiff => (item.choices[0].loglikelihood - item.choices[1].loglikelihood).abs(),
         Metric::Acc if kind == Kind::Continuation => f64::from(u8::from(item.choices[0].is_greedy)),
         Metric::Acc => is_right(|choice| choice.loglikelihood),
         Metric::AccNorm => is_right(|choice| choice.loglikelihood / choice.n_chars as f64),
@@ -28,17 +35,34 @@ pub(super) fn of_item(kind: Kind, metrics: &[Metric], item: &ItemScore) -> BTree
         Metric::AccTokens => is_right(|choice| choice.loglikelihood / choice.n_continuation as f64),
         Metric::Mass => mass(item),
         // Of generated answers, which are judged elsewhere.
-        Metric::ExactMatch | Metric::Ifeval | Metric::Program | Metric::Squad | Metric::Translation => {
-            f64::NAN
-        }
+        Metric::ExactMatch
+        | Metric::Ifeval
+        | Metric::Program
+        | Metric::Squad
+        | Metric::Translation
+        | Metric::Refusal
+        | Metric::Points
+        | Metric::Steering
+        | Metric::Bbq => f64::NAN,
         // Of an item; the perplexity is made of their mean.
         Metric::Perplexity => item.choices[0].loglikelihood,
     };
-    metrics.iter().map(|metric| (metric.name().to_owned(), value(metric))).collect()
+    let (several, single): (Vec<&Metric>, Vec<&Metric>) =
+        metrics.iter().partition(|metric| **metric == Metric::Bbq);
+    let mut values: BTreeMap<String, f64> =
+        single.into_iter().map(|metric| (metric.name().to_owned(), value(metric))).collect();
+    if !several.is_empty() {
+        let answer = first_largest(item.choices.iter().map(|choice| choice.loglikelihood));
+        values.extend(bias::metrics(item, answer));
+    }
+    values
 }
 
 /// The same item with its metrics computed again from its log-likelihoods, or from what the model wrote.
 pub fn rescore(task: &Task, item: &ItemScore) -> ItemScore {
+    if item.failure.is_some() {
+        return ItemScore { metrics: BTreeMap::new(), ..item.clone() };
+    }
     if let Some(generate) = &task.generate {
         return judge(generate, &task.metrics, item);
     }
@@ -106,6 +130,7 @@ mod tests {
             choices,
             outputs: Vec::new(),
             reference: None,
+            failure: None,
             metrics: BTreeMap::new(),
         }
     }

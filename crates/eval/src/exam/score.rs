@@ -28,6 +28,9 @@ pub struct ItemScore {
     /// Fields of the data that answers are judged by, beside the right one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reference: Option<Value>,
+    /// Why there is nothing to judge, where an endpoint gave no answer. Such an item has no metrics.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
     /// `acc`, `acc_norm` …
     #[serde(flatten)]
     pub metrics: BTreeMap<String, f64>,
@@ -73,9 +76,28 @@ pub struct Output {
     /// How the program in it ended, where it is one that was run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub program: Option<Outcome>,
+    /// What a grader says about it, if one was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judged: Option<Judged>,
     /// Whether it is right, by metric.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub verdicts: BTreeMap<String, bool>,
+}
+
+/// What a grader, a model or a person, says about an answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Judged {
+    /// Who: a model's name, with a hash of what it was asked; or `person`.
+    pub by: String,
+    /// The kind of answer that it is: see [`crate::refusal::Reply`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reply: Option<String>,
+    /// Points by a rubric.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub points: Option<f64>,
+    /// Why there is no verdict.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
 }
 
 /// One choice, scored.
@@ -128,7 +150,8 @@ impl ItemScore {
             context_ids,
             choices,
             outputs: Vec::new(),
-            reference: None,
+            reference: Some(item.reference.clone()).filter(|reference| !reference.is_null()),
+            failure: None,
             metrics: BTreeMap::new(),
         }
     }

@@ -1,19 +1,24 @@
 //! The metrics of a task with their intervals.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use super::score::{ItemScore, Target};
 use crate::{
+    agreement::{Agreement, kappa},
     generation::{BLEU, CHRF, INSTRUCTION_LEVEL},
     interval::{self, Mean},
+    refusal::Reply,
     translation::{Sentence, bleu_of, chrf_of},
 };
 
 /// One metric over the items of a task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MetricSummary {
+    /// Items that have it, where not all do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub n: Option<usize>,
     /// The mean over the items; of `perplexity`, `exp` of the mean negative log-likelihood; of `chrf` and `bleu`, that of
     /// all items as one corpus.
     pub value: f64,
@@ -43,23 +48,76 @@ pub struct TaskSummary {
     pub n_all: usize,
     /// By name.
     pub metrics: BTreeMap<String, MetricSummary>,
+    /// The same for each category of the data.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub categories: BTreeMap<String, CategorySummary>,
+    /// How far the rules and a judge agree, where one was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agreement: Option<Agreement>,
+    /// Answers that a judge gave no verdict on, by the reason.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub judge_failures: BTreeMap<String, usize>,
+    /// Items without an answer, by the reason.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub failures: BTreeMap<String, usize>,
     /// What differs from the original data.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
 }
 
-/// The metrics over items.
+/// How far the rules and a judge agree on what answers are, and why some have no verdict.
+pub fn judged(items: &[ItemScore]) -> (Option<Agreement>, BTreeMap<String, usize>) {
+    const KINDS: [Reply; 4] = [Reply::Compliance, Reply::PartialRefusal, Reply::FullRefusal, Reply::Empty];
+    let number = |reply: Reply| KINDS.iter().position(|kind| *kind == reply);
+    let (mut pairs, mut failures) = (Vec::new(), BTreeMap::new());
+    for output in items.iter().flat_map(|item| &item.outputs) {
+        let Some(judged) = &output.judged else { continue };
+        if let Some(failure) = &judged.failure {
+            *failures.entry(failure.clone()).or_default() += 1;
+        }
+        let by_rules = output.answers.get("rules").and_then(|name| Reply::named(name));
+        let by_judge = judged.reply.as_ref().and_then(|name| Reply::named(name));
+        pairs.extend(by_rules.and_then(number).zip(by_judge.and_then(number)));
+    }
+    (kappa(&pairs, KINDS.len()), failures)
+}
+
+/// The items of one category.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CategorySummary {
+    /// How many.
+    pub n: usize,
+    /// By name.
+    pub metrics: BTreeMap<String, MetricSummary>,
+}
+
+/// The metrics of each category, where the data have such.
+pub fn categories(items: &[ItemScore]) -> BTreeMap<String, CategorySummary> {
+    let mut sorted: BTreeMap<&str, Vec<ItemScore>> = BTreeMap::new();
+    for item in items {
+        let category = item.reference.as_ref().and_then(|fields| fields["category"].as_str());
+        if let Some(category) = category.filter(|category| !category.is_empty()) {
+            sorted.entry(category).or_default().push(item.clone());
+        }
+    }
+    let summary = |(name, items): (&str, Vec<ItemScore>)| {
+        (name.to_owned(), CategorySummary { n: items.len(), metrics: summarise_items(&items) })
+    };
+    sorted.into_iter().map(summary).collect()
+}
+
+/// The metrics over items; those that an endpoint gave no answer to do not count.
 pub fn summarise_items(items: &[ItemScore]) -> BTreeMap<String, MetricSummary> {
-    let names =
-        items.first().map(|item| item.metrics.keys().cloned().collect::<Vec<_>>()).unwrap_or_default();
+    let names: BTreeSet<String> = items.iter().flat_map(|item| item.metrics.keys().cloned()).collect();
     let summary = |name: String| {
         let values: Vec<f64> = items.iter().filter_map(|item| item.metrics.get(&name)).copied().collect();
-        let summary = match &*name {
+        let mut summary = match &*name {
             name if name.starts_with(INSTRUCTION_LEVEL) => of_instructions(items, &values),
             CHRF => of_mean(chrf_of(&sentences(items))),
             BLEU => of_mean(bleu_of(&sentences(items))),
             _ => of_values(&name, &values),
         };
+        summary.n = (values.len() < items.len()).then_some(values.len());
         (name, summary)
     };
     names.into_iter().map(summary).collect()
@@ -81,7 +139,7 @@ fn of_instructions(items: &[ItemScore], shares: &[f64]) -> MetricSummary {
 }
 
 fn of_mean(mean: Mean) -> MetricSummary {
-    MetricSummary { value: mean.value, stderr: mean.stderr, lo95: mean.lo95, hi95: mean.hi95 }
+    MetricSummary { n: None, value: mean.value, stderr: mean.stderr, lo95: mean.lo95, hi95: mean.hi95 }
 }
 
 /// Every translation that was written, with its references.
@@ -100,7 +158,7 @@ fn outputs_with_references(item: &ItemScore) -> Vec<Sentence<'_>> {
 
 /// Whether a metric is a share of items, which is shown in percent.
 pub fn is_share(metric: &str) -> bool {
-    !["perplexity", CHRF, BLEU].contains(&metric)
+    !["perplexity", "likelihood_diff", CHRF, BLEU].contains(&metric)
 }
 
 fn of_values(name: &str, values: &[f64]) -> MetricSummary {
@@ -108,7 +166,13 @@ fn of_values(name: &str, values: &[f64]) -> MetricSummary {
     if name == "perplexity" {
         let value = (-mean.value).exp();
         let [lo95, hi95] = [mean.hi95, mean.lo95].map(|end| end.map(|end| (-end).exp()));
-        return MetricSummary { value, stderr: mean.stderr.map(|stderr| stderr * value), lo95, hi95 };
+        return MetricSummary {
+            n: None,
+            value,
+            stderr: mean.stderr.map(|stderr| stderr * value),
+            lo95,
+            hi95,
+        };
     }
     let is_binary = values.iter().all(|value| *value == 0.0 || *value == 1.0);
     let [lo95, hi95] = if is_binary {
@@ -117,7 +181,7 @@ fn of_values(name: &str, values: &[f64]) -> MetricSummary {
     } else {
         [mean.lo95, mean.hi95]
     };
-    MetricSummary { value: mean.value, stderr: mean.stderr, lo95, hi95 }
+    MetricSummary { n: None, value: mean.value, stderr: mean.stderr, lo95, hi95 }
 }
 
 /// The mean over tasks of how far each accuracy is on the way from what guessing reaches to 1: `(acc − b)/(1 − b)`, as DCLM's
@@ -134,7 +198,7 @@ pub fn centred(tasks: &[(&TaskSummary, f64)]) -> Option<MetricSummary> {
     let stderr = variance.map(f64::sqrt).filter(|_| n > 0.0);
     let margin = stderr.map(|stderr| interval::Z95 * stderr);
     let (lo95, hi95) = (margin.map(|margin| value - margin), margin.map(|margin| value + margin));
-    (n > 0.0).then_some(MetricSummary { value, stderr, lo95, hi95 })
+    (n > 0.0).then_some(MetricSummary { n: None, value, stderr, lo95, hi95 })
 }
 
 /// A group of tasks: means weighted by their items, with the pooled standard error, as lm-evaluation-harness has it.
@@ -144,9 +208,12 @@ pub fn group(name: &str, tasks: &[TaskSummary]) -> Option<TaskSummary> {
     let n: usize = tasks.iter().map(|task| task.n).sum();
     let mut metrics = BTreeMap::new();
     for metric in first.metrics.keys().filter(|name| is_share(name)) {
-        let parts: Option<Vec<(usize, &MetricSummary)>> =
-            tasks.iter().map(|task| Some((task.n, task.metrics.get(metric)?))).collect();
+        let parts: Option<Vec<(usize, &MetricSummary)>> = tasks
+            .iter()
+            .map(|task| task.metrics.get(metric).map(|part| (part.n.unwrap_or(task.n), part)))
+            .collect();
         let Some(parts) = parts else { continue };
+        let n: usize = parts.iter().map(|(n, _)| n).sum();
         let value = parts.iter().map(|(n, part)| *n as f64 * part.value).sum::<f64>() / n as f64;
         // Σ(n−1)s² with s² = n·stderr², over the degrees of freedom.
         let squares: Option<f64> = parts
@@ -158,7 +225,7 @@ pub fn group(name: &str, tasks: &[TaskSummary]) -> Option<TaskSummary> {
             .map(|squares| (squares / (n - parts.len()) as f64 / n as f64).sqrt());
         let margin = stderr.map(|stderr| interval::t95(n - parts.len()) * stderr);
         let (lo95, hi95) = (margin.map(|margin| value - margin), margin.map(|margin| value + margin));
-        metrics.insert(metric.clone(), MetricSummary { value, stderr, lo95, hi95 });
+        metrics.insert(metric.clone(), MetricSummary { n: None, value, stderr, lo95, hi95 });
     }
     (!metrics.is_empty()).then(|| TaskSummary {
         task: name.to_owned(),
@@ -167,6 +234,10 @@ pub fn group(name: &str, tasks: &[TaskSummary]) -> Option<TaskSummary> {
         n,
         n_all: tasks.iter().map(|task| task.n_all).sum(),
         metrics,
+        categories: BTreeMap::new(),
+        agreement: None,
+        judge_failures: BTreeMap::new(),
+        failures: BTreeMap::new(),
         notes: Vec::new(),
     })
 }

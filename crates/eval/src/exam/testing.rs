@@ -27,6 +27,7 @@ pub(crate) fn item(right: usize, loglikelihoods: &[f64]) -> ItemScore {
         choices: loglikelihoods.iter().map(choice).collect(),
         outputs: Vec::new(),
         reference: None,
+        failure: None,
         metrics: BTreeMap::new(),
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use base::Rng;
-use data::Tokenizer;
+use data::{ChatTemplate, Message, Tokenizer};
 use model::{Engine, EngineSettings, Event, Finish, Gpt, Request, Sampling, SequenceId};
 use tensor::Kernels;
 
@@ -26,6 +26,8 @@ pub struct Writer<'a> {
     pub tokenizer: &'a Tokenizer,
     /// Answers that are written at a time. What is written does not depend on it.
     pub n_sequences: usize,
+    /// In what words a conversation is put to it. Without one, a conversation is put as plain text.
+    pub template: Option<&'a ChatTemplate>,
     /// Where programs are run, if they are.
     pub sandbox: Option<&'a Sandbox>,
 }
@@ -64,7 +66,7 @@ pub fn examine_generated(
     progress: &mut dyn FnMut(usize) -> bool,
 ) -> Result<(), ExamError> {
     let Some(generate) = &task.generate else { return Ok(()) };
-    let Writer { gpt, kernels, tokenizer, n_sequences, sandbox } = *writer;
+    let Writer { gpt, kernels, tokenizer, n_sequences, template, sandbox } = *writer;
     let max_seq_len = gpt.config().max_seq_len;
     if drawing.max_tokens >= max_seq_len {
         return Err(ExamError::Setting {
@@ -81,6 +83,7 @@ pub fn examine_generated(
         generate,
         drawing,
         tokenizer,
+        template: template.filter(|_| generate.chat),
         max_prompt: max_seq_len - drawing.max_tokens,
         writing: HashMap::new(),
         unfinished: BTreeMap::new(),
@@ -117,6 +120,7 @@ struct Run<'a> {
     generate: &'a Generate,
     drawing: &'a Drawing,
     tokenizer: &'a Tokenizer,
+    template: Option<&'a ChatTemplate>,
     max_prompt: usize,
     writing: HashMap<SequenceId, Writing>,
     unfinished: BTreeMap<usize, Unfinished>,
@@ -124,9 +128,16 @@ struct Run<'a> {
 
 impl Run<'_> {
     fn begin(&mut self, engine: &mut Engine<'_>, item: usize, asked: &Item) -> Result<(), ExamError> {
-        let context = asked.contexts.first().map_or("", String::as_str);
-        let mut ids: Vec<u32> = self.tokenizer.bos().into_iter().collect();
-        ids.extend(self.tokenizer.encode(context));
+        let mut ids: Vec<u32> = match self.template {
+            Some(template) => template.encode(self.tokenizer, &messages(asked), true)?,
+            None => {
+                let context = match self.generate.chat {
+                    true => plain_conversation(&messages(asked)),
+                    false => asked.contexts.first().cloned().unwrap_or_default(),
+                };
+                self.tokenizer.bos().into_iter().chain(self.tokenizer.encode(&context)).collect()
+            }
+        };
         if ids.is_empty() {
             ids.push(self.tokenizer.begin_of_text());
         }
@@ -180,17 +191,14 @@ impl Run<'_> {
     fn end(&mut self, sequence: SequenceId, finish: &str) {
         let Some(Writing { item, sample, ids, .. }) = self.writing.remove(&sequence) else { return };
         let whole = self.tokenizer.decode(&ids);
-        // One stop after another, as the harness cuts.
-        let text =
-            self.generate.until.iter().fold(&*whole, |text, stop| {
-                text.split_once(stop.as_str()).map_or(text, |(before, _)| before)
-            });
+        let text = cut(&whole, &self.generate.until);
         let output = Output {
             text: text.to_owned(),
             n_tokens: ids.len(),
             finish: finish.to_owned(),
             answers: BTreeMap::new(),
             program: None,
+            judged: None,
             verdicts: BTreeMap::new(),
         };
         if let Some(unfinished) = self.unfinished.get_mut(&item) {
@@ -219,12 +227,35 @@ impl Run<'_> {
                 choices: Vec::new(),
                 outputs: outputs.into_iter().flatten().collect(),
                 reference: Some(item.reference.clone()).filter(|reference| !reference.is_null()),
+                failure: None,
                 metrics: BTreeMap::new(),
             };
             done.push(judge(self.generate, &self.task.metrics, &written));
         }
         done
     }
+}
+
+/// A text up to its stops, cut at one after another as the harness cuts.
+pub(crate) fn cut<'t>(text: &'t str, stops: &[String]) -> &'t str {
+    stops.iter().fold(text, |text, stop| text.split_once(stop.as_str()).map_or(text, |(before, _)| before))
+}
+
+/// The messages of an item: what the system says, where it says something, and what is asked.
+pub(crate) fn messages(item: &Item) -> Vec<Message> {
+    let system = item.reference["system"].as_str().filter(|text| !text.is_empty());
+    let system = system.map(|text| Message::new("system", text));
+    let asked = item.contexts.first().map_or("", String::as_str);
+    system.into_iter().chain([Message::new("user", asked)]).collect()
+}
+
+/// A conversation as text, for a model that has no template.
+fn plain_conversation(messages: &[Message]) -> String {
+    let turn = |message: &Message| {
+        let who = if message.role == "system" { "System" } else { "User" };
+        format!("{who}: {}\n\n", message.content)
+    };
+    messages.iter().map(turn).chain(["Assistant:".to_owned()]).collect()
 }
 
 /// Whether a stop stands at the end of a text, of which the last `n_new` bytes are new.

@@ -18,6 +18,11 @@ pub(super) struct Followed {
     pub(super) loose: Vec<bool>,
 }
 
+/// Whether a text is of a language, by its letters and common words. Of a text that nothing is known of it is.
+pub(super) fn is_language(text: &str, code: &str) -> bool {
+    language::is(text, code)
+}
+
 /// Checks an answer against the fields `instruction_id_list` and `kwargs` of an item.
 pub(super) fn followed(answer: &str, reference: &Value) -> Followed {
     let list = |name: &str| reference[name].as_array().cloned().unwrap_or_default();

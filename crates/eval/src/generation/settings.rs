@@ -15,8 +15,8 @@ pub(crate) struct Generate {
     sampling: SamplingFile,
     pub(crate) filters: Vec<Filter>,
     pub(crate) exact_match: ExactMatch,
-    /// Fields of an item that its answer is judged by, beside the right one.
-    pub(crate) keep: Vec<String>,
+    /// Whether the prompt is a message of a conversation, behind the field `system` where there is one.
+    pub(crate) chat: bool,
     /// The program that is run: made of the fields that are kept, of `target` and `answer`.
     pub(crate) program: Option<Template>,
 }
@@ -35,7 +35,10 @@ pub(crate) struct File {
     #[serde(default)]
     exact_match: exact_match::File,
     #[serde(default)]
-    keep: Vec<String>,
+    chat: bool,
+    /// Fields that stand beside an item.
+    #[serde(default)]
+    pub(crate) keep: Vec<String>,
     program: Option<String>,
 }
 
@@ -67,7 +70,7 @@ impl Generate {
             sampling: file.sampling,
             filters: filters.collect::<Result<_, _>>()?,
             exact_match: ExactMatch::new(file.exact_match)?,
-            keep: file.keep,
+            chat: file.chat,
             program: file.program.as_ref().map(|source| Template::parse(source)).transpose()?,
         })
     }

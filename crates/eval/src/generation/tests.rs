@@ -49,6 +49,7 @@ fn written(task: &str, target: &str, text: &str) -> ItemScore {
         finish: "stop".to_owned(),
         answers: Default::default(),
         program: None,
+        judged: None,
         verdicts: Default::default(),
     };
     ItemScore {
@@ -59,6 +60,7 @@ fn written(task: &str, target: &str, text: &str) -> ItemScore {
         choices: Vec::new(),
         outputs: vec![output],
         reference: None,
+        failure: None,
         metrics: Default::default(),
     }
 }
@@ -115,6 +117,7 @@ fn answers_are_the_same_whatever_is_written_beside_them() {
                     kernels: &kernels,
                     tokenizer: &tokenizer,
                     n_sequences,
+                    template: None,
                     sandbox: None,
                 };
                 examine_generated(&task, &items, &writer, &drawing, &mut file, &mut go_on).unwrap();
@@ -166,8 +169,14 @@ fn settings_that_make_no_sense_are_refused() {
     let drawing = task.drawing(&long).unwrap().unwrap();
     let items = Items::of(&task, &DataFolder::new(dir.path()), 0, Some(1)).unwrap();
     let (kernels, tokenizer) = (Cpu::new(1), Tokenizer::bytes());
-    let writer =
-        Writer { gpt: &gpt, kernels: &kernels, tokenizer: &tokenizer, n_sequences: 1, sandbox: None };
+    let writer = Writer {
+        gpt: &gpt,
+        kernels: &kernels,
+        tokenizer: &tokenizer,
+        n_sequences: 1,
+        template: None,
+        sandbox: None,
+    };
     let mut file = ItemsFile::in_memory();
     let error = examine_generated(&task, &items, &writer, &drawing, &mut file, &mut |_| true).unwrap_err();
     assert!(error.to_string().contains("64 for a context of 64 tokens"), "{error}");

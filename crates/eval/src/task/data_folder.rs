@@ -8,7 +8,10 @@ use std::{
 
 use data::Row;
 
-use super::definition::{Form, Task};
+use super::{
+    definition::{Form, Task},
+    made,
+};
 use crate::{ExamError, python::Random};
 
 /// Tables that are kept: those of one task.
@@ -123,8 +126,11 @@ impl DataFolder {
     }
 
     fn files<'t>(&self, task: &'t Task, split: &str) -> Option<(&'t Form, Vec<PathBuf>)> {
-        let forms = task.forms.iter().filter(|form| form.splits.iter().any(|own| own == split));
-        forms.flat_map(|form| form.files.iter().map(move |pattern| (form, pattern))).find_map(
+        let mut forms = task.forms.iter().filter(|form| form.splits.iter().any(|own| own == split));
+        if let Some(form) = forms.clone().find(|form| form.made.is_some()) {
+            return Some((form, Vec::new()));
+        }
+        forms.by_ref().flat_map(|form| form.files.iter().map(move |pattern| (form, pattern))).find_map(
             |(form, pattern)| {
                 let files = self.matches(&pattern.replace("{split}", split), !form.columns.is_empty());
                 (!files.is_empty()).then_some((form, files))
@@ -172,10 +178,16 @@ impl DataFolder {
                 source_url: task.source.clone(),
             });
         };
-        let tables: Tables = files
+        let mut tables: Tables = files
             .into_iter()
             .map(|path| self.table(&path, form).map(|table| (path, table)))
             .collect::<Result<_, _>>()?;
+        if let Some((name, rows)) = form.made.as_ref().and_then(|name| Some((name, made::rows(name)?))) {
+            let texts: Vec<String> =
+                rows.iter().map(|row| serde_json::Value::Object(row.fields.clone()).to_string()).collect();
+            let table = Table { sha256: base::hash::sha256(texts.join("\n").as_bytes()), rows };
+            tables.push((PathBuf::from(name), Rc::new(table)));
+        }
         let (tables, beside) = self.with_beside(tables, form, split)?;
         let is_own = |row: &Row| {
             form.only.iter().all(|(name, value)| row.fields.get(name).is_some_and(|found| found == value))

@@ -3,16 +3,16 @@
 use std::{collections::BTreeMap, path::Path};
 
 use data::Template;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
-use super::fill::Fill;
+use super::{Kind, Metric, fill::Fill};
 use crate::{
     Drawing, ExamError, GenerationSettings,
     generation::{Generate, settings},
 };
 
 /// Every task's file, embedded.
-const FILES: [&str; 32] = [
+const FILES: [&str; 39] = [
     include_str!("../../tasks/arc_easy.toml"),
     include_str!("../../tasks/arc_challenge.toml"),
     include_str!("../../tasks/hellaswag.toml"),
@@ -45,6 +45,13 @@ const FILES: [&str; 32] = [
     include_str!("../../tasks/core_continuation.toml"),
     include_str!("../../tasks/agieval_en.toml"),
     include_str!("../../tasks/agieval_cn.toml"),
+    include_str!("../../tasks/harmbench.toml"),
+    include_str!("../../tasks/advbench.toml"),
+    include_str!("../../tasks/xstest.toml"),
+    include_str!("../../tasks/bbq.toml"),
+    include_str!("../../tasks/crows_pairs.toml"),
+    include_str!("../../tasks/hindsight_neglect.toml"),
+    include_str!("../../tasks/steerability.toml"),
 ];
 
 /// A task under the name that lm-evaluation-harness has for it.
@@ -77,6 +84,8 @@ pub struct Task {
     pub(crate) whole: bool,
     /// Seed of the order in which items are asked, where it is not that of the data.
     pub(super) shuffle: Option<u64>,
+    /// Fields of the data that stand beside an item: what it is judged or sorted by.
+    pub(super) keep: Vec<String>,
     /// What differs from the original task.
     pub(super) note: Option<String>,
     pub(super) description: String,
@@ -86,64 +95,6 @@ pub struct Task {
     pub(super) test: String,
     pub(super) fewshot: Fewshot,
     pub(super) forms: Vec<Form>,
-}
-
-/// What is scored of an item.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Kind {
-    /// Several continuations of one context.
-    Choices,
-    /// One continuation of several contexts.
-    Contexts,
-    /// One continuation of one context, which is right where it is the most likely.
-    Continuation,
-    /// An answer that the model writes.
-    Generate,
-}
-
-/// What is reported of a task.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Metric {
-    /// Whether the most likely choice is right; of a single continuation, whether it is greedy.
-    Acc,
-    /// The same by log-likelihood for each character of the choice.
-    AccNorm,
-    /// The same by log-likelihood for each byte of the choice.
-    AccBytes,
-    /// The same by log-likelihood for each token that is scored; reported as `acc`.
-    AccTokens,
-    /// Share of the probability that right choices have; reported as `acc`.
-    Mass,
-    /// `exp` of the mean negative log-likelihood of an item.
-    Perplexity,
-    /// Whether the answer in what was written is a right one, by each extractor.
-    ExactMatch,
-    /// Whether the program that was written passes its tests; reported as `pass@k`.
-    Program,
-    /// Whether what was written follows the instructions of the item: all of them, and each.
-    Ifeval,
-    /// Whether the answer is a right one in SQuAD's sense, and its F1 by words; reported as `exact_match` and `f1`.
-    Squad,
-    /// chrF and BLEU of all that was written as one corpus.
-    Translation,
-}
-
-impl Metric {
-    /// As items and tables name it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Acc | Self::AccTokens | Self::Mass => "acc",
-            Self::AccNorm => "acc_norm",
-            Self::AccBytes => "acc_bytes",
-            Self::Perplexity => "perplexity",
-            Self::ExactMatch | Self::Squad => "exact_match",
-            Self::Translation => "chrf",
-            Self::Ifeval => "ifeval",
-            Self::Program => "pass@1",
-        }
-    }
 }
 
 /// Where the examples in front of an item come from.
@@ -184,6 +135,8 @@ pub(super) struct Form {
     pub(super) files: Vec<String>,
     /// The same for files whose rows stand beside those, line by line: their fields are those of `beside`.
     pub(super) beside: Vec<String>,
+    /// What is made in place of files.
+    pub(super) made: Option<String>,
     /// Names of the columns, where the files have none.
     pub(super) columns: Vec<String>,
     /// The first and the last row that belong to the task, counted from 1.
@@ -223,6 +176,8 @@ struct File {
     #[serde(default)]
     whole: bool,
     shuffle: Option<u64>,
+    #[serde(default)]
+    keep: Vec<String>,
     note: Option<String>,
     /// Values of placeholders: a task for each combination.
     each: Option<BTreeMap<String, Vec<String>>>,
@@ -234,6 +189,7 @@ struct File {
 struct FormFile {
     split: Vec<String>,
     files: Vec<String>,
+    made: Option<String>,
     #[serde(default)]
     beside: Vec<String>,
     #[serde(default)]
@@ -292,6 +248,7 @@ impl Task {
                 splits: form.split.clone(),
                 files: form.files.iter().map(|pattern| fill.text(pattern)).collect(),
                 beside: form.beside.iter().map(|pattern| fill.text(pattern)).collect(),
+                made: form.made.as_ref().map(|name| fill.text(name)),
                 columns: form.columns.clone(),
                 between: form.between,
                 unroll: form.unroll.clone(),
@@ -316,6 +273,13 @@ impl Task {
             baseline: file.baseline,
             whole: file.whole,
             shuffle: file.shuffle,
+            keep: file
+                .generate
+                .iter()
+                .flat_map(|generate| &generate.keep)
+                .chain(&file.keep)
+                .cloned()
+                .collect(),
             note: file.note.clone(),
             description: fill.words(&file.description),
             delimiter: file.delimiter.clone(),
@@ -335,12 +299,40 @@ impl Task {
         self.generate.as_ref().map(|generate| Drawing::of(generate, settings)).transpose()
     }
 
+    /// Whether its answers are asked for in a conversation.
+    pub fn is_chat(&self) -> bool {
+        self.generate.as_ref().is_some_and(|generate| generate.chat)
+    }
+
+    /// Whether its questions are made, and need no data.
+    pub fn is_made(&self) -> bool {
+        self.forms.iter().any(|form| form.made.is_some())
+    }
+
+    /// Whether its answers get points by a rubric.
+    pub fn has_rubric(&self) -> bool {
+        self.metrics.contains(&Metric::Points)
+    }
+
+    /// Whether a model can judge its answers.
+    pub fn can_be_judged(&self) -> bool {
+        crate::judge::can_judge(self)
+    }
+
     /// Whether its answers are programs, which are judged by running them.
     pub fn needs_programs(&self) -> bool {
         self.generate.as_ref().is_some_and(|generate| generate.program.is_some())
     }
 
-    /// A user's own quiz: a table with `question`, `choices` and `answer`, which is a choice's text, its letter or its
+    /// What every user's own questions with a rubric are.
+    ///
+    /// # Errors
+    /// If the embedded file is damaged, which a test excludes.
+    pub fn free_response() -> Result<Self, ExamError> {
+        Ok(Self::parse(include_str!("../../tasks/free_response.toml"))?.remove(0))
+    }
+
+    /// A user's own questions to be answered freely, where a table has `rubric` and no `choices`; else a quiz: a table with `question`, `choices` and `answer`, which is a choice's text, its letter or its
     /// number from 0. Examples in front of an item are drawn from the other rows.
     ///
     /// # Errors
@@ -354,7 +346,15 @@ impl Task {
                 found: "none".to_owned(),
                 hint: "give the file another name".to_owned(),
             })?;
-        let mut tasks = Self::parse(include_str!("../../tasks/quiz.toml"))?;
+        let is_free = data::rows(path).ok().and_then(|rows| {
+            let first = rows.into_iter().next()?;
+            Some(first.fields.contains_key("rubric") && !first.fields.contains_key("choices"))
+        });
+        let text = match is_free {
+            Some(true) => include_str!("../../tasks/free_response.toml"),
+            _ => include_str!("../../tasks/quiz.toml"),
+        };
+        let mut tasks = Self::parse(text)?;
         let mut task = tasks.remove(0);
         task.name = stem.to_owned();
         task.source = path.display().to_string();

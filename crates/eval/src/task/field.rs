@@ -6,15 +6,26 @@ use data::Template;
 use regex::Regex;
 use serde_json::{Map, Value};
 
-use super::{
-    data_folder::Split,
-    definition::{Kind, Task},
-};
+use super::{Kind, data_folder::Split, definition::Task};
 use crate::{ExamError, python};
 
 /// Fields whose text is JSON.
-const LISTS: [&str; 9] =
-    ["choices", "contexts", "labels", "mc1", "mc2", "targets", "test_list", "instruction_id_list", "kwargs"];
+const LISTS: [&str; 14] = [
+    "check",
+    "points",
+    "answer_info",
+    "groups",
+    "answers",
+    "choices",
+    "contexts",
+    "labels",
+    "mc1",
+    "mc2",
+    "targets",
+    "test_list",
+    "instruction_id_list",
+    "kwargs",
+];
 
 /// Fields that hold what is asked, or the text that it is asked about; of several the longest.
 const STEMS: [&str; 6] = ["question", "query", "goal", "sentence", "passage", "text"];
@@ -76,7 +87,7 @@ pub(super) fn questions(task: &Task, split: &Split<'_>, rows: &[usize]) -> Resul
         for ((name, _), text) in form.fields.iter().zip(texts) {
             let value = if LISTS.contains(&&**name) {
                 serde_json::from_str(text.trim())
-                    .map_err(|error| bad(split.place(row), &format!("a list of `{name}`"), &error))?
+                    .map_err(|error| bad(split.place(row), &format!("JSON as `{name}`"), &error))?
             } else {
                 Value::String(text)
             };
@@ -134,15 +145,25 @@ fn question(
         })
     };
     let field = |name: &str| fields.get(name).unwrap_or(&Value::Null);
-    if let Some(generate) = &task.generate {
-        let kept = generate.keep.iter().map(|name| (name.clone(), field(name).clone()));
-        let kept: Map<String, Value> = kept.filter(|(_, value)| !value.is_null()).collect();
+    let kept = task.keep.iter().map(|name| (name.clone(), field(name).clone()));
+    let kept: Map<String, Value> = kept.filter(|(_, value)| !value.is_null()).collect();
+    let reference = if kept.is_empty() { Value::Null } else { Value::Object(kept) };
+    if task.has_rubric()
+        && !reference["points"].as_f64().is_some_and(|points| points > 0.0 && points.is_finite())
+    {
+        return Err(ExamError::Table {
+            place: place(),
+            expected: "a number of points above 0".to_owned(),
+            found: short(&reference["points"]),
+            hint: "correct the row: `points` is what a perfect answer gets".to_owned(),
+        });
+    }
+    if task.generate.is_some() {
         let text = texts.next().or_else(|| field("target").as_str().map(str::to_owned)).unwrap_or_default();
         let targets = match field("targets") {
             Value::Null => vec![text],
             several => list(several, "targets")?,
         };
-        let reference = if kept.is_empty() { Value::Null } else { Value::Object(kept) };
         let contexts = vec![prompt.unwrap_or_default()];
         let stem = STEMS.iter().filter_map(|name| field(name).as_str()).max_by_key(|text| text.len());
         let stem = stem.map_or_else(|| contexts[0].clone(), str::to_owned);
@@ -170,7 +191,7 @@ fn question(
     };
     let stem = STEMS.iter().filter_map(|name| field(name).as_str()).max_by_key(|text| text.len());
     let stem = stem.map_or_else(|| contexts[0].clone(), str::to_owned);
-    Ok(Question { stem, contexts, answers, gold, targets: Vec::new(), reference: Value::Null })
+    Ok(Question { stem, contexts, answers, gold, targets: Vec::new(), reference })
 }
 
 /// The number of the right choice, or of several.

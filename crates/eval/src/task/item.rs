@@ -3,8 +3,9 @@
 use std::{collections::HashMap, path::PathBuf};
 
 use super::{
+    Kind,
     data_folder::{DataFolder, Split},
-    definition::{Kind, Task},
+    definition::Task,
     field::{Question, given_questions, questions},
     shots,
 };

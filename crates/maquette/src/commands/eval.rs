@@ -2,8 +2,14 @@
 
 mod benchmark;
 mod capability;
+mod chosen;
+pub(crate) mod cost;
+mod endpoints;
 mod list;
 mod pictures;
+mod recipe;
+mod rescore;
+mod summary;
 mod table;
 
 use std::path::{Path, PathBuf};
@@ -17,8 +23,8 @@ use super::Dtype;
 ///
 /// Benchmarks (`--list` names them) read the data below `--data`. Most score the likelihood of every choice; others let the
 /// model write an answer and read it with named extractors. Scores do not depend on `--batch` or `--threads`. A quiz is a
-/// .jsonl or .csv file with `question`, `choices` and `answer`, and is given by its path. The same command continues where
-/// it was stopped.
+/// .jsonl or .csv file with `question`, `choices` and `answer`, or `question`, `rubric` and `points`, and is given by its path. The
+/// same command continues where it was stopped, and asks an endpoint again for what it did not answer.
 ///
 /// Questions about pictures (`--tasks charts,words,scenes`, or a .jsonl or .parquet file whose rows have `image`, `question`
 /// and `answer`) are asked three times: with the picture, without it, and with that of another question; what is right
@@ -28,7 +34,8 @@ use super::Dtype;
 /// exact probability of that answer; where several are, answers are sampled.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// A run's folder, such as runs/quickstart, whose newest checkpoint is taken; or the folder of a checkpoint
+    /// A run's folder, such as runs/quickstart, whose newest checkpoint is taken; the folder of a checkpoint; or the address
+    /// of a server with an interface like OpenAI's, such as http://127.0.0.1:8080/v1
     #[arg(required_unless_present_any = ["list", "rescore"])]
     checkpoint: Option<PathBuf>,
     /// Tasks, by name, such as arc_easy or mmlu; or the path of a quiz; the generated suite if not given
@@ -70,6 +77,14 @@ pub(crate) struct Args {
     /// Run the programs that the model writes, for benchmarks that judge them so: apart from everything else, on Linux
     #[arg(long)]
     run_programs: bool,
+    /// File with benchmarks and their settings, such as recipes/exams.toml; needs --out, where the page is written too
+    #[arg(long, value_name = "FILE", requires = "out", conflicts_with_all = ["tasks", "shots", "list", "rescore"])]
+    recipe: Option<PathBuf>,
+    /// Write the seconds that each benchmark took to cost.json in --out; --recipe does so too
+    #[arg(long, requires = "out")]
+    cost: bool,
+    #[command(flatten)]
+    endpoints: endpoints::EndpointArgs,
     /// List the benchmarks: what of their data is in --data, what is missing, where it is published, its licence
     #[arg(long)]
     list: bool,
@@ -102,10 +117,18 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         return list::run(args);
     }
     if args.rescore {
-        return benchmark::rescore(args);
+        return rescore::run(args);
+    }
+    if let Some(recipe) = &args.recipe {
+        return recipe::run(args, recipe);
     }
     let is_of_pictures = |name: &String| pictures::knows(name) || pictures::is_file(name);
     let n_of_pictures = args.tasks.iter().filter(|name| is_of_pictures(name)).count();
+    let is_endpoint = args.checkpoint.as_deref().is_some_and(endpoints::is_address);
+    anyhow::ensure!(
+        !is_endpoint || n_of_pictures == 0 && !args.tasks.is_empty(),
+        "expected benchmarks for an endpoint, found none in --tasks\nhint: --tasks arc_easy --data DIR; `maquette eval --list` names them"
+    );
     if n_of_pictures > 0 {
         anyhow::ensure!(
             n_of_pictures == args.tasks.len(),

@@ -28,7 +28,7 @@ mod reward;
 mod run;
 mod safety;
 mod score;
-mod scores;
+pub(crate) mod scores;
 mod serve;
 mod sft;
 mod slips;

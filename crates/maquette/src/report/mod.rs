@@ -15,6 +15,7 @@ mod plot;
 mod prediction;
 mod read;
 mod scores;
+mod scores_safety;
 mod svg;
 mod tables;
 #[cfg(test)]
@@ -29,7 +30,8 @@ use crate::run_dir::REPORT;
 pub(crate) use self::{
     forecast::Picture,
     number::with_margin,
-    scores::{ExamRow, ScoresPage, TaskRow, WRITER as PAGE_WRITER, render as render_scores},
+    scores::{ExamRow, ScoresPage, SealedLoss, TaskRow, WRITER as PAGE_WRITER, render as render_scores},
+    scores_safety::{Disagreement, SafetyRow, SafetyTask},
     svg::WRITER,
 };
 

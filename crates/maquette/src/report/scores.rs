@@ -1,13 +1,17 @@
 //! The page of an evaluation: scores in the manner of the GPT-4 report's tables 1 and 2 and figures 5 and 8.
 
+use std::collections::BTreeMap;
+
 use eval::{Calibration, MetricSummary, Reliability};
+use forecast::Prediction;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::{
     axis::Axis,
-    number::{grouped, significant},
+    number::{duration, grouped, scientific, significant},
     plot::{Mark, Plot, Point, Series},
     read::Source,
+    scores_safety::{self, SafetyTask},
     tables,
 };
 
@@ -20,6 +24,9 @@ pub(crate) struct ScoresPage {
     pub(crate) name: String,
     pub(crate) tasks: Vec<TaskRow>,
     pub(crate) exams: Vec<ExamRow>,
+    pub(crate) safety: Vec<SafetyTask>,
+    /// The forecast of the run that the model comes from.
+    pub(crate) sealed: Option<SealedLoss>,
     /// Of every task with choices together, if there are any.
     pub(crate) calibration: Option<Calibration>,
     /// Path and bytes of the files that were read.
@@ -41,8 +48,13 @@ pub(crate) struct TaskRow {
     pub(crate) chance: Option<f64>,
     /// Share of contaminated items and the value without them, where they were looked for.
     pub(crate) contamination: Option<(f64, Option<f64>)>,
-    /// Tokens that the model read.
+    /// Tokens that the model read and wrote.
     pub(crate) n_tokens: u64,
+    /// Time on the clock, where it was recorded for all items.
+    pub(crate) seconds: Option<f64>,
+    pub(crate) flops: Option<f64>,
+    /// Items without an answer, by the reason.
+    pub(crate) failures: BTreeMap<String, usize>,
     pub(crate) notes: Vec<String>,
 }
 
@@ -51,8 +63,17 @@ pub(crate) struct ExamRow {
     pub(crate) title: String,
     pub(crate) score: String,
     pub(crate) range: String,
-    pub(crate) percentiles: Vec<(String, String, String)>,
+    /// Population, percentile, range, and the three as numbers.
+    pub(crate) percentiles: Vec<(String, String, String, Option<[f64; 3]>)>,
     pub(crate) about: String,
+}
+
+/// A sealed forecast of the final loss, and the loss.
+pub(crate) struct SealedLoss {
+    pub(crate) seal: String,
+    pub(crate) sealed_at: String,
+    pub(crate) predicted: Prediction,
+    pub(crate) actual: Option<f64>,
 }
 
 /// The whole page. Same scores, same page.
@@ -78,12 +99,16 @@ pub(crate) fn render(page: &ScoresPage) -> String {
                     nav {
                         a href="#tasks" { "Tasks" }
                         @if !page.exams.is_empty() { a href="#exams" { "Exams" } }
+                        @if !page.safety.is_empty() { a href="#safety" { "Safety" } }
+                        @if page.sealed.is_some() { a href="#forecast" { "Forecast" } }
                         @if page.calibration.is_some() { a href="#calibration" { "Calibration" } }
                         a href="#sources" { "Sources" }
                     }
                 }
                 @if !page.exams.is_empty() { (section("exams", "Exams", &exams(&page.exams))) }
                 (section("tasks", "Tasks", &tasks(&page.tasks)))
+                @if !page.safety.is_empty() { (section("safety", "Safety", &scores_safety::section(&page.safety))) }
+                @if let Some(sealed) = &page.sealed { (section("forecast", "Forecast of the run", &of_forecast(sealed))) }
                 @if let Some(calibration) = &page.calibration {
                     (section("calibration", "Calibration", &of_calibration(calibration)))
                 }
@@ -106,31 +131,37 @@ fn exams(rows: &[ExamRow]) -> Markup {
         }
         div.scroll tabindex="0" role="region" aria-label="Exams" { table {
             thead { tr { th { "Exam" } th.n { "Score" } th.n { "95 % interval" } th.n { "Percentile" } th.n { "Range" } th { "Population" } } }
-            tbody { @for row in rows { @for (i, (population, percentile, range)) in row.percentiles.iter().enumerate() { tr {
+            tbody { @for row in rows { @for (i, (population, percentile, range, _)) in row.percentiles.iter().enumerate() { tr {
                 @if i == 0 { td { (row.title) } td.n { (row.score) } td.n { (row.range) } }
                 @else { td {} td {} td {} }
                 td.n { (percentile) } td.n { (range) } td.wrap { (population) }
             } } } }
         } }
+        div.plots { (by_percentile(rows).figure()) }
         @for row in rows { @if !row.about.is_empty() { p.from { (row.title) ": " (row.about) } } }
     }
 }
 
-fn shown(metric: &str, x: f64) -> String {
-    if eval::is_share(metric) { format!("{:.1}\u{a0}%", 100.0 * x) } else { significant(x, 4) }
+pub(super) fn shown(metric: &str, x: f64) -> String {
+    match metric {
+        "likelihood_diff" => format!("{}\u{a0}nats", significant(x, 3)),
+        _ if eval::is_share(metric) => format!("{:.1}\u{a0}%", 100.0 * x),
+        _ => significant(x, 4),
+    }
 }
 
 fn tasks(rows: &[TaskRow]) -> Markup {
     let has_contamination = rows.iter().any(|row| row.contamination.is_some());
     html! {
         p.intro {
-            "Intervals hold the true value in 95 %: Wilson's for shares, Student's for other means. Cost is what the model read."
+            "Intervals hold the true value in 95 %: Wilson's for shares, Student's for other means. Cost is what the model read and wrote, the time on the clock, and the FLOPs \
+             of its forward passes."
         }
         div.scroll tabindex="0" role="region" aria-label="Scores" { table {
             thead { tr {
                 th.n { "No." } th { "Task" } th.n { "Shots" } th.n { "Items" } th { "Metric" } th.n { "Score" } th.n { "95 % interval" } th.n { "Chance" }
                 @if has_contamination { th.n { "Contaminated" } th.n { "Clean items" } th.n { "Lower of both" } }
-                th.n { "Tokens read" }
+                th.n { "Tokens" } th.n { "Time" } th.n { "FLOPs" }
             } }
             tbody { @for (i, row) in rows.iter().enumerate() { tr {
                 td.n { (i + 1) }
@@ -151,10 +182,59 @@ fn tasks(rows: &[TaskRow]) -> Markup {
                     } @else { td.n { "not looked for" } td {} td {} }
                 }
                 td.n { (grouped(row.n_tokens)) }
+                td.n { @if let Some(seconds) = row.seconds { (duration(seconds)) } }
+                td.n { @if let Some(flops) = row.flops { (scientific(flops)) } }
             } } }
         } }
         @for row in rows { @for note in &row.notes { p.from { (row.task) ": the data differ from the original: " (note) } } }
+        @for row in rows { @for (reason, n) in &row.failures { p.from { (row.task) ": not scored: " (n) " items: " (reason) } } }
         div.plots { (by_task(rows).figure()) }
+    }
+}
+
+/// In the manner of the GPT-4 report's figure 4: percentiles of exams with their ranges, from low to high.
+fn by_percentile(rows: &[ExamRow]) -> Plot {
+    let all = rows.iter().flat_map(|row| row.percentiles.iter().map(move |percentile| (row, percentile)));
+    let mut points: Vec<(String, [f64; 3])> = all
+        .filter_map(|(row, (population, _, _, numbers))| {
+            Some((format!("{}, {population}", row.title), (*numbers)?))
+        })
+        .collect();
+    points.sort_by(|a, b| a.1[0].total_cmp(&b.1[0]));
+    let n = points.len() as f64;
+    let point = |(i, (note, [at, low, high])): (usize, (String, [f64; 3]))| Point {
+        x: i as f64 + 1.0,
+        y: at,
+        low,
+        high,
+        note: format!("{note}: {at:.0}"),
+    };
+    Plot {
+        title: "Percentiles of exams",
+        caption: "From low to high, one for each exam and population of the table, with the range of the 95 % interval.".to_owned(),
+        x: Axis::linear("exam and population, by percentile").over(0.5, n.max(1.0) + 0.5),
+        y: Axis::linear("percentile").over(0.0, 100.0),
+        series: vec![Series { label: "percentile".to_owned(), tone: 1, mark: Mark::Points(points.into_iter().enumerate().map(point).collect()) }],
+        is_wide: true,
+    }
+}
+
+fn of_forecast(sealed: &SealedLoss) -> Markup {
+    let SealedLoss { seal, sealed_at, predicted, actual } = sealed;
+    html! {
+        p.intro {
+            "The final loss of the run that the model comes from, as it was forecast before its first step; sealed " (sealed_at) "."
+        }
+        div.scroll tabindex="0" role="region" aria-label="Forecast" { table {
+            thead { tr { th { "Quantity" } th.n { "Forecast" } th.n { "95 % interval" } th.n { "Result" } th { "Seal" } } }
+            tbody { tr {
+                td { "final loss" }
+                td.n { (significant(predicted.median, 5)) }
+                td.n { (significant(predicted.lo95, 5)) " to " (significant(predicted.hi95, 5)) }
+                td.n { @match actual { Some(actual) => (significant(*actual, 5)), None => "none yet" } }
+                td { (&seal[..seal.len().min(16)]) }
+            } }
+        } }
     }
 }
 

@@ -61,7 +61,7 @@ fn nothing(_: &str) -> String {
 
 const FIT: &str = "--at-flops 1e18 --draws 100";
 
-const WRITERS: [Writer; 17] = [
+const WRITERS: [Writer; 18] = [
     Writer {
         name: "import --out",
         makes_folder: true,
@@ -96,6 +96,15 @@ const WRITERS: [Writer; 17] = [
         args: |from, to| words(&format!("eval {} --tasks copy --limit 1 --out {to}", from.checkpoint)),
         input: nothing,
         source: |_| "t".into(),
+    },
+    Writer {
+        name: "scores grade --to",
+        makes_folder: false,
+        args: |from, to| {
+            words(&format!("scores grade {} --to {to}", from.points.replace("points.csv", "scores")))
+        },
+        input: nothing,
+        source: |from| from.points.replace("points.csv", "scores/eval/essay-0shot.jsonl"),
     },
     Writer {
         name: "forecast fit --plot",
@@ -289,6 +298,10 @@ fn sources(scene: &Scene) {
     scene.ok(&["run", "sources/recipe.toml", "--out", "sources/run"]);
     scene.ok(&["import", "sources/run/pretrain/checkpoints/step-2", "--out", "sources/checkpoint"]);
     scene.write("sources/checkpoint/chat_template.jinja", b"{{ messages[0]['content'] }}");
+    scene
+        .write("sources/essay.jsonl", b"{\"question\": \"Why?\", \"rubric\": \"a reason\", \"points\": 2}\n");
+    let eval = "eval sources/checkpoint --tasks sources/essay.jsonl --max-tokens 4 --out sources/scores";
+    scene.ok(&eval.split(' ').collect::<Vec<_>>());
     let seal = ["forecast", "seal", "sources/points.csv", "--out", "sources/forecast.json"];
     scene.ok(&[&seal[..], &FIT.split(' ').collect::<Vec<_>>()].concat());
 }

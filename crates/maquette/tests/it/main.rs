@@ -11,6 +11,8 @@ mod corpus_inputs;
 #[cfg(unix)]
 mod crash;
 mod end_to_end;
+#[cfg(unix)]
+mod endpoints;
 mod escapes;
 #[cfg(unix)]
 mod eval_kills;
@@ -37,6 +39,7 @@ mod recipes;
 mod reward_model;
 mod run_folder_as_checkpoint;
 mod rungs;
+mod safety_reading;
 mod scattered_folders;
 mod scene;
 mod scores;

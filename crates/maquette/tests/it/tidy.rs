@@ -18,7 +18,7 @@ const ARROWS: [(&str, &[&str]); 10] = [
     ("train", &["base", "tensor", "data", "model"]),
     ("eval", &["base", "tensor", "data", "model"]),
     ("forecast", &["base"]),
-    ("align", &["base", "tensor", "data", "model", "train"]),
+    ("align", &["base", "tensor", "data", "model", "train", "eval"]),
     ("serve", &["base", "tensor", "data", "model"]),
     ("maquette", &["base", "tensor", "data", "model", "train", "align", "eval", "forecast", "serve"]),
 ];

@@ -21,8 +21,11 @@ pub(super) struct Args {
     /// An exam and a score on its scale; may be repeated
     #[arg(long, value_name = "EXAM=SCORE")]
     score: Vec<String>,
+    /// File with exams of your own: scale, sections with their tasks and weights, conversion, percentiles; see docs/scores.md
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
     /// List the exams: scale, sections, populations and sources of the percentiles
-    #[arg(long, exclusive = true)]
+    #[arg(long, conflicts_with_all = ["dir", "score"])]
     list: bool,
     /// Print the result as JSON on stdout
     #[arg(long)]
@@ -54,10 +57,18 @@ pub(super) struct Standing {
     /// Of the ends of the interval.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) range: Option<[String; 2]>,
+    /// The percentile and its range as numbers, for a figure.
+    #[serde(skip)]
+    pub(super) numbers: Option<[f64; 3]>,
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
-    let exams = StandardExam::all();
+    let mut exams = StandardExam::all();
+    if let Some(path) = &args.file {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read `{}`\nhint: give a file with exams", path.display()))?;
+        exams = StandardExam::parse(&text).with_context(|| format!("in `{}`", path.display()))?;
+    }
     if args.list {
         return list(&exams);
     }
@@ -106,12 +117,15 @@ pub(super) fn of_items(exams: &[StandardExam], scored: &[folder::Scored]) -> Vec
 
 /// Right answers over the tasks of a section; of several numbers of shots the most. None where a task was not scored.
 fn result(tasks: &[String], scored: &[folder::Scored]) -> Option<SectionResult> {
-    let (mut n, mut n_right) = (0, 0);
+    let (mut n, mut n_right) = (0, 0.0);
     for name in tasks {
         let of_task = scored.iter().filter(|task| task.provenance.task == *name);
         let task = of_task.max_by_key(|task| task.provenance.shots)?;
         n += task.items.len();
-        n_right += task.items.iter().filter(|item| item.metrics.get("acc") == Some(&1.0)).count();
+        for item in &task.items {
+            // Free answers that nobody has graded are no wrong ones.
+            n_right += item.metrics.get("points").or(item.metrics.get("acc"))?;
+        }
     }
     (n > 0).then_some(SectionResult { n, n_right })
 }
@@ -120,11 +134,14 @@ fn row(exam: &StandardExam, scaled: f64, from_items: Option<ExamScore>) -> Row {
     let standing = |table: &eval::Percentiles| {
         let at = |score: f64| table.of(score).map(|percentile| percentile.to_string());
         let range = from_items.and_then(|score| Some([at(score.lo95)?, at(score.hi95)?]));
+        let value = |score: f64| table.of(score).map(eval::Percentile::value);
+        let [low, high] = from_items.map_or([None; 2], |score| [value(score.lo95), value(score.hi95)]);
         Some(Standing {
             population: table.population.clone(),
             source: table.source.clone(),
             percentile: at(scaled)?,
             range,
+            numbers: value(scaled).map(|at| [at, low.unwrap_or(f64::NAN), high.unwrap_or(f64::NAN)]),
         })
     };
     Row {

@@ -1,6 +1,7 @@
 //! The scores that an evaluation left in a folder.
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
 };
@@ -13,7 +14,10 @@ pub(super) struct Scored {
     /// The file of its items.
     pub(super) path: PathBuf,
     pub(super) provenance: Provenance,
+    /// Those that were answered.
     pub(super) items: Vec<ItemScore>,
+    /// How many were not, by the reason.
+    pub(super) failures: BTreeMap<String, usize>,
 }
 
 impl Scored {
@@ -52,8 +56,16 @@ pub(super) fn read(out: &Path, names: &[String]) -> anyhow::Result<Vec<Scored>> 
         let provenance: Provenance = serde_json::from_slice(&bytes)
             .with_context(|| format!("`{}` is damaged\nhint: evaluate again", about.display()))?;
         if names.is_empty() || names.contains(&provenance.task) {
-            let items = ItemsFile::read(&path)?;
-            scored.push(Scored { path, provenance, items });
+            let mut items = ItemsFile::read(&path)?;
+            let mut failures = BTreeMap::new();
+            items.retain(|item| match &item.failure {
+                None => true,
+                Some(reason) => {
+                    *failures.entry(reason.clone()).or_default() += 1;
+                    false
+                }
+            });
+            scored.push(Scored { path, provenance, items, failures });
         }
     }
     let missing = names.iter().find(|name| scored.iter().all(|task| task.provenance.task != **name));

@@ -6,11 +6,14 @@ mod compare;
 mod contamination;
 mod exam;
 mod folder;
+mod grade;
 mod report;
 
 use clap::Subcommand;
 
-/// What scores of `maquette eval` say: calibration, comparison, contamination, exams
+pub(crate) use report::write as write_report;
+
+/// What scores of `maquette eval` say: calibration, comparison, contamination, exams, grades
 ///
 /// These read the items that `maquette eval --out DIR` wrote; no model is opened.
 #[derive(Debug, clap::Args)]
@@ -27,6 +30,7 @@ enum Command {
     Compare(compare::Args),
     Contamination(contamination::Args),
     Exam(exam::Args),
+    Grade(grade::Args),
     Report(report::Args),
 }
 
@@ -37,6 +41,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         Command::Compare(args) => compare::run(args),
         Command::Contamination(args) => contamination::run(args),
         Command::Exam(args) => exam::run(args),
+        Command::Grade(args) => grade::run(args),
         Command::Report(args) => report::run(args),
     }
 }
