@@ -14,9 +14,9 @@ static IDLE: AtomicBool = AtomicBool::new(false);
 #[error("stopped{0}\nhint: give the same command again to go on")]
 pub(crate) struct Interrupted(pub(crate) String);
 
-/// What was printed so far is whole, and the same command begins anew.
+/// What was printed so far is whole, and the same command begins from the start.
 #[derive(Debug, thiserror::Error)]
-#[error("stopped{0}\nhint: the same command begins anew")]
+#[error("stopped{0}\nhint: the same command begins from the start")]
 pub(crate) struct Abandoned(pub(crate) String);
 
 /// Who asks.

@@ -72,7 +72,11 @@ fn what_is_interrupted_says_so_by_its_status() {
     let said =
         interrupted(&scene, &["generate", CHECKPOINT, "--prompts", "prompts.jsonl", "--max-tokens", "20"]);
     assert_eq!(said.status.code(), Some(130), "{}", said.stderr);
-    assert!(said.stderr.contains(" of 20000 prompts\nhint: the same command begins anew"), "{}", said.stderr);
+    assert!(
+        said.stderr.contains(" of 20000 prompts\nhint: the same command begins from the start"),
+        "{}",
+        said.stderr
+    );
     let rest = said.stdout.split_once('\n').unwrap().1;
     assert!(rest.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()));
 }
