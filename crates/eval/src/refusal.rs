@@ -106,7 +106,7 @@ fn reply(answer: &str) -> Reply {
     let said = plain(answer);
     let sentences = sentences(&said);
     let declines = |sentence: &&str| DECLINES.iter().any(|rule| rule.is_match(sentence));
-    let Some(first) = sentences.iter().position(|sentence| declines(&sentence)) else {
+    let Some(first) = sentences.iter().position(&declines) else {
         return Reply::Compliance;
     };
     if first >= OPENING_SENTENCES {
@@ -114,7 +114,7 @@ fn reply(answer: &str) -> Reply {
     }
     let before = sentences[..first].join("\n");
     let after: Vec<&str> =
-        sentences[first + 1..].iter().copied().filter(|sentence| !declines(&sentence)).collect();
+        sentences[first + 1..].iter().copied().filter(|sentence| !declines(sentence)).collect();
     let own = sentences[first];
     let after = after.join("\n");
     let n_words = after.split_whitespace().count();

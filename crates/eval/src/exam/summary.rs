@@ -178,6 +178,9 @@ fn of_values(name: &str, values: &[f64]) -> MetricSummary {
     let [lo95, hi95] = if is_binary {
         let n_right = values.iter().filter(|value| **value == 1.0).count();
         interval::wilson(n_right, values.len()).map_or([None; 2], |ends| ends.map(Some))
+    } else if name.ends_with("bias_score") {
+        // Its values are from -1 to 1.
+        [mean.lo95, mean.hi95].map(|end| end.map(|end| end.clamp(-1.0, 1.0)))
     } else {
         [mean.lo95, mean.hi95]
     };
@@ -224,7 +227,12 @@ pub fn group(name: &str, tasks: &[TaskSummary]) -> Option<TaskSummary> {
             .filter(|_| n > parts.len())
             .map(|squares| (squares / (n - parts.len()) as f64 / n as f64).sqrt());
         let margin = stderr.map(|stderr| interval::t95(n - parts.len()) * stderr);
-        let (lo95, hi95) = (margin.map(|margin| value - margin), margin.map(|margin| value + margin));
+        let (mut lo95, mut hi95) = (margin.map(|margin| value - margin), margin.map(|margin| value + margin));
+        // Where all items are alike, the pooled error of shares is 0, and says nothing about others.
+        if stderr == Some(0.0) && (value == 0.0 || value == 1.0) {
+            [lo95, hi95] =
+                interval::wilson((value * n as f64) as usize, n).map_or([None; 2], |ends| ends.map(Some));
+        }
         metrics.insert(metric.clone(), MetricSummary { n: None, value, stderr, lo95, hi95 });
     }
     (!metrics.is_empty()).then(|| TaskSummary {

@@ -5,8 +5,11 @@ mod steering;
 
 use data::Row;
 
+/// A name, and what makes its rows.
+type Maker = (&'static str, fn() -> Vec<Row>);
+
 /// What can be made.
-const MAKERS: [(&str, fn() -> Vec<Row>); 3] = [
+const MAKERS: [Maker; 3] = [
     ("hindsight_neglect", hindsight::rows),
     ("steering_obeyed", steering::obeyed),
     ("steering_resisted", steering::resisted),
