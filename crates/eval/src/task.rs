@@ -7,6 +7,7 @@ mod fill;
 mod item;
 mod made;
 mod metric;
+mod quiz;
 mod shots;
 
 pub use data_folder::{DataFolder, Found, Presence};

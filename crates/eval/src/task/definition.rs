@@ -147,6 +147,8 @@ pub(super) struct Form {
     pub(super) only: BTreeMap<String, String>,
     /// Fields that are cleaned of what WikiHow's pages left.
     pub(super) wikihow: Vec<String>,
+    /// Rows are those of a user's own quiz.
+    pub(super) is_quiz: bool,
     /// What differs from the original.
     pub(super) note: Option<String>,
     pub(super) fields: Vec<(String, Template)>,
@@ -200,6 +202,8 @@ struct FormFile {
     only: BTreeMap<String, String>,
     #[serde(default)]
     wikihow: Vec<String>,
+    #[serde(default)]
+    quiz: bool,
     note: Option<String>,
     fields: BTreeMap<String, String>,
 }
@@ -254,6 +258,7 @@ impl Task {
                 unroll: form.unroll.clone(),
                 only: form.only.iter().map(|(name, value)| (name.clone(), fill.text(value))).collect(),
                 wikihow: form.wikihow.clone(),
+                is_quiz: form.quiz,
                 note: form.note.clone(),
                 fields: fields.collect::<Result<_, ExamError>>()?,
             })

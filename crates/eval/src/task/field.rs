@@ -6,7 +6,7 @@ use data::Template;
 use regex::Regex;
 use serde_json::{Map, Value};
 
-use super::{Kind, data_folder::Split, definition::Task};
+use super::{Kind, data_folder::Split, definition::Task, quiz};
 use crate::{ExamError, python};
 
 /// Fields whose text is JSON.
@@ -70,6 +70,9 @@ pub(super) fn questions(task: &Task, split: &Split<'_>, rows: &[usize]) -> Resul
     let mut objects = Vec::with_capacity(rows.len());
     for &row in rows {
         let mut fields = split.row(row).fields.clone();
+        if form.is_quiz {
+            quiz::normalise(&mut fields, &|| split.place(row))?;
+        }
         check_fields(&templates, &fields, needs_row, || split.place(row))?;
         if needs_row {
             let whole = Value::Object(fields.clone());
