@@ -43,7 +43,7 @@ pub struct Cpu {
 }
 
 impl Cpu {
-    /// Kernels that use `n_threads` threads; 0 means one for each core. Their results do not depend on it.
+    /// Kernels that use `n_threads` threads, at most 512; 0 means one for each core. Their results do not depend on it.
     pub fn new(n_threads: usize) -> Self {
         Self { pool: Pool::new(n_threads) }
     }

@@ -27,14 +27,17 @@ impl std::fmt::Debug for Pool {
     }
 }
 
+/// More threads than any machine has cores take address space until starting one fails within it, which nobody can catch.
+const MAX_THREADS: usize = 512;
+
 impl Pool {
-    /// `n_threads` threads; 0 means one for each core.
+    /// `n_threads` threads, at most [`MAX_THREADS`]; 0 means one for each core.
     pub(crate) fn new(n_threads: usize) -> Self {
         let n_threads = match n_threads {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             n => n,
         };
-        Self { workers: Workers::new(n_threads - 1) }
+        Self { workers: Workers::new(n_threads.min(MAX_THREADS) - 1) }
     }
 
     pub(crate) fn n_threads(&self) -> usize {
