@@ -86,8 +86,11 @@ fn admit(app: &App, request: &Request) -> Result<(), ApiError> {
     let path = request.uri().path();
     let is_open = OPEN.contains(&path) || path.starts_with("/page/") || request.method() == Method::OPTIONS;
     if !is_open && !app.settings.api_keys.is_empty() && !has_key(headers, &app.settings.api_keys) {
-        let message = "expected `Authorization: Bearer` with a key of this server, found none\n\
-            hint: the file that --api-keys names has them";
+        let found = if headers.contains_key(header::AUTHORIZATION) { "another" } else { "none" };
+        let message = format!(
+            "expected `Authorization: Bearer` with a key of this server, found {found}\n\
+             hint: the file that --api-keys names has them"
+        );
         return Err(ApiError::new(StatusCode::UNAUTHORIZED, message).code("invalid_api_key"));
     }
     Ok(())

@@ -80,7 +80,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     // Before the model is read: a port that is taken should not cost minutes.
     let listener = TcpListener::bind((args.host, args.port)).with_context(|| {
         format!(
-            "cannot listen on {}:{}\nhint: end what listens there, or choose another --port",
+            "cannot listen on {}:{}\nhint: the address must be one of this machine, and the port free: choose another --port",
             args.host, args.port
         )
     })?;

@@ -76,7 +76,12 @@ fn what_cannot_be_served_is_said_before_anything_listens() {
     let port = taken.local_addr().unwrap().port().to_string();
     let message = scene.fails(&["serve", "nothing", "--port", &port]);
     assert!(message.contains(&format!("cannot listen on 127.0.0.1:{port}")), "{message}");
-    assert!(message.contains("hint: end what listens there, or choose another --port"), "{message}");
+    assert!(
+        message.contains(
+            "hint: the address must be one of this machine, and the port free: choose another --port"
+        ),
+        "{message}"
+    );
     scene.write("empty.txt", b"\n \n");
     let message = scene.fails(&["serve", "nothing", "--port", "0", "--api-keys", "empty.txt"]);
     assert!(message.contains("expected a key or more in `empty.txt`, found none\nhint: "), "{message}");
