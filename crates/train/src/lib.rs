@@ -73,7 +73,7 @@ pub use monitor::{
 };
 pub use objective::{
     Batch, Example, Masked, MicroBatch, Objective, PictureExample, PictureReader, Pretraining, Readiness,
-    Scalars, Shuffled, WithPictures, not_a_cursor, read_cursor,
+    ReplaySettings, Scalars, Shuffled, WithPictures, WithReplay, not_a_cursor, read_cursor,
 };
 pub use optimizer::Optimizer;
 pub use overrides::LearningRateOverrides;

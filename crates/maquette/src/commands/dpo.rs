@@ -5,7 +5,6 @@ use std::{path::PathBuf, sync::Arc};
 use align::{Dpo, DpoSettings};
 use model::checkpoint;
 use tensor::Cpu;
-use train::Objective as _;
 
 use super::tuned;
 use crate::{
@@ -39,6 +38,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let reference = checkpoint::read_model(&base.dir)?.with_dtype(settings.dtype.into());
     progress::say("reference", "log-probabilities of every answer before the training");
     let objective = Dpo::new(pairs, held_out, &reference, &*kernels, dpo, &settings)?;
+    let objective = options.replay.beside(Box::new(objective), &base, &settings)?;
     let made = Made {
         method: "dpo".into(),
         base_weights: base.weights.clone(),
@@ -48,6 +48,6 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         settings: serde_json::to_value(dpo)?,
     };
     let folder = Tuned::open(&options.out, &made)?;
-    let finished = train("dpo", &folder, &made, &base, Box::new(objective), &kernels)?;
+    let finished = train("dpo", &folder, &made, &base, objective, &kernels)?;
     tuned::print(&finished, options.json)
 }

@@ -36,6 +36,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     options.check()?;
     let base = Base::open(&args.base)?;
     let seq_len = options.seq_len(&base)?;
+    anyhow::ensure!(
+        options.replay.replay.is_none(),
+        "--replay keeps a model able to write text, and a reward model writes none\nhint: leave it out"
+    );
     // Every token passes through the model: none is a target alone.
     let (pairs, held_out) = preferences(options, &base, seq_len.saturating_sub(1).max(1))?;
     let settings = options.settings(&base, seq_len, pairs.len())?;

@@ -6,7 +6,7 @@ use align::{OnRow, read_conversations, sft_examples};
 use clap::ValueEnum;
 use data::Said;
 use tensor::Cpu;
-use train::{Masked, Objective as _};
+use train::Masked;
 
 use super::tuned;
 use crate::{
@@ -65,6 +65,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     );
     let settings = options.settings(&base, seq_len, examples.len())?;
     let masked = Masked::new(examples, held_out, &settings, base.tokenizer.token_bytes())?;
+    let masked = options.replay.beside(Box::new(masked), &base, &settings)?;
     let made = Made {
         method: "sft".into(),
         base_weights: base.weights.clone(),
@@ -75,6 +76,6 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     };
     let folder = Tuned::open(&options.out, &made)?;
     let kernels = Arc::new(Cpu::new(options.threads));
-    let finished = train("sft", &folder, &made, &base, Box::new(masked), &kernels)?;
+    let finished = train("sft", &folder, &made, &base, masked, &kernels)?;
     tuned::print(&finished, options.json)
 }

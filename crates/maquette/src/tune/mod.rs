@@ -7,6 +7,7 @@ mod folder;
 mod held_out;
 mod options;
 mod pairs;
+mod replay;
 mod training;
 
 use std::path::{Path, PathBuf};
@@ -21,6 +22,7 @@ pub(crate) use folder::{Made, Tuned};
 pub(crate) use held_out::split;
 pub(crate) use options::{TrainingOptions, TuneOptions};
 pub(crate) use pairs::preferences;
+pub(crate) use replay::{ReplayOptions, prepared_text};
 pub(crate) use training::{Finished, Shown, finished, steps, train};
 
 /// The model that is tuned.

@@ -6,7 +6,7 @@ use model::{AdapterConfig, LinearName, scaling::ModelOverrides};
 use tensor::Isa;
 use train::{OptimizerKind, TrainOverrides, TrainSettings, Tuning};
 
-use super::Base;
+use super::{Base, ReplayOptions};
 use crate::pipeline::default_precision;
 
 /// Peak learning rate of a training of all weights; adapters take ten times that (Schulman et al. 2025,
@@ -70,6 +70,8 @@ pub(crate) struct TrainingOptions {
     /// Linear maps that get an adapter; all if not given
     #[arg(long, value_name = "NAME", value_delimiter = ',', requires = "rank", value_parser = linear)]
     pub(crate) on: Vec<LinearName>,
+    #[command(flatten)]
+    pub(crate) replay: ReplayOptions,
     /// Random seed
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,

@@ -3,6 +3,7 @@
 mod masked;
 mod pictures;
 mod pretraining;
+mod replay;
 mod shuffled;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use tensor::Kernels;
 pub use masked::{Example, Masked};
 pub use pictures::{PictureExample, PictureReader, WithPictures};
 pub use pretraining::Pretraining;
+pub use replay::{ReplaySettings, WithReplay};
 pub use shuffled::Shuffled;
 
 use crate::{Learner, Monitor, StalledParams, TrainError, Validation, monitor};

@@ -7,5 +7,6 @@ mod fixture;
 mod objectives;
 mod parity;
 mod pictures;
+mod replay;
 mod resume;
 mod scene;
