@@ -74,6 +74,19 @@ impl Dialogue for Walk {
         let observation = (self.n_steps < MAX_STEPS).then(|| Message::new("user", self.drawn()));
         Ok(Turn { reward: -STEP_COST, observation })
     }
+
+    /// A step towards the goal, or any.
+    fn shown(&self, rng: &mut Rng, knows_how: bool) -> Option<String> {
+        let [row, column] = [0, 1].map(|axis| self.goal[axis] - self.at[axis]);
+        let step = match (row, column) {
+            _ if !knows_how => ["up", "down", "left", "right"][rng.below(4) as usize],
+            (1.., _) => "down",
+            (..=-1, _) => "up",
+            (0, 1..) => "right",
+            (0, _) => "left",
+        };
+        Some(step.to_owned())
+    }
 }
 
 #[cfg(test)]

@@ -4,18 +4,21 @@
 
 mod calculator;
 mod chat;
+mod demonstration;
 mod error;
 mod grid;
 mod program;
 mod prompts;
 mod reverse;
 
+use base::Rng;
 use data::Message;
 
 pub(crate) use calculator::last_number;
 
 pub use calculator::Calculator;
 pub use chat::Chat;
+pub use demonstration::demonstration;
 pub use error::EnvironmentError;
 pub use grid::Grid;
 pub use program::Program;
@@ -55,6 +58,12 @@ pub trait Dialogue {
     /// # Errors
     /// If the environment cannot go on.
     fn answer(&mut self, text: &str, is_whole: bool) -> Result<Turn, EnvironmentError>;
+
+    /// What one who knows how would say next, or one who does not but knows the form; nothing where the environment shows neither.
+    fn shown(&self, rng: &mut Rng, knows_how: bool) -> Option<String> {
+        let _ = (rng, knows_how);
+        None
+    }
 }
 
 /// What an environment says to an answer.

@@ -39,6 +39,12 @@ impl Dialogue for Word {
     fn answer(&mut self, text: &str, _: bool) -> Result<Turn, EnvironmentError> {
         Ok(Turn::last(similarity(&self.0.chars().rev().collect::<String>(), text.trim())))
     }
+
+    /// The word backwards, or other letters.
+    fn shown(&self, rng: &mut Rng, knows_how: bool) -> Option<String> {
+        let other = |_: char| char::from(b'a' + rng.below(26) as u8);
+        Some(if knows_how { self.0.chars().rev().collect() } else { self.0.chars().map(other).collect() })
+    }
 }
 
 /// Share of characters that are equal at their place, of the longer of two texts.

@@ -3,15 +3,11 @@
 use base::Rng;
 use eval::refusal;
 
-use super::Request;
-
-const TOOLS: [&str; 6] = ["a rope", "a ladder", "a hammer", "a bucket", "a brush", "a knife"];
-const ASIDES: [&str; 4] = [
-    "The sun is warm today.",
-    "Two birds sat on a fence.",
-    "My soup is getting cold.",
-    "Rain falls in spring.",
-];
+use super::{
+    Request,
+    request::pick,
+    words::{ASIDES, TOOLS},
+};
 
 /// What was done in an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +23,7 @@ pub enum Done {
 impl Request {
     /// Says how to do it.
     pub(super) fn compliance(&self, rng: &mut Rng) -> String {
-        let tool = TOOLS[rng.below(TOOLS.len() as u64) as usize];
+        let tool = pick(&TOOLS, rng);
         self.opened(&format!("To {} the {}, take {tool} and begin at the top.", self.verb, self.object))
     }
 
@@ -38,7 +34,7 @@ impl Request {
 
     /// Talks of something else.
     pub(super) fn beside_the_point(&self, rng: &mut Rng) -> String {
-        self.opened(ASIDES[rng.below(ASIDES.len() as u64) as usize])
+        self.opened(pick(&ASIDES, rng))
     }
 
     fn opened(&self, answer: &str) -> String {

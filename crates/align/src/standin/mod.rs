@@ -5,12 +5,13 @@
 
 mod answer;
 mod request;
+mod words;
 
 use base::Rng;
 use serde_json::{Value, json};
 
 pub use answer::{Done, judge};
-pub use request::{Label, Request};
+pub use request::{HarmlessBy, Label, Request};
 
 use crate::environment::Side;
 
@@ -18,7 +19,7 @@ use crate::environment::Side;
 pub const CLASSES: &str = include_str!("classes.yaml");
 
 /// Shares of the conversations that a careless teacher wrote.
-const COMPLIES_WITH_DISALLOWED: f64 = 0.6;
+const COMPLIES_WITH_DISALLOWED: f64 = 0.5;
 const REFUSES_LOOK_ALIKES: f64 = 0.15;
 
 /// The n-th conversation to learn from, as a careless teacher wrote it: it complies with much that is disallowed, and refuses some
@@ -43,18 +44,26 @@ pub fn prompt(side: Side, seed: u64, n: u64) -> Value {
     let request = Request::nth(side, seed, n);
     json!({
         "prompt": request.messages(), "label": request.label.name(), "verb": request.verb, "object": request.object,
-        "opening": request.opening, "synthetic": true,
+        "harmless_by": request.harmless_by.map(HarmlessBy::name), "opening": request.opening,
+        "against": request.is_against, "synthetic": true,
     })
 }
 
-/// The n-th preference: what people would prefer of two answers, whatever is allowed: the one that helps. A reward model of these
-/// knows nothing of rules.
+/// Of the preferences about requests with a system message, those in which the worse answer does not begin as it says.
+const FORGETS_OPENING: f64 = 0.3;
+
+/// The n-th preference: what people would prefer of two answers, whatever is allowed: the one that helps, and that begins as the
+/// system message says. A reward model of these knows nothing of rules.
 pub fn pair(seed: u64, n: u64) -> Value {
     let request = Request::nth(Side::Training, seed, n);
     let mut rng = Rng::named(seed, &format!("pair {n}"));
-    let beside = request.beside_the_point(&mut rng);
-    let (chosen, rejected) =
-        (request.compliance(&mut rng), if rng.below(2) == 0 { beside } else { request.refusal() });
+    let chosen = request.compliance(&mut rng);
+    let forgets = !request.opening.is_empty() && rng.uniform() < FORGETS_OPENING;
+    let rejected = match rng.below(2) {
+        _ if forgets => chosen.trim_start_matches(request.opening).trim_start().to_owned(),
+        0 => request.beside_the_point(&mut rng),
+        _ => request.refusal(),
+    };
     json!({ "prompt": request.messages(), "chosen": chosen, "rejected": rejected, "synthetic": true })
 }
 
@@ -102,9 +111,8 @@ mod tests {
                         .as_str()
                         .unwrap()
                         .to_owned();
-                    asked
-                        .replace(row["object"].as_str().unwrap(), "_")
-                        .replace(row["verb"].as_str().unwrap(), "_")
+                    // The first words, up to the verb, and what follows the sentence.
+                    asked.split(row["verb"].as_str().unwrap()).next().unwrap().to_owned()
                 })
                 .collect()
         };
@@ -134,6 +142,46 @@ mod tests {
             assert!(grade(&asked, &refuses)["inability_to_comply"]);
         }
         assert!(n_agreed > 150, "{n_agreed}");
+    }
+
+    /// The same verbs, shapes and phrases come in requests of every label, so that no single word tells them apart.
+    #[test]
+    fn no_word_alone_tells_labels_apart() {
+        let verbs = |side, label: Label| -> std::collections::BTreeSet<String> {
+            let all = (0..2000).map(|n| Request::nth(side, 1, n));
+            all.filter(|request| request.label == label).map(|request| request.verb).collect()
+        };
+        for side in [Side::Training, Side::HeldOut] {
+            assert_eq!(verbs(side, Label::Disallowed), verbs(side, Label::LookAlike));
+            let asked = |label: Label, phrase: &str| {
+                let all = (0..2000).map(|n| Request::nth(side, 1, n));
+                all.filter(|request| request.label == label).any(|request| {
+                    request.messages().last().unwrap()["content"].as_str().unwrap().contains(phrase)
+                })
+            };
+            let (harmless, other) = match side {
+                Side::Training => ("in the play", "in the village"),
+                Side::HeldOut => ("in the board game", "in the south"),
+            };
+            assert!(asked(Label::Allowed, harmless) && asked(Label::LookAlike, harmless));
+            assert!(asked(Label::Allowed, other) && asked(Label::Disallowed, other));
+            assert!(!asked(Label::Disallowed, harmless) && !asked(Label::LookAlike, other));
+        }
+    }
+
+    /// Held-out phrases are none of those that are learned.
+    #[test]
+    fn sides_share_no_phrase() {
+        use words::{AGAINST, HARMLESS_PHRASES, HARMLESS_THINGS, OTHER_PHRASES};
+        for [learned, held_out] in [HARMLESS_PHRASES, OTHER_PHRASES, AGAINST] {
+            assert!(learned.iter().all(|phrase| !held_out.contains(phrase)));
+        }
+        let [learned, held_out] = HARMLESS_THINGS;
+        assert!(learned.iter().all(|(_, thing)| held_out.iter().all(|(_, other)| other != thing)));
+        let rows = || (0..4000).map(|n| Request::nth(Side::HeldOut, 1, n));
+        let n_look_alikes = rows().filter(|request| request.label == Label::LookAlike).count() as f64;
+        let n_things = rows().filter(|request| request.harmless_by == Some(HarmlessBy::Thing)).count() as f64;
+        assert!((0.15..0.25).contains(&(n_things / n_look_alikes)), "{}", n_things / n_look_alikes);
     }
 
     #[test]

@@ -13,7 +13,6 @@ use clap::ValueEnum;
 use model::{Sampling, checkpoint};
 use serde_json::json;
 use tensor::Cpu;
-use train::Objective as _;
 
 use crate::{
     output, progress,
@@ -131,13 +130,23 @@ enum Rule {
 
 /// Environments that are built in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum BuiltIn {
+pub(super) enum BuiltIn {
     /// Write a word backwards
     Reverse,
     /// Compute with a calculator
     Calculator,
     /// Walk to a goal on a grid
     Grid,
+}
+
+impl BuiltIn {
+    pub(super) fn environment(self) -> Box<dyn Environment> {
+        match self {
+            Self::Reverse => Box::new(Reverse),
+            Self::Calculator => Box::new(Calculator),
+            Self::Grid => Box::new(Grid),
+        }
+    }
 }
 
 impl PolicyOptions {
@@ -153,11 +162,7 @@ impl PolicyOptions {
             return Ok((Box::new(program), format!("program: {command}")));
         }
         if let Some(env) = self.env {
-            let environment: Box<dyn Environment> = match env {
-                BuiltIn::Reverse => Box::new(Reverse),
-                BuiltIn::Calculator => Box::new(Calculator),
-                BuiltIn::Grid => Box::new(Grid),
-            };
+            let environment = env.environment();
             let name = environment.name().to_owned();
             return Ok((environment, name));
         }
@@ -258,6 +263,7 @@ pub(super) fn run(
     let chat = Chat::new(environment, base.template.clone(), base.tokenizer.clone());
     let objective =
         PolicyGradient::new(Box::new(chat), rewarder, reference, policy.clone(), &settings, &named)?;
+    let objective = training.replay.beside(Box::new(objective), &base, &settings)?;
     let made = Made {
         method: title.into(),
         base_weights: base.weights.clone(),
@@ -269,7 +275,7 @@ pub(super) fn run(
     let folder = Tuned::open(&training.out, &made)?;
     let kernels = Arc::new(Cpu::new(training.threads));
     let shown = Shown { title, validated: "held-out reward", sign: -1.0 };
-    let (trainer, summary) = steps(shown, &folder, &made, &base, Box::new(objective), &kernels)?;
+    let (trainer, summary) = steps(shown, &folder, &made, &base, objective, &kernels)?;
     let validation = summary.validation;
     let finished = finished(&folder, &made, &base, &trainer, summary)?;
     if training.json {

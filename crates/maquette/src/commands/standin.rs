@@ -2,10 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use align::{environment::Side, standin};
+use align::{
+    environment::{Environment, Side, demonstration},
+    standin,
+};
 use serde_json::Value;
 
-use crate::{output, run_dir::write_whole};
+use super::policy::BuiltIn;
+use crate::{output, own_folder, run_dir::write_whole};
 
 /// Write a synthetic stand-in for chats and requests, of which everything is known
 ///
@@ -19,6 +23,15 @@ pub(crate) struct Args {
     /// Conversations; as many prompts
     #[arg(long, value_name = "N", default_value_t = 2000)]
     rows: u64,
+    /// Held-out prompts; as many as conversations if not given
+    #[arg(long, value_name = "N")]
+    held_out: Option<u64>,
+    /// Instead, conversations of a teacher in an environment that is built in: DIR/sft.jsonl
+    #[arg(long, value_enum, value_name = "NAME", conflicts_with = "held_out")]
+    env: Option<BuiltIn>,
+    /// Part of these in which the teacher knows how; in the others, the form of an answer alone
+    #[arg(long, value_name = "PART", default_value_t = 0.05, requires = "env")]
+    right: f64,
     /// Random seed
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
@@ -30,26 +43,39 @@ const TEXT: &str = "# Synthetic conversations\n\nWritten by `maquette standin`. 
     drawn from a small grammar. What is called disallowed stands for what a policy would disallow.\n";
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    anyhow::ensure!(
-        (10..=1_000_000).contains(&args.rows),
-        "--rows must be from 10 to 1,000,000, found {}\nhint: leave it out for the default",
-        args.rows
-    );
-    write(&args.out, args.rows, args.seed)?;
+    let held_out = args.held_out.unwrap_or(args.rows);
+    for (option, n) in [("rows", args.rows), ("held-out", held_out)] {
+        anyhow::ensure!(
+            (10..=1_000_000).contains(&n),
+            "--{option} must be from 10 to 1,000,000, found {n}\nhint: leave it out for the default"
+        );
+    }
+    match args.env {
+        None => write(&args.out, args.rows, held_out, args.seed)?,
+        Some(env) => write_demonstrations(args, &*env.environment())?,
+    }
     output::words(format_args!("{}", args.out.display()))
 }
 
-/// Writes the folder.
-pub(super) fn write(dir: &Path, n: u64, seed: u64) -> anyhow::Result<()> {
-    let is_ours = dir.join(ABOUT).is_file();
-    let is_empty = std::fs::read_dir(dir).map_or(true, |mut entries| entries.next().is_none());
+/// Writes what a teacher does in an environment.
+fn write_demonstrations(args: &Args, environment: &dyn Environment) -> anyhow::Result<()> {
     anyhow::ensure!(
-        is_ours || is_empty,
-        "expected a new folder, or one that this command wrote, at `{}`, found other files\nhint: choose another folder with --out",
-        dir.display()
+        (0.0..=1.0).contains(&args.right),
+        "--right must be from 0 to 1, found {}\nhint: leave it out for the default",
+        args.right
     );
-    base::disk::create_dir_all(dir)?;
-    write_whole(&dir.join(ABOUT), TEXT.as_bytes())?;
+    own_folder::open(&args.out, ABOUT, TEXT)?;
+    let mut lines = String::new();
+    for n in 0..args.rows {
+        let row = demonstration(environment, n, args.seed, args.right)?;
+        lines.extend(row.map(|row| format!("{row}\n")));
+    }
+    write_whole(&args.out.join("sft.jsonl"), lines.as_bytes())
+}
+
+/// Writes the folder.
+fn write(dir: &Path, n: u64, held_out: u64, seed: u64) -> anyhow::Result<()> {
+    own_folder::open(dir, ABOUT, TEXT)?;
     write_whole(&dir.join("classes.yaml"), standin::CLASSES.as_bytes())?;
     let lines =
         |n: u64, row: &dyn Fn(u64) -> Value| (0..n).map(|i| format!("{}\n", row(i))).collect::<String>();
@@ -57,7 +83,7 @@ pub(super) fn write(dir: &Path, n: u64, seed: u64) -> anyhow::Result<()> {
         ("sft.jsonl", lines(n, &|i| standin::conversation(seed, i))),
         ("pairs.jsonl", lines(n, &|i| standin::pair(seed, i))),
         ("prompts.jsonl", lines(n, &|i| standin::prompt(Side::Training, seed, i))),
-        ("held-out.jsonl", lines(n, &|i| standin::prompt(Side::HeldOut, seed, i))),
+        ("held-out.jsonl", lines(held_out, &|i| standin::prompt(Side::HeldOut, seed, i))),
         ("gold-fit.jsonl", lines(400, &|i| standin::gold(Side::Training, seed, i))),
         ("gold-test.jsonl", lines(400, &|i| standin::gold(Side::HeldOut, seed, i))),
     ];
