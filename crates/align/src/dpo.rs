@@ -11,7 +11,7 @@ use train::{
     Batch, Example, Learner, MicroBatch, Objective, Scalars, Shuffled, TrainError, TrainSettings, Validation,
 };
 
-use crate::PairExample;
+use crate::{PairExample, pair_batch};
 
 /// Numbers of the method.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -160,14 +160,10 @@ impl Objective for Dpo {
     }
 
     fn next(&mut self) -> Batch {
-        let TrainSettings { batch_rows, micro_batch_rows, .. } = self.settings;
-        let drawn: Vec<usize> = (0..batch_rows).map(|_| self.shuffled.draw()).collect();
-        let micro_batches: Vec<MicroBatch> = drawn
-            .chunks(micro_batch_rows)
-            .map(|examples| packed(examples.iter().map(|i| &self.pairs[*i].pair), examples))
-            .collect();
-        let n_tokens = micro_batches.iter().map(|batch| batch.tokens.len() as u64).sum();
-        Batch { micro_batches, denominator: batch_rows as f64, n_tokens }
+        let Self { pairs, settings, shuffled, .. } = self;
+        pair_batch::next(shuffled, settings, |examples| {
+            packed(examples.iter().map(|i| &pairs[*i].pair), examples)
+        })
     }
 
     /// The margin is needed before the gradient: one forward pass more.

@@ -22,18 +22,23 @@ mod conversation;
 mod dpo;
 pub mod environment;
 mod error;
+mod near_duplicates;
+mod pair_batch;
 pub mod policy;
 mod preference;
 pub mod rbrm;
+mod refusal;
 mod reward;
 mod sft;
 pub mod standin;
 mod validation;
 
-pub use conversation::{Conversation, Dropped, OnRow, Read, read_conversations};
+pub use conversation::{Conversation, Dropped, OnRow, Read, read_conversations, read_prompts};
 pub use dpo::{Dpo, DpoSettings};
 pub use error::AlignError;
+pub use near_duplicates::near_duplicates;
 pub use preference::{Pair, PairExample, pair_examples, read_pairs};
+pub use refusal::declines;
 pub use reward::{BradleyTerry, RewardModel, Statistics};
 pub use sft::{Examples, sft_examples};
 

@@ -61,7 +61,7 @@ pub struct Bin {
 }
 
 /// A probability and whether what it stood for came true.
-type Event = (f64, bool);
+pub type Event = (f64, bool);
 
 /// Of items with several choices of which one is right; others are passed over. None where no item is left.
 pub fn calibration<'a>(items: impl IntoIterator<Item = &'a ItemScore>) -> Option<Calibration> {
@@ -102,7 +102,7 @@ fn events_of(item: &ItemScore) -> Option<Vec<Event>> {
 }
 
 /// Over the events of items; those of one item depend on each other.
-fn reliability(items: &[Vec<Event>]) -> Reliability {
+pub fn reliability(items: &[Vec<Event>]) -> Reliability {
     let bin_of = |p: f64| ((p * N_BINS as f64) as usize).min(N_BINS - 1);
     let mut sums = [(0usize, 0.0f64, 0usize); N_BINS];
     for &(p, is_right) in items.iter().flatten() {

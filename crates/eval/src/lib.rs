@@ -59,7 +59,7 @@ pub mod translation;
 pub mod vision;
 
 pub use abstention::{Abstention, abstention};
-pub use calibration::{Bin, Calibration, Reliability, calibration};
+pub use calibration::{Bin, Calibration, Event, Reliability, calibration, reliability};
 pub use capability::{CapabilitySettings, capability};
 pub use compare::{Comparison, compare};
 pub use error::{EvalError, ExamError};

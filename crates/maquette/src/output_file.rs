@@ -16,7 +16,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     report::{PAGE_WRITER, WRITER},
-    safety_table::SafetyTable,
+    safety::SafetyTable,
 };
 
 /// A file to write, and the option that named it.

@@ -85,7 +85,10 @@ pub fn read_conversations(paths: &[PathBuf], on_row: OnRow) -> Result<Read<Conve
 }
 
 /// Reads prompts: `prompt` as a text or a list of messages, or `messages` up to the last answer.
-pub(crate) fn read_prompts(paths: &[PathBuf], on_row: OnRow) -> Result<Read<Prompt>, AlignError> {
+///
+/// # Errors
+/// As [`read_conversations`].
+pub fn read_prompts(paths: &[PathBuf], on_row: OnRow) -> Result<Read<Prompt>, AlignError> {
     read(paths, on_row, |path, row| {
         let messages = forms::prompt(&row.fields)?;
         Ok(Prompt { messages, fields: row.fields.clone(), path: path.to_path_buf(), row: row.number })

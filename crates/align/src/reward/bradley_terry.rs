@@ -14,7 +14,7 @@ use super::{
     answered,
     model::{packed, scores},
 };
-use crate::PairExample;
+use crate::{PairExample, pair_batch};
 
 /// `−ln σ(r⁺ − r⁻)` of each pair (Bradley and Terry 1952), where r is the output of the head named [`SCORE`] at the token that ends
 /// an answer; a batch is the mean over its pairs.
@@ -85,18 +85,12 @@ impl Objective for BradleyTerry {
     }
 
     fn next(&mut self) -> Batch {
-        let TrainSettings { batch_rows, micro_batch_rows, .. } = self.settings;
-        let drawn: Vec<usize> = (0..batch_rows).map(|_| self.shuffled.draw()).collect();
-        let micro_batches: Vec<MicroBatch> = drawn
-            .chunks(micro_batch_rows)
-            .map(|examples| {
-                let tokens = packed(&texts(examples.iter().map(|i| &self.pairs[*i])));
-                let targets = vec![IGNORE_TARGET; tokens.len()];
-                MicroBatch { examples: examples.to_vec(), ..MicroBatch::new(tokens, targets) }
-            })
-            .collect();
-        let n_tokens = micro_batches.iter().map(|batch| batch.tokens.len() as u64).sum();
-        Batch { micro_batches, denominator: batch_rows as f64, n_tokens }
+        let Self { pairs, settings, shuffled, .. } = self;
+        pair_batch::next(shuffled, settings, |examples| {
+            let tokens = packed(&texts(examples.iter().map(|i| &pairs[*i])));
+            let targets = vec![IGNORE_TARGET; tokens.len()];
+            MicroBatch { examples: examples.to_vec(), ..MicroBatch::new(tokens, targets) }
+        })
     }
 
     fn add_gradients(

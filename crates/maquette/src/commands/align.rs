@@ -2,32 +2,31 @@
 
 use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
 use clap::Parser as _;
+use serde::Deserialize;
 
 use super::Cli;
-use crate::output::{program, shell_word, talk};
+use crate::output::{program, shell_text, shell_word, talk};
 
-/// From a pretrained model to one that chats, on synthetic requests, with a table of what that did and cost
+/// From a pretrained model to one that chats, with a table of what that did and cost
 ///
-/// Writes the stand-in, teaches the model to answer as a careless teacher does, makes a reward model of preferences and a rule-based
-/// reward, learns from the first alone and from both, and lets all four models answer held-out requests: DIR/safety.json. Everything
-/// is synthetic; see `maquette standin`.
+/// Runs the commands of a recipe in their order. The one that ships, recipes/align.toml, writes synthetic requests (see `maquette
+/// standin`), teaches the model to answer as a careless teacher does, makes a reward model of preferences and a rule-based reward,
+/// learns from the first alone and from both, and lets all four models answer held-out requests: DIR/safety.json.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// A run's folder, such as runs/quickstart, or the folder of a checkpoint
+    /// A run's folder, such as runs/quickstart
     base: PathBuf,
     /// Folder for the result
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Conversations and prompts of the stand-in
-    #[arg(long, value_name = "N", default_value_t = 4000)]
-    rows: u64,
-    /// Sets of answers that each policy learns from
-    #[arg(long, value_name = "N", default_value_t = 40)]
-    iterations: u64,
-    /// Held-out requests that each stage answers
-    #[arg(long, value_name = "N", default_value_t = 4000)]
-    asked: u64,
+    /// Recipe of commands; recipes/align.toml if not given
+    #[arg(long, value_name = "FILE")]
+    recipe: Option<PathBuf>,
+    /// Folder with published data that a recipe reads
+    #[arg(long, value_name = "DIR", default_value = "data")]
+    data: PathBuf,
     /// Random seed
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
@@ -36,100 +35,123 @@ pub(crate) struct Args {
     threads: usize,
 }
 
-pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    let Args { base, out, rows, iterations, asked, seed, threads } = args;
-    run_all(
-        base,
-        out,
-        &Sizes { rows: *rows, iterations: *iterations, asked: *asked, seed: *seed, threads: *threads },
-    )
+/// The recipe that ships.
+const RECIPE: &str = include_str!("../../../../recipes/align.toml");
+
+/// Commands in their order.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Recipe {
+    steps: Vec<Step>,
+    /// Folder below the result whose model is to be chatted with.
+    result: String,
 }
 
-/// How much is done.
-pub(super) struct Sizes {
-    pub(super) rows: u64,
-    pub(super) iterations: u64,
-    pub(super) asked: u64,
-    pub(super) seed: u64,
-    pub(super) threads: usize,
+/// One command, with `{base}`, `{out}`, `{data}`, `{seed}` and `{threads}` in it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Step {
+    run: String,
 }
 
-impl Default for Sizes {
-    fn default() -> Self {
-        Self { rows: 4000, iterations: 40, asked: 4000, seed: 1, threads: 0 }
+impl Recipe {
+    fn parse(text: &str, named: &str) -> anyhow::Result<Self> {
+        let recipe: Self = toml::from_str(text).map_err(|error| {
+            anyhow::anyhow!(
+                "expected `result` and [[steps]] with `run` in `{named}`, found {}\nhint: recipes/align.toml is an example",
+                error.message()
+            )
+        })?;
+        anyhow::ensure!(
+            !recipe.steps.is_empty(),
+            "expected steps in `{named}`, found none\nhint: add [[steps]]"
+        );
+        Ok(recipe)
+    }
+
+    /// The words of every command. A path with spaces stays one word.
+    fn commands(&self, args: &[(&str, String)]) -> Vec<Vec<String>> {
+        let filled = |word: &str| {
+            args.iter()
+                .fold(word.to_owned(), |word, (name, value)| word.replace(&format!("{{{name}}}"), value))
+        };
+        self.steps.iter().map(|step| step.run.split_whitespace().map(filled).collect()).collect()
     }
 }
 
-/// Every step, each a command that may be given by hand; those that are finished are not done again.
-pub(super) fn run_all(base: &Path, out: &Path, sizes: &Sizes) -> anyhow::Result<()> {
-    let data = out.join("standin");
-    super::standin::write(&data, sizes.rows.max(sizes.asked), sizes.seed)?;
-    let at = |name: &str| out.join(name).display().to_string();
-    let file = |name: &str| data.join(name).display().to_string();
-    let [base, seed, threads] =
-        [base.display().to_string(), sizes.seed.to_string(), sizes.threads.to_string()];
-    let iterations = sizes.iterations.to_string();
-    let common = ["--seed", &seed, "--threads", &threads];
-
-    let (sft, reward, model, grader) = (at("sft"), at("reward"), at("reward/model"), at("rbrm.json"));
-    let (chats, pairs, prompts) = (file("sft.jsonl"), file("pairs.jsonl"), file("prompts.jsonl"));
-    let (classes, gold, fit) = (file("classes.yaml"), file("gold-test.jsonl"), file("gold-fit.jsonl"));
-
-    let own = ["sft", &base, "--data", &chats, "--out", &sft, "--epochs", "3", "--lr", "1e-3"];
-    command(&[&own[..], &common].concat())?;
-    let own = ["reward", &sft, "--data", &pairs, "--out", &reward, "--lr", "3e-4"];
-    command(&[&own[..], &common].concat())?;
-    command(&["rbrm", &classes, "--gold", &gold, "--fit", &fit, "--out", &grader])?;
-    // The divergence counts enough that what nobody rewards or punishes stays as it was; values may follow rewards of this size.
-    let ppo = |out: &str, more: &[&str]| -> anyhow::Result<()> {
-        let words = "--max-tokens 40 --cut-penalty 1 --rollouts 128 --batch 32 --micro-batch 16 --lr 1e-4 --clip-value 5 --value-weight 0.05";
-        let fixed: Vec<&str> = words.split(' ').collect();
-        let own = [
-            "ppo",
-            &sft,
-            "--prompts",
-            &prompts,
-            "--reward",
-            &model,
-            "--out",
-            out,
-            "--iterations",
-            &iterations,
-        ];
-        command(&[&own[..], &fixed, more, &common].concat())
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    let recipe = match &args.recipe {
+        None => Recipe::parse(RECIPE, "recipes/align.toml")?,
+        Some(path) => {
+            let text = std::fs::read_to_string(path).with_context(|| {
+                format!(
+                    "cannot read `{}`\nhint: name a recipe of commands, such as recipes/align.toml",
+                    path.display()
+                )
+            })?;
+            Recipe::parse(&text, &path.display().to_string())?
+        }
     };
-    ppo(&at("ppo"), &["--beta", "0.05"])?;
-    let rules = [
-        "--rule",
-        "rbrm",
-        "--rbrm",
-        &grader,
-        "--rule-weight",
-        "4",
-        "--reward-weight",
-        "0.25",
-        "--beta",
-        "0.2",
-    ];
-    ppo(&at("ppo_rbrm"), &rules)?;
+    run_recipe(&recipe, args)
+}
 
-    let table = at("safety.json");
-    let stages =
-        [("base", base.clone()), ("sft", sft.clone()), ("ppo", at("ppo")), ("ppo_rbrm", at("ppo_rbrm"))];
-    let stages = stages.map(|(name, model)| format!("{name}={model}"));
-    let held_out = file("held-out.jsonl");
-    let limit = sizes.asked.to_string();
-    let words = ["--prompts", &held_out, "--out", &table, "--limit", &limit];
-    let stages: Vec<&str> = stages.iter().map(String::as_str).collect();
-    command(&[&["safety"][..], &stages, &words, &common].concat())?;
-    talk(format_args!("\nchat with it:\n  {} chat {}", program(), shell_word(&out.join("ppo_rbrm"))));
+/// The recipe that ships, with the model of a run.
+pub(super) fn run_usual(base: &Path, out: &Path, threads: usize) -> anyhow::Result<()> {
+    let (base, out, data) = (base.to_owned(), out.to_owned(), PathBuf::from("data"));
+    run(&Args { base, out, data, recipe: None, seed: 1, threads })
+}
+
+fn run_recipe(recipe: &Recipe, args: &Args) -> anyhow::Result<()> {
+    let Args { base, out, data, seed, threads, .. } = args;
+    let shown = |path: &Path| path.display().to_string();
+    let args = [
+        ("base", shown(base)),
+        ("out", shown(out)),
+        ("data", shown(data)),
+        ("seed", seed.to_string()),
+        ("threads", threads.to_string()),
+    ];
+    let commands = recipe.commands(&args);
+    // Before minutes are spent, so that a slip in the last is reported at once.
+    let parsed = commands.iter().map(|words| {
+        let typed = std::iter::once("maquette").chain(words.iter().map(String::as_str));
+        Cli::try_parse_from(typed).map_err(|error| {
+            let said = error.to_string();
+            let said = said.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+            anyhow::anyhow!(
+                "expected a command of this program, found `{}`: {said}\nhint: mend that step of the recipe",
+                words.join(" ")
+            )
+        })
+    });
+    let parsed: Vec<Cli> = parsed.collect::<Result<_, _>>()?;
+    for (words, command) in commands.iter().zip(parsed) {
+        let shown: Vec<String> = words.iter().map(|word| shell_text(word)).collect();
+        talk(format_args!("\n{} {}", program(), shown.join(" ")));
+        command.run_command()?;
+    }
+    talk(format_args!("\nchat with it:\n  {} chat {}", program(), shell_word(&out.join(&recipe.result))));
     Ok(())
 }
 
-/// A command as if it had been typed.
-fn command(words: &[&str]) -> anyhow::Result<()> {
-    let typed = std::iter::once("maquette").chain(words.iter().copied());
-    let shown = words.join(" ");
-    talk(format_args!("\n{} {shown}", program()));
-    Cli::try_parse_from(typed)?.run_command()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every recipe of commands that ships is one that the command line takes.
+    #[test]
+    fn recipes_are_commands() {
+        for (text, name) in [(RECIPE, "align"), (include_str!("../../../../recipes/smol-align.toml"), "smol")]
+        {
+            let recipe = Recipe::parse(text, name).unwrap();
+            let args = [("base", "a b"), ("out", "o"), ("data", "d"), ("seed", "3"), ("threads", "0")];
+            for words in recipe.commands(&args.map(|(name, value)| (name, value.to_owned()))) {
+                assert!(!words.iter().any(|word| word.contains(['{', '}'])), "{words:?}");
+                let typed = std::iter::once("maquette").chain(words.iter().map(String::as_str));
+                if let Err(error) = Cli::try_parse_from(typed) {
+                    panic!("{name}: {error}");
+                }
+            }
+        }
+    }
 }

@@ -8,6 +8,7 @@ mod doctor;
 mod dpo;
 pub(crate) mod eval;
 mod export;
+mod feedback;
 mod finished;
 mod forecast;
 mod generate;
@@ -24,6 +25,7 @@ mod pretrain;
 mod quickstart;
 mod rbrm;
 mod report;
+mod requests;
 mod reward;
 mod run;
 mod safety;
@@ -77,6 +79,8 @@ enum Command {
     Grpo(grpo::Args),
     Rbrm(rbrm::Args),
     Standin(standin::Args),
+    Requests(requests::Args),
+    Feedback(feedback::Args),
     Safety(safety::Args),
     Align(align::Args),
     Eval(eval::Args),
@@ -123,6 +127,8 @@ impl Cli {
             Command::Grpo(args) => grpo::run(&args),
             Command::Rbrm(args) => rbrm::run(&args),
             Command::Standin(args) => standin::run(&args),
+            Command::Requests(args) => requests::run(&args),
+            Command::Feedback(args) => feedback::run(&args),
             Command::Safety(args) => safety::run(&args),
             Command::Align(args) => align::run(&args),
             Command::Eval(args) => eval::run(&args),

@@ -37,8 +37,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let run = args.options.out.clone().unwrap_or_else(|| Path::new("runs").join(&recipe.name));
     args.options.run_recipe(recipe, &stages)?;
     if args.align {
-        let sizes = align::Sizes { threads: args.options.threads, ..align::Sizes::default() };
-        align::run_all(&run, &run.join("align"), &sizes)?;
+        align::run_usual(&run, &run.join("align"), args.options.threads)?;
     }
     eyes.map_or(Ok(()), |recipe| train_eyes(args, recipe))
 }

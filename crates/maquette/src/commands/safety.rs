@@ -1,26 +1,29 @@
 //! `maquette safety`
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+};
 
-use align::standin::{Done, Label, Request, judge};
+use align::RewardModel;
 use anyhow::Context as _;
-use data::{ChatTemplate, Message};
-use eval::interval;
-use model::{Engine, EngineSettings, Finish};
-use serde_json::{Map, Value, json};
+use model::Gpt;
+use serde_json::json;
 use tensor::Cpu;
 
 use crate::{
-    open_model, output,
+    open_model::{self, Opened},
+    output,
     output_file::{Kind, OutputFile},
     progress,
-    safety_table::{SafetyTable, Share},
+    safety::{Asked, Number, SafetyTable, Stage, TextLosses, answers, ratio, read_text},
 };
 
 /// What alignment did and what it cost: stages of a model side by side on requests of known label
 ///
 /// Each stage answers the same prompts, drawn from the model's own distribution. What was done in an answer is judged by other signs
-/// than a reward's rules read. The table holds shares with their 95 % intervals.
+/// than a reward's rules read. The table holds shares with their 95 % intervals, and with `--against` how each differs from a stage,
+/// prompt by prompt.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Stages, such as base=runs/quickstart sft=assistant ppo=better
@@ -32,6 +35,15 @@ pub(crate) struct Args {
     /// File for the table
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
+    /// Stage that the others are compared with: changes prompt by prompt, and the divergence from it
+    #[arg(long, value_name = "NAME")]
+    against: Option<String>,
+    /// A run's folder: bits per byte and calibration on the text that it held out
+    #[arg(long, value_name = "RUN")]
+    text: Option<PathBuf>,
+    /// A reward model's folder: what it says of the answers
+    #[arg(long, value_name = "DIR")]
+    reward: Option<PathBuf>,
     /// Most prompts; all if not given
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
@@ -57,45 +69,69 @@ fn stage(text: &str) -> Result<(String, PathBuf), String> {
     Ok((name.to_owned(), path.into()))
 }
 
-/// Answers that are decoded at a time.
-const N_PARALLEL: usize = 32;
-
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    if let Some(parent) = args.out.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        base::disk::create_dir_all(parent)?;
+    let names: BTreeSet<&String> = args.stages.iter().map(|(name, _)| name).collect();
+    anyhow::ensure!(
+        names.len() == args.stages.len(),
+        "expected stages of different names, found one twice\nhint: name each, as in sft=a ppo=b"
+    );
+    if let Some(against) = args.against.as_ref().filter(|against| !names.contains(against)) {
+        anyhow::bail!(
+            "expected one of the stages for --against, found `{against}`\nhint: give its name alone"
+        );
     }
     let out = OutputFile { path: &args.out, option: "--out", kind: Kind::Safety };
     out.check()?;
-    let rows = data::json_rows(&args.prompts)?;
-    let mut asked: Vec<(Vec<Message>, Request)> = Vec::new();
-    for row in rows.iter().take(args.limit.unwrap_or(usize::MAX)) {
-        let messages = row.fields.get("prompt").cloned().unwrap_or_default();
-        let messages: Option<Vec<Message>> = serde_json::from_value(messages).ok();
-        let (Some(messages), Some(request)) = (messages, Request::of_row(&row.fields)) else {
-            anyhow::bail!(
-                "in `{}`, row {}: expected `prompt`, `label`, `verb`, `object` and `opening`\nhint: `maquette standin` writes such files",
-                args.prompts.display(),
-                row.number
-            );
-        };
-        asked.push((messages, request));
-    }
-    anyhow::ensure!(
-        !asked.is_empty(),
-        "expected prompts in `{}`, found none\nhint: look at the file",
-        args.prompts.display()
-    );
-    let is_synthetic = |row: &Map<String, Value>| row.get("synthetic") == Some(&Value::Bool(true));
-    let mut table = SafetyTable {
-        prompts: args.prompts.display().to_string(),
-        synthetic: rows.iter().all(|row| is_synthetic(&row.fields)),
-        stages: BTreeMap::new(),
-    };
+    let asked = Asked::read(&args.prompts, args.limit)?;
+    let kernels = Cpu::new(args.threads);
+    let reward = args.reward.as_deref().map(RewardModel::open).transpose()?;
+    let reference = args.against.as_ref().and_then(|against| {
+        args.stages.iter().find(|(name, _)| name == against).map(|(_, path)| open(path, &kernels))
+    });
+    let reference = reference.transpose()?.map(|opened| opened.gpt);
+
+    let mut measured: BTreeMap<String, Stage> = BTreeMap::new();
+    // Of the first stage.
+    let mut text_before: Option<TextLosses> = None;
     for (name, path) in &args.stages {
-        progress::say(name, &format!("answers {} prompts", asked.len()));
-        let measured = measure(args, path, &asked).with_context(|| format!("stage `{name}`"))?;
-        table.stages.insert(name.clone(), measured);
+        progress::say(name, &format!("answers {} prompts", asked.cases.len()));
+        let mut measure = || -> anyhow::Result<Stage> {
+            let opened = open(path, &kernels)?;
+            let mut stage = measure(args, &opened, &kernels, &asked, reward.as_ref(), reference.as_ref())?;
+            stage.add_cost(path);
+            if let Some(run) = &args.text {
+                let set = read_text(run, &opened.tokenizer, opened.gpt.config().max_seq_len)?;
+                let losses = TextLosses::of(&opened.gpt, &kernels, &set, &opened.tokenizer);
+                let mut add = |name: &str, number: Number| stage.numbers.insert(name.to_owned(), number);
+                add("bits_per_byte", losses.bits_per_byte());
+                add("calibration_error", losses.calibration_error());
+                match &text_before {
+                    None => text_before = Some(losses),
+                    Some(before) if before.bits.len() == losses.bits.len() => {
+                        if let Some(number) = ratio(&losses.bits, &before.bits) {
+                            add("bits_per_byte_over_first", number);
+                        }
+                    }
+                    Some(_) => {}
+                }
+            }
+            Ok(stage)
+        };
+        let stage = measure().with_context(|| format!("stage `{name}`"))?;
+        measured.insert(name.clone(), stage);
     }
+    let others = |name: &String| args.against.as_ref().filter(|against| *against != name);
+    let table = SafetyTable {
+        prompts: args.prompts.display().to_string(),
+        synthetic: asked.synthetic,
+        stages: measured.iter().map(|(name, stage)| (name.clone(), stage.shares())).collect(),
+        numbers: measured.iter().map(|(name, stage)| (name.clone(), stage.numbers.clone())).collect(),
+        against: args.against.clone(),
+        changes: measured
+            .iter()
+            .filter_map(|(name, stage)| Some((name.clone(), stage.changes(&measured[others(name)?]))))
+            .collect(),
+    };
     let mut json = serde_json::to_vec_pretty(&table)?;
     json.push(b'\n');
     out.write(&json)?;
@@ -105,85 +141,93 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     print(&table, &args.stages)
 }
 
+fn open(path: &Path, kernels: &Cpu) -> anyhow::Result<Opened> {
+    let dtype = crate::pipeline::default_precision(tensor::Isa::current());
+    open_model::open(path, kernels, dtype.into())
+}
+
 /// What a stage does with the prompts.
 fn measure(
     args: &Args,
-    path: &std::path::Path,
-    asked: &[(Vec<Message>, Request)],
-) -> anyhow::Result<BTreeMap<String, Share>> {
-    let kernels = Cpu::new(args.threads);
-    let dtype = crate::pipeline::default_precision(tensor::Isa::current());
-    let opened = open_model::open(path, &kernels, dtype.into())?;
-    let template = ChatTemplate::load(&opened.dir, &opened.tokenizer)?;
-    let max_seq_len = opened.gpt.config().max_seq_len;
-    let mut engine =
-        Engine::new(&opened.gpt, &kernels, EngineSettings::for_sequences(N_PARALLEL, max_seq_len));
-    let mut requests = Vec::new();
-    for (i, (messages, _)) in asked.iter().enumerate() {
-        let prompt = template.encode(&opened.tokenizer, messages, true)?;
-        requests.push(model::Request {
-            seed: base::Rng::named(args.seed, &format!("answer {i}")).next_u64(),
-            stop: opened.tokenizer.stops(),
-            ..model::Request::new(prompt, args.max_tokens)
-        });
+    opened: &Opened,
+    kernels: &Cpu,
+    asked: &Asked,
+    reward: Option<&RewardModel>,
+    reference: Option<&Gpt>,
+) -> anyhow::Result<Stage> {
+    let answers = answers(opened, kernels, asked, args.max_tokens, args.seed)?;
+    let mut stage = Stage::judged(asked, &answers);
+    let own = opened.gpt.config();
+    if let Some(model) = reward {
+        let its = model.gpt().config();
+        anyhow::ensure!(
+            its.vocab_size == own.vocab_size && its.max_seq_len >= own.max_seq_len,
+            "expected a reward model with the vocabulary of the stage that reads as much, found one of {} tokens that reads {} beside {} that reads {}\nhint: make it from one of the stages",
+            its.vocab_size,
+            its.max_seq_len,
+            own.vocab_size,
+            own.max_seq_len
+        );
+        stage.add_reward(model, kernels, &answers, opened.tokenizer.end_of_turn());
     }
-    let answers = engine.complete(requests, &mut |_, _| true)?;
-    let mut counts: BTreeMap<&str, [usize; 2]> = BTreeMap::new();
-    let mut count = |name: &'static str, is_so: bool| {
-        let [n, of] = counts.entry(name).or_default();
-        *n += usize::from(is_so);
-        *of += 1;
-    };
-    for ((_, request), answer) in asked.iter().zip(&answers) {
-        let text = opened.tokenizer.decode(&answer.ids);
-        let done = judge(request, &text);
-        count("ended", answer.finish == Finish::Stop);
-        match request.label {
-            Label::Disallowed => {
-                count("disallowed", done == Done::Complied);
-                count("refused_disallowed", done == Done::Refused);
-            }
-            Label::Allowed | Label::LookAlike => {
-                count("over_refusal", done == Done::Refused);
-                count("helpful", done == Done::Complied);
-                if request.label == Label::LookAlike {
-                    count("over_refusal_look_alike", done == Done::Refused);
-                }
-            }
-        }
-        if let Some(is_obeyed) = request.obeys(&text) {
-            count("steered", is_obeyed);
-        }
+    if let Some(reference) = reference.filter(|gpt| {
+        gpt.config().vocab_size == own.vocab_size && gpt.config().max_seq_len >= own.max_seq_len
+    }) {
+        stage.add_divergence(reference, kernels, &answers);
     }
-    let share = |(name, [n_so, n]): (&str, [usize; 2])| {
-        let [lo95, hi95] = interval::wilson(n_so, n).unwrap_or([0.0, 1.0]);
-        (name.to_owned(), Share { n, rate: n_so as f64 / n as f64, lo95, hi95 })
-    };
-    Ok(counts.into_iter().map(share).collect())
+    Ok(stage)
 }
 
 fn print(table: &SafetyTable, stages: &[(String, PathBuf)]) -> anyhow::Result<()> {
     if table.synthetic {
         output::words("synthetic requests; share of answers in %, with its 95 % interval")?;
     }
-    let measures: std::collections::BTreeSet<&String> =
-        table.stages.values().flat_map(BTreeMap::keys).collect();
-    let header: String = stages.iter().map(|(name, _)| format!("{name:>24}")).collect();
-    output::words(format_args!("{:<26}{header}", ""))?;
-    for measure in measures {
+    let row = |title: &str, cell: &dyn Fn(&String) -> Option<String>| {
         let cells: String = stages
             .iter()
-            .map(|(name, _)| match table.stages[name].get(measure) {
-                None => format!("{:>24}", "-"),
-                Some(Share { rate, lo95, hi95, .. }) => {
-                    format!(
-                        "{:>24}",
-                        format!("{:.1} ({:.1} to {:.1})", 100.0 * rate, 100.0 * lo95, 100.0 * hi95)
-                    )
-                }
-            })
+            .map(|(name, _)| format!("{:>24}", cell(name).unwrap_or_else(|| "-".into())))
             .collect();
-        output::words(format_args!("{measure:<26}{cells}"))?;
+        output::words(format_args!("{title:<26}{cells}"))
+    };
+    fn names<'a, T>(maps: impl Iterator<Item = &'a BTreeMap<String, T>>) -> BTreeSet<&'a String>
+    where
+        T: 'a,
+    {
+        maps.flat_map(BTreeMap::keys).collect()
     }
-    Ok(())
+    row("", &|name| Some(name.clone()))?;
+    for measure in names(table.stages.values()) {
+        row(measure, &|name| {
+            let share = table.stages[name].get(measure)?;
+            let [rate, lo, hi] = [share.rate, share.lo95, share.hi95].map(|x| 100.0 * x);
+            Some(format!("{rate:.1} ({lo:.1} to {hi:.1})"))
+        })?;
+    }
+    output::words("")?;
+    for number in names(table.numbers.values()) {
+        row(number, &|name| table.numbers[name].get(number).map(shown))?;
+    }
+    let Some(against) = &table.against else { return Ok(()) };
+    output::words(format_args!("\nchange from {against} in points, prompt by prompt"))?;
+    for measure in names(table.changes.values()) {
+        row(measure, &|name| {
+            let change = table.changes.get(name)?.get(measure)?;
+            let Number { value, lo95, hi95, .. } = change.difference;
+            Some(format!("{:+.1} ({:+.1} to {:+.1})", 100.0 * value, 100.0 * lo95?, 100.0 * hi95?))
+        })?;
+    }
+    row("disallowed lowered by", &|name| {
+        let Number { value, lo95, hi95, .. } = table.changes.get(name)?.get("disallowed")?.lowered_by?;
+        Some(format!("{:.1} % ({:.1} to {:.1})", 100.0 * value, 100.0 * lo95?, 100.0 * hi95?))
+    })
+}
+
+/// Four digits, and the interval where there is one.
+fn shown(number: &Number) -> String {
+    let Number { value, lo95, hi95, .. } = number;
+    match (lo95, hi95) {
+        (Some(lo), Some(hi)) => format!("{value:.3} ({lo:.3} to {hi:.3})"),
+        _ if *value >= 1e5 => format!("{value:.2e}"),
+        _ => format!("{value:.1}"),
+    }
 }

@@ -1,0 +1,166 @@
+//! `maquette requests`
+
+use std::path::{Path, PathBuf};
+
+use align::{OnRow, near_duplicates, read_conversations};
+use anyhow::Context as _;
+use base::Rng;
+use serde_json::{Value, json};
+
+use crate::{output, own_folder, run_dir::write_whole};
+
+/// Make labelled prompts of published requests: disallowed ones, harmless ones, and those that only sound harmful
+///
+/// Tables (.csv) have the request in a column `goal`, `Behavior` or `prompt`; rows with a `label` other than `safe`, or with a context,
+/// are left out of look-alikes and of disallowed requests. Requests that say nearly the same are all held out or all learned from.
+/// The result is DIR/prompts.jsonl for `maquette ppo` and DIR/held-out.jsonl for `maquette safety`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Tables of requests that are to be refused
+    #[arg(long, value_name = "FILE", required = true, value_delimiter = ',')]
+    disallowed: Vec<PathBuf>,
+    /// Conversations whose questions are to be answered: .jsonl or .json, also .gz and .zst
+    #[arg(long, value_name = "FILE", required = true, value_delimiter = ',')]
+    allowed: Vec<PathBuf>,
+    /// Tables of requests that only sound harmful; all are held out
+    #[arg(long, value_name = "FILE", value_delimiter = ',')]
+    look_alike: Vec<PathBuf>,
+    /// Folder for the files
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Part of the disallowed and of the harmless requests that is held out
+    #[arg(long, value_name = "PART", default_value_t = 0.4)]
+    held_out: f64,
+    /// Harmless requests for each disallowed one
+    #[arg(long, value_name = "N", default_value_t = 1.0)]
+    harmless: f64,
+    /// Longest request in characters
+    #[arg(long, value_name = "N", default_value_t = 300)]
+    max_chars: usize,
+    /// Random seed
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+}
+
+/// Says what the folder is; by it the command knows its own.
+const ABOUT: &str = "REQUESTS.md";
+const TEXT: &str = "# Requests with labels\n\nMade by `maquette requests` from published files; their licences hold. Disallowed requests \
+    are to be refused.\n";
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        args.held_out > 0.0 && args.held_out < 1.0,
+        "--held-out must be between 0 and 1, found {}\nhint: leave it out for the default",
+        args.held_out
+    );
+    anyhow::ensure!(
+        args.harmless > 0.0 && args.harmless.is_finite(),
+        "--harmless must be above 0, found {}\nhint: leave it out for the default",
+        args.harmless
+    );
+    let is_short = |text: &String| text.chars().count() <= args.max_chars;
+    let mut disallowed = tables(&args.disallowed)?;
+    let mut look_alike = tables(&args.look_alike)?;
+    let n_long = [&mut disallowed, &mut look_alike].map(|texts| {
+        let n = texts.len();
+        texts.retain(is_short);
+        n - texts.len()
+    });
+    let mut allowed: Vec<String> = Vec::new();
+    for conversation in read_conversations(&args.allowed, OnRow::Skip)?.rows {
+        let asked = conversation.messages.iter().find(|message| message.role == "user");
+        allowed.extend(asked.map(|message| message.content.trim().to_owned()).filter(is_short));
+    }
+    let mut rng = Rng::named(args.seed, "requests");
+    let n_allowed = (args.harmless * disallowed.len() as f64).ceil() as usize;
+    shuffle(&mut allowed, &mut rng);
+    allowed.truncate(n_allowed);
+
+    let (mut learned, mut held_out) = (Vec::new(), Vec::new());
+    let mut n_groups = 0;
+    for (label, texts) in [("disallowed", &disallowed), ("allowed", &allowed)] {
+        let groups = near_duplicates(&texts.iter().map(String::as_str).collect::<Vec<_>>());
+        // Equal rows are asked once.
+        let mut seen = std::collections::BTreeSet::new();
+        for (text, group) in texts.iter().zip(&groups) {
+            let side = Rng::named(args.seed, &format!("side of {label} {}", texts[*group])).uniform();
+            let row = json!({ "prompt": [{ "role": "user", "content": text }], "label": label });
+            if seen.insert(text) {
+                if side < args.held_out { &mut held_out } else { &mut learned }.push(row);
+            }
+        }
+        if label == "disallowed" {
+            n_groups = groups.iter().collect::<std::collections::BTreeSet<_>>().len();
+        }
+    }
+    held_out.extend(
+        look_alike
+            .iter()
+            .map(|text| json!({ "prompt": [{ "role": "user", "content": text }], "label": "look_alike" })),
+    );
+    shuffle(&mut learned, &mut rng);
+    anyhow::ensure!(
+        !learned.is_empty() && !held_out.is_empty(),
+        "expected requests to learn from and to hold out, found {} and {}\nhint: give more of them",
+        learned.len(),
+        held_out.len()
+    );
+    own_folder::open(&args.out, ABOUT, TEXT)?;
+    for (name, rows) in [("prompts.jsonl", &learned), ("held-out.jsonl", &held_out)] {
+        let lines: String = rows.iter().map(|row| format!("{row}\n")).collect();
+        write_whole(&args.out.join(name), lines.as_bytes())?;
+    }
+    let n = |rows: &[Value], label: &str| rows.iter().filter(|row| row["label"] == label).count();
+    output::words(format_args!(
+        "{} disallowed requests in {n_groups} groups of near-duplicates; {} longer than {} characters left out",
+        disallowed.len(),
+        n_long.iter().sum::<usize>(),
+        args.max_chars
+    ))?;
+    for (name, rows) in [("to learn from", &learned), ("held out", &held_out)] {
+        output::words(format_args!(
+            "{name:<14}{} disallowed, {} allowed, {} that only sound harmful",
+            n(rows, "disallowed"),
+            n(rows, "allowed"),
+            n(rows, "look_alike")
+        ))?;
+    }
+    output::words(format_args!("{}", args.out.display()))
+}
+
+fn shuffle<T>(all: &mut [T], rng: &mut Rng) {
+    for i in (1..all.len()).rev() {
+        all.swap(i, rng.below(i as u64 + 1) as usize);
+    }
+}
+
+/// The requests of tables.
+fn tables(paths: &[PathBuf]) -> anyhow::Result<Vec<String>> {
+    Ok(paths.iter().map(|path| table(path)).collect::<anyhow::Result<Vec<_>>>()?.concat())
+}
+
+fn table(path: &Path) -> anyhow::Result<Vec<String>> {
+    let shown = path.display();
+    let mut reader = csv::Reader::from_path(path)
+        .with_context(|| format!("cannot read `{shown}`\nhint: give a table as .csv, not packed"))?;
+    let headers = reader.headers().with_context(|| format!("in `{shown}`"))?.clone();
+    let column = |names: &[&str]| headers.iter().position(|header| names.contains(&header.trim()));
+    let Some(asked) = column(&["goal", "Behavior", "prompt"]) else {
+        anyhow::bail!(
+            "expected a column `goal`, `Behavior` or `prompt` in `{shown}`, found {}\nhint: name the column of the requests so",
+            headers.iter().map(|header| format!("`{header}`")).collect::<Vec<_>>().join(", ")
+        );
+    };
+    let (label, context) = (column(&["label"]), column(&["ContextString"]));
+    let mut found = Vec::new();
+    for row in reader.records() {
+        let row = row.with_context(|| format!("in `{shown}`\nhint: mend the row"))?;
+        let field = |column: Option<usize>| column.and_then(|column| row.get(column)).unwrap_or("").trim();
+        let is_wanted = (label.is_none() || field(label) == "safe") && field(context).is_empty();
+        if is_wanted && !field(Some(asked)).is_empty() {
+            found.push(field(Some(asked)).to_owned());
+        }
+    }
+    anyhow::ensure!(!found.is_empty(), "expected requests in `{shown}`, found none\nhint: look at the table");
+    Ok(found)
+}

@@ -1,0 +1,122 @@
+//! What alignment did and what it cost, as a file.
+
+use std::collections::BTreeMap;
+
+use eval::interval::{self, Mean};
+use serde::{Deserialize, Serialize};
+
+/// A share with its 95 % interval.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Share {
+    pub(crate) n: usize,
+    pub(crate) rate: f64,
+    pub(crate) lo95: f64,
+    pub(crate) hi95: f64,
+}
+
+/// A number with its 95 % interval, where it has one.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Number {
+    pub(crate) n: usize,
+    pub(crate) value: f64,
+    pub(crate) lo95: Option<f64>,
+    pub(crate) hi95: Option<f64>,
+}
+
+impl Number {
+    pub(crate) fn mean(values: &[f64]) -> Self {
+        let Mean { value, lo95, hi95, .. } = interval::mean(values);
+        Self { n: values.len(), value, lo95, hi95 }
+    }
+
+    /// Of one thing, which has no spread.
+    pub(crate) fn of(value: f64) -> Self {
+        Self { n: 1, value, lo95: None, hi95: None }
+    }
+}
+
+/// How a share differs from that of another stage, which answered the same prompts.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Change {
+    /// The share less that of the other stage, pair by pair.
+    pub(crate) difference: Number,
+    /// By which part of itself the other's share was lowered; nothing where it was 0.
+    pub(crate) lowered_by: Option<Number>,
+}
+
+impl Change {
+    /// From what each prompt came to, now and at the other stage.
+    pub(crate) fn of(now: &[bool], before: &[bool]) -> Self {
+        let as_numbers = |all: &[bool]| all.iter().map(|is| f64::from(u8::from(*is))).collect::<Vec<f64>>();
+        let (now, before) = (as_numbers(now), as_numbers(before));
+        let differences: Vec<f64> = now.iter().zip(&before).map(|(now, before)| now - before).collect();
+        let lowered_by = ratio(&now, &before).map(|Number { n, value, lo95, hi95 }| Number {
+            n,
+            value: 1.0 - value,
+            lo95: hi95.map(|hi| 1.0 - hi),
+            hi95: lo95.map(|lo| 1.0 - lo),
+        });
+        Self { difference: Number::mean(&differences), lowered_by }
+    }
+}
+
+/// `Σ now / Σ before` of paired values, with the interval of its linearisation `(now − ratio·before)/mean(before)`; nothing where
+/// the divisor is 0.
+pub(crate) fn ratio(now: &[f64], before: &[f64]) -> Option<Number> {
+    let n = before.len();
+    let (total, divisor) = (now.iter().sum::<f64>(), before.iter().sum::<f64>());
+    if divisor == 0.0 {
+        return None;
+    }
+    let value = total / divisor;
+    let mean = divisor / n as f64;
+    let residuals: Vec<f64> = now.iter().zip(before).map(|(a, b)| (a - value * b) / mean).collect();
+    let Mean { lo95, hi95, .. } = interval::mean(&residuals);
+    Some(Number { n, value, lo95: lo95.map(|lo| value + lo), hi95: hi95.map(|hi| value + hi) })
+}
+
+/// Stages of a model side by side.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SafetyTable {
+    /// Where the prompts lie.
+    pub(crate) prompts: String,
+    /// Whether nobody ever asked them.
+    pub(crate) synthetic: bool,
+    /// Stage → measure → share.
+    pub(crate) stages: BTreeMap<String, BTreeMap<String, Share>>,
+    /// Stage → what is no share.
+    #[serde(default)]
+    pub(crate) numbers: BTreeMap<String, BTreeMap<String, Number>>,
+    /// The stage that changes are from.
+    #[serde(default)]
+    pub(crate) against: Option<String>,
+    /// Stage → measure → how it differs from that stage.
+    #[serde(default)]
+    pub(crate) changes: BTreeMap<String, BTreeMap<String, Change>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_are_paired() {
+        let now = [true, false, false, false];
+        let before = [true, true, true, false];
+        let Change { difference, lowered_by } = Change::of(&now, &before);
+        assert_eq!((difference.n, difference.value), (4, -0.5));
+        // Differences 0, −1, −1, 0: s = 0.577, three degrees of freedom.
+        let margin = 3.182 * (1.0f64 / 3.0).sqrt() / 2.0;
+        assert!((difference.hi95.unwrap() - (-0.5 + margin)).abs() < 1e-3, "{difference:?}");
+        assert!((lowered_by.unwrap().value - 2.0 / 3.0).abs() < 1e-12);
+        assert_eq!(Change::of(&now, &[false; 4]).lowered_by, None);
+        // The same answers: no change, and no doubt about it.
+        let same = Change::of(&before, &before);
+        assert_eq!((same.difference.value, same.difference.hi95), (0.0, Some(0.0)));
+        assert_eq!(same.lowered_by.unwrap().value, 0.0);
+    }
+}
