@@ -13,3 +13,4 @@ mod prepare;
 mod scene;
 mod special_tokens;
 mod tokenizer;
+mod turns;

@@ -1,50 +1,27 @@
 //! A reward model, from outside.
-#![allow(clippy::unwrap_used, reason = "a test may")]
 
 use align::{BradleyTerry, PairExample, RewardModel, Statistics};
 use data::Tokenizer;
 use model::{
     Gpt, ModelConfig, Tokens, Wanted,
     checkpoint::{self, SCORE, SpecialIds},
-    scaling::ModelOverrides,
 };
 use tensor::{Cpu, Tensor};
-use train::{Example, Learner, Objective, OptimizerKind, TrainOverrides, TrainSettings, Update};
+use train::{Example, Learner, Objective, TrainSettings, Update};
+
+use crate::small;
 
 fn config() -> ModelConfig {
-    ModelConfig {
-        vocab_size: Tokenizer::bytes().vocab_size(),
-        max_seq_len: 32,
-        n_layers: 2,
-        d_model: 16,
-        n_heads: 2,
-        n_kv_heads: 2,
-        d_head: 8,
-        d_ff: 32,
-        rope_theta: 10_000.0,
-        norm_eps: 1e-6,
-        qk_norm: false,
-        qkv_bias: false,
-        rope_scaling: None,
-        tie_embeddings: false,
-        vision: None,
-    }
+    small::config(Tokenizer::bytes().vocab_size(), 32, 2)
 }
 
 fn settings(batch_rows: usize, micro_batch_rows: usize) -> TrainSettings {
-    let mut train = TrainOverrides {
-        steps: Some(60),
-        seq_len: Some(31),
-        batch_rows: Some(batch_rows),
-        micro_batch_rows: Some(micro_batch_rows),
-        optimizer: Some(OptimizerKind::AdamW),
-        ..TrainOverrides::default()
-    };
-    let rates = &mut train.learning_rates;
-    for rate in [&mut rates.matrix, &mut rates.embedding, &mut rates.head, &mut rates.gain] {
-        *rate = Some(3e-3);
-    }
-    train::plan(None, config().vocab_size, &ModelOverrides::fixed(&config()), &train, 1).unwrap().1
+    small::settings(&config(), 1, 3e-3, |train| {
+        train.steps = Some(60);
+        train.seq_len = Some(31);
+        train.batch_rows = Some(batch_rows);
+        train.micro_batch_rows = Some(micro_batch_rows);
+    })
 }
 
 /// The better answer ends with the letter that the question begins with. Something follows each, which is not to be read.
@@ -65,11 +42,7 @@ fn pairs() -> Vec<PairExample> {
 
 /// A model in which every weight matters, with a head that scores.
 fn scattered() -> Gpt {
-    let param = |spec: model::ParamSpec| match spec.shape.len() {
-        1 => spec.init(tensor::DType::F32, 1),
-        _ => Tensor::normal(&spec.shape, 0.2, tensor::DType::F32, &mut base::Rng::named(3, &spec.name)),
-    };
-    let mut gpt = Gpt::from_params(config(), config().params().map(param)).with_head(SCORE, 1);
+    let mut gpt = small::scattered(&config(), 0.2).with_head(SCORE, 1);
     gpt.train_only(|spec| spec.name != "lm_head.weight");
     gpt
 }

@@ -1,46 +1,24 @@
 //! Direct preference optimisation, from outside.
-#![allow(clippy::unwrap_used, reason = "a test may")]
 
 use align::{Dpo, DpoSettings, PairExample};
 use data::Tokenizer;
-use model::{Gpt, ModelConfig, scaling::ModelOverrides};
+use model::{Gpt, ModelConfig};
 use tensor::{Cpu, Tensor};
-use train::{Example, Learner, Objective, OptimizerKind, TrainOverrides, TrainSettings, Update};
+use train::{Example, Learner, Objective, TrainSettings, Update};
+
+use crate::small;
 
 fn config() -> ModelConfig {
-    ModelConfig {
-        vocab_size: Tokenizer::bytes().vocab_size(),
-        max_seq_len: 32,
-        n_layers: 2,
-        d_model: 16,
-        n_heads: 2,
-        n_kv_heads: 2,
-        d_head: 8,
-        d_ff: 32,
-        rope_theta: 10_000.0,
-        norm_eps: 1e-6,
-        qk_norm: true,
-        qkv_bias: false,
-        rope_scaling: None,
-        tie_embeddings: false,
-        vision: None,
-    }
+    ModelConfig { qk_norm: true, ..small::config(Tokenizer::bytes().vocab_size(), 32, 2) }
 }
 
 fn settings(batch_rows: usize, micro_batch_rows: usize) -> TrainSettings {
-    let mut train = TrainOverrides {
-        steps: Some(60),
-        seq_len: Some(31),
-        batch_rows: Some(batch_rows),
-        micro_batch_rows: Some(micro_batch_rows),
-        optimizer: Some(OptimizerKind::AdamW),
-        ..TrainOverrides::default()
-    };
-    let rates = &mut train.learning_rates;
-    for rate in [&mut rates.matrix, &mut rates.embedding, &mut rates.head, &mut rates.gain] {
-        *rate = Some(3e-3);
-    }
-    train::plan(None, config().vocab_size, &ModelOverrides::fixed(&config()), &train, 1).unwrap().1
+    small::settings(&config(), 1, 3e-3, |train| {
+        train.steps = Some(60);
+        train.seq_len = Some(31);
+        train.batch_rows = Some(batch_rows);
+        train.micro_batch_rows = Some(micro_batch_rows);
+    })
 }
 
 /// A digit is to be answered with the next one, not with itself again and again.
@@ -56,13 +34,8 @@ fn pairs() -> Vec<PairExample> {
     (0..10).map(pair).collect()
 }
 
-/// A model in which every weight matters: fresh ones write zeros to the residual stream.
 fn scattered() -> Gpt {
-    let param = |spec: model::ParamSpec| match spec.shape.len() {
-        1 => spec.init(tensor::DType::F32, 1),
-        _ => Tensor::normal(&spec.shape, 0.2, tensor::DType::F32, &mut base::Rng::named(3, &spec.name)),
-    };
-    Gpt::from_params(config(), config().params().map(param))
+    small::scattered(&config(), 0.2)
 }
 
 #[test]

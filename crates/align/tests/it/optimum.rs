@@ -1,65 +1,39 @@
 //! What is learned from rewards and preferences, against the closed form `π_ref·e^{r/β}/Z` on a problem that can be enumerated.
-#![allow(clippy::unwrap_used, reason = "a test may")]
 
 use align::{
     Dpo, DpoSettings, PairExample,
     environment::{EnvironmentError, Side, TokenDialogue, TokenEnvironment},
     policy::{Method, PolicyGradient, PolicySettings, RolloutSettings, VALUE, collect},
 };
-use model::{Gpt, ModelConfig, Sampling, Tokens, Wanted, scaling::ModelOverrides};
-use tensor::{Cpu, Tensor};
-use train::{Example, Learner, Objective, OptimizerKind, TrainOverrides, TrainSettings, Update};
+use model::{AdapterConfig, Gpt, LinearName, ModelConfig, Sampling, Tokens, Wanted};
+use tensor::Cpu;
+use train::{Example, Learner, Objective, TrainSettings, Update};
+
+use crate::small;
 
 const V: usize = 5;
 const PROMPT: [u32; 2] = [3, 1];
 const BETA: f64 = 0.5;
 
 fn config() -> ModelConfig {
-    ModelConfig {
-        vocab_size: V,
-        max_seq_len: 8,
-        n_layers: 1,
-        d_model: 16,
-        n_heads: 2,
-        n_kv_heads: 2,
-        d_head: 8,
-        d_ff: 32,
-        rope_theta: 10_000.0,
-        norm_eps: 1e-6,
-        qk_norm: false,
-        qkv_bias: false,
-        rope_scaling: None,
-        tie_embeddings: false,
-        vision: None,
-    }
+    small::config(V, 8, 1)
 }
 
 fn reference() -> Gpt {
-    let param = |spec: model::ParamSpec| match spec.shape.len() {
-        1 => spec.init(tensor::DType::F32, 1),
-        _ => Tensor::normal(&spec.shape, 0.25, tensor::DType::F32, &mut base::Rng::named(3, &spec.name)),
-    };
-    Gpt::from_params(config(), config().params().map(param))
+    small::scattered(&config(), 0.25)
 }
 
 fn settings(seed: u64, steps: u64, batch_rows: usize, rate: f64) -> TrainSettings {
-    let mut train = TrainOverrides {
-        steps: Some(steps),
-        seq_len: Some(8),
-        batch_rows: Some(batch_rows),
-        micro_batch_rows: Some(batch_rows),
-        optimizer: Some(OptimizerKind::AdamW),
-        adam_eps: Some(1e-8),
-        warmup_steps: Some(5),
-        decay_steps: Some(steps * 3 / 4),
-        final_lr_fraction: Some(0.0),
-        ..TrainOverrides::default()
-    };
-    let rates = &mut train.learning_rates;
-    for open in [&mut rates.matrix, &mut rates.embedding, &mut rates.head, &mut rates.gain] {
-        *open = Some(rate);
-    }
-    train::plan(None, V, &ModelOverrides::fixed(&config()), &train, seed).unwrap().1
+    small::settings(&config(), seed, rate, |train| {
+        train.steps = Some(steps);
+        train.seq_len = Some(8);
+        train.batch_rows = Some(batch_rows);
+        train.micro_batch_rows = Some(batch_rows);
+        train.adam_eps = Some(1e-8);
+        train.warmup_steps = Some(5);
+        train.decay_steps = Some(steps * 3 / 4);
+        train.final_lr_fraction = Some(0.0);
+    })
 }
 
 /// Two tokens behind one prompt; each pair of them has a reward.
@@ -126,7 +100,7 @@ fn rollout(n_steps: usize) -> RolloutSettings {
         max_new_tokens: n_steps,
         max_turns: 1,
         stop: Vec::new(),
-        n_parallel: 64,
+        n_parallel: 256,
     }
 }
 
@@ -273,6 +247,91 @@ fn the_learner_sees_what_the_sampler_drew_from() {
     let mass: f64 = action.kept.as_ref().unwrap().iter().map(|id| f64::from(whole.logprob(*id)).exp()).sum();
     let bias = f64::from(whole.logprob(drawn[0].ids[2])) - f64::from(action.log_prob);
     assert!((bias - mass.ln()).abs() < 1e-6 && bias < -0.01, "{bias}, {}", mass.ln());
+}
+
+/// Says three tokens between the answers of a dialogue.
+struct Talk;
+
+impl TokenEnvironment for Talk {
+    fn begin(&self, _: Side, n: u64) -> Result<Box<dyn TokenDialogue + '_>, EnvironmentError> {
+        struct Turns(u64);
+        impl TokenDialogue for Turns {
+            fn prompt(&self) -> Vec<u32> {
+                vec![3, (self.0 % V as u64) as u32, 1]
+            }
+
+            fn answer(&mut self, ids: &[u32], _: bool) -> Result<(f64, Option<Vec<u32>>), EnvironmentError> {
+                Ok((ids.len() as f64, Some(vec![1, 4, 2])))
+            }
+        }
+        Ok(Box::new(Turns(n)))
+    }
+}
+
+/// With adapters and without, over dialogues of several turns and every way of drawing: 10,000 tokens and more.
+#[test]
+fn turns_and_adapters_are_replayed_to_the_bit() {
+    let kernels = Cpu::new(2);
+    let config = small::config(V, 48, 1);
+    let base = Sampling::default();
+    let all = [
+        base.clone(),
+        Sampling { temperature: 0.7, top_k: 3, ..base.clone() },
+        Sampling { top_p: 0.8, min_p: 0.05, temperature: 1.3, ..base.clone() },
+        Sampling { repetition_penalty: 1.4, top_k: 4, ..base },
+    ];
+    let (mut n_actions, mut n_turns) = (0, 0);
+    for is_adapted in [false, true] {
+        let reference = small::scattered(&config, 0.25);
+        let mut gpt = reference.clone();
+        if is_adapted {
+            let adapters = AdapterConfig { rank: 2, alpha: 4.0, on: LinearName::ALL.to_vec() };
+            gpt = gpt.with_adapters(&adapters, 1);
+        }
+        let mut gpt = gpt.with_head(VALUE, 1);
+        // Adapters begin with a factor of zeros, and would correct nothing.
+        for (i, param) in gpt.params_mut().iter_mut().enumerate() {
+            let mut rng = base::Rng::new(5, i as u64);
+            if param.f32().iter().all(|x| *x == 0.0) {
+                param.f32_mut().iter_mut().for_each(|x| *x = 0.2 * rng.normal() as f32);
+            }
+        }
+        for sampling in &all {
+            let policy = PolicySettings {
+                rollout: RolloutSettings {
+                    sampling: sampling.clone(),
+                    max_new_tokens: 12,
+                    max_turns: 4,
+                    stop: vec![0],
+                    n_parallel: 64,
+                },
+                n_rollouts: 128,
+                ..policy(Method::ppo(), 12)
+            };
+            let settings = small::settings(&config, 1, 1e-3, |train| {
+                train.steps = Some(4);
+                train.seq_len = Some(48);
+                train.batch_rows = Some(128);
+                train.micro_batch_rows = Some(128);
+            });
+            let mut objective =
+                PolicyGradient::new(Box::new(Talk), None, reference.clone(), policy, &settings, "talk")
+                    .unwrap();
+            let mut learner = Learner::new(gpt.clone(), settings.optimizer);
+            objective.prepare(&mut learner, &kernels).unwrap();
+            let cursor = objective.cursor();
+            for rollout in cursor["rollouts"].as_array().unwrap() {
+                n_actions += rollout["trajectory"]["actions"].as_array().unwrap().len();
+                n_turns += rollout["trajectory"]["rewards"].as_array().unwrap().len();
+            }
+            let batch = objective.next();
+            let sum = objective.add_gradients(&mut learner, &kernels, &batch.micro_batches[0], 1e-3);
+            assert!((sum.others["ratio"] - 1.0).abs() < 1e-12, "{is_adapted} {sampling:?}: {sum:?}");
+            assert_eq!(sum.others["clipped"], 0.0);
+            assert_eq!(sum.others["kl_k1"] == 0.0, !is_adapted, "{sum:?}");
+        }
+    }
+    assert!(n_actions >= 10_000 && n_turns > 8 * 128 + 200, "{n_actions} tokens, {n_turns} turns");
 }
 
 /// By finite differences in the direction of the gradient, where ratios are away from 1 and some are clipped, with every

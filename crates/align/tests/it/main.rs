@@ -1,0 +1,8 @@
+//! Learning from demonstrations, preferences and rewards, from outside.
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
+mod optimum;
+mod preferences;
+mod pytorch;
+mod reward_model;
+mod small;
