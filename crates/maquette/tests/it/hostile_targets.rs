@@ -23,6 +23,8 @@ struct Sources {
     forecast: String,
     run: String,
     recipe: String,
+    /// Synthetic requests.
+    standin: String,
 }
 
 impl Sources {
@@ -35,6 +37,7 @@ impl Sources {
             forecast: at("forecast.json"),
             run: at("run"),
             recipe: at("recipe.toml"),
+            standin: at("standin"),
         }
     }
 }
@@ -61,7 +64,7 @@ fn nothing(_: &str) -> String {
 
 const FIT: &str = "--at-flops 1e18 --draws 100";
 
-const WRITERS: [Writer; 18] = [
+const WRITERS: [Writer; 22] = [
     Writer {
         name: "import --out",
         makes_folder: true,
@@ -190,6 +193,45 @@ const WRITERS: [Writer; 18] = [
         input: nothing,
         source: |_| "t".into(),
     },
+    Writer {
+        name: "rbrm --out",
+        makes_folder: false,
+        args: |from, to| {
+            let at = &from.standin;
+            words(&format!(
+                "rbrm {at}/classes.yaml --gold {at}/gold-test.jsonl --fit {at}/gold-fit.jsonl --out {to}"
+            ))
+        },
+        input: nothing,
+        source: |from| format!("{}/classes.yaml", from.standin),
+    },
+    Writer {
+        name: "safety --out",
+        makes_folder: false,
+        args: |from, to| {
+            let (checkpoint, at) = (&from.checkpoint, &from.standin);
+            words(&format!("safety a={checkpoint} --prompts {at}/short.jsonl --max-tokens 2 --out {to}"))
+        },
+        input: nothing,
+        source: |from| format!("{}/short.jsonl", from.standin),
+    },
+    Writer {
+        name: "standin --out",
+        makes_folder: true,
+        args: |_, to| words(&format!("standin --rows 10 --out {to}")),
+        input: nothing,
+        source: |_| "t".into(),
+    },
+    Writer {
+        name: "feedback --out",
+        makes_folder: true,
+        args: |from, to| {
+            let (checkpoint, at) = (&from.checkpoint, &from.standin);
+            words(&format!("feedback {checkpoint} --prompts {at}/short.jsonl --max-tokens 2 --out {to}"))
+        },
+        input: |_| "1\n1\nq\n".into(),
+        source: |_| "t".into(),
+    },
 ];
 
 /// A target that is hostile.
@@ -297,6 +339,11 @@ fn sources(scene: &Scene) {
     scene.write("sources/points.csv", points().as_bytes());
     scene.ok(&["run", "sources/recipe.toml", "--out", "sources/run"]);
     scene.ok(&["import", "sources/run/pretrain/checkpoints/step-2", "--out", "sources/checkpoint"]);
+    scene.ok(&["standin", "--rows", "10", "--out", "sources/standin"]);
+    let row = |i: u32| {
+        format!("{{\"prompt\":[{{\"role\":\"user\",\"content\":\"{i}\"}}],\"label\":\"allowed\"}}\n")
+    };
+    scene.write("sources/standin/short.jsonl", (0..3).map(row).collect::<String>().as_bytes());
     scene.write("sources/checkpoint/chat_template.jinja", b"{{ messages[0]['content'] }}");
     scene
         .write("sources/essay.jsonl", b"{\"question\": \"Why?\", \"rubric\": \"a reason\", \"points\": 2}\n");

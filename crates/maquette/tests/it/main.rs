@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may stop at once")]
 
 mod alignment;
+mod alignment_kills;
 mod bad_input;
 mod bench;
 mod benchmarks;
@@ -18,6 +19,7 @@ mod escapes;
 mod eval_kills;
 #[cfg(all(unix, debug_assertions))]
 mod faults;
+mod feedback;
 mod first_steps;
 mod forecast;
 #[cfg(target_os = "linux")]
