@@ -65,7 +65,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let opened = open_model::open(&args.model, &kernels, dtype.into())?;
     let prompts: Vec<_> = read.rows.into_iter().map(|prompt| prompt.messages).collect();
     progress::say("feedback", &format!("{} prompts", prompts.len()));
-    let drawn = Drawn { sampling, max_tokens: args.max_tokens, seed: args.sampling.seed };
+    let penalties = (args.sampling.frequency_penalty, args.sampling.presence_penalty);
+    let drawn = Drawn { sampling, penalties, max_tokens: args.max_tokens, seed: args.sampling.seed };
     let mut session = Session::new(opened, kernels, prompts, drawn, &args.out)?;
     match args.page {
         true => serve(&mut session, args.port)?,

@@ -41,6 +41,8 @@ pub(crate) enum Verdict {
 #[derive(Clone, Debug)]
 pub(crate) struct Drawn {
     pub(crate) sampling: Sampling,
+    /// By frequency and by presence.
+    pub(crate) penalties: (f64, f64),
     pub(crate) max_tokens: usize,
     pub(crate) seed: u64,
 }
@@ -105,6 +107,8 @@ impl Session {
             seed: base::Rng::named(self.drawn.seed, &format!("answer {i} to {}", key(&self.prompts[number])))
                 .next_u64(),
             sampling: self.drawn.sampling.clone(),
+            frequency_penalty: self.drawn.penalties.0,
+            presence_penalty: self.drawn.penalties.1,
             stop: self.opened.tokenizer.stops(),
             ..model::Request::new(prompt.clone(), self.drawn.max_tokens)
         };
