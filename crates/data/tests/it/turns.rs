@@ -12,9 +12,11 @@ struct Fixture {
     files: BTreeMap<String, String>,
     templates: BTreeMap<String, String>,
     conversations: BTreeMap<String, Vec<Message>>,
-    /// Template, conversation, ids, and 1 where the assistant says the token; nothing where the template refuses.
-    cases: Vec<(String, String, Option<Vec<u32>>, Option<Vec<u8>>)>,
+    cases: Vec<Case>,
 }
+
+/// Template, conversation, ids, and 1 where the assistant says the token; nothing where the template refuses.
+type Case = (String, String, Option<Vec<u32>>, Option<Vec<u8>>);
 
 #[test]
 fn ids_and_masks_are_those_of_transformers() {
