@@ -19,10 +19,10 @@ pub(super) struct Tools {
     pub(super) grammar: Option<Grammar>,
 }
 
-struct Tool<'a> {
+struct Tool {
     name: String,
     /// The schema of its arguments.
-    parameters: &'a Ordered,
+    parameters: Ordered,
     is_strict: bool,
 }
 
@@ -54,7 +54,6 @@ impl Tools {
             };
             return Err(ApiError::bad("tools", message).code("unsupported_value"));
         };
-        let nothing = Ordered::Object(Vec::new());
         let mut tools = Vec::new();
         for (i, tool) in listed.into_iter().enumerate() {
             let (name, is_strict) = read_tool(tool, &format!("tools[{i}]"))?;
@@ -63,11 +62,16 @@ impl Tools {
                 _ => None,
             };
             let parameters = listed.and_then(|tool| tool.get("function")?.get("parameters"));
-            let parameters =
-                parameters.filter(|parameters| **parameters != Ordered::Null).unwrap_or(&nothing);
+            let parameters = of_objects(parameters).map_err(|found| {
+                wrong(
+                    &format!("tools[{i}].function.parameters.type"),
+                    "`object`: arguments have names",
+                    &found,
+                )
+            })?;
             tools.push(Tool { name, parameters, is_strict });
         }
-        let wanted: Vec<&Tool<'_>> = match choice {
+        let wanted: Vec<&Tool> = match choice {
             None => Vec::new(),
             Some(Value::String(choice)) if choice == "auto" => Vec::new(),
             // A model that is not to call is not shown how.
@@ -92,7 +96,7 @@ impl Tools {
             );
         }
         let calls: Vec<(&str, &Ordered)> =
-            wanted.iter().map(|tool| (tool.name.as_str(), tool.parameters)).collect();
+            wanted.iter().map(|tool| (tool.name.as_str(), &tool.parameters)).collect();
         let grammar =
             (!calls.is_empty()).then(|| app.grammars.call(&app.model.tokenizer, &calls, format.frame()));
         let grammar = grammar.transpose().map_err(|error| {
@@ -105,6 +109,25 @@ impl Tools {
             .code("unsupported_schema")
         })?;
         Ok(Self { format: Some(format), is_parallel, grammar })
+    }
+}
+
+/// The schema of arguments, which are an object even where it does not say so; what else its type is where it does.
+fn of_objects(parameters: Option<&Ordered>) -> Result<Ordered, Value> {
+    // Beside these a type of its own is another rule, which the alternatives must keep anyway.
+    const ALTERNATIVES: [&str; 6] = ["$ref", "anyOf", "oneOf", "allOf", "enum", "const"];
+    let object = || Ordered::Text("object".to_owned());
+    let Some(Ordered::Object(fields)) = parameters else {
+        return Ok(Ordered::Object(vec![("type".to_owned(), object())]));
+    };
+    let field = |name: &str| fields.iter().find(|(found, _)| found == name).map(|(_, value)| value);
+    match field("type") {
+        Some(kind) if *kind != object() => Err(kind.value()),
+        None if !ALTERNATIVES.iter().any(|name| field(name).is_some()) => {
+            let kind = ("type".to_owned(), object());
+            Ok(Ordered::Object([kind].into_iter().chain(fields.iter().cloned()).collect()))
+        }
+        _ => Ok(Ordered::Object(fields.clone())),
     }
 }
 

@@ -257,3 +257,28 @@ fn what_is_said_of_tools_is_honoured_or_refused() {
         assert_eq!((reply.status, reply.error().1), (400, json!("unsupported_value")), "{}", reply.text());
     }
 }
+
+#[test]
+fn arguments_are_an_object_even_without_a_schema() {
+    let scene = with_tools();
+    let mut n_called = 0;
+    for function in [json!({"name": "f"}), json!({"name": "f", "parameters": {}})] {
+        for seed in 0..8 {
+            let tools = json!([{"type": "function", "function": function}]);
+            let more = json!({"tools": tools, "tool_choice": "required", "seed": seed, "max_tokens": 60});
+            let choice = scene.ok(PATH, &ask(more))["choices"][0].clone();
+            assert_ne!(choice["finish_reason"], "stop", "{choice}");
+            if choice["finish_reason"] == "tool_calls" {
+                n_called += 1;
+                let arguments = choice["message"]["tool_calls"][0]["function"]["arguments"].as_str().unwrap();
+                assert!(serde_json::from_str::<Value>(arguments).unwrap().is_object(), "{arguments}");
+            }
+        }
+    }
+    assert!(n_called > 0);
+    let text = json!({"name": "f", "parameters": {"type": "string"}});
+    let more = json!({"tools": [{"type": "function", "function": text}], "tool_choice": "required"});
+    let refused = scene.post(PATH, &ask(more));
+    assert_eq!(refused.status, 400);
+    assert!(refused.text().contains("tools[0].function.parameters.type"), "{}", refused.text());
+}
