@@ -89,8 +89,11 @@ fn a_prompt_may_be_ids() {
     let answer = |prompt: Value| choice(&scene.complete(&json!({"prompt": prompt, "seed": 1})));
     assert_eq!(answer(json!(ids)), answer(json!("Once")));
     assert_eq!(answer(json!([ids])), answer(json!(["Once"])));
-    // The default number of tokens is OpenAI's.
-    assert_eq!(scene.complete(&json!({"prompt": "x"}))["usage"]["completion_tokens"], 16);
+    // The default number of tokens is OpenAI's; none of them ends the answer.
+    let stops = data::Tokenizer::bytes().stops();
+    let bias: serde_json::Map<String, Value> = stops.iter().map(|id| (id.to_string(), json!(-100))).collect();
+    let body = json!({"prompt": "x", "logit_bias": bias});
+    assert_eq!(scene.complete(&body)["usage"]["completion_tokens"], 16);
 }
 
 #[test]

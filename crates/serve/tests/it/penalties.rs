@@ -22,7 +22,7 @@ fn n_different(tokens: &[String]) -> usize {
 
 #[test]
 fn what_an_answer_has_already_becomes_less_likely_or_more() {
-    let scene = Scene::new();
+    let scene = Scene::fresh();
     let plain = greedy(&scene, &json!({}));
     assert_eq!(greedy(&scene, &json!({"frequency_penalty": 0, "presence_penalty": null})), plain);
     // Logits of a random model lie within a fraction of a nat.
@@ -32,6 +32,7 @@ fn what_an_answer_has_already_becomes_less_likely_or_more() {
     let rewarded = greedy(&scene, &json!({"presence_penalty": -2}));
     assert_eq!(rewarded, vec![plain[0].clone(); 30]);
     // Alone or beside others, whole or streamed.
+    let scene = Scene::new();
     let body = json!({"prompt": "ab", "frequency_penalty": 1.3, "presence_penalty": -0.5, "seed": 3, "n": 3, "max_tokens": 40});
     let whole = scene.complete(&body);
     let chunks = scene.stream("/v1/completions", &body);

@@ -50,11 +50,8 @@ pub(crate) fn config() -> ModelConfig {
     }
 }
 
-/// A fresh model writes zeros to its residual stream, so that it does not see what it is shown; one with eyes is scattered.
-fn model_of(config: ModelConfig) -> Gpt {
-    if config.vision.is_none() {
-        return Gpt::new(config, 7);
-    }
+/// Scattered weights: a fresh model writes zeros to its residual stream, so that no token depends on those before it.
+fn scattered(config: ModelConfig) -> Gpt {
     let params = config.params().map(|spec| {
         let mut rng = Rng::named(11, &spec.name);
         let std = 1.5 / (spec.shape.get(1).map_or(9.0, |n| *n as f64)).sqrt();
@@ -72,13 +69,26 @@ impl Scene {
         Self::serving(settings, config(), Some(ChatTemplate::chatml()))
     }
 
+    /// A model whose next token does not depend on those before it, with logits within a fraction of a nat.
+    pub(crate) fn fresh() -> Self {
+        Self::start(Settings::default(), None, || Gpt::new(config(), 7))
+    }
+
     pub(crate) fn serving(settings: Settings, config: ModelConfig, template: Option<ChatTemplate>) -> Self {
+        Self::start(settings, template, move || scattered(config))
+    }
+
+    fn start(
+        settings: Settings,
+        template: Option<ChatTemplate>,
+        model: impl FnOnce() -> Gpt + Send + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let stop = Arc::new(AtomicBool::new(false));
         let asked = stop.clone();
         let thread = std::thread::spawn(move || {
-            let (gpt, kernels) = (model_of(config), Cpu::new(1));
+            let (gpt, kernels) = (model(), Cpu::new(1));
             let preprocessing =
                 gpt.config().vision.as_ref().map(|vision| Preprocessing::square(vision.image_size));
             let served = Served {
