@@ -208,3 +208,8 @@ impl RunOptions {
         }
     }
 }
+
+/// Numbers from 1 on.
+fn positive<T: TryFrom<u64> + Clone + Send + Sync>() -> clap::builder::RangedU64ValueParser<T> {
+    clap::builder::RangedU64ValueParser::new().range(1..)
+}

@@ -55,13 +55,13 @@ pub(super) struct PolicyOptions {
     #[arg(long, value_name = "SECONDS", default_value_t = 30.0, requires = "program")]
     env_timeout: f64,
     /// Sets of answers
-    #[arg(long, value_name = "N", default_value_t = 50)]
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = super::positive::<u64>())]
     iterations: u64,
     /// Answers in each set
-    #[arg(long, value_name = "N", default_value_t = 64)]
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = super::positive::<usize>())]
     rollouts: usize,
     /// How often each set is learned from
-    #[arg(long, value_name = "N", default_value_t = 2)]
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = super::positive::<usize>())]
     policy_epochs: usize,
     /// How far the ratio of probabilities may go from 1
     #[arg(long, value_name = "E", default_value_t = 0.2)]
@@ -82,7 +82,7 @@ pub(super) struct PolicyOptions {
     #[arg(long, value_name = "R", default_value_t = 0.0)]
     cut_penalty: f64,
     /// Most tokens of an answer
-    #[arg(long, value_name = "N", default_value_t = 64)]
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = super::positive::<usize>())]
     max_tokens: usize,
     /// Most answers in one dialogue with an environment
     #[arg(long, value_name = "N", default_value_t = 16)]
@@ -106,7 +106,7 @@ pub(super) struct PolicyOptions {
     #[arg(long, value_name = "N", default_value_t = 64)]
     n_held_out: usize,
     /// Answers that are decoded at a time
-    #[arg(long, value_name = "N", default_value_t = 32)]
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = super::positive::<usize>())]
     parallel: usize,
     /// Leave rows out that cannot be read, and count them
     #[arg(long)]

@@ -45,10 +45,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR")]
     reward: Option<PathBuf>,
     /// Most prompts; all if not given
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = super::positive::<usize>())]
     limit: Option<usize>,
     /// Most tokens of an answer
-    #[arg(long, value_name = "N", default_value_t = 48)]
+    #[arg(long, value_name = "N", default_value_t = 48, value_parser = super::positive::<usize>())]
     max_tokens: usize,
     /// Random seed
     #[arg(long, value_name = "N", default_value_t = 1)]
