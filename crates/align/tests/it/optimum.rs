@@ -375,6 +375,7 @@ fn the_gradient_is_that_of_the_loss() {
         }
         at(gpt).0.loss_nats
     };
-    let slope = (loss_at(0.002) - loss_at(-0.002)) / 0.004;
+    // Small, since the slope breaks where a ratio reaches its clip.
+    let slope = (loss_at(0.0004) - loss_at(-0.0004)) / 0.0008;
     assert!((slope / length - 1.0).abs() < 0.03, "slope {slope}, gradient {length}");
 }
