@@ -4,6 +4,7 @@
 mod coordinate;
 #[path = "../../../model/tests/it/fixture.rs"]
 mod fixture;
+mod joint_step;
 mod objectives;
 mod parity;
 mod pictures;
