@@ -116,7 +116,7 @@ fn look(bytes: &[u8]) -> String {
 }
 
 /// Eight bits, three colours, no transparency.
-fn flat(picture: DynamicImage, background: Background) -> RgbImage {
+pub(super) fn flat(picture: DynamicImage, background: Background) -> RgbImage {
     let (width, height) = (picture.width() as usize, picture.height() as usize);
     let grey = |l: u8| [l; 3];
     let pixels = match picture {

@@ -14,12 +14,17 @@ pub struct ImageLimits {
     pub max_pixels: u64,
     /// Pixels of the longer side.
     pub max_side: u64,
+    /// Frames of a moving picture, which together may have four times `max_pixels`.
+    pub max_frames: u64,
 }
 
+/// How many of the largest pictures the frames of a moving one may come to.
+const ALL_FRAMES: u64 = 4;
+
 impl Default for ImageLimits {
-    /// 64 MiB, 64 million pixels, 32,768 pixels a side: photographs pass, a decompression bomb does not.
+    /// 64 MiB, 64 million pixels, 32,768 pixels a side, 4,096 frames: photographs pass, a decompression bomb does not.
     fn default() -> Self {
-        Self { max_bytes: 64 << 20, max_pixels: 64_000_000, max_side: 32_768 }
+        Self { max_bytes: 64 << 20, max_pixels: 64_000_000, max_side: 32_768, max_frames: 4096 }
     }
 }
 
@@ -37,6 +42,19 @@ impl ImageLimits {
         check(place, "pixels of width", self.max_side, width, "max_side")?;
         check(place, "pixels of height", self.max_side, height, "max_side")?;
         check(place, "pixels", self.max_pixels, width * height, "max_pixels")
+    }
+
+    pub(super) fn check_frames(
+        &self,
+        place: &str,
+        width: u32,
+        height: u32,
+        n_frames: usize,
+    ) -> Result<(), ImageError> {
+        self.check_size(place, width, height)?;
+        check(place, "frames", self.max_frames, n_frames as u64, "max_frames")?;
+        let all = u64::from(width) * u64::from(height) * n_frames as u64;
+        check(place, "pixels of all frames", self.max_pixels.saturating_mul(ALL_FRAMES), all, "max_pixels")
     }
 
     /// Bytes that a decoder may ask for: four channels of 16 bits.

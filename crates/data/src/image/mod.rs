@@ -1,6 +1,7 @@
 //! Pictures in: bytes of a PNG, JPEG, WebP or GIF to the pixels that a vision encoder reads.
 //!
-//! [`decode`] checks sizes before it decodes, turns a picture upright and lays transparency over a background.
+//! [`decode`] checks sizes before it decodes, turns a picture upright and lays transparency over a background. [`decode_frames`]
+//! takes frames of a moving one.
 //! [`Preprocessing`] fits it to the encoder's size with the arithmetic of Pillow's `Image.resize`, byte for byte, and
 //! makes normalised numbers or patches of it.
 //!
@@ -18,6 +19,8 @@
 
 mod decode;
 mod error;
+mod frames;
+mod gif_blocks;
 mod limits;
 mod png_chunks;
 mod preprocessing;
@@ -26,6 +29,7 @@ mod rgb;
 
 pub use decode::{Background, decode};
 pub use error::ImageError;
+pub use frames::{Frame, decode_frames, spread};
 pub use limits::ImageLimits;
 pub use preprocessing::{Fit, Preprocessing};
 pub use resample::Filter;
