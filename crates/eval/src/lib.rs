@@ -45,6 +45,7 @@ mod generation;
 pub mod interval;
 mod judge;
 mod likelihood;
+pub mod picture_likelihood;
 pub mod pictures;
 pub mod python;
 pub mod refusal;

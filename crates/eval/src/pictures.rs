@@ -1,7 +1,8 @@
 //! Questions about pictures: a model answers them, once with the picture, once without, and once with another one.
 //!
 //! A model that looks is right with its own picture alone: what it gets right without one, or with that of another question,
-//! it has guessed from the question.
+//! it has guessed from the question. A model that sees in which order the frames of a clip come gives the reversed answer where they
+//! come in reverse.
 
 use std::collections::BTreeMap;
 
@@ -38,6 +39,8 @@ pub struct PictureQuestion {
     pub asked: Vec<Asked>,
     /// The right answers.
     pub answers: Vec<String>,
+    /// The right answer where the pictures come in reverse order, as the frames of a clip can.
+    pub reversed_answer: Option<String>,
     /// How an answer is scored.
     pub metric: PictureMetric,
 }
@@ -60,6 +63,34 @@ impl PictureQuestion {
         pictures.collect()
     }
 
+    /// The right answers with what is shown.
+    fn right_answers(&self, shown: Shown) -> Vec<String> {
+        match (shown, &self.reversed_answer) {
+            (Shown::Reversed, Some(reversed)) => vec![reversed.clone()],
+            _ => self.answers.clone(),
+        }
+    }
+
+    /// What is read of question `i`: its text with its own pictures, without any, with those of another question in their
+    /// places, or with its own from the last to the first.
+    pub(crate) fn shown<'q>(questions: &'q [Self], i: usize, shown: Shown) -> Vec<&'q Asked> {
+        let is_picture = |piece: &&Asked| matches!(piece, Asked::Picture(_));
+        let mut others: Vec<&'q Asked> = match shown {
+            Shown::Another => another(questions, i).asked.iter().filter(is_picture).collect(),
+            _ => questions[i].asked.iter().filter(is_picture).collect(),
+        };
+        if shown == Shown::Reversed {
+            others.reverse();
+        }
+        let mut others = others.into_iter();
+        let mut piece = |piece: &'q Asked| match (piece, shown) {
+            (Asked::Text(_), _) | (Asked::Picture(_), Shown::Own) => Some(piece),
+            (Asked::Picture(_), Shown::Another | Shown::Reversed) => others.next(),
+            (Asked::Picture(_), Shown::Nothing) => None,
+        };
+        questions[i].asked.iter().filter_map(&mut piece).collect()
+    }
+
     /// Whether the other has as many pictures, of its kind, and not the same ones.
     fn is_exchangeable_with(&self, other: &Self) -> bool {
         let hashes = |question: &Self| question.pictures().iter().map(|p| p.hash()).collect::<Vec<_>>();
@@ -78,11 +109,13 @@ pub enum Shown {
     Nothing,
     /// That of another question of its kind.
     Another,
+    /// The frames of its clip from the last to the first; of questions that have an answer for these alone.
+    Reversed,
 }
 
 impl Shown {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Own, Self::Nothing, Self::Another];
+    pub const ALL: [Self; 4] = [Self::Own, Self::Nothing, Self::Another, Self::Reversed];
 }
 
 /// What the model answered.
@@ -132,25 +165,22 @@ pub fn ask(
     let Some(vision) = &gpt.config().vision else {
         return Err(model::DecodeError::NoEyes { n_images: questions.len() }.into());
     };
-    let requests: Vec<Request> = (0..questions.len())
-        .map(|i| {
-            // Their text with its own pictures, without any, or with those of another question in their places.
-            let question = &questions[i];
-            let mut others = another(questions, i).pictures().into_iter();
+    let is_asked = |i: &usize| shown != Shown::Reversed || questions[*i].reversed_answer.is_some();
+    let asked: Vec<usize> = (0..questions.len()).filter(is_asked).collect();
+    if asked.is_empty() {
+        return Ok(Vec::new());
+    }
+    let requests: Vec<Request> = asked
+        .iter()
+        .map(|&i| {
             let (mut prompt, mut images) = (vec![tokenizer.begin_of_text()], Vec::new());
-            for piece in &question.asked {
-                let picture = match (piece, shown) {
-                    (Asked::Text(text), _) => {
-                        prompt.extend(tokenizer.encode(text));
-                        None
+            for piece in PictureQuestion::shown(questions, i, shown) {
+                match piece {
+                    Asked::Text(text) => prompt.extend(tokenizer.encode(text)),
+                    Asked::Picture(picture) => {
+                        prompt.extend(std::iter::repeat_n(vision.image_token, vision.n_patches()));
+                        images.push(picture.clone());
                     }
-                    (Asked::Picture(picture), Shown::Own) => Some(picture),
-                    (Asked::Picture(_), Shown::Another) => others.next(),
-                    (Asked::Picture(_), Shown::Nothing) => None,
-                };
-                if let Some(picture) = picture {
-                    prompt.extend(std::iter::repeat_n(vision.image_token, vision.n_patches()));
-                    images.push(picture.clone());
                 }
             }
             Request {
@@ -164,11 +194,20 @@ pub fn ask(
     let longest = requests.iter().map(|request| request.prompt.len() + MAX_NEW_TOKENS).max().unwrap_or(1);
     let settings = EngineSettings::for_sequences(batch.max(1), longest.min(gpt.config().max_seq_len));
     let completions = Engine::new(gpt, kernels, settings).complete(requests, &mut |_, _| true)?;
-    let answers = completions.iter().zip(questions).enumerate().map(|(doc_id, (done, question))| {
-        let PictureQuestion { kind, level, answers, metric, .. } = question.clone();
-        let (question, prediction) = (question.text(), tokenizer.decode(&done.ids).trim().to_owned());
-        PictureAnswer { kind, level, doc_id, shown, question, answers, prediction, metric, score: 0.0 }
-            .scored()
+    let answers = completions.iter().zip(asked).map(|(done, doc_id)| {
+        let question = &questions[doc_id];
+        PictureAnswer {
+            kind: question.kind.clone(),
+            level: question.level,
+            doc_id,
+            shown,
+            question: question.text(),
+            answers: question.right_answers(shown),
+            prediction: tokenizer.decode(&done.ids).trim().to_owned(),
+            metric: question.metric,
+            score: 0.0,
+        }
+        .scored()
     });
     Ok(answers.collect())
 }
@@ -331,6 +370,7 @@ mod tests {
             level: 1,
             asked: pictures.iter().map(|x| Asked::Picture(Picture::new(vec![*x]))).collect(),
             answers: vec![String::new()],
+            reversed_answer: None,
             metric: PictureMetric::Exact,
         };
         let questions = [
@@ -343,5 +383,32 @@ mod tests {
         let other = |i: usize| another(&questions, i).pictures()[0].patches()[0];
         assert_eq!([other(0), other(2), other(3)], [3.0, 3.0, 1.0]);
         assert_eq!([other(1), other(4)], [2.0, 3.0], "there is no other");
+    }
+
+    #[test]
+    fn frames_are_reversed_in_their_places_and_have_an_answer_of_their_own() {
+        let frame = |x: f32| Asked::Picture(Picture::new(vec![x]));
+        let text = |text: &str| Asked::Text(text.to_owned());
+        let clip = PictureQuestion {
+            kind: "clips".to_owned(),
+            level: 1,
+            asked: vec![text("0.0s "), frame(1.0), text(" 0.5s "), frame(2.0), text("?")],
+            answers: vec!["left".to_owned()],
+            reversed_answer: Some("right".to_owned()),
+            metric: PictureMetric::Exact,
+        };
+        let questions = [clip];
+        let read = |shown| -> Vec<String> {
+            let piece = |piece: &Asked| match piece {
+                Asked::Text(text) => text.clone(),
+                Asked::Picture(picture) => picture.patches()[0].to_string(),
+            };
+            PictureQuestion::shown(&questions, 0, shown).into_iter().map(piece).collect()
+        };
+        assert_eq!(read(Shown::Own), ["0.0s ", "1", " 0.5s ", "2", "?"]);
+        assert_eq!(read(Shown::Reversed), ["0.0s ", "2", " 0.5s ", "1", "?"]);
+        assert_eq!(read(Shown::Nothing), ["0.0s ", " 0.5s ", "?"]);
+        assert_eq!(questions[0].right_answers(Shown::Reversed), ["right"]);
+        assert_eq!(questions[0].right_answers(Shown::Own), ["left"]);
     }
 }

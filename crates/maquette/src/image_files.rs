@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use data::image::{Background, Filter, Fit, ImageLimits, Preprocessing, decode};
+use data::image::{Background, Filter, Fit, ImageLimits, Preprocessing, RgbImage, decode};
 use model::{Picture, VisionConfig, checkpoint::PROCESSOR_FILES};
 use serde_json::Value;
 
@@ -30,14 +30,14 @@ pub(crate) fn preprocessing(dir: &Path, vision: &VisionConfig) -> anyhow::Result
             false => value,
         };
         if value.is_object() {
-            return read(&value, usual).with_context(|| format!("in `{}`", path.display()));
+            return settings(&value, usual).with_context(|| format!("in `{}`", path.display()));
         }
     }
     Ok(usual)
 }
 
 /// The settings of an image processor of transformers.
-fn read(value: &Value, usual: Preprocessing) -> anyhow::Result<Preprocessing> {
+fn settings(value: &Value, usual: Preprocessing) -> anyhow::Result<Preprocessing> {
     let kind = value["image_processor_type"].as_str().unwrap_or_default();
     let kind = kind.trim_end_matches("Fast").trim_end_matches("Pil");
     let refuse = |name: &str, expected: &str| {
@@ -97,24 +97,34 @@ pub(crate) fn open(
         "expected no --image: this model reads text alone\nhint: use a model that was trained with images",
     )?;
     let preprocessing = preprocessing(dir, vision)?;
-    let limits = ImageLimits::default();
     let open = |path: &PathBuf| -> anyhow::Result<Picture> {
-        let shown = path.display().to_string();
-        let cannot_read = || format!("cannot read `{shown}`\nhint: check the path");
-        let meta = std::fs::metadata(path).with_context(cannot_read)?;
-        anyhow::ensure!(
-            meta.is_file(),
-            "expected a picture at `{shown}`, found a folder or device\nhint: name a file"
-        );
-        limits.check_bytes(&shown, usize::try_from(meta.len()).unwrap_or(usize::MAX))?;
-        let bytes = std::fs::read(path).with_context(cannot_read)?;
-        let image = decode(&bytes, &shown, &limits, Background::WHITE)?;
-        Ok(Picture::new(preprocessing.patches(&image, vision.patch_size)))
+        Ok(Picture::new(preprocessing.patches(&read(path)?, vision.patch_size)))
     };
     paths.iter().map(open).collect()
 }
 
-/// The prompt with as many placeholders for each image as it has patches; it has one for each, or as many as that.
-pub(crate) fn expanded(prompt: &[u32], vision: &VisionConfig) -> Vec<u32> {
-    vision.expanded(prompt)
+/// The pixels of a file.
+///
+/// # Errors
+/// If it cannot be read or is no picture.
+pub(crate) fn read(path: &Path) -> anyhow::Result<RgbImage> {
+    let limits = ImageLimits::default();
+    let bytes = bytes_of(path, &limits)?;
+    Ok(decode(&bytes, &path.display().to_string(), &limits, Background::WHITE)?)
+}
+
+/// The bytes of a file that is no longer than a picture may be.
+///
+/// # Errors
+/// If it cannot be read, or is no file.
+pub(crate) fn bytes_of(path: &Path, limits: &ImageLimits) -> anyhow::Result<Vec<u8>> {
+    let shown = path.display().to_string();
+    let cannot_read = || format!("cannot read `{shown}`\nhint: check the path");
+    let meta = std::fs::metadata(path).with_context(cannot_read)?;
+    anyhow::ensure!(
+        meta.is_file(),
+        "expected a picture at `{shown}`, found a folder or device\nhint: name a file"
+    );
+    limits.check_bytes(&shown, usize::try_from(meta.len()).unwrap_or(usize::MAX))?;
+    std::fs::read(path).with_context(cannot_read)
 }

@@ -33,6 +33,7 @@ mod safety;
 mod stop;
 mod terminal;
 mod tune;
+mod video_files;
 
 use std::process::ExitCode;
 

@@ -9,7 +9,11 @@ use std::{
 use align::rbrm::RbrmFile;
 use anyhow::Context as _;
 use base::{AtomicFile, FileError};
-use eval::{Score, TaskSummary, pictures::PictureAnswer};
+use eval::{
+    Score, TaskSummary,
+    picture_likelihood::{PageLoss, Pick},
+    pictures::PictureAnswer,
+};
 use forecast::Verdict;
 use model::{checkpoint, gguf};
 use serde::{Serialize, de::DeserializeOwned};
@@ -43,6 +47,10 @@ pub(crate) enum Kind {
     Summary,
     /// About pictures.
     Answers,
+    /// Names picked for pictures.
+    Picks,
+    /// Losses of pages of picture books.
+    Pages,
     /// Of an evaluation, as HTML.
     Page,
     /// Of rule-based rewards.
@@ -175,6 +183,8 @@ impl Kind {
             Self::Scores => "a list of scores",
             Self::Summary => "a summary of benchmarks",
             Self::Answers => "a list of answers about pictures",
+            Self::Picks => "a list of names picked for pictures",
+            Self::Pages => "a list of losses of pages",
             Self::Page => "a report of scores",
             Self::Grader => "a grader",
             Self::Safety => "a table of what alignment did",
@@ -194,6 +204,8 @@ impl Kind {
             Self::Scores => "scores.jsonl",
             Self::Summary => "summary.json",
             Self::Answers => "pictures.jsonl",
+            Self::Picks => "picks.jsonl",
+            Self::Pages => "pages.jsonl",
             Self::Page => "report.html",
             Self::Grader => "rbrm.json",
             Self::Safety => "safety.json",
@@ -228,6 +240,8 @@ impl Kind {
             Self::Verdict => is_written::<Verdict>(&bytes),
             Self::Scores => is_lines_of::<Score>(&bytes),
             Self::Answers => is_lines_of::<PictureAnswer>(&bytes),
+            Self::Picks => is_lines_of::<Pick>(&bytes),
+            Self::Pages => is_lines_of::<PageLoss>(&bytes),
             Self::Summary => is_written::<Vec<TaskSummary>>(&bytes),
             Self::Grader => is_written::<RbrmFile>(&bytes),
             Self::Safety => is_written::<SafetyTable>(&bytes),

@@ -66,7 +66,8 @@ impl RowSource for CaptionFolder {
                 Err(error) => return Err(DataError::io("read", &path)(error)),
             }
         }
-        Ok(Some(Row { parts: placed(&caption, vec![image], &place)?, place, question: None }))
+        let parts = placed(&caption, vec![image], &place)?;
+        Ok(Some(Row::new(place, parts)))
     }
 
     fn is_over(&self) -> bool {

@@ -18,7 +18,8 @@ use crate::{
 
 /// Rows `{"text": "… <image> …", "images": ["a.png", …]}`, or with one `image`, or in the way of OBELICS with lists `texts`
 /// and `images` of the same length, of which at each place one is null. An image is a name, or an object with a `path`. Rows
-/// with a `question` and an `answer` or `answers` are questions, whatever their `text`.
+/// with a `question` and an `answer` or `answers` are questions, whatever their `text`; rows with a `name` and without a text
+/// ask what the picture shows.
 pub struct JsonLines {
     file: Box<dyn BufRead>,
     path: PathBuf,
@@ -44,20 +45,29 @@ impl JsonLines {
     }
 
     fn row(&self, line: &[u8]) -> Result<Row, DataError> {
-        let malformed = |message: String| DataError::Malformed {
+        let value: Value = serde_json::from_slice(line).map_err(|error| self.malformed(error.to_string()))?;
+        let row = self.content(&value)?;
+        let fields = value.as_object().into_iter().flatten();
+        Ok(row.with_fields(fields.map(|(name, value)| (name, short(value)))))
+    }
+
+    fn malformed(&self, message: String) -> DataError {
+        DataError::Malformed {
             path: self.path.clone(),
             expected: "text with pictures, such as {\"text\": \"<image> A boat.\", \"images\": [\"boat.png\"]}",
             place: format!("line {}", self.n_lines),
             message,
             damage: Damage::Row,
-        };
-        let row: Value = serde_json::from_slice(line).map_err(|error| malformed(error.to_string()))?;
+        }
+    }
+
+    fn content(&self, row: &Value) -> Result<Row, DataError> {
         let place = format!("{}:line {}", self.path.display(), self.n_lines);
         let list = |name: &str| row.get(name).and_then(Value::as_array).map(Vec::as_slice);
         if let (Some(texts), Some(images)) = (list("texts"), list("images")) {
             if texts.len() != images.len() {
                 let message = format!("{} `texts` and {} `images`", texts.len(), images.len());
-                return Err(malformed(message));
+                return Err(self.malformed(message));
             }
             let mut parts = Vec::new();
             for (text, image) in texts.iter().zip(images) {
@@ -68,7 +78,7 @@ impl JsonLines {
                     parts.push(RowPart::Text(text.to_owned()));
                 }
             }
-            return Ok(Row { place, parts, question: None });
+            return Ok(Row::new(place, parts));
         }
         let single = row.get("image").filter(|image| !image.is_null());
         let names = list("images").unwrap_or_else(|| single.map_or(&[][..], std::slice::from_ref));
@@ -77,9 +87,12 @@ impl JsonLines {
             return Ok(question.into_row(images()?, place)?);
         }
         let Some(text) = row.get("text").or_else(|| row.get("caption")).and_then(Value::as_str) else {
-            return Err(malformed("no string `text`, and no `question` with an `answer`".to_owned()));
+            return Err(
+                self.malformed("no string `text` or `name`, and no `question` with an `answer`".to_owned())
+            );
         };
-        Ok(Row { parts: placed(text, images()?, &place)?, place, question: None })
+        let parts = placed(text, images()?, &place)?;
+        Ok(Row::new(place, parts))
     }
 
     fn image(&self, value: &Value, place: &str) -> Result<Vec<u8>, ImageError> {
@@ -94,6 +107,11 @@ impl JsonLines {
         let folder = self.path.parent().unwrap_or(Path::new(""));
         read_image(&folder.join(name), name, place, &self.limits)
     }
+}
+
+/// The value unless it is one of those that no row is told apart by.
+fn short(value: &Value) -> Value {
+    if value.is_array() || value.is_object() { Value::Null } else { value.clone() }
 }
 
 impl RowSource for JsonLines {

@@ -6,7 +6,7 @@
 //! is read.
 //!
 //! The place of a picture within a text is the word `<image>`. A text that has none has its pictures in front. Of a row with
-//! a question and an answer ([`Question`]) the answer alone is to be learned.
+//! a question and an answer ([`Question`]), or with the `name` of what its picture shows, the answer alone is to be learned.
 
 mod folder;
 mod jsonl;
@@ -20,14 +20,23 @@ mod tests;
 
 use std::path::Path;
 
+use serde_json::Value;
+
 use crate::{
     DataError, Skipped,
     image::{Background, ImageError, ImageLimits, RgbImage, decode},
 };
 
 pub use self::{
-    folder::CaptionFolder, jsonl::JsonLines, parquet::ParquetRows, question::Question, tar::TarRows,
+    folder::CaptionFolder,
+    jsonl::JsonLines,
+    parquet::ParquetRows,
+    question::{Question, WHAT},
+    tar::TarRows,
 };
+
+/// Longer fields are no names or numbers of something.
+const MAX_FIELD_BYTES: usize = 200;
 
 /// What stands in a text where a picture belongs.
 pub const PLACEHOLDER: &str = "<image>";
@@ -68,6 +77,33 @@ pub struct Row {
     pub parts: Vec<RowPart>,
     /// What is asked, where the row is a question.
     pub question: Option<Question>,
+    /// Its short fields by name: texts, numbers, yes and no; nothing of a folder.
+    pub fields: Vec<(String, String)>,
+}
+
+impl Row {
+    /// A row of text and pictures alone.
+    pub(crate) fn new(place: String, parts: Vec<RowPart>) -> Self {
+        Self { place, parts, question: None, fields: Vec::new() }
+    }
+
+    /// A short field by its name.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        self.fields.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The same row with those of its fields that are short.
+    fn with_fields<'v>(self, fields: impl Iterator<Item = (&'v String, Value)>) -> Self {
+        let short = |(name, value): (&String, Value)| {
+            let value = match value {
+                Value::String(text) => text,
+                Value::Number(_) | Value::Bool(_) => value.to_string(),
+                _ => return None,
+            };
+            (value.len() <= MAX_FIELD_BYTES).then(|| (name.clone(), value))
+        };
+        Self { fields: fields.filter_map(short).collect(), ..self }
+    }
 }
 
 /// A piece of a row.

@@ -70,7 +70,7 @@ impl ParquetRows {
                     parts.push(RowPart::Text(text.clone()));
                 }
             }
-            return Ok(Row { place, parts, question: None });
+            return Ok(Row::new(place, parts));
         }
         if let Some(question) = Question::of(|name| column(name).map(value)) {
             let images = images.into_iter().map(|image| bytes(image, &place)).collect::<Result<_, _>>()?;
@@ -92,7 +92,8 @@ impl ParquetRows {
             }
         };
         let images = images.into_iter().map(|image| bytes(image, &place)).collect::<Result<_, _>>()?;
-        Ok(Row { parts: placed(&text, images, &place)?, place, question: None })
+        let parts = placed(&text, images, &place)?;
+        Ok(Row::new(place, parts))
     }
 }
 
@@ -103,7 +104,14 @@ impl RowSource for ParquetRows {
         }
         self.n_rows += 1;
         match guarded(|| self.rows.next().transpose()) {
-            Ok(Some(record)) => self.row(&record).map(Some),
+            Ok(Some(record)) => {
+                let is_short = |field: &Field| {
+                    !matches!(field, Field::Bytes(_) | Field::Group(_) | Field::ListInternal(_))
+                };
+                let fields = record.get_column_iter().filter(|(_, field)| is_short(field));
+                let fields = fields.map(|(name, field)| (name, value(field)));
+                self.row(&record).map(|row| Some(row.with_fields(fields)))
+            }
             Ok(None) => {
                 self.is_over = true;
                 Ok(None)
@@ -129,6 +137,7 @@ fn value(field: &Field) -> Value {
         Field::Long(number) => (*number).into(),
         Field::Double(number) => (*number).into(),
         Field::Float(number) => f64::from(*number).into(),
+        Field::Bool(is_so) => (*is_so).into(),
         Field::ListInternal(list) => list.elements().iter().map(value).collect(),
         Field::Group(group) => {
             group.get_column_iter().map(|(name, field)| (name.clone(), value(field))).collect()

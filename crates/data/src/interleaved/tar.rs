@@ -35,6 +35,7 @@ struct Pending {
     text: Option<String>,
     images: Vec<Vec<u8>>,
     error: Option<DataError>,
+    fields: serde_json::Map<String, Value>,
 }
 
 impl TarRows {
@@ -79,7 +80,11 @@ impl TarRows {
                 let value: Value = serde_json::from_slice(&content)
                     .map_err(|error| damaged(&self.path, io::Error::other(error)))?;
                 let text = value.get("text").or_else(|| value.get("caption")).and_then(Value::as_str);
-                text.map(str::to_owned)
+                let text = text.map(str::to_owned);
+                if let Value::Object(fields) = value {
+                    self.open.fields = fields;
+                }
+                text
             } else {
                 Some(String::from_utf8(content).map_err(|_| not_text())?)
             };
@@ -92,7 +97,7 @@ impl TarRows {
     }
 
     fn finish(&mut self, next: &str) -> Result<Option<Row>, DataError> {
-        let Pending { key, text, images, error } =
+        let Pending { key, text, images, error, fields } =
             std::mem::replace(&mut self.open, Pending { key: next.to_owned(), ..Pending::default() });
         if let Some(error) = error {
             return Err(error);
@@ -101,7 +106,8 @@ impl TarRows {
             return Ok(None);
         }
         let place = self.place(&key);
-        Ok(Some(Row { parts: placed(text.as_deref().unwrap_or(""), images, &place)?, place, question: None }))
+        let parts = placed(text.as_deref().unwrap_or(""), images, &place)?;
+        Ok(Some(Row::new(place, parts).with_fields(fields.iter().map(|(name, value)| (name, value.clone())))))
     }
 }
 

@@ -174,16 +174,30 @@ fn questions_are_read_and_their_answers_learned() {
 
 #[test]
 fn exported_pictures_are_read_back() {
-    use crate::pictures::{Drawer, Export, PictureKind, Side};
+    use crate::pictures::{Drawer, Export, PictureKind, SetDocument, SetPart, Side};
     let folder = tempfile::tempdir().unwrap();
     let drawer = Drawer { seed: 5, side_pixels: 96 };
-    let export = Export { drawer, kinds: PictureKind::ALL.to_vec(), n_pictures: 48 };
+    let export = Export { drawer, kinds: PictureKind::ALL.to_vec(), n_pictures: 64 };
     export.write(folder.path(), &mut |_| std::ops::ControlFlow::Continue(())).unwrap();
     let (train, _) = read(&folder.path().join("train.jsonl"));
     let (test, skipped) = read(&folder.path().join("test.jsonl"));
-    assert_eq!((train.len(), test.len(), skipped.is_empty()), (42, 6, true));
-    let first = drawer.draw(PictureKind::Charts, Side::Train, 0);
-    // As it is trained on when it is drawn: the answer alone is learned.
-    let asked = format!("\n{}\n", first.question);
-    assert_eq!(train[0], [Part::Image(first.image), Part::Question(asked), Part::Text(first.answer)]);
+    assert_eq!((train.len(), test.len(), skipped.is_empty()), (56, 8, true));
+    // As they are trained on when they are drawn: the answer alone is learned, and a clip has its times.
+    for (kind, read) in PictureKind::ALL.into_iter().zip(&train) {
+        let drawn = SetDocument::of(drawer.draw(kind, Side::Train, 0));
+        let part = |part| match part {
+            SetPart::Image(image) => Part::Image(image),
+            SetPart::Text { text, is_learned: true } => Part::Text(text),
+            SetPart::Text { text, is_learned: false } => Part::Question(text),
+        };
+        assert_eq!(*read, drawn.parts.into_iter().map(part).collect::<Vec<_>>(), "{kind:?}");
+    }
+    let first = std::fs::read_to_string(folder.path().join("test.jsonl")).unwrap();
+    let clip = first.lines().find(|line| line.contains("\"clips\"")).unwrap();
+    let clip: serde_json::Value = serde_json::from_str(clip).unwrap();
+    assert_eq!(
+        clip["images"].as_array().unwrap().len(),
+        clip["question"].as_str().unwrap().matches("<image>").count()
+    );
+    assert!(clip["reversed_answer"].is_string());
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{N_LEVELS, PictureKind};
+use super::{N_LEVELS, PictureKind, RowSplit};
 use crate::DataError;
 
 /// Documents of text and pictures to train on beside the text; the `[data.pictures]` table of a recipe.
@@ -27,6 +27,9 @@ pub struct PicturesConfig {
     pub files: Vec<PathBuf>,
     /// The same, to validate with.
     pub held_out: Vec<PathBuf>,
+    /// Which rows of `files` are held out too, where they lie in the same file as the others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub split: Option<RowSplit>,
     /// Documents of each optimizer step.
     pub per_step: usize,
     /// Part of the loss that is the text's without pictures; the rest is that of answers about pictures.
@@ -36,14 +39,15 @@ pub struct PicturesConfig {
 }
 
 impl Default for PicturesConfig {
-    /// All that can be drawn, 16 a step, for half of the loss.
+    /// All stills that can be drawn, 16 a step, for half of the loss.
     fn default() -> Self {
         Self {
-            draw: PictureKind::ALL.to_vec(),
+            draw: PictureKind::STILLS.to_vec(),
             max_level: N_LEVELS,
             easy_first: 0.0,
             files: Vec::new(),
             held_out: Vec::new(),
+            split: None,
             per_step: 16,
             text_share: 0.5,
             n_held_out: 192,
@@ -67,6 +71,14 @@ impl PicturesConfig {
         1 + (f64::from(self.max_level) * number as f64 / rising) as u32
     }
 
+    /// About how many images a document has: clips have several, those of files are taken to have one.
+    pub fn mean_images(&self) -> f64 {
+        let n_turns = self.draw.len() + usize::from(!self.files.is_empty());
+        let of_kind = |kind: &PictureKind| if *kind == PictureKind::Clips { 3.25 } else { 1.0 };
+        let of_files = if self.files.is_empty() { 0.0 } else { 1.0 };
+        (self.draw.iter().map(of_kind).sum::<f64>() + of_files) / n_turns.max(1) as f64
+    }
+
     /// Every rule that the settings must keep.
     ///
     /// # Errors
@@ -77,7 +89,8 @@ impl PicturesConfig {
             false => Err(DataError::Setting { name, expected, found, hint }),
         };
         let n_sources = self.draw.len() + self.files.len();
-        let hint = "draw charts, words or scenes, or name files; leave `[data.pictures]` out for text alone";
+        let hint =
+            "draw charts, words, scenes or clips, or name files; leave `[data.pictures]` out for text alone";
         check("pictures.draw", n_sources > 0, "one kind or more, or files", "none".to_owned(), hint)?;
         let mut kinds = self.draw.clone();
         kinds.sort_unstable();
@@ -95,8 +108,14 @@ impl PicturesConfig {
         let (easy, hint) = (self.easy_first, "0.3 has all levels after three tenths of the steps");
         let in_range = (0.0..=1.0).contains(&easy);
         check("pictures.easy_first", in_range, "from 0 to 1", easy.to_string(), hint)?;
-        let has_held_out = !self.draw.is_empty() || !self.held_out.is_empty();
-        let hint = "name files that are not trained on";
+        if let Some(split) = &self.split {
+            split.validate()?;
+            let hint = "remove `split`, or name the files whose rows it divides";
+            let has_files = !self.files.is_empty();
+            check("pictures.files", has_files, "one file or more beside `split`", "none".to_owned(), hint)?;
+        }
+        let has_held_out = !self.draw.is_empty() || !self.held_out.is_empty() || self.split.is_some();
+        let hint = "name files that are not trained on, or divide the rows: split = { share = 0.1 }";
         check("pictures.held_out", has_held_out, "one file or more beside `files`", "none".to_owned(), hint)?;
         let (per_step, n_held_out) = (self.per_step, self.n_held_out);
         let per_step_fits = (1..=1 << 16).contains(&per_step);

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::{Drawer, Picture, PictureKind, Side, TEST_ONE_IN};
-use crate::{DataError, file::write_atomically, interleaved::PLACEHOLDER};
+use crate::{DataError, file::write_atomically, image::RgbImage, interleaved::PLACEHOLDER};
 
 /// Pictures that are drawn before they are written.
 const BATCH: u64 = 256;
@@ -28,12 +28,15 @@ pub struct Export {
 pub struct Line {
     /// Picture, question and answer, as they are trained on.
     pub text: String,
-    /// The picture's file, from the folder of this one on.
+    /// The picture's file, or those of its frames, from the folder of this one on.
     pub images: Vec<String>,
-    /// What is asked.
+    /// What is asked; of a clip with the times and places of its frames.
     pub question: String,
     /// The right answer.
     pub answer: String,
+    /// Of a clip: the right answer where its frames come in reverse order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reversed_answer: Option<String>,
     /// How hard it is.
     pub level: u32,
     /// What is drawn.
@@ -43,12 +46,15 @@ pub struct Line {
 }
 
 impl Line {
-    fn new(picture: &Picture, image: String) -> Self {
+    fn new(picture: &Picture, images: Vec<String>) -> Self {
+        let prompt = picture.prompt();
+        let place = if picture.times_ms.is_empty() { PLACEHOLDER } else { "" };
         Self {
-            text: format!("{PLACEHOLDER}\n{}\n{}\n", picture.question, picture.answer),
-            images: vec![image],
-            question: picture.question.clone(),
+            text: format!("{place}\n{prompt}\n{}\n", picture.answer),
+            images,
+            question: prompt,
             answer: picture.answer.clone(),
+            reversed_answer: picture.reversed_answer.clone(),
             level: picture.level,
             kind: picture.kind,
             face: picture.face.map(str::to_owned),
@@ -76,20 +82,26 @@ impl Export {
         let (mut train, mut test) = (list(Side::Train)?, list(Side::Test)?);
         for first in (0..self.n_pictures).step_by(BATCH as usize) {
             let numbers: Vec<u64> = (first..(first + BATCH).min(self.n_pictures)).collect();
-            let drawn: Vec<(Picture, String, Vec<u8>)> = numbers
+            let drawn: Vec<(Picture, Vec<String>, Vec<Vec<u8>>)> = numbers
                 .into_par_iter()
                 .map(|number| {
                     let (kind, side, index) = self.place(number);
                     let picture = self.drawer.draw(kind, side, index);
-                    let name = format!("images/{}-{}-{index:06}.png", side.name(), kind.name());
-                    let png = picture.image.to_png();
-                    (picture, name, png)
+                    let name = format!("images/{}-{}-{index:06}", side.name(), kind.name());
+                    let names = match picture.times_ms.is_empty() {
+                        true => vec![format!("{name}.png")],
+                        false => (0..picture.images.len()).map(|i| format!("{name}-{i}.png")).collect(),
+                    };
+                    let pngs = picture.images.iter().map(RgbImage::to_png).collect();
+                    (picture, names, pngs)
                 })
                 .collect();
-            for (picture, name, png) in drawn {
-                write_atomically(&out.join(&name), &png)?;
+            for (picture, names, pngs) in drawn {
+                for (name, png) in names.iter().zip(&pngs) {
+                    write_atomically(&out.join(name), png)?;
+                }
                 let line =
-                    serde_json::to_string(&Line::new(&picture, name)).expect("texts and numbers are JSON");
+                    serde_json::to_string(&Line::new(&picture, names)).expect("texts and numbers are JSON");
                 let list = if picture.side == Side::Test { &mut test } else { &mut train };
                 writeln!(list, "{line}").map_err(DataError::io("write", out))?;
             }

@@ -1,4 +1,5 @@
-//! Pictures with questions whose answers are known exactly: words to read, scenes to describe, charts to read off.
+//! Pictures with questions whose answers are known exactly: words to read, scenes to describe, charts to read off, clips in
+//! which shapes move.
 //!
 //! A [`Drawer`] draws the same pixels for the same seed on every machine: outlines are filled in integers, and text is
 //! drawn by the same code from fonts that ship. Faces, palettes and contents are divided between training and test
@@ -11,12 +12,13 @@
 //! let drawer = Drawer { seed: 1, side_pixels: 128 };
 //! let picture = drawer.draw(PictureKind::Words, Side::Test, 0);
 //! assert_eq!(picture, drawer.draw(PictureKind::Words, Side::Test, 0));
-//! assert_eq!((picture.image.width(), picture.image.height()), (128, 128));
+//! assert_eq!((picture.images[0].width(), picture.images[0].height()), (128, 128));
 //! assert!(!picture.question.is_empty() && !picture.answer.is_empty());
 //! ```
 
 mod canvas;
 mod chart;
+mod clip;
 mod config;
 mod export;
 mod face;
@@ -24,6 +26,8 @@ mod palette;
 mod path;
 mod scene;
 mod set;
+mod shape;
+mod split;
 #[cfg(test)]
 mod tests;
 mod words;
@@ -31,11 +35,13 @@ mod words;
 use base::{Rng, hash::xxh3_64};
 use serde::{Deserialize, Serialize};
 
+pub use clip::stamp;
 pub use config::PicturesConfig;
 pub use export::{Export, Line};
 pub use set::{PictureSet, SetDocument, SetPart};
+pub use split::RowSplit;
 
-use crate::image::RgbImage;
+use crate::{image::RgbImage, interleaved::PLACEHOLDER};
 
 /// One in this many contents is only ever tested with.
 pub const TEST_ONE_IN: u64 = 8;
@@ -52,11 +58,15 @@ pub enum PictureKind {
     Words,
     /// Shapes of several colours, how many there are and how they lie.
     Scenes,
+    /// A few frames with their times, in which shapes move.
+    Clips,
 }
 
 impl PictureKind {
     /// Every kind.
-    pub const ALL: [Self; 3] = [Self::Charts, Self::Words, Self::Scenes];
+    pub const ALL: [Self; 4] = [Self::Charts, Self::Words, Self::Scenes, Self::Clips];
+    /// Those of one picture each.
+    pub const STILLS: [Self; 3] = [Self::Charts, Self::Words, Self::Scenes];
 
     /// As it is written in files.
     pub fn name(self) -> &'static str {
@@ -64,6 +74,7 @@ impl PictureKind {
             Self::Charts => "charts",
             Self::Words => "words",
             Self::Scenes => "scenes",
+            Self::Clips => "clips",
         }
     }
 }
@@ -102,16 +113,41 @@ pub struct Picture {
     pub side: Side,
     /// How hard the question is, 1 to [`N_LEVELS`].
     pub level: u32,
-    /// The pixels.
-    pub image: RgbImage,
+    /// The pixels: one image, or the frames of a clip.
+    pub images: Vec<RgbImage>,
+    /// When each frame of a clip is seen, in milliseconds from the first one on; empty for a still picture.
+    pub times_ms: Vec<u32>,
     /// What is asked.
     pub question: String,
     /// The right answer.
     pub answer: String,
+    /// Of a clip: the right answer where its frames come in reverse order, at the same times.
+    pub reversed_answer: Option<String>,
     /// What the picture shows, in words: the text that the side is decided by.
     pub content: String,
     /// The face of its text; none without text.
     pub face: Option<&'static str>,
+}
+
+impl Picture {
+    /// What is asked, with the times of a clip and [`PLACEHOLDER`] for each of its frames. That of a still picture, which stands
+    /// in front, has none.
+    pub fn prompt(&self) -> String {
+        match self.times_ms.is_empty() {
+            true => self.question.clone(),
+            false => format!("{}\n{}", stamped(&self.times_ms), self.question),
+        }
+    }
+}
+
+/// The times of frames, each before the place of its frame: `0.0s <image> 0.5s <image>`.
+///
+/// ```
+/// assert_eq!(data::pictures::stamped(&[0, 500]), "0.0s <image> 0.5s <image>");
+/// ```
+pub fn stamped(times_ms: &[u32]) -> String {
+    let frames: Vec<String> = times_ms.iter().map(|ms| format!("{} {PLACEHOLDER}", stamp(*ms))).collect();
+    frames.join(" ")
 }
 
 /// Draws pictures; the same numbers give the same pictures.
@@ -139,6 +175,7 @@ impl Drawer {
             PictureKind::Charts => chart::draw,
             PictureKind::Words => words::draw,
             PictureKind::Scenes => scene::draw,
+            PictureKind::Clips => clip::draw,
         };
         draw(&Request { side, level, side_pixels: self.side_pixels }, &mut rng)
     }

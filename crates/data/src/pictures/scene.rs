@@ -6,11 +6,11 @@ use super::{
     Picture, PictureKind, Request, between,
     canvas::Canvas,
     palette::{self, NAMES},
-    path::Path,
-    pick, uniform,
+    pick,
+    shape::{SHAPES, outline},
+    uniform,
 };
 
-const SHAPES: [&str; 5] = ["circle", "square", "triangle", "star", "hexagon"];
 /// Cells along a side of the grid that keeps shapes apart.
 const N_CELLS: i64 = 4;
 /// Relations are only asked where they are this clear, in cells.
@@ -59,22 +59,17 @@ pub(super) fn draw(request: &Request, rng: &mut Rng) -> Picture {
         let mut middle = |cells: i64| (cells as f64 + 0.5) * cell + uniform(rng, -slack, slack);
         let center = (middle(thing.column), middle(thing.row));
         let colour = palette::shade(rng, request.side, thing.colour);
-        let path = match thing.shape {
-            0 => Path::circle(center, radius),
-            1 => Path::regular(center, 1.1 * radius, 4, 0.125),
-            2 => Path::regular(center, 1.1 * radius, 3, 0.0),
-            3 => Path::star(center, 1.15 * radius),
-            _ => Path::regular(center, 1.05 * radius, 6, 0.0),
-        };
-        canvas.fill(&path, colour);
+        canvas.fill(&outline(thing.shape, center, radius), colour);
     }
     Picture {
         kind: PictureKind::Scenes,
         side: request.side,
         level: request.level,
-        image: canvas.into_image(),
+        images: vec![canvas.into_image()],
+        times_ms: Vec::new(),
         question,
         answer,
+        reversed_answer: None,
         content,
         face: None,
     }

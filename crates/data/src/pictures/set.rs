@@ -2,11 +2,11 @@
 
 use base::{Rng, hash::Xxh3};
 
-use super::{Drawer, N_LEVELS, PictureKind, PicturesConfig, Side};
+use super::{Drawer, N_LEVELS, Picture, PictureKind, PicturesConfig, Side};
 use crate::{
     DataError, Skipped,
     image::{Background, ImageError, ImageLimits, RgbImage, decode},
-    interleaved::{self, Row, RowPart},
+    interleaved::{self, PLACEHOLDER, Row, RowPart},
     permutation::Permutation,
 };
 
@@ -42,12 +42,20 @@ impl SetDocument {
         format!("\n{question}\n")
     }
 
-    /// A picture, a question about it, and the answer, which alone is learned.
-    pub fn question(kind: PictureKind, image: RgbImage, question: &str, answer: &str) -> Self {
-        let text = |text: String, is_learned| SetPart::Text { text, is_learned };
-        let parts =
-            vec![SetPart::Image(image), text(Self::asked(question), false), text(answer.to_owned(), true)];
-        Self { kind: Some(kind), parts }
+    /// A drawn picture, or the frames of a clip with their times; a question about it; and the answer, which alone is learned.
+    pub fn of(picture: Picture) -> Self {
+        let prompt = Self::asked(&picture.prompt());
+        let mut parts = Vec::new();
+        let mut images = picture.images.into_iter().map(SetPart::Image);
+        if !prompt.contains(PLACEHOLDER) {
+            parts.extend(images.by_ref());
+        }
+        for text in prompt.split(PLACEHOLDER) {
+            parts.push(SetPart::Text { text: text.to_owned(), is_learned: false });
+            parts.extend(images.next());
+        }
+        parts.push(SetPart::Text { text: picture.answer, is_learned: true });
+        Self { kind: Some(picture.kind), parts }
     }
 }
 
@@ -113,9 +121,28 @@ impl PictureSet {
             hash.update(b"/");
             Ok(rows)
         };
-        let (train, held_out) = (rows(&config.files)?, rows(&config.held_out)?);
+        let (mut train, mut held_out) = (rows(&config.files)?, rows(&config.held_out)?);
         let without_places = PicturesConfig { files: Vec::new(), held_out: Vec::new(), ..config.clone() };
         let settings = format!("{without_places:?} {drawer:?}");
+        // Of runs that were begun before rows could be divided.
+        let settings = settings.replace(" split: None,", "");
+        if let Some(split) = &config.split {
+            let mut rest = Vec::with_capacity(train.len());
+            for row in train {
+                if split.holds_out(&row)? { held_out.push(row) } else { rest.push(row) }
+            }
+            train = rest;
+            if train.is_empty() || held_out.is_empty() {
+                return Err(DataError::Setting {
+                    name: "pictures.split",
+                    expected: "rows on both sides",
+                    found: format!("{} to train on, {} held out", train.len(), held_out.len()),
+                    hint: "choose another `share`, or other `values`",
+                });
+            }
+        }
+        // What the rows were divided by is needed no more.
+        train.iter_mut().chain(&mut held_out).for_each(|row| row.fields = Vec::new());
         hash.update(settings.as_bytes());
         let fingerprint = base::hash::hex(hash.digest128());
         Ok(Self { config: config.clone(), drawer, train, held_out, skipped, fingerprint })
@@ -173,8 +200,7 @@ impl PictureSet {
             // No picture comes twice, whatever the levels were before.
             let index = round * all + round % levels;
             let picture = self.drawer.draw(self.config.draw[turn as usize], side, index);
-            let (question, answer) = (&picture.question, &picture.answer);
-            return Ok(SetDocument::question(picture.kind, picture.image, question, answer));
+            return Ok(SetDocument::of(picture));
         }
         let n = rows.len() as u64;
         let (epoch, at) = (round / n, round % n);
@@ -217,7 +243,7 @@ fn next_row(source: &mut dyn interleaved::RowSource, skipped: &mut Skipped) -> O
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::RowSplit, *};
 
     #[test]
     fn kinds_come_in_turns_and_levels_stay_within_the_bound() {
@@ -233,17 +259,40 @@ mod tests {
                 document.kind.unwrap()
             })
             .collect();
-        assert_eq!(kinds[..3], PictureKind::ALL);
-        assert_eq!(kinds[3..], PictureKind::ALL);
+        assert_eq!(kinds[..3], PictureKind::STILLS);
+        assert_eq!(kinds[3..], PictureKind::STILLS);
         // Number 6 is the third chart: of level 1 again.
         let drawer = Drawer { seed: 1, side_pixels: 96 };
         let third = drawer.draw(PictureKind::Charts, Side::Train, 8);
         let SetPart::Image(image) = &set.document(Side::Train, 6).unwrap().parts[0] else {
             panic!("no image")
         };
-        assert_eq!((third.level, &third.image), (1, image));
+        assert_eq!((third.level, &third.images[0]), (1, image));
         let other = PictureSet::open(&config, 96, 2).unwrap();
         assert_ne!(set.fingerprint(), other.fingerprint());
+    }
+
+    #[test]
+    fn a_clip_is_read_frame_by_frame_with_its_times() {
+        let config = PicturesConfig { draw: vec![PictureKind::Clips], ..PicturesConfig::default() };
+        let set = PictureSet::open(&config, 96, 1).unwrap();
+        let drawer = Drawer { seed: 1, side_pixels: 96 };
+        let picture = drawer.draw(PictureKind::Clips, Side::Train, 0);
+        let parts = set.document(Side::Train, 0).unwrap().parts;
+        let step = super::super::stamp(picture.times_ms[1]);
+        let read: Vec<String> = parts
+            .iter()
+            .map(|part| match part {
+                SetPart::Image(image) => {
+                    let at = picture.images.iter().position(|frame| frame == image).unwrap();
+                    format!("frame {at}")
+                }
+                SetPart::Text { text, is_learned } => format!("{is_learned} {text:?}"),
+            })
+            .collect();
+        assert_eq!(read[..4], ["false \"\\n0.0s \"", "frame 0", &format!("false \" {step} \""), "frame 1"]);
+        assert_eq!(read[5..7], ["frame 2".to_owned(), format!("false \"\\n{}\\n\"", picture.question)]);
+        assert_eq!(read[7], format!("true {:?}", picture.answer));
     }
 
     #[test]
@@ -259,8 +308,8 @@ mod tests {
         assert_eq!(images.len(), 80);
         let drawer = Drawer { seed: 1, side_pixels: 96 };
         // The tenth part has level 1 alone; later all come in turns.
-        assert_eq!(image(3), drawer.draw(PictureKind::Scenes, Side::Train, 12).image.to_png());
-        assert_eq!(image(43), drawer.draw(PictureKind::Scenes, Side::Train, 4 * 43 + 3).image.to_png());
+        assert_eq!(image(3), drawer.draw(PictureKind::Scenes, Side::Train, 12).images[0].to_png());
+        assert_eq!(image(43), drawer.draw(PictureKind::Scenes, Side::Train, 4 * 43 + 3).images[0].to_png());
     }
 
     #[test]
@@ -305,6 +354,45 @@ mod tests {
             ..config
         };
         assert_eq!(PictureSet::open(&config, 96, 1).unwrap().fingerprint(), set.fingerprint());
+    }
+
+    #[test]
+    fn rows_of_one_file_are_divided() {
+        let dir = tempfile::tempdir().unwrap();
+        let line = |i: u8| {
+            let name = format!("{i}.png");
+            std::fs::write(dir.path().join(&name), RgbImage::filled(1, 1, [i; 3]).to_png()).unwrap();
+            let part = if i.is_multiple_of(3) { "test" } else { "dev" };
+            format!("{{\"image\": \"{name}\", \"name\": \"thing {i}\", \"split\": \"{part}\"}}\n")
+        };
+        let file = dir.path().join("all.jsonl");
+        std::fs::write(&file, (0..30).map(line).collect::<String>()).unwrap();
+        let config = PicturesConfig {
+            draw: Vec::new(),
+            files: vec![file],
+            split: Some(RowSplit::of_value("split", "test")),
+            ..PicturesConfig::default()
+        };
+        let set = PictureSet::open(&config, 96, 1).unwrap();
+        let name = |side, number| match &set.document(side, number).unwrap().parts[..] {
+            [
+                SetPart::Image(_),
+                SetPart::Text { text: question, is_learned: false },
+                SetPart::Text { text, is_learned: true },
+            ] if question == "\nWhat is this?\n" => text.clone(),
+            other => panic!("{other:?}"),
+        };
+        let mut all: Vec<String> = (0..20).map(|i| name(Side::Train, i)).collect();
+        all.extend((0..10).map(|i| name(Side::Test, i)));
+        assert_eq!(all[20..23], ["thing 0", "thing 3", "thing 6"]);
+        all.sort();
+        all.dedup();
+        assert_eq!(all.len(), 30);
+        let missing = PicturesConfig { split: Some(RowSplit::of_value("split", "no")), ..config.clone() };
+        let error = PictureSet::open(&missing, 96, 1).unwrap_err().to_string();
+        assert!(error.contains("30 to train on, 0 held out"), "{error}");
+        let missing = PicturesConfig { split: Some(RowSplit::of_field("story", 0.5)), ..config };
+        assert!(PictureSet::open(&missing, 96, 1).unwrap_err().to_string().contains("`story`"));
     }
 
     #[test]

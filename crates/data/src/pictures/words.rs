@@ -61,13 +61,15 @@ pub(super) fn draw(request: &Request, rng: &mut Rng) -> Picture {
         kind: PictureKind::Words,
         side: request.side,
         level: request.level,
-        image: canvas.into_image(),
+        images: vec![canvas.into_image()],
+        times_ms: Vec::new(),
         question: (*pick(
             rng,
             &["What is written here?", "Read the text.", "Which text does the picture show?"],
         ))
         .to_owned(),
         answer: content.clone(),
+        reversed_answer: None,
         content,
         face: Some(face.name),
     }

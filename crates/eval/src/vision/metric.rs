@@ -46,7 +46,7 @@ impl PictureMetric {
         match kind {
             PictureKind::Charts => Self::Relaxed,
             PictureKind::Words => Self::Exact,
-            PictureKind::Scenes => Self::ExactIgnoringCase,
+            PictureKind::Scenes | PictureKind::Clips => Self::ExactIgnoringCase,
         }
     }
 

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::Context as _;
 use data::{ChatTemplate, Message, StreamDecoder, Tokenizer};
-use model::{Engine, EngineSettings, Finish, Picture, Request, Sampling};
+use model::{Engine, EngineSettings, Finish, Request, Sampling};
 use rustyline::{DefaultEditor, error::ReadlineError};
 use tensor::Cpu;
 
@@ -19,6 +19,7 @@ use crate::{
     output,
     output_file::{Kind, OutputFile},
     stop,
+    video_files::{self, Frames, VideoOptions},
 };
 
 /// Chat with a checkpoint in the terminal
@@ -32,6 +33,8 @@ pub(crate) struct Args {
     /// Show the model a picture with the first message: PNG, JPEG, WebP or GIF; can be given several times
     #[arg(long, value_name = "FILE")]
     image: Vec<PathBuf>,
+    #[command(flatten)]
+    video: VideoOptions,
     /// System prompt
     #[arg(long, value_name = "TEXT")]
     system: Option<String>,
@@ -51,6 +54,7 @@ pub(crate) struct Args {
 const HELP: &str = "\
 /system TEXT  set the system prompt; without TEXT, remove it
 /image FILE   show a picture with the next message
+/video PATH   show a moving picture with it: an animated GIF or a folder of frames
 /retry        sample the last answer again
 /clear        forget the conversation
 /save FILE    write the conversation as JSON lines of role and content
@@ -73,7 +77,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         penalties: (args.sampling.frequency_penalty, args.sampling.presence_penalty),
         max_tokens: args.max_tokens,
         system: args.system.clone(),
-        images: image_files::open(&args.image, &dir, gpt.config().vision.as_ref())?,
+        images: match args.video.video {
+            Some(_) => args.video.open(&dir, gpt.config().vision.as_ref())?,
+            None => Frames::still(image_files::open(&args.image, &dir, gpt.config().vision.as_ref())?),
+        },
+        video: args.video.clone(),
         n_shown: 0,
         dir,
         messages: Vec::new(),
@@ -126,7 +134,9 @@ struct Chat<'a> {
     /// Of the checkpoint, which says how images are prepared.
     dir: PathBuf,
     /// Pictures in the order in which they were shown.
-    images: Vec<Picture>,
+    images: Frames,
+    /// How moving pictures are shown.
+    video: VideoOptions,
     /// How many of them belong to messages.
     n_shown: usize,
     /// Users' messages and answers in turn.
@@ -149,13 +159,20 @@ impl Chat<'_> {
             "/clear" => {
                 self.messages.clear();
                 // Those that wait for a message go on waiting.
-                self.images.drain(..self.n_shown);
+                self.images.pictures.drain(..self.n_shown);
+                self.images.before.drain(..self.n_shown);
                 self.n_shown = 0;
             }
             "/image" => {
                 anyhow::ensure!(!rest.is_empty(), "expected a file's name\nhint: /image chart.png");
                 let vision = self.engine.gpt().config().vision.as_ref();
-                self.images.extend(image_files::open(&[PathBuf::from(rest)], &self.dir, vision)?);
+                self.show(Frames::still(image_files::open(&[PathBuf::from(rest)], &self.dir, vision)?));
+            }
+            "/video" => {
+                anyhow::ensure!(!rest.is_empty(), "expected a file or folder\nhint: /video clip.gif");
+                let vision = self.engine.gpt().config().vision.as_ref();
+                let frames = self.video.open_file(Path::new(rest), &self.dir, vision)?;
+                self.show(frames);
             }
             "/system" => self.system = (!rest.is_empty()).then(|| rest.to_owned()),
             "/save" => self.save(Path::new(rest))?,
@@ -173,7 +190,7 @@ impl Chat<'_> {
                 anyhow::bail!("unknown command `{other}`\nhint: /help lists the commands");
             }
             _ => {
-                let n_new = self.images.len() - self.n_shown;
+                let n_new = self.images.pictures.len() - self.n_shown;
                 self.messages.push(Message::new("user", message).with_images(n_new));
                 self.n_shown += n_new;
                 if let Err(error) = self.answer() {
@@ -186,6 +203,12 @@ impl Chat<'_> {
         Ok(true)
     }
 
+    /// Shows pictures with the next message.
+    fn show(&mut self, Frames { pictures, before }: Frames) {
+        self.images.pictures.extend(pictures);
+        self.images.before.extend(before);
+    }
+
     fn conversation(&self) -> Vec<Message> {
         let system = self.system.iter().map(|text| Message::new("system", text.clone()));
         system.chain(self.messages.iter().cloned()).collect()
@@ -195,7 +218,7 @@ impl Chat<'_> {
     fn answer(&mut self) -> anyhow::Result<()> {
         let prompt = self.template.encode(&self.tokenizer, &self.conversation(), true)?;
         let config = self.engine.gpt().config();
-        let (longest, images) = (config.max_seq_len, self.images[..self.n_shown].to_vec());
+        let (longest, images) = (config.max_seq_len, self.images.pictures[..self.n_shown].to_vec());
         let prompt = match &config.vision {
             Some(vision) if !images.is_empty() => {
                 let n = prompt.iter().filter(|id| **id == vision.image_token).count();
@@ -205,7 +228,7 @@ impl Chat<'_> {
                      hint: `chat_template.jinja` must write one for each part of type `image`",
                     images.len()
                 );
-                image_files::expanded(&prompt, vision)
+                video_files::expanded(&prompt, vision, &self.images.before[..self.n_shown], &self.tokenizer)
             }
             _ => prompt,
         };

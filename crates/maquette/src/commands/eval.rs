@@ -6,6 +6,8 @@ mod chosen;
 pub(crate) mod cost;
 mod endpoints;
 mod list;
+mod picture_questions;
+mod picture_sets;
 mod pictures;
 mod recipe;
 mod rescore;
@@ -26,9 +28,10 @@ use super::Dtype;
 /// .jsonl or .csv file with `question`, `choices` and `answer`, or `question`, `rubric` and `points`, and is given by its path. The
 /// same command continues where it was stopped, and asks an endpoint again for what it did not answer.
 ///
-/// Questions about pictures (`--tasks charts,words,scenes`, or a .jsonl or .parquet file whose rows have `image`, `question`
+/// Questions about pictures (`--tasks charts,words,scenes,clips`, or a .jsonl or .parquet file whose rows have `image`, `question`
 /// and `answer`) are asked three times: with the picture, without it, and with that of another question; what is right
-/// without it was guessed.
+/// without it was guessed. Clips are shown in reverse too: then the answer is another. Sets of them are known by name: easy_vqa, emoji, storybook, nlvr, with their files below `--data`; of
+/// emoji the model picks the right name among four too, and pages of picture books are read behind their own pictures and others.
 ///
 /// Without `--tasks`, the generated suite is evaluated: where one answer is correct, the pass rate at temperature 1 is the
 /// exact probability of that answer; where several are, answers are sampled.

@@ -6,7 +6,7 @@ mod text;
 use std::path::PathBuf;
 
 use data::{SpecialNames, SpecialTokens, Tokenizer};
-use model::{Completion, Engine, EngineSettings, Finish, Gpt, Picture, Request, Sampling, VisionConfig};
+use model::{Completion, Engine, EngineSettings, Finish, Gpt, Request, Sampling, VisionConfig};
 use serde::Serialize;
 use tensor::Cpu;
 
@@ -17,6 +17,7 @@ use crate::{
     open_model::{self, Opened},
     pipeline::prompt_ids,
     stop,
+    video_files::{self, Frames, VideoOptions},
 };
 
 /// Continue a text with a checkpoint
@@ -38,6 +39,8 @@ pub(crate) struct Args {
     /// token, such as <|image|>, or in front of the prompt if that has none
     #[arg(long, value_name = "FILE", conflicts_with = "prompts")]
     image: Vec<PathBuf>,
+    #[command(flatten)]
+    video: VideoOptions,
     /// How names of special tokens in a prompt, such as <|im_start|>, are read: as the tokens, as in transformers and
     /// llama.cpp, or as plain text, which is safe for untrusted text
     #[arg(long, value_enum, value_name = "AS", default_value_t)]
@@ -145,12 +148,20 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let Opened { gpt, tokenizer, dir } =
         open_model::open(&args.checkpoint, &kernels, args.dtype.precision().into())?;
     if let Some(path) = &args.prompts {
+        anyhow::ensure!(
+            args.video.video.is_none(),
+            "expected --prompts or --video, found both\nhint: show a moving picture with --prompt"
+        );
         return file::continue_file(args, path, &gpt, &tokenizer, &kernels);
     }
     let max_seq_len = gpt.config().max_seq_len;
     tell_names(args, &[&args.prompt], &tokenizer);
-    let images = image_files::open(&args.image, &dir, gpt.config().vision.as_ref())?;
-    let request = request(args, &args.prompt, args.sampling.seed, &gpt, &tokenizer, images)?;
+    let vision = gpt.config().vision.as_ref();
+    let shown = match args.video.video {
+        Some(_) => args.video.open(&dir, vision)?,
+        None => Frames::still(image_files::open(&args.image, &dir, vision)?),
+    };
+    let request = request(args, &args.prompt, args.sampling.seed, &gpt, &tokenizer, shown)?;
     let prompt = request.prompt.clone();
     let mut text = ContinuedText::new(&args.stop, &tokenizer);
     let mut written = Ok(());
@@ -189,10 +200,11 @@ fn request(
     seed: u64,
     gpt: &Gpt,
     tokenizer: &Tokenizer,
-    images: Vec<Picture>,
+    shown: Frames,
 ) -> anyhow::Result<Request> {
+    let Frames { pictures: images, before } = shown;
     let prompt = match (&gpt.config().vision, images.len()) {
-        (Some(vision), n @ 1..) => with_images(args, prompt, n, vision, tokenizer),
+        (Some(vision), 1..) => with_images(args, prompt, &before, vision, tokenizer),
         _ => prompt_ids(tokenizer, prompt, args.special_tokens.into()),
     };
     let max_seq_len = gpt.config().max_seq_len;
@@ -215,24 +227,22 @@ fn request(
     })
 }
 
-/// The prompt with the placeholders of `n` images: where it has image tokens, or as a question about them, which is how
-/// models learn it here.
+/// The prompt with the placeholders of images: where it has image tokens, or as a question about them, which is how models learn
+/// it here, with what stands before each.
 fn with_images(
     args: &Args,
     prompt: &str,
-    n: usize,
+    before: &[String],
     vision: &VisionConfig,
     tokenizer: &Tokenizer,
 ) -> Vec<u32> {
     let ids = prompt_ids(tokenizer, prompt, args.special_tokens.into());
-    let ids = match ids.contains(&vision.image_token) {
-        true => ids,
-        false => {
-            let question = tokenizer.encode(&format!("\n{prompt}\n"));
-            [vec![tokenizer.begin_of_text()], vec![vision.image_token; n], question].concat()
-        }
-    };
-    image_files::expanded(&ids, vision)
+    if ids.contains(&vision.image_token) {
+        return vision.expanded(&ids);
+    }
+    let question = tokenizer.encode(&format!("\n{prompt}\n"));
+    let ids = [vec![tokenizer.begin_of_text()], vec![vision.image_token; before.len()], question].concat();
+    video_files::expanded(&ids, vision, before, tokenizer)
 }
 
 /// Room for `n` of the requests at a time. What is longer than the model reads takes no room.

@@ -9,10 +9,11 @@ use serde::Serialize;
 
 use crate::{output, progress::Progress, stop};
 
-/// Draw pictures with questions and their answers: charts, words to read, scenes of shapes
+/// Draw pictures with questions and their answers: charts, words to read, scenes of shapes, clips of moving shapes
 ///
 /// Writes DIR/images/*.png with DIR/train.jsonl and DIR/test.jsonl, one picture in eight to test with: faces, colours and
-/// contents of these are never trained on. The same numbers give the same bytes on every machine.
+/// contents of these are never trained on. The same numbers give the same bytes on every machine. A clip is a few pictures, whose
+/// times stand in the question.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// What is drawn, in turns; separated by commas
@@ -40,6 +41,7 @@ enum Kind {
     Charts,
     Words,
     Scenes,
+    Clips,
 }
 
 #[derive(Serialize)]
@@ -69,6 +71,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             Kind::Charts => PictureKind::Charts,
             Kind::Words => PictureKind::Words,
             Kind::Scenes => PictureKind::Scenes,
+            Kind::Clips => PictureKind::Clips,
         };
         if !kinds.contains(&kind) {
             kinds.push(kind);

@@ -93,8 +93,9 @@ pub(super) fn within_minutes(
 fn text_share(pictures: Option<&PicturesConfig>, config: &ModelConfig, settings: &TrainSettings) -> f64 {
     let (Some(pictures), Some(vision)) = (pictures, &config.vision) else { return 1.0 };
     let token = config.train_flops_per_token(settings.seq_len);
-    let n_tokens = (vision.n_patches() + QUESTION_TOKENS) as f64;
-    let document = vision.train_flops_per_image(config.d_model) + n_tokens * token;
+    let n_images = pictures.mean_images();
+    let n_tokens = n_images * vision.n_patches() as f64 + QUESTION_TOKENS as f64;
+    let document = n_images * vision.train_flops_per_image(config.d_model) + n_tokens * token;
     let text = settings.batch_tokens() as f64 * token;
     text / (text + pictures.per_step as f64 * document)
 }

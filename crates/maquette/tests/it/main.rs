@@ -8,6 +8,7 @@ mod bench;
 mod benchmarks;
 #[cfg(unix)]
 mod chat_templates;
+mod clips;
 mod corpus_inputs;
 #[cfg(unix)]
 mod crash;
@@ -30,6 +31,7 @@ mod lost_files;
 mod more_benchmarks;
 mod moved_run;
 mod open_vocabulary;
+mod picture_sets;
 mod pictures;
 #[cfg(target_os = "linux")]
 mod policy;

@@ -30,9 +30,11 @@ pub(super) fn draw(request: &Request, rng: &mut Rng) -> Picture {
         kind: PictureKind::Charts,
         side: request.side,
         level: request.level,
-        image: plot.canvas.into_image(),
+        images: vec![plot.canvas.into_image()],
+        times_ms: Vec::new(),
         question,
         answer,
+        reversed_answer: None,
         content,
         face: Some(face.name),
     }

@@ -6,7 +6,10 @@ use data::tasks;
 use eval::{DataFolder, Presence, Task};
 use serde::Serialize;
 
-use super::Args;
+use super::{
+    Args,
+    picture_sets::{self, PictureSetTask},
+};
 use crate::output;
 
 /// One benchmark with what is there of it.
@@ -75,19 +78,26 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
             sha256: task.sha256,
         })
         .collect();
+    let root = args.data.as_deref();
+    let sets = PictureSetTask::ALL.into_iter();
+    let sets = sets.filter(|set| args.tasks.is_empty() || args.tasks.iter().any(|name| name == set.name()));
+    let sets: Vec<picture_sets::Entry> = sets.map(|set| set.entry(root)).collect();
     anyhow::ensure!(
-        !entries.is_empty(),
+        !entries.is_empty() || !sets.is_empty(),
         "expected a benchmark or a group, found none of {}\nhint: `maquette eval --list` names all",
         args.tasks.join(", ")
     );
     if args.json {
-        return output::json(&serde_json::json!({ "tasks": entries }));
+        return output::json(&serde_json::json!({ "tasks": entries, "pictures": sets }));
     }
     // A group is one block, unless it was asked for by name.
     let is_same_block =
         |a: &Entry, b: &Entry| args.tasks.is_empty() && a.group.is_some() && a.group == b.group;
     for block in entries.chunk_by(is_same_block) {
         print(block)?;
+    }
+    for line in sets.iter().flat_map(picture_sets::Entry::lines) {
+        output::words(format_args!("{line}"))?;
     }
     let generated = tasks::Task::ALL.map(tasks::Task::name).join(", ");
     output::words(format_args!("generated, without data: {generated}"))

@@ -1,22 +1,28 @@
 //! Questions about pictures.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use data::{
     DataError,
-    image::{Background, ImageLimits, Preprocessing, decode},
-    interleaved::{self, Row, RowPart},
-    pictures::{Drawer, N_LEVELS, PictureKind, SetDocument, Side},
+    image::ImageLimits,
+    interleaved::{self, RowPart},
+    pictures::{N_LEVELS, PictureKind},
 };
 use eval::{
-    pictures::{Asked, PictureAnswer, PictureQuestion, PictureSummary, Shown, ask, summarise},
-    vision::PictureMetric,
+    picture_likelihood::{
+        N_NAMES, Page, PageSummary, PickSummary, pick_names, read_pages, summarise_pages, summarise_picks,
+    },
+    pictures::{PictureAnswer, PictureQuestion, PictureSummary, Shown, ask, summarise},
 };
-use model::{Picture, VisionConfig};
+use serde::Serialize;
 use tensor::Cpu;
 
-use super::Args;
+use super::{
+    Args,
+    picture_questions::{QuestionReader, kind_of},
+    picture_sets::PictureSetTask,
+};
 use crate::{
     image_files,
     open_model::{self, Opened},
@@ -24,18 +30,15 @@ use crate::{
     output_file::{Kind, OutputFile},
 };
 
-/// Questions of each kind where nobody asks for a number.
+/// Questions of each kind, or of a file, where nobody asks for a number. Of sets that are known by name all are asked.
 const LIMIT: usize = 100;
 
 /// Easy questions of each kind: enough to see a model look, few enough to wait for.
 const N_EASY: usize = 60;
 
-/// Seed of the pictures that are drawn: no training's, and with other faces, colours and contents in any case.
-const SEED: u64 = 90_210;
-
-/// Whether it is a kind of pictures, by its name in `--tasks`.
+/// Whether it is a kind of pictures, or a set of them, by its name in `--tasks`.
 pub(super) fn knows(name: &str) -> bool {
-    kind_of(name).is_some()
+    kind_of(name).is_some() || PictureSetTask::named(name).is_some()
 }
 
 /// Whether it is a file whose first row is a question about pictures.
@@ -56,58 +59,133 @@ fn has_image(parts: &[RowPart]) -> bool {
     parts.iter().any(|part| matches!(part, RowPart::Image(_)))
 }
 
-fn kind_of(name: &str) -> Option<PictureKind> {
-    PictureKind::ALL.into_iter().find(|kind| kind.name() == name)
+/// What `--tasks` asks for.
+#[derive(Default)]
+struct Asked {
+    questions: Vec<PictureQuestion>,
+    /// Those whose answers are names to be picked among others, too.
+    names: Vec<PictureQuestion>,
+    pages: Vec<Page>,
+}
+
+impl Asked {
+    fn read(args: &Args, reader: &mut QuestionReader) -> anyhow::Result<Self> {
+        let mut asked = Self::default();
+        for name in &args.tasks {
+            if let Some(kind) = kind_of(name) {
+                asked.questions.extend(reader.drawn(kind, N_LEVELS, args.limit.unwrap_or(LIMIT)));
+            } else if let Some(set) = PictureSetTask::named(name) {
+                asked.add(set, args, reader)?;
+            } else {
+                asked.questions.extend(reader.of_file(Path::new(name), args.limit.unwrap_or(LIMIT))?);
+            }
+        }
+        Ok(asked)
+    }
+
+    fn add(&mut self, set: PictureSetTask, args: &Args, reader: &mut QuestionReader) -> anyhow::Result<()> {
+        let (_, rows) = set.rows(args.data.as_deref(), args.limit.unwrap_or(usize::MAX))?;
+        if set == PictureSetTask::Storybook {
+            let pages = rows.into_iter().map(|row| reader.page(row));
+            self.pages.extend(pages.collect::<anyhow::Result<Vec<_>>>()?);
+            return Ok(());
+        }
+        let questions = rows.into_iter().map(|row| reader.question(row, set.name()));
+        let questions: Vec<PictureQuestion> = questions.collect::<anyhow::Result<_>>()?;
+        if set == PictureSetTask::Emoji {
+            anyhow::ensure!(
+                questions.len() >= N_NAMES,
+                "expected {N_NAMES} names to choose from, found {}\nhint: raise --limit, or leave it out",
+                questions.len()
+            );
+            self.names.extend(questions.iter().cloned());
+        }
+        self.questions.extend(questions);
+        Ok(())
+    }
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
-    let limit = args.limit.unwrap_or(LIMIT);
     anyhow::ensure!(
-        (1..=100_000).contains(&limit),
-        "--limit must be from 1 to 100,000, found {limit}\nhint: 100 questions of a kind show a difference of some ten percent"
+        args.limit.is_none_or(|limit| (1..=100_000).contains(&limit)),
+        "--limit must be from 1 to 100,000, found {}\nhint: 100 questions of a kind show a difference of some ten percent",
+        args.limit.unwrap_or(0)
     );
-    let path = args.out.as_ref().map(|out| out.join("pictures.jsonl"));
-    let file = path.as_ref().map(|path| OutputFile { path, option: "--out", kind: Kind::Answers });
-    if let Some(file) = &file {
-        file.check()?;
-    }
+    let path = |name: &str| args.out.as_ref().map(|out| out.join(name));
+    let paths = [path("pictures.jsonl"), path("picks.jsonl"), path("pages.jsonl")];
+    let kinds = [Kind::Answers, Kind::Picks, Kind::Pages];
+    let file = |i: usize| {
+        let path: &PathBuf = paths[i].as_ref()?;
+        Some(OutputFile { path, option: "--out", kind: kinds[i] })
+    };
     let kernels = Cpu::new(args.threads);
     let Opened { gpt, tokenizer, dir } =
         open_model::open(args.checkpoint()?, &kernels, args.dtype.precision().into())?;
     let vision = gpt.config().vision.as_ref().context(
         "expected a model that reads images, found one of text alone\nhint: train one with recipes/vision.toml",
     )?;
-    let preprocessing = image_files::preprocessing(&dir, vision)?;
-    let mut questions = Vec::new();
-    for name in &args.tasks {
-        questions.extend(match kind_of(name) {
-            Some(kind) => drawn(kind, N_LEVELS, limit, &preprocessing, vision),
-            None => of_file(Path::new(name), limit, &preprocessing, vision)?,
-        });
+    let mut reader = QuestionReader::new(image_files::preprocessing(&dir, vision)?, vision);
+    let asked = Asked::read(args, &mut reader)?;
+    let is_asked = [!asked.questions.is_empty(), !asked.names.is_empty(), !asked.pages.is_empty()];
+    let files: Vec<Option<OutputFile>> = (0..3).map(|i| file(i).filter(|_| is_asked[i])).collect();
+    for file in files.iter().flatten() {
+        file.check()?;
     }
+    let batch = usize::from(args.batch);
     let mut answers: Vec<PictureAnswer> = Vec::new();
     for shown in Shown::ALL {
-        answers.extend(ask(&gpt, &kernels, &tokenizer, &questions, shown, usize::from(args.batch))?);
+        answers.extend(ask(&gpt, &kernels, &tokenizer, &asked.questions, shown, batch)?);
     }
-    if let Some(file) = &file {
-        let lines = answers.iter().map(|answer| serde_json::to_string(answer).map(|line| line + "\n"));
-        file.write(lines.collect::<Result<String, _>>()?.as_bytes())?;
-    }
+    let picks = match asked.names.is_empty() {
+        true => Vec::new(),
+        false => pick_names(&gpt, &kernels, &tokenizer, &asked.names, batch)?,
+    };
+    let pages = read_pages(&gpt, &kernels, &tokenizer, &asked.pages, batch)?;
+    write(files[0], &answers)?;
+    write(files[1], &picks)?;
+    write(files[2], &pages)?;
     let rows = summarise(&answers);
-    match args.json {
-        true => output::json(&serde_json::json!({ "pictures": rows })),
-        false => table(&rows),
+    let picks = summarise_picks(&picks);
+    let page_summary = summarise_pages(&pages, asked.pages.len() - pages.len());
+    if args.json {
+        let mut found = serde_json::json!({ "pictures": rows });
+        if !picks.is_empty() {
+            found["picks"] = serde_json::to_value(&picks)?;
+        }
+        if let Some(pages) = &page_summary {
+            found["pages"] = serde_json::to_value(pages)?;
+        }
+        return output::json(&found);
+    }
+    if !rows.is_empty() {
+        table(&rows)?;
+    }
+    table_of_picks(&picks)?;
+    match page_summary {
+        Some(pages) => table_of_pages(&pages),
+        None if asked.pages.is_empty() => Ok(()),
+        None => anyhow::bail!(
+            "expected pages of at most {} tokens, found none\nhint: evaluate a model of a longer context",
+            gpt.config().max_seq_len
+        ),
     }
 }
 
-/// Asks easy questions about every kind of picture.
+/// A line for each.
+fn write(file: Option<OutputFile>, items: &[impl Serialize]) -> anyhow::Result<()> {
+    let Some(file) = file else { return Ok(()) };
+    let lines = items.iter().map(|item| serde_json::to_string(item).map(|line| line + "\n"));
+    file.write(lines.collect::<Result<String, _>>()?.as_bytes())
+}
+
+/// Asks easy questions about every kind of picture that the quickstart trains on.
 pub(super) fn ask_easy(checkpoint: &Path, threads: usize) -> anyhow::Result<()> {
     let kernels = Cpu::new(threads);
     let Opened { gpt, tokenizer, dir } = open_model::open(checkpoint, &kernels, tensor::DType::F32)?;
     let Some(vision) = &gpt.config().vision else { return Ok(()) };
-    let preprocessing = image_files::preprocessing(&dir, vision)?;
-    let of_kind = |kind| drawn(kind, 1, N_EASY, &preprocessing, vision);
-    let questions: Vec<PictureQuestion> = PictureKind::ALL.into_iter().flat_map(of_kind).collect();
+    let reader = QuestionReader::new(image_files::preprocessing(&dir, vision)?, vision);
+    let of_kind = |kind| reader.drawn(kind, 1, N_EASY);
+    let questions: Vec<PictureQuestion> = PictureKind::STILLS.into_iter().flat_map(of_kind).collect();
     let mut answers = Vec::new();
     for shown in Shown::ALL {
         answers.extend(ask(&gpt, &kernels, &tokenizer, &questions, shown, 32)?);
@@ -115,88 +193,52 @@ pub(super) fn ask_easy(checkpoint: &Path, threads: usize) -> anyhow::Result<()> 
     table(&summarise(&answers))
 }
 
-/// Held-out pictures that are drawn now, with questions of the levels from 1 to `max_level` in turns.
-fn drawn(
-    kind: PictureKind,
-    max_level: u32,
-    n: usize,
-    preprocessing: &Preprocessing,
-    vision: &VisionConfig,
-) -> Vec<PictureQuestion> {
-    let drawer = Drawer { seed: SEED, side_pixels: vision.image_size.max(Drawer::MIN_SIDE_PIXELS) };
-    let question = |i: usize| {
-        let (i, levels) = (i as u64, u64::from(max_level));
-        let index = i / levels * u64::from(N_LEVELS) + i % levels;
-        let drawn = drawer.draw(kind, Side::Test, index);
-        let picture = Picture::new(preprocessing.patches(&drawn.image, vision.patch_size));
-        let asked = vec![Asked::Picture(picture), Asked::Text(SetDocument::asked(&drawn.question))];
-        PictureQuestion {
-            kind: kind.name().to_owned(),
-            level: drawn.level,
-            asked,
-            answers: vec![drawn.answer],
-            metric: PictureMetric::of(kind),
-        }
-    };
-    (0..n).map(question).collect()
+fn name_of(shown: Shown) -> &'static str {
+    match shown {
+        Shown::Own => "their own",
+        Shown::Nothing => "no picture",
+        Shown::Another => "another one",
+        Shown::Reversed => "in reverse",
+    }
 }
 
-/// The first questions of a file.
-fn of_file(
-    path: &Path,
-    n: usize,
-    preprocessing: &Preprocessing,
-    vision: &VisionConfig,
-) -> anyhow::Result<Vec<PictureQuestion>> {
-    let limits = ImageLimits::default();
-    let mut rows = interleaved::open(path, limits)?;
-    let mut questions = Vec::new();
-    while questions.len() < n
-        && let Some(row) = rows.next_row()?
-    {
-        let Row { place, parts, question } = row;
-        let question = question.with_context(|| {
-            format!(
-                "expected a question about a picture in {place}, found a text\n\
-                 hint: a row has `image`, `question` and `answer`; docs/pictures.md has all forms"
-            )
-        })?;
-        let drawn = question.kind.as_deref().and_then(kind_of).map(PictureMetric::of);
-        let metric = match &question.metric {
-            None => drawn.unwrap_or(PictureMetric::ExactIgnoringCase),
-            Some(name) => PictureMetric::named(name).with_context(|| {
-                let names: Vec<&str> = PictureMetric::ALL.into_iter().map(PictureMetric::name).collect();
-                format!("expected a metric in {place}, found `{name}`\nhint: {}", names.join(", "))
-            })?,
-        };
-        let mut asked = Vec::new();
-        for part in parts {
-            match part {
-                RowPart::Question(text) => asked.push(Asked::Text(text)),
-                RowPart::Image(bytes) => {
-                    let image = decode(&bytes, &place, &limits, Background::WHITE)?;
-                    let patches = preprocessing.patches(&image, vision.patch_size);
-                    asked.push(Asked::Picture(Picture::new(patches)));
-                }
-                // The answer.
-                RowPart::Text(_) => {}
-            }
-        }
-        let stem = || path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
-        questions.push(PictureQuestion {
-            kind: question.kind.unwrap_or_else(|| stem().trim_end_matches(".jsonl").to_owned()),
-            level: question.level.unwrap_or(0),
-            asked,
-            answers: question.answers,
-            metric,
-        });
+fn table_of_picks(rows: &[PickSummary]) -> anyhow::Result<()> {
+    let Some(first) = rows.first() else { return Ok(()) };
+    output::words(format_args!(
+        "\nthe right one of {} names, by its likelihood, or by how much likelier the picture makes it (gain)\n\
+         {:>8} {:>14} {:>11} {:>5} {:>8} {:>15}",
+        first.n_names, "pictures", "shown", "by", "n", "right", "95 %"
+    ))?;
+    for row in rows {
+        let percent = |share: f64| format!("{:.1} %", 100.0 * share);
+        let interval = format!("{:.1} to {:.1} %", 100.0 * row.lo95, 100.0 * row.hi95);
+        output::words(format_args!(
+            "{:>8} {:>14} {:>11} {:>5} {:>8} {interval:>15}",
+            row.kind,
+            name_of(row.shown),
+            row.by,
+            row.n,
+            percent(row.accuracy)
+        ))?;
     }
-    anyhow::ensure!(
-        !questions.is_empty(),
-        "expected questions about pictures in `{}`, found none\nhint: a row has `image`, `question` and `answer`",
-        path.display()
-    );
-    Ok(questions)
+    Ok(())
+}
+
+fn table_of_pages(pages: &PageSummary) -> anyhow::Result<()> {
+    let PageSummary { n, n_stories, n_left_out, .. } = pages;
+    let left_out = if *n_left_out > 0 { format!("; {n_left_out} are too long") } else { String::new() };
+    output::words(format_args!("{n} pages of {n_stories} books{left_out}; loss in nats per token"))?;
+    output::words(format_args!("    behind their own pictures    {:.4}", pages.own_nats_per_token))?;
+    output::words(format_args!("    behind none                  {:.4}", pages.nothing_nats_per_token))?;
+    output::words(format_args!("    behind those of other books  {:.4}", pages.another_nats_per_token))?;
+    let interval = match (pages.lo95, pages.hi95) {
+        (Some(lo), Some(hi)) => format!("95 % {lo:.3} to {hi:.3}"),
+        _ => "no interval of one book".to_owned(),
+    };
+    output::words(format_args!(
+        "    another picture costs a page {:.3} nats more than its own ({interval})",
+        pages.difference_nats
+    ))
 }
 
 fn table(rows: &[PictureSummary]) -> anyhow::Result<()> {
@@ -205,11 +247,7 @@ fn table(rows: &[PictureSummary]) -> anyhow::Result<()> {
         "pictures", "shown", "n", "right", "95 %"
     ))?;
     for row in rows {
-        let shown = match row.shown {
-            Shown::Own => "their own",
-            Shown::Nothing => "no picture",
-            Shown::Another => "another one",
-        };
+        let shown = name_of(row.shown);
         let percent = |share: f64| format!("{:.1} %", 100.0 * share);
         let interval = format!("{:.1} to {:.1} %", 100.0 * row.lo95, 100.0 * row.hi95);
         let levels: Vec<String> =

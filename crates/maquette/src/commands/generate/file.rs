@@ -11,7 +11,7 @@ use model::{Completion, Engine, Event, Finish, Gpt, Request};
 use tensor::Cpu;
 
 use super::{Args, ContinuedText, json, request, settings, tell_names};
-use crate::stop;
+use crate::{stop, video_files::Frames};
 
 /// Continues a file's prompts, `--batch` at a time: the next begins where one ends. The prompt of line `i` draws with the seed plus `i`,
 /// so that its text does not depend on the lines beside it.
@@ -106,7 +106,7 @@ fn prompts(
         })?;
         ignored.extend(fields.keys().filter(|name| *name != "prompt").cloned());
         let seed = args.sampling.seed.wrapping_add(i as u64);
-        let request = request(args, prompt, seed, gpt, tokenizer, Vec::new()).with_context(place)?;
+        let request = request(args, prompt, seed, gpt, tokenizer, Frames::default()).with_context(place)?;
         prompts.push((prompt.to_owned(), request));
     }
     anyhow::ensure!(
