@@ -5,6 +5,7 @@
 //! - [`disk`] makes every change of a disk, and can be told to fail at any: so tests kill a run at each of its writes.
 //! - [`MappedFile`] is a file as a slice of bytes that the system reads when they are needed.
 //! - [`Rng`] counts random numbers from a seed and a name, so that nobody has to store a generator's state.
+//! - [`base64`] turns bytes into text and back.
 //! - [`hash`] has SHA-256 for contents and a fast hash for tables, [`Timestamp`] the time in UTC.
 //!
 //! ```
@@ -20,6 +21,7 @@
 //! ```
 
 mod atomic_file;
+pub mod base64;
 pub mod disk;
 mod error;
 pub mod hash;

@@ -17,6 +17,7 @@
 //! # Ok::<(), data::image::ImageError>(())
 //! ```
 
+mod data_url;
 mod decode;
 mod error;
 mod frames;
@@ -26,11 +27,16 @@ mod png_chunks;
 mod preprocessing;
 mod resample;
 mod rgb;
+mod source;
 
+pub use data_url::{from_data_url, is_data_url};
 pub use decode::{Background, decode};
 pub use error::ImageError;
 pub use frames::{Frame, decode_frames, spread};
 pub use limits::ImageLimits;
+pub use png_chunks::with_comment;
 pub use preprocessing::{Fit, Preprocessing};
 pub use resample::Filter;
 pub use rgb::RgbImage;
+pub use source::ImageSource;
+pub(crate) use source::read_image;

@@ -2,8 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Row, RowSource, is_image_name, place_images::placed, read_image};
-use crate::{DataError, image::ImageLimits};
+use super::{Row, RowSource, is_image_name, place_images::placed};
+use crate::{
+    DataError,
+    image::{ImageLimits, read_image},
+};
 
 /// Pictures of a folder and the folders in it, by name, each with the caption of the same name that ends in `.txt` or
 /// `.caption`. A picture without a caption stands alone.

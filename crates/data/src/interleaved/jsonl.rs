@@ -9,11 +9,11 @@ use std::{
 use flate2::bufread::MultiGzDecoder;
 use serde_json::Value;
 
-use super::{Question, Row, RowPart, RowSource, place_images::placed, read_image};
+use super::{Question, Row, RowPart, RowSource, place_images::placed};
 use crate::{
     DataError,
     error::Damage,
-    image::{ImageError, ImageLimits},
+    image::{ImageError, ImageLimits, read_image},
 };
 
 /// Rows `{"text": "… <image> …", "images": ["a.png", …]}`, or with one `image`, or in the way of OBELICS with lists `texts`

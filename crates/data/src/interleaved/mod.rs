@@ -207,19 +207,6 @@ impl Iterator for Documents {
     }
 }
 
-/// The bytes of the file `name`, beside the one that names it, if they are no more than the limits allow.
-fn read_image(path: &Path, name: &str, place: &str, limits: &ImageLimits) -> Result<Vec<u8>, ImageError> {
-    let missing = |error: std::io::Error| ImageError::Missing {
-        place: place.to_owned(),
-        name: name.to_owned(),
-        found: error.to_string(),
-        hint: "names are relative to the file that has them; copy the pictures beside it",
-    };
-    let n_bytes = std::fs::metadata(path).map_err(missing)?.len();
-    limits.check_bytes(place, usize::try_from(n_bytes).unwrap_or(usize::MAX))?;
-    std::fs::read(path).map_err(missing)
-}
-
 /// Whether a name ends like that of a picture.
 fn is_image_name(name: &str) -> bool {
     let ending = name.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase());

@@ -1,6 +1,6 @@
 //! Pictures in messages: data URLs to what the model's eyes read.
 
-use data::image::{Background, ImageError, ImageLimits, Preprocessing, decode};
+use data::image::{Background, ImageError, ImageLimits, Preprocessing, decode, from_data_url};
 use model::{Picture, VisionConfig};
 
 use super::{Fields, fields::wrong};
@@ -60,7 +60,7 @@ impl Found {
 
 fn picture(path: &str, url: &str, eyes: &Eyes, left: &mut u64) -> Result<Picture, ApiError> {
     let broken = |message: String| ApiError::bad(path, message).code("invalid_image");
-    let bytes = bytes(url).map_err(|(expected, hint)| {
+    let bytes = from_data_url(url).map_err(|(expected, hint)| {
         let scheme: String = url.chars().take(24).take_while(|c| !",;".contains(*c)).collect();
         broken(format!("expected {expected} in `{path}`, found {scheme:?}…\nhint: {hint}"))
     })?;
@@ -80,45 +80,6 @@ fn picture(path: &str, url: &str, eyes: &Eyes, left: &mut u64) -> Result<Picture
     })?;
     *left = left.saturating_sub(image.width() as u64 * image.height() as u64);
     Ok(Picture::new(eyes.preprocessing.patches(&image, eyes.vision.patch_size)))
-}
-
-/// The bytes of a data URL of a picture, or what was expected instead and what to do.
-fn bytes(url: &str) -> Result<Vec<u8>, (&'static str, &'static str)> {
-    let is_data = url.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:"));
-    let (head, text) = url.get(5..).filter(|_| is_data).and_then(|rest| rest.split_once(',')).ok_or((
-        "a data URL with the picture",
-        "this server fetches nothing: send `data:image/png;base64,…`",
-    ))?;
-    let head = head.to_ascii_lowercase();
-    if !head.starts_with("image/") || !head.ends_with(";base64") {
-        return Err(("`data:image/png;base64,` and the picture", "encode the picture as base64"));
-    }
-    base64(text).ok_or(("base64", "letters, digits, `+`, `/` and at most two `=` at the end"))
-}
-
-/// Decodes base64 with or without its padding.
-fn base64(text: &str) -> Option<Vec<u8>> {
-    let text = text.trim_end_matches('=').as_bytes();
-    if text.len() % 4 == 1 {
-        return None;
-    }
-    let mut bytes = Vec::with_capacity(text.len() / 4 * 3 + 2);
-    for quad in text.chunks(4) {
-        let mut word = 0u32;
-        for (i, letter) in quad.iter().enumerate() {
-            let value = match letter {
-                b'A'..=b'Z' => letter - b'A',
-                b'a'..=b'z' => letter - b'a' + 26,
-                b'0'..=b'9' => letter - b'0' + 52,
-                b'+' => 62,
-                b'/' => 63,
-                _ => return None,
-            };
-            word |= u32::from(value) << (18 - 6 * i);
-        }
-        bytes.extend_from_slice(&word.to_be_bytes()[1..quad.len()]);
-    }
-    Some(bytes)
 }
 
 /// A part of a message's content.
@@ -187,42 +148,4 @@ pub(super) fn content(
         Ok(read)
     };
     parts.into_iter().enumerate().map(part).collect::<Result<_, _>>().map(Some)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn base64_is_that_of_everybody() {
-        for (text, want) in [
-            ("", &b""[..]),
-            ("TQ==", b"M"),
-            ("TWE=", b"Ma"),
-            ("TWE", b"Ma"),
-            ("TWFu", b"Man"),
-            ("+/8A", &[251, 255, 0]),
-        ] {
-            assert_eq!(base64(text).as_deref(), Some(want), "{text}");
-        }
-        for text in ["T", "TWFuT", "TW-u", "TW u", "T=Wu", "TWé"] {
-            assert_eq!(base64(text), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn only_data_urls_of_pictures_are_read() {
-        assert_eq!(bytes("DATA:image/PNG;base64,TQ==").unwrap(), b"M");
-        for url in [
-            "",
-            "data:",
-            "https://example.org/a.png",
-            "file:///etc/passwd",
-            "data:text/html;base64,TQ==",
-            "data:image/png,TQ==",
-            "data:image/png;base64,?",
-        ] {
-            assert!(bytes(url).is_err(), "{url}");
-        }
-    }
 }
