@@ -154,6 +154,11 @@ pub enum ConfigError {
 }
 
 impl ModelConfig {
+    /// The token that a model with eyes must not write: it stands for a row of an image, and no image is there.
+    pub fn never_written(&self) -> Option<u32> {
+        self.vision.as_ref().map(|vision| vision.image_token)
+    }
+
     /// Every rule that the layers rely on, checked once; nothing below checks again.
     ///
     /// # Errors

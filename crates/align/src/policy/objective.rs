@@ -165,11 +165,12 @@ impl PolicyGradient {
     }
 
     fn replayed<'a>(&'a self, trajectories: impl IntoIterator<Item = &'a Trajectory>) -> Vec<Replayed<'a>> {
-        let sampling = &self.policy.rollout.sampling;
+        let (sampling, never) = (&self.policy.rollout.sampling, self.reference.config().never_written());
         trajectories
             .into_iter()
             .flat_map(|trajectory| {
-                (0..trajectory.actions.len()).map(move |action| Replayed { sampling, trajectory, action })
+                let replayed = move |action| Replayed { sampling, trajectory, action, never };
+                (0..trajectory.actions.len()).map(replayed)
             })
             .collect()
     }

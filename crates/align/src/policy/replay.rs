@@ -12,6 +12,8 @@ pub(super) struct Replayed<'a> {
     pub(super) sampling: &'a Sampling,
     pub(super) trajectory: &'a Trajectory,
     pub(super) action: usize,
+    /// The token that was not drawn in any case.
+    pub(super) never: Option<u32>,
 }
 
 impl Replayed<'_> {
@@ -28,7 +30,7 @@ impl Replayed<'_> {
     fn distribution(&self, logits: &[f32]) -> Distribution {
         match &self.trajectory.actions[self.action].kept {
             Some(kept) => self.sampling.distribution_over(kept, logits, self.before(), &[]),
-            None => self.sampling.distribution(logits, self.before(), &[]),
+            None => self.sampling.distribution_within(logits, self.before(), &[], None, self.never),
         }
     }
 }

@@ -24,18 +24,22 @@ impl Sampling {
         self.distribution_of(&self.penalised(logits, seen, bias))
     }
 
-    /// As [`Sampling::distribution`], of the tokens in `allowed` alone, as if the logits of all others were −∞.
+    /// As [`Sampling::distribution`], of the tokens in `allowed` alone and without `never`, as if the logits of all others were
+    /// −∞, whatever their bias.
     pub fn distribution_within(
         &self,
         logits: &[f32],
         seen: &[u32],
         bias: &[(u32, f64)],
         allowed: Option<&TokenSet>,
+        never: Option<u32>,
     ) -> Distribution {
-        let Some(allowed) = allowed else { return self.distribution(logits, seen, bias) };
+        if allowed.is_none() && never.is_none() {
+            return self.distribution(logits, seen, bias);
+        }
         let mut logits = self.penalised(logits, seen, bias);
         for (id, logit) in (0..).zip(&mut logits) {
-            if !allowed.contains(id) {
+            if Some(id) == never || allowed.is_some_and(|allowed| !allowed.contains(id)) {
                 *logit = f64::NEG_INFINITY;
             }
         }
@@ -303,17 +307,28 @@ mod tests {
     fn what_is_not_allowed_is_never_drawn() {
         let settings = Sampling { top_k: 3, ..Sampling::default() };
         let allowed = [0u32, 1].into_iter().collect();
-        let distribution = settings.distribution_within(&logits(), &[], &[], Some(&allowed));
+        let distribution = settings.distribution_within(&logits(), &[], &[], Some(&allowed), None);
         assert_eq!(distribution.kept(), [0, 1]);
         let p = |id| f64::from(distribution.logprob(id)).exp();
         assert!((p(0) - 0.25 / 0.35).abs() < 1e-6 && (p(1) - 0.1 / 0.35).abs() < 1e-6);
         assert_eq!((distribution.logprob(2), distribution.draw(0.999_999)), (f32::NEG_INFINITY, 1));
-        let greedy = Sampling::greedy().distribution_within(&logits(), &[], &[(1, 5.0)], Some(&allowed));
+        let greedy =
+            Sampling::greedy().distribution_within(&logits(), &[], &[(1, 5.0)], Some(&allowed), None);
         assert_eq!(greedy.draw(0.0), 1);
         // All of them are as none.
         let all = (0..4).collect();
-        let within = settings.distribution_within(&logits(), &[], &[], Some(&all));
+        let within = settings.distribution_within(&logits(), &[], &[], Some(&all), None);
         assert_eq!(within, settings.distribution(&logits(), &[], &[]));
+        // One that is never drawn, whatever its bias and whoever allows it.
+        for sampling in [Sampling::greedy(), settings] {
+            for allowed in [None, Some(&all)] {
+                let bias = [(2, 100.0)];
+                let never = sampling.distribution_within(&logits(), &[], &bias, allowed, Some(2));
+                assert!(!never.kept().contains(&2) && never.draw(0.999_999) != 2);
+                let total: f64 = never.probabilities().map(|(_, p)| p).sum();
+                assert!((total - 1.0).abs() < 1e-12);
+            }
+        }
     }
 
     #[test]

@@ -156,14 +156,15 @@ impl<'a> Engine<'a> {
         self.submit(Request { prompt, max_new_tokens, seed, prompt_top: None, ..request })
     }
 
-    /// From now on the sequence draws tokens of this set alone, or any where none is given. It is not passed on by
-    /// [`Engine::fork`].
+    /// From now on the sequence draws tokens of this set alone, or any where none is given; the token that stands for images is
+    /// never drawn. It is not passed on by [`Engine::fork`].
     ///
     /// # Errors
     /// If there is no such sequence, or the set has no token of the model.
     pub fn restrict(&mut self, sequence: SequenceId, allowed: Option<TokenSet>) -> Result<(), DecodeError> {
-        let vocab_size = self.gpt.config().vocab_size as u32;
-        if allowed.as_ref().is_some_and(|allowed| !(0..vocab_size).any(|id| allowed.contains(id))) {
+        let config = self.gpt.config();
+        let mut drawn = (0..config.vocab_size as u32).filter(|id| Some(*id) != config.never_written());
+        if allowed.as_ref().is_some_and(|allowed| !drawn.any(|id| allowed.contains(id))) {
             return Err(DecodeError::NothingAllowed);
         }
         let known = self.active.iter_mut().chain(&mut self.waiting).find(|known| known.id == sequence);
@@ -290,7 +291,7 @@ impl<'a> Engine<'a> {
         }
         request.sampling.validate()?;
         let keys = self.keys(&request)?;
-        let sequence = Sequence::new(id, request, keys, max_seq_len);
+        let sequence = Sequence::new(id, request, keys, config);
         if sequence.n_pages_needed > self.pool.capacity() {
             let Request { prompt, max_new_tokens, .. } = &sequence.request;
             return Err(DecodeError::TooLarge {

@@ -2,7 +2,8 @@
 //!
 //! [`Engine`] is the one loop. A caller submits [`Request`]s whenever it likes and takes [`Event`]s from
 //! [`Engine::step`]; sequences join and leave at any step. Keys and values lie in pages ([`KvCache`]), which sequences
-//! with the same beginning share; what the next token is drawn from is a [`Distribution`].
+//! with the same beginning share; what the next token is drawn from is a [`Distribution`]. The token that stands for a row of an
+//! image is never drawn: no image is there for it.
 //!
 //! **Invariant:** what a sequence gets are the bits of its solo run, whatever is decoded beside it, in whatever chunks
 //! its prompt is read, and whichever pages were there already.

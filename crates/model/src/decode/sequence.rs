@@ -6,6 +6,7 @@ use base::Rng;
 use tensor::{PAGE_LEN, Tensor};
 
 use super::{Finish, PromptToken, Request, SequenceId, Token, TokenSet, distribution, page_pool::PagePool};
+use crate::ModelConfig;
 
 /// What the engine knows of a sequence.
 #[derive(Debug)]
@@ -30,6 +31,8 @@ pub(super) struct Sequence {
     pub(super) scored: Vec<PromptToken>,
     /// The tokens that may be drawn next; all where it is not set.
     pub(super) allowed: Option<TokenSet>,
+    /// The token that stands for images, which is never drawn.
+    never: Option<u32>,
     rng: Rng,
 }
 
@@ -48,10 +51,10 @@ pub(super) enum Prefix {
 const WORTH_WAITING: usize = 8;
 
 impl Sequence {
-    pub(super) fn new(id: SequenceId, request: Request, keys: Vec<u32>, max_seq_len: usize) -> Self {
+    pub(super) fn new(id: SequenceId, request: Request, keys: Vec<u32>, config: &ModelConfig) -> Self {
         // The last new token is not read.
         let n_most = request.prompt.len().saturating_add(request.max_new_tokens) - 1;
-        let n_most = n_most.min(max_seq_len).max(request.prompt.len());
+        let n_most = n_most.min(config.max_seq_len).max(request.prompt.len());
         let rng = Rng::named(request.seed, "sampling");
         let (ids, pages) = (request.prompt.clone(), Vec::new());
         Self {
@@ -65,6 +68,7 @@ impl Sequence {
             n_reused: 0,
             scored: Vec::new(),
             allowed: None,
+            never: config.never_written(),
             rng,
             request,
         }
@@ -169,7 +173,7 @@ impl Sequence {
     pub(super) fn choose(&self, logits: &[f32], log_sum_exp: f64, uniform: f64) -> Token {
         let Request { sampling, n_top, lists_kept, .. } = &self.request;
         let allowed = self.allowed.as_ref();
-        let distribution = sampling.distribution_within(logits, &self.ids, &self.bias(), allowed);
+        let distribution = sampling.distribution_within(logits, &self.ids, &self.bias(), allowed, self.never);
         let id = distribution.draw(uniform);
         Token {
             id,

@@ -133,6 +133,52 @@ fn requests_that_do_not_fit_their_images_are_refused() {
     assert_eq!(engine.submit(request(&[7], &[1], 1)).unwrap_err(), DecodeError::NoEyes { n_images: 1 });
 }
 
+/// A model that prefers the placeholder to every token writes others, and what it has written can be forked.
+#[test]
+fn a_model_writes_no_placeholder() {
+    let (mut gpt, kernels) = (scattered(config()), Cpu::new(2));
+    // Its logit is far from the others': in every second place it is the largest.
+    let head = gpt.params_mut().head.as_mut().unwrap();
+    let c = head.shape()[1];
+    head.f32_mut()[IMAGE as usize * c..][..c].iter_mut().for_each(|x| *x *= 30.0);
+    let mut n_preferred = 0;
+    for images in [&[1][..], &[]] {
+        for (temperature, bias) in [(0.0, None), (1.0, None), (0.0, Some(100.0)), (1.0, Some(1e6))] {
+            let sampling = Sampling { temperature, ..Sampling::default() };
+            let logit_bias = bias.map(|bias| (IMAGE, bias)).into_iter().collect::<Vec<_>>();
+            let asked = Request { sampling, logit_bias, n_top: 1, ..request(&[7, 8], images, 12) };
+            let mut engine = Engine::new(&gpt, &kernels, EngineSettings::for_sequences(3, 120));
+            let parent = engine.submit(asked.clone()).unwrap();
+            let mut written: Vec<(model::SequenceId, u32)> = Vec::new();
+            let mut n_forks = 0;
+            while !engine.is_idle() {
+                for event in engine.step() {
+                    let model::Event::Token { sequence, token } = event else { continue };
+                    n_preferred += usize::from(token.top[0].0 == IMAGE);
+                    assert!(token.id != IMAGE && token.processed_logprob.is_finite(), "{token:?}");
+                    written.push((sequence, token.id));
+                }
+                if written.len() == 4 && n_forks == 0 {
+                    n_forks = 1;
+                    engine.fork(parent, 5).unwrap();
+                    let nothing = engine.restrict(parent, Some([IMAGE].into_iter().collect()));
+                    assert_eq!(nothing, Err(DecodeError::NothingAllowed));
+                }
+            }
+            assert_eq!((n_forks, written.len()), (1, 12 + 8), "{temperature} {bias:?}");
+            // The fork is as a request of what stood there.
+            let of = |is_parent: bool| -> Vec<u32> {
+                written.iter().filter(|(id, _)| (*id == parent) == is_parent).map(|(_, id)| *id).collect()
+            };
+            let prompt = [&asked.prompt[..], &of(true)[..4]].concat();
+            let again = Request { prompt, max_new_tokens: 8, seed: 5, ..asked };
+            let mut engine = Engine::new(&gpt, &kernels, EngineSettings::for_sequences(1, 120));
+            assert_eq!(engine.complete(vec![again], &mut |_, _| true).unwrap()[0].ids, of(false));
+        }
+    }
+    assert!(n_preferred > 20, "the model wants the placeholder: {n_preferred}");
+}
+
 /// A random model made by transformers: its folder is imported, and logits agree. Written by
 /// `tools/reference/llava_tiny.py`.
 #[test]
