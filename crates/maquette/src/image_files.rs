@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use data::image::{Background, Filter, Fit, ImageLimits, Preprocessing, RgbImage, decode};
+use data::image::{Background, Filter, Fit, ImageLimits, ImageSource, Preprocessing, RgbImage, decode};
 use model::{Picture, VisionConfig, checkpoint::PROCESSOR_FILES};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// How a model with these eyes is given images: as the files beside it say, or, where there are none, padded to a square
 /// with the mean colour and scaled to numbers from -1 to 1.
@@ -97,10 +97,16 @@ pub(crate) fn open(
         "expected no --image: this model reads text alone\nhint: use a model that was trained with images",
     )?;
     let preprocessing = preprocessing(dir, vision)?;
-    let open = |path: &PathBuf| -> anyhow::Result<Picture> {
-        Ok(Picture::new(preprocessing.patches(&read(path)?, vision.patch_size)))
-    };
-    paths.iter().map(open).collect()
+    let picture = |image: &RgbImage| Picture::new(preprocessing.patches(image, vision.patch_size));
+    Ok(decoded(paths)?.iter().map(picture).collect())
+}
+
+/// The images of these files as they are.
+///
+/// # Errors
+/// If one cannot be read or is no picture.
+pub(crate) fn decoded(paths: &[PathBuf]) -> anyhow::Result<Vec<RgbImage>> {
+    paths.iter().map(|path| read(path)).collect()
 }
 
 /// The pixels of a file.
@@ -127,4 +133,31 @@ pub(crate) fn bytes_of(path: &Path, limits: &ImageLimits) -> anyhow::Result<Vec<
     );
     limits.check_bytes(&shown, usize::try_from(meta.len()).unwrap_or(usize::MAX))?;
     std::fs::read(path).with_context(cannot_read)
+}
+
+/// The images that a row of a file names in `images` or `image`: files of `folder`, or data URLs; `place` names the row.
+///
+/// # Errors
+/// If one cannot be read or is no picture.
+pub(crate) fn of_row(row: &Map<String, Value>, folder: &Path, place: &str) -> anyhow::Result<Vec<RgbImage>> {
+    let names = match row.get("images").or_else(|| row.get("image")) {
+        None | Some(Value::Null) => &[],
+        Some(Value::Array(names)) => &names[..],
+        Some(name) => std::slice::from_ref(name),
+    };
+    let open = |name: &Value| -> anyhow::Result<RgbImage> {
+        let found = || name.to_string().chars().take(60).collect::<String>();
+        let text = name.as_str().or_else(|| name.get("path")?.as_str());
+        let text = text.with_context(|| {
+            format!(
+                "expected names of pictures in `{place}`, found `{}`\nhint: such as {{\"images\": [\"chart.png\"]}}",
+                found()
+            )
+        })?;
+        let source = ImageSource::named(text, folder).map_err(|(expected, hint)| {
+            anyhow::anyhow!("expected {expected} in `{place}`, found `{}`\nhint: {hint}", found())
+        })?;
+        Ok(source.decode(place, &ImageLimits::default(), Background::WHITE)?)
+    };
+    names.iter().map(open).collect()
 }

@@ -31,8 +31,8 @@ pub(crate) struct Args {
     /// Text to continue; empty starts a new text
     #[arg(long, default_value = "")]
     prompt: String,
-    /// Continue every prompt of a file instead, many at a time: .jsonl with a "prompt" on each line. One JSON object a
-    /// prompt goes to stdout. Line i, the first being 0, draws with the seed plus i
+    /// Continue every prompt of a file instead, many at a time: .jsonl with a "prompt" on each line, and perhaps "images", files
+    /// beside it or data URLs. One JSON object a prompt goes to stdout. Line i, the first being 0, draws with the seed plus i
     #[arg(long, value_name = "FILE", conflicts_with = "prompt")]
     prompts: Option<PathBuf>,
     /// Show the model a picture: PNG, JPEG, WebP or GIF; can be given several times. Each stands where the prompt has an image
@@ -145,15 +145,15 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         "--stop must be a text, found an empty one\nhint: leave the option out to end at the end of the text"
     );
     let kernels = Cpu::new(args.threads);
-    let Opened { gpt, tokenizer, dir } =
-        open_model::open(&args.checkpoint, &kernels, args.dtype.precision().into())?;
+    let opened = open_model::open(&args.checkpoint, &kernels, args.dtype.precision().into())?;
     if let Some(path) = &args.prompts {
         anyhow::ensure!(
             args.video.video.is_none(),
             "expected --prompts or --video, found both\nhint: show a moving picture with --prompt"
         );
-        return file::continue_file(args, path, &gpt, &tokenizer, &kernels);
+        return file::continue_file(args, path, &opened, &kernels);
     }
+    let Opened { gpt, tokenizer, dir } = opened;
     let max_seq_len = gpt.config().max_seq_len;
     tell_names(args, &[&args.prompt], &tokenizer);
     let vision = gpt.config().vision.as_ref();
@@ -204,7 +204,7 @@ fn request(
 ) -> anyhow::Result<Request> {
     let Frames { pictures: images, before } = shown;
     let prompt = match (&gpt.config().vision, images.len()) {
-        (Some(vision), 1..) => with_images(args, prompt, &before, vision, tokenizer),
+        (Some(vision), 1..) => with_images(args.special_tokens.into(), prompt, &before, vision, tokenizer),
         _ => prompt_ids(tokenizer, prompt, args.special_tokens.into()),
     };
     let max_seq_len = gpt.config().max_seq_len;
@@ -229,14 +229,14 @@ fn request(
 
 /// The prompt with the placeholders of images: where it has image tokens, or as a question about them, which is how models learn
 /// it here, with what stands before each.
-fn with_images(
-    args: &Args,
+pub(super) fn with_images(
+    special_tokens: SpecialTokens,
     prompt: &str,
     before: &[String],
     vision: &VisionConfig,
     tokenizer: &Tokenizer,
 ) -> Vec<u32> {
-    let ids = prompt_ids(tokenizer, prompt, args.special_tokens.into());
+    let ids = prompt_ids(tokenizer, prompt, special_tokens);
     if ids.contains(&vision.image_token) {
         return vision.expanded(&ids);
     }

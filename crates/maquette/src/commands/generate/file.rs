@@ -6,24 +6,27 @@ use std::{
 };
 
 use anyhow::Context as _;
-use data::Tokenizer;
-use model::{Completion, Engine, Event, Finish, Gpt, Request};
+use data::{Tokenizer, image::Preprocessing};
+use model::{Completion, DecodeError, Engine, Event, Finish, Gpt, Picture, Request, VisionConfig};
 use tensor::Cpu;
 
 use super::{Args, ContinuedText, json, request, settings, tell_names};
-use crate::{stop, video_files::Frames};
+use crate::{image_files, open_model::Opened, stop, video_files::Frames};
 
 /// Continues a file's prompts, `--batch` at a time: the next begins where one ends. The prompt of line `i` draws with the seed plus `i`,
 /// so that its text does not depend on the lines beside it.
 pub(super) fn continue_file(
     args: &Args,
     path: &Path,
-    gpt: &Gpt,
-    tokenizer: &Tokenizer,
+    Opened { gpt, tokenizer, dir }: &Opened,
     kernels: &Cpu,
 ) -> anyhow::Result<()> {
     anyhow::ensure!(args.batch > 0, "--batch must be at least 1, found 0\nhint: 16 is fast on most machines");
-    let prompts = prompts(args, path, gpt, tokenizer)?;
+    let eyes = match &gpt.config().vision {
+        Some(vision) => Some((vision, image_files::preprocessing(dir, vision)?)),
+        None => None,
+    };
+    let prompts = prompts(args, path, gpt, tokenizer, eyes.as_ref())?;
     let texts: Vec<&str> = prompts.iter().map(|(prompt, _)| prompt.as_str()).collect();
     tell_names(args, &texts, tokenizer);
     let mut engine = Engine::new(gpt, kernels, settings(args.batch, prompts.iter().map(|(_, r)| r)));
@@ -72,7 +75,9 @@ fn prompts(
     path: &Path,
     gpt: &Gpt,
     tokenizer: &Tokenizer,
+    eyes: Option<&(&VisionConfig, Preprocessing)>,
 ) -> anyhow::Result<Vec<(String, Request)>> {
+    let folder = path.parent().unwrap_or(Path::new(""));
     let bytes = std::fs::read(path)
         .with_context(|| format!("cannot read `{}`\nhint: check the path", path.display()))?;
     let text = data::text_of(path, bytes)?;
@@ -104,9 +109,36 @@ fn prompts(
                 )
             )
         })?;
-        ignored.extend(fields.keys().filter(|name| *name != "prompt").cloned());
+        let is_used = |name: &String| ["prompt", "images", "image"].contains(&name.as_str());
+        ignored.extend(fields.keys().filter(|name| !is_used(name)).cloned());
+        let images = image_files::of_row(&fields, folder, &format!("{}:line {}", path.display(), i + 1))?;
+        let images = match eyes {
+            Some((vision, preprocessing)) => {
+                let picture = |image| Picture::new(preprocessing.patches(image, vision.patch_size));
+                images.iter().map(picture).collect()
+            }
+            None => {
+                anyhow::ensure!(
+                    images.is_empty(),
+                    "expected no image {}: this model reads text alone\nhint: use a model that was trained with images",
+                    place()
+                );
+                Vec::new()
+            }
+        };
         let seed = args.sampling.seed.wrapping_add(i as u64);
-        let request = request(args, prompt, seed, gpt, tokenizer, Frames::default()).with_context(place)?;
+        let n_images = images.len();
+        let request =
+            request(args, prompt, seed, gpt, tokenizer, Frames::still(images)).with_context(place)?;
+        if let Some((vision, _)) = eyes.filter(|_| n_images > 0) {
+            let n_patches = vision.n_patches();
+            let n_placeholders = request.prompt.iter().filter(|id| **id == vision.image_token).count();
+            let error = DecodeError::Placeholders { n_patches, n_images, n_placeholders };
+            anyhow::ensure!(
+                n_placeholders == n_images * n_patches,
+                anyhow::Error::new(error).context(place())
+            );
+        }
         prompts.push((prompt.to_owned(), request));
     }
     anyhow::ensure!(
