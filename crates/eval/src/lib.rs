@@ -9,7 +9,7 @@
 //!
 //! [`data::tasks::suite`] makes problems; [`capability`] gives each a [`Score`], how likely a model is to solve it;
 //! [`summarise`] takes the means for each task and difficulty ([`LevelSummary`]), with their standard errors. [`vision`]
-//! scores answers about pictures, texts against texts.
+//! scores answers about pictures, texts against texts; [`attribution`] says which parts of a picture an answer depends on.
 //!
 //! ```
 //! use data::tasks::{Problem, Task};
@@ -34,6 +34,7 @@
 
 mod abstention;
 pub mod agreement;
+pub mod attribution;
 mod calibration;
 mod capability;
 mod compare;

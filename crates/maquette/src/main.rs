@@ -16,7 +16,9 @@
 mod commands;
 mod disk;
 mod edits;
+mod explanation;
 mod feedback;
+mod heat_map;
 mod image_files;
 mod input_file;
 mod machine;

@@ -14,6 +14,9 @@ use serde::Serialize;
 
 use crate::terminal;
 
+/// How pictures that are written here name the program, so that they may be replaced: a comment of PNG.
+pub(crate) const WRITER: (&str, &str) = ("Software", "maquette");
+
 /// The reader of stdout closed it: it has seen enough.
 #[derive(Debug, thiserror::Error)]
 #[error("stdout was closed")]

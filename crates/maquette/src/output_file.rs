@@ -19,6 +19,8 @@ use model::{checkpoint, gguf};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
+    commands::explain::Numbers,
+    output,
     report::{PAGE_WRITER, WRITER},
     safety::SafetyTable,
 };
@@ -59,6 +61,10 @@ pub(crate) enum Kind {
     Safety,
     /// Answers for a person to grade.
     Sheet,
+    /// Of what an answer depends on, as a PNG.
+    Map,
+    /// The same in numbers.
+    Numbers,
 }
 
 /// No file of ours that is read whole to be known is longer.
@@ -185,10 +191,12 @@ impl Kind {
             Self::Answers => "a list of answers about pictures",
             Self::Picks => "a list of names picked for pictures",
             Self::Pages => "a list of losses of pages",
-            Self::Page => "a report of scores",
+            Self::Page => "a report",
             Self::Grader => "a grader",
             Self::Safety => "a table of what alignment did",
             Self::Sheet => "a sheet for a grader",
+            Self::Map => "a map of what an answer depends on",
+            Self::Numbers => "an explanation of an answer",
         }
     }
 
@@ -210,6 +218,8 @@ impl Kind {
             Self::Grader => "rbrm.json",
             Self::Safety => "safety.json",
             Self::Sheet => "sheet.csv",
+            Self::Map => "map.png",
+            Self::Numbers => "explanation.json",
         }
     }
 
@@ -221,11 +231,15 @@ impl Kind {
             fs::File::open(path)?.take(n).read_to_end(&mut bytes)?;
             std::io::Result::Ok(bytes)
         };
-        if matches!(self, Self::Plot | Self::Gguf | Self::Logits | Self::Page) {
+        if matches!(self, Self::Plot | Self::Gguf | Self::Logits | Self::Page | Self::Map) {
             let bytes = start(1 << 12)?;
             return Ok(match self {
                 Self::Plot => bytes.starts_with(b"<svg ") && has(&bytes, WRITER),
                 Self::Page => bytes.starts_with(b"<!DOCTYPE html>") && has(&bytes, PAGE_WRITER),
+                Self::Map => {
+                    let (keyword, name) = output::WRITER;
+                    bytes.starts_with(b"\x89PNG") && has(&bytes, &format!("{keyword}\0{name}"))
+                }
                 Self::Gguf => bytes.starts_with(b"GGUF") && bytes.get(24..).is_some_and(is_writer_key),
                 _ => logits_header(&bytes).is_some_and(|header| {
                     header["__metadata__"][checkpoint::LOGITS.0] == checkpoint::LOGITS.1
@@ -245,6 +259,7 @@ impl Kind {
             Self::Summary => is_written::<Vec<TaskSummary>>(&bytes),
             Self::Grader => is_written::<RbrmFile>(&bytes),
             Self::Safety => is_written::<SafetyTable>(&bytes),
+            Self::Numbers => is_written::<Numbers>(&bytes),
             _ => false,
         })
     }

@@ -2,6 +2,7 @@
 
 mod added;
 mod outputs;
+mod pixels;
 
 use tensor::{AttentionShape, CrossEntropy, DType, Kernels, Tape, Tensor, Var, kernel::Packed};
 
@@ -196,19 +197,36 @@ impl Gpt {
         &'a self,
         tape: &mut Tape<'a>,
         tokens: &'a Tokens,
+        cache: Option<&mut KvCache>,
+        rows: Option<&[usize]>,
+    ) -> Hidden {
+        let params = self.vars(tape);
+        let images = tokens.images.as_ref().map(|images| match &images.pixels {
+            Pixels::Patches(patches) => {
+                let patches = Var::constant(patches.to_dtype(self.dtype));
+                self.features(tape, &patches, &params)
+            }
+            Pixels::Features(features) => Var::constant(features.clone()),
+        });
+        self.run_with(tape, tokens, params, images, cache, rows)
+    }
+
+    /// The same with parameters on the tape and with the rows of images, where there are any.
+    #[track_caller]
+    fn run_with<'a>(
+        &'a self,
+        tape: &mut Tape<'a>,
+        tokens: &'a Tokens,
+        params: Params<Var>,
+        image_rows: Option<Var>,
         mut cache: Option<&mut KvCache>,
         rows: Option<&[usize]>,
     ) -> Hidden {
         let config = &self.config;
         assert!(cache.is_none() || !tape.is_recording(), "gradients do not flow through a cache");
-        let params = self.vars(tape);
         let mut x = tape.embedding(&tokens.ids, &params.embedding);
-        if let Some(images) = &tokens.images {
-            let rows = match &images.pixels {
-                Pixels::Patches(patches) => self.features(tape, patches, &params),
-                Pixels::Features(features) => Var::constant(features.clone()),
-            };
-            x = tape.place_rows(x, &rows, &images.at);
+        if let (Some(images), Some(rows)) = (&tokens.images, &image_rows) {
+            x = tape.place_rows(x, rows, &images.at);
         }
         for (layer, block) in params.blocks.iter().enumerate() {
             x = if self.recomputes && tape.is_recording() {

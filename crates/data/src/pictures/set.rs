@@ -163,6 +163,11 @@ impl PictureSet {
         &self.skipped
     }
 
+    /// Kinds of documents, which come in turns: those that are drawn, and those of files where there are some.
+    pub fn n_turns(&self, side: Side) -> u64 {
+        self.config.draw.len() as u64 + u64::from(!self.rows(side).is_empty())
+    }
+
     /// Documents from which on they come again, or are drawn like those before: after as many bad ones nothing good is to
     /// be hoped for.
     pub fn n_before_repeating(&self, side: Side) -> u64 {
@@ -193,7 +198,7 @@ impl PictureSet {
     fn document_up_to(&self, side: Side, number: u64, max_level: u32) -> Result<SetDocument, ImageError> {
         let rows = self.rows(side);
         let n_drawn = self.config.draw.len() as u64;
-        let n_turns = n_drawn + u64::from(!rows.is_empty());
+        let n_turns = self.n_turns(side);
         let (round, turn) = (number / n_turns, number % n_turns);
         if turn < n_drawn {
             let (levels, all) = (u64::from(max_level), u64::from(N_LEVELS));

@@ -7,6 +7,7 @@ mod data;
 mod doctor;
 mod dpo;
 pub(crate) mod eval;
+pub(crate) mod explain;
 mod export;
 mod feedback;
 mod finished;
@@ -84,6 +85,7 @@ enum Command {
     Safety(safety::Args),
     Align(align::Args),
     Eval(eval::Args),
+    Explain(explain::Args),
     Scores(scores::Args),
     Forecast(forecast::Args),
     Report(report::Args),
@@ -132,6 +134,7 @@ impl Cli {
             Command::Safety(args) => safety::run(&args),
             Command::Align(args) => align::run(&args),
             Command::Eval(args) => eval::run(&args),
+            Command::Explain(args) => explain::run(&args),
             Command::Scores(args) => scores::run(&args),
             Command::Forecast(args) => forecast::run(&args),
             Command::Report(args) => report::run(&args),

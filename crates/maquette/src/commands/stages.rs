@@ -3,7 +3,10 @@
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 use crate::{
-    pipeline::{PrepareData, Pretrain, Run, SealForecast, Stage, TrainLadder, TrainTokenizer, WriteSamples},
+    pipeline::{
+        ExplainAnswers, PrepareData, Pretrain, Run, SealForecast, Stage, TrainLadder, TrainTokenizer,
+        WriteSamples,
+    },
     progress,
     recipe::Recipe,
     report,
@@ -13,13 +16,14 @@ use crate::{
 pub(super) type StageRef = &'static dyn Stage;
 
 /// All stages, in their order.
-const ALL: [StageRef; 7] = [
+const ALL: [StageRef; 8] = [
     &TrainTokenizer,
     &PrepareData,
     &TrainLadder,
     &SealForecast { is_optional: false },
     &Pretrain,
     &WriteSamples,
+    &ExplainAnswers,
     &WriteReport,
 ];
 
@@ -27,8 +31,10 @@ const ALL: [StageRef; 7] = [
 pub(super) fn of(recipe: &Recipe) -> Vec<StageRef> {
     let forecast = recipe.ladder.is_some().then_some(&SealForecast { is_optional: true } as StageRef);
     let before: [StageRef; 2] = [&TrainTokenizer, &PrepareData];
-    let after: [StageRef; 3] = [&Pretrain, &WriteSamples, &WriteReport];
-    before.into_iter().chain(forecast).chain(after).collect()
+    let after: [StageRef; 2] = [&Pretrain, &WriteSamples];
+    let explain = recipe.data.pictures.is_some().then_some(&ExplainAnswers as StageRef);
+    let report = [&WriteReport as StageRef];
+    before.into_iter().chain(forecast).chain(after).chain(explain).chain(report).collect()
 }
 
 /// The named stages in their order. A forecast trains its own ladder.

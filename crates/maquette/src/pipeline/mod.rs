@@ -8,6 +8,7 @@ mod budget;
 pub(crate) mod capability;
 mod claim;
 mod data;
+mod explain;
 mod finished;
 mod forecast;
 pub(crate) mod ladder;
@@ -28,7 +29,7 @@ mod vocabulary;
 pub(crate) mod watch;
 mod whole;
 
-pub(crate) use self::{data::PrepareData, forecast::SealForecast};
+pub(crate) use self::{data::PrepareData, explain::ExplainAnswers, forecast::SealForecast};
 pub(crate) use capability::SUITE_SEED;
 pub(crate) use finished::Finished;
 pub(crate) use ladder::TrainLadder;

@@ -2,11 +2,12 @@
 //!
 //! `read` opens and checks the files, `curves` turns the metrics into figures, `forecast` does so with a forecast,
 //! `manifest` and `tables` set the rest in rows, `page` puts everything in its place; `plot`, `svg`, `axis` and
-//! `number` know nothing about runs. `scores` is the page of an evaluation. The page needs no network and no script.
+//! `number` know nothing about runs. `scores` is the page of an evaluation, `explained` has maps of answers about pictures. The page needs no network and no script.
 
 mod axis;
 mod capability;
 mod curves;
+mod explained;
 mod forecast;
 mod manifest;
 mod number;
@@ -28,6 +29,7 @@ use anyhow::Context as _;
 use crate::run_dir::REPORT;
 
 pub(crate) use self::{
+    explained::render_explained,
     forecast::Picture,
     number::with_margin,
     scores::{ExamRow, ScoresPage, SealedLoss, TaskRow, WRITER as PAGE_WRITER, render as render_scores},

@@ -5,9 +5,9 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use super::curves::figures;
 use super::number::{duration, grouped, scientific, si, si_of, significant, with_margin};
 use super::read::{Run, bits_margin, loss_margin};
-use super::{capability, manifest, prediction, tables};
+use super::{capability, explained, manifest, prediction, tables};
 use crate::run_dir::{
-    CAPABILITY, FORECAST, MANIFEST, METRICS, RECIPE, SAMPLES, SUMMARY, Sample, VERDICT, WATCH,
+    CAPABILITY, EXPLAINED, FORECAST, MANIFEST, METRICS, RECIPE, SAMPLES, SUMMARY, Sample, VERDICT, WATCH,
 };
 
 /// The whole page.
@@ -36,6 +36,9 @@ pub(super) fn page(run: &Run) -> Markup {
                     }
                     (section("curves", "Training", &[METRICS], &training(run)))
                     (section("samples", "Samples", &[SAMPLES], &samples(run)))
+                    @if let Some(answers) = &run.explained {
+                        (section("pictures", "Pictures", &[EXPLAINED], &explained::section(answers)))
+                    }
                     (section("data", "Data", &[MANIFEST, SUMMARY], &data(run)))
                     (section("configuration", "Configuration", &[RECIPE, SUMMARY], &configuration(run)))
                     (section("sources", "Sources", &[], &tables::sources(&run.sources)))
@@ -82,8 +85,11 @@ fn header(run: &Run) -> Markup {
                     a href="#forecast" { "Forecast" }
                     @if sealed.capability.is_some() { a href="#capability" { "Capability" } }
                 }
-                @for (id, name) in [("curves", "Training"), ("samples", "Samples"), ("data", "Data"),
-                    ("configuration", "Configuration"), ("sources", "Sources")] {
+                @for (id, name) in [("curves", "Training"), ("samples", "Samples")] {
+                    a href={ "#" (id) } { (name) }
+                }
+                @if run.explained.is_some() { a href="#pictures" { "Pictures" } }
+                @for (id, name) in [("data", "Data"), ("configuration", "Configuration"), ("sources", "Sources")] {
                     a href={ "#" (id) } { (name) }
                 }
             }
@@ -194,7 +200,7 @@ fn samples(run: &Run) -> Markup {
 
 /// Without the control characters that a page cannot hold, or that turn the writing direction around. A line ends
 /// alike whatever the training text was written on.
-fn visible(text: &str) -> String {
+pub(super) fn visible(text: &str) -> String {
     let is_hidden = |c: char| {
         c.is_control() && c != '\n' && c != '\t'
             || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

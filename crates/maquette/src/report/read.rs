@@ -13,8 +13,8 @@ use train::{
 };
 
 use crate::run_dir::{
-    self, BucketOutcome, CAPABILITY, Cost, FORECAST, MANIFEST, METRICS, PassRates, RECIPE, RatioTest,
-    RunFile, RunSummary, SAMPLES, Sample, Sweep, VERDICT, Watched,
+    self, BucketOutcome, CAPABILITY, Cost, EXPLAINED, ExplainedAnswer, FORECAST, MANIFEST, METRICS,
+    PassRates, RECIPE, RatioTest, RunFile, RunSummary, SAMPLES, Sample, Sweep, VERDICT, Watched,
 };
 
 /// The sealed forecast, and the actual losses.
@@ -46,6 +46,8 @@ pub(super) struct Run {
     pub metrics: Metrics,
     pub summary: RunSummary,
     pub samples: Vec<Sample>,
+    /// Answers about pictures, where the run explained some.
+    pub explained: Option<Vec<ExplainedAnswer>>,
     /// Where the recipe has a ladder.
     pub sealed: Option<SealedRun>,
     /// The files above, in the order in which they were read.
@@ -127,11 +129,15 @@ impl Run {
         }
         let summary = json(run_dir, &mut sources)?;
         let samples = lines(SAMPLES, &read(run_dir, SAMPLES, &mut sources)?)?;
+        let explained = match run_dir.join(EXPLAINED).exists() {
+            true => Some(lines(EXPLAINED, &read(run_dir, EXPLAINED, &mut sources)?)?),
+            false => None,
+        };
         // A run whose forecast was never sealed has none to show; one that was sealed must show all of it.
         let has_forecast = recipe.contains_key("ladder") && run_dir.join(FORECAST).exists()
             || run_dir.join(VERDICT).exists();
         let sealed = has_forecast.then(|| sealed(run_dir, &mut sources)).transpose()?;
-        Ok(Self { name, recipe, manifest, metrics, summary, samples, sealed, sources })
+        Ok(Self { name, recipe, manifest, metrics, summary, samples, explained, sealed, sources })
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod begun;
 mod capability;
+mod explained;
 mod file;
 mod identity;
 mod points;
@@ -21,6 +22,7 @@ use std::path::Path;
 
 pub(crate) use begun::{Begun, first_step_at, sealed_at_start};
 pub(crate) use capability::{BucketOutcome, CAPABILITY, PassRates, SCORES, are_scores_whole, write_scores};
+pub(crate) use explained::{EXPLAINED, EXPLAINED_INPUTS, ExplainedAnswer, ExplainedPicture};
 pub(crate) use file::RunFile;
 pub(crate) use identity::{Identity, check, check_plan, recorded_seals};
 pub(crate) use points::{points, reference_runs};

@@ -64,7 +64,7 @@ fn nothing(_: &str) -> String {
 
 const FIT: &str = "--at-flops 1e18 --draws 100";
 
-const WRITERS: [Writer; 22] = [
+const WRITERS: [Writer; 23] = [
     Writer {
         name: "import --out",
         makes_folder: true,
@@ -99,6 +99,17 @@ const WRITERS: [Writer; 22] = [
         args: |from, to| words(&format!("eval {} --tasks copy --limit 1 --out {to}", from.checkpoint)),
         input: nothing,
         source: |_| "t".into(),
+    },
+    Writer {
+        name: "explain --out",
+        makes_folder: true,
+        args: |from, to| {
+            let at = from.points.trim_end_matches("/points.csv");
+            let ask = format!("--image {at}/drawn/images/train-scenes-000000.png --prompt x --answer y");
+            words(&format!("explain {at}/seeing {ask} --out {to}"))
+        },
+        input: nothing,
+        source: |from| from.points.replace("points.csv", "seeing"),
     },
     Writer {
         name: "scores grade --to",
@@ -320,6 +331,18 @@ final_eval_tokens = 64
 prompts = []
 "#;
 
+/// The same with eyes.
+const SEEING: &str = r#"[data.pictures]
+draw = ["scenes"]
+max_level = 1
+per_step = 1
+n_held_out = 1
+[model.vision]
+image_size = 16
+patch_size = 8
+n_layers = 1
+"#;
+
 /// Nine runs on a law.
 fn points() -> String {
     let mut text = "run,n_params,n_tokens,flops,loss,seed\n".to_owned();
@@ -339,6 +362,13 @@ fn sources(scene: &Scene) {
     scene.write("sources/points.csv", points().as_bytes());
     scene.ok(&["run", "sources/recipe.toml", "--out", "sources/run"]);
     scene.ok(&["import", "sources/run/pretrain/checkpoints/step-2", "--out", "sources/checkpoint"]);
+    scene.write("sources/seeing.toml", format!("{RECIPE}{SEEING}").replace("tiny", "seeing").as_bytes());
+    let longer = ["seq_len", "eval_tokens", "final_eval_tokens"].map(|name| format!("train.{name}=160"));
+    let mut run = vec!["run", "sources/seeing.toml", "--out", "seeing-run"];
+    run.extend(longer.iter().flat_map(|change| ["--set", change.as_str()]));
+    scene.ok(&run);
+    scene.ok(&["import", "seeing-run", "--out", "sources/seeing"]);
+    scene.ok(&["data", "pictures", "--kind", "scenes", "--n", "1", "--size", "96", "--out", "sources/drawn"]);
     scene.ok(&["standin", "--rows", "10", "--out", "sources/standin"]);
     let row = |i: u32| {
         format!("{{\"prompt\":[{{\"role\":\"user\",\"content\":\"{i}\"}}],\"label\":\"allowed\"}}\n")

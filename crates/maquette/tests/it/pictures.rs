@@ -34,7 +34,8 @@ final_eval_tokens = 128
 prompts = []
 "#;
 
-fn seeing() -> Scene {
+/// With a model that reads images in `seeing/`, and pictures in `drawn/`.
+pub(crate) fn seeing() -> Scene {
     let scene = Scene::new();
     scene.write("seeing.toml", RECIPE.as_bytes());
     scene.ok(&["run", "seeing.toml", "--out", "seeing"]);

@@ -16,26 +16,27 @@ impl Gpt {
     pub fn see(&self, kernels: &dyn Kernels, patches: &Tensor) -> Tensor {
         let mut tape = Tape::inference(kernels);
         let params = self.vars(&mut tape);
-        self.features(&mut tape, patches, &params).value().clone()
+        let patches = Var::constant(patches.to_dtype(self.dtype()));
+        self.features(&mut tape, &patches, &params).value().clone()
     }
 
-    /// The same on a tape, with the parameters on it.
+    /// The same on a tape, with the parameters on it; patches are of the dtype that products multiply in.
     #[track_caller]
-    pub(crate) fn features(&self, tape: &mut Tape<'_>, patches: &Tensor, params: &Params<Var>) -> Var {
+    pub(crate) fn features(&self, tape: &mut Tape<'_>, patches: &Var, params: &Params<Var>) -> Var {
         let (Some(config), Some(eyes)) = (&self.config().vision, &params.eyes) else {
             panic!("images for a model without eyes")
         };
-        let (n, n_patches) = (patches.shape()[0], config.n_patches());
+        let shape = patches.value().shape();
+        let (n, n_patches) = (shape[0], config.n_patches());
         assert!(
-            patches.shape() == [n, config.patch_len()] && n.is_multiple_of(n_patches),
-            "patches {:?}, want whole images of [{n_patches}, {}]",
-            patches.shape(),
+            shape == [n, config.patch_len()] && n.is_multiple_of(n_patches),
+            "patches {shape:?}, want whole images of [{n_patches}, {}]",
             config.patch_len()
         );
         let stream = params.embedding.value().dtype();
         // Positions, the residual stream and the projector are f32, as the text model's stream is.
         let dtype = self.dtype();
-        let mut x = linear(tape, &Var::constant(patches.to_dtype(dtype)), &eyes.patch, stream);
+        let mut x = linear(tape, patches, &eyes.patch, stream);
         x = tape.add_table(x, &eyes.positions);
         let segments: Arc<[Segment]> =
             (0..n / n_patches).map(|image| Segment::full(image * n_patches, n_patches)).collect();

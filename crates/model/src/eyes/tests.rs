@@ -140,6 +140,66 @@ fn gradients_reach_every_parameter_of_the_eyes() {
     assert_eq!(n_checked, 3 + 2 * 16 + 4);
 }
 
+/// Central differences in single pixels and in a direction, in f64 on the plain loops, with recomputation and without.
+#[test]
+fn gradients_reach_every_pixel() {
+    let params = model().params().as_ref().map(|param| param.to_dtype(DType::F64));
+    let (ids, lens) = ids();
+    let targets: Vec<u32> =
+        ids.iter().skip(1).chain([&5]).map(|&id| if id == IMAGE { IGNORE_TARGET } else { id }).collect();
+    let tokens = |patches: Tensor| Tokens::packed(ids.clone(), lens).with_images(patches, IMAGE);
+    let at = patches(3, 1).to_dtype(DType::F64);
+    for recomputes in [false, true] {
+        let gpt = Gpt::from_params(config(), params.clone()).with_recomputation(recomputes);
+        let (losses, gradient) = gpt.pixel_gradients(&Reference, &tokens(at.clone()), &targets);
+        assert_eq!(
+            losses.slice().to_f64(),
+            gpt.losses(&Reference, &tokens(at.clone()), &targets).slice().to_f64()
+        );
+        assert_eq!(gradient.shape(), at.shape());
+        let gradient = gradient.slice().to_f64();
+        let loss = |direction: &[f64], h: f64| {
+            let moved = at.slice().to_f64().iter().zip(direction).map(|(x, d)| x + h * d).collect();
+            let losses = gpt.losses(&Reference, &tokens(Tensor::from_f64(at.shape(), moved)), &targets);
+            losses.slice().to_f64().iter().sum::<f64>()
+        };
+        let everywhere = Tensor::normal(&[gradient.len()], 1.0, DType::F64, &mut base::Rng::new(5, 0));
+        let single =
+            |i: usize| (0..gradient.len()).map(|at| f64::from(u8::from(at == i))).collect::<Vec<_>>();
+        // The first and last pixels of each image, and some between.
+        let n = gradient.len() / 3;
+        let some = [0, 5, n - 1, n, n + 40, 2 * n, 3 * n - 1].map(single);
+        for direction in some.into_iter().chain([everywhere.slice().to_f64()]) {
+            let analytic: f64 = gradient.iter().zip(&direction).map(|(g, d)| g * d).sum();
+            let numeric = (loss(&direction, 1e-5) - loss(&direction, -1e-5)) / 2e-5;
+            assert!((analytic - numeric).abs() < 1e-7 + 1e-6 * numeric.abs(), "{analytic:.9} {numeric:.9}");
+        }
+        assert!(gradient.iter().all(|g| *g != 0.0), "a pixel that no answer depends on");
+    }
+}
+
+#[test]
+fn pixel_gradients_of_the_fast_kernels_are_those_of_the_plain_loops() {
+    let (ids, lens) = ids();
+    let tokens = Tokens::packed(ids.clone(), lens).with_images(patches(3, 1), IMAGE);
+    let of = |gpt: &Gpt, kernels: &dyn tensor::Kernels| gpt.pixel_gradients(kernels, &tokens, &ids).1;
+    let mut packed = model();
+    packed.pack(&Cpu::new(2));
+    let want = of(&model(), &Reference);
+    let largest = want.f32().iter().fold(0.0, |a: f32, b| a.max(b.abs()));
+    for (gpt, bound) in [(packed, 1e-4), (model().with_dtype(DType::Bf16), 0.1)] {
+        let got = of(&gpt, &Cpu::new(2));
+        let worst = got.f32().iter().zip(want.f32()).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(worst < bound * largest, "off by {worst:e} of {largest:e}");
+    }
+}
+
+#[test]
+#[should_panic(expected = "need tokens with patches")]
+fn pixels_that_are_not_there_have_no_gradient() {
+    model().pixel_gradients(&Reference, &Tokens::packed(vec![7, 8], [2]), &[8, 9]);
+}
+
 #[test]
 fn frozen_eyes_have_no_gradient_and_train_the_rest_alike() {
     let (ids, lens) = ids();
