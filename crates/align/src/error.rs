@@ -24,6 +24,25 @@ pub enum AlignError {
         /// What is there.
         found: String,
     },
+    /// A picture for a model that reads text alone.
+    #[error(
+        "in `{}`, row {row}: expected text alone, found a picture, which is not read here\nhint: `maquette sft` reads pictures for a model that was trained with them",
+        path.display()
+    )]
+    NoEyes {
+        /// The file.
+        path: PathBuf,
+        /// Its line, or its number in an array, from 1.
+        row: usize,
+    },
+    /// A picture of a row that cannot be read.
+    #[error("{0}; --skip-bad-rows leaves such rows out")]
+    Image(#[from] data::image::ImageError),
+    /// Pictures for which there is no room.
+    #[error(
+        "expected at most 4 GiB of pictures in the size that the model reads, found more\nhint: name fewer files: they are held in memory"
+    )]
+    PictureBytes,
     /// Nothing is left to learn from.
     #[error(
         "expected {expected}, found none in {n_rows} rows{dropped}\nhint: look at the reasons, and at `train.seq_len`"

@@ -11,7 +11,9 @@
 //! std::fs::write(&path, r#"{"messages":[{"role":"user","content":"2+2?"},{"role":"assistant","content":"4"}]}"#)?;
 //! let read = align::read_conversations(&[path], align::OnRow::Refuse)?;
 //! let (template, tokenizer) = (data::ChatTemplate::chatml(), data::Tokenizer::bytes());
-//! let made = align::sft_examples(&read.rows, &template, &tokenizer, 128, data::Said::All)?;
+//! let (said, on_row) = (data::Said::All, align::OnRow::Refuse);
+//! let reader = align::Reader { template: &template, tokenizer: &tokenizer, eyes: None, seq_len: 128, said, on_row };
+//! let made = align::sft_examples(&read.rows, reader)?;
 //! let learned: f32 = made.examples[0].weights.iter().sum();
 //! assert_eq!(learned, 2.0); // `4`, and the token that ends the turn
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -40,6 +42,6 @@ pub use near_duplicates::near_duplicates;
 pub use preference::{Pair, PairExample, pair_examples, read_pairs};
 pub use refusal::declines;
 pub use reward::{BradleyTerry, RewardModel, Statistics};
-pub use sft::{Examples, sft_examples};
+pub use sft::{Examples, Reader, sft_examples};
 
 pub(crate) use validation::validation;

@@ -140,7 +140,7 @@ pub fn pair_examples(
                     found: error.to_string(),
                 })?;
             let weights = turns.is_said.iter().map(|is_said| f32::from(u8::from(*is_said))).collect();
-            Ok(Example { ids: turns.ids, weights })
+            Ok(Example { ids: turns.ids, weights, images: Vec::new() })
         };
         let (chosen, rejected) = (side(&pair.chosen)?, side(&pair.rejected)?);
         match chosen.ids.len().max(rejected.ids.len()) > seq_len + 1 {

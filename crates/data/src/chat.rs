@@ -209,17 +209,25 @@ impl ChatTemplate {
         self.run(|context| {
             let message = |message: &Message| {
                 let role = if message.has_plain_role() { Text::new } else { Text::typed };
-                let text = Value::Text(Text::typed(&message.content));
-                let content = match message.n_images {
-                    0 => text,
+                let text = |text: &str| Value::Text(Text::typed(text));
+                let content = match message.images_at.len() {
+                    0 => text(&message.content),
                     n => {
                         // As transformers has it: a list of parts.
                         let part = |kind: &str, more: Vec<(&'static str, Value)>| {
                             context.dict([vec![("type", Value::text(kind))], more].concat())
                         };
-                        let images = (0..n).map(|_| part("image", Vec::new()));
-                        let parts = images.chain([part("text", vec![("text", text)])]);
-                        context.list(parts.collect::<jinja::Result<_>>()?)?
+                        let mut parts = Vec::new();
+                        for (i, piece) in message.pieces().into_iter().enumerate() {
+                            // A message without any text has an empty one at its end.
+                            if !piece.is_empty() || i == n && message.content.is_empty() {
+                                parts.push(part("text", vec![("text", text(piece))])?);
+                            }
+                            if i < n {
+                                parts.push(part("image", Vec::new())?);
+                            }
+                        }
+                        context.list(parts)?
                     }
                 };
                 context.dict(vec![("role", Value::Text(role(&message.role))), ("content", content)])

@@ -72,8 +72,8 @@ pub use monitor::{
     Monitor, RepeatedRows, RepetitionDetector, Spike, SpikeDetector, StalledDetector, StalledParams, StepView,
 };
 pub use objective::{
-    Batch, Example, Masked, MicroBatch, Objective, PictureExample, PictureReader, Pretraining, Readiness,
-    ReplaySettings, Scalars, Shuffled, WithPictures, WithReplay, not_a_cursor, read_cursor,
+    Batch, Example, Eyes, Masked, MicroBatch, Objective, PictureExample, PictureReader, Pretraining,
+    Readiness, ReplaySettings, Scalars, Shuffled, WithPictures, WithReplay, not_a_cursor, read_cursor,
 };
 pub use optimizer::Optimizer;
 pub use overrides::LearningRateOverrides;

@@ -2,6 +2,7 @@
 
 mod forms;
 mod messages;
+mod pictures;
 
 use std::{
     collections::BTreeMap,
@@ -9,9 +10,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use data::{JsonRow, Message, json_rows};
+use data::{JsonRow, Message, image::ImageSource, json_rows};
 
 use crate::{AlignError, environment::Prompt};
+use pictures::Pictures;
 
 pub(crate) use forms::conversation;
 pub(crate) use messages::{messages, text};
@@ -21,6 +23,8 @@ pub(crate) use messages::{messages, text};
 pub struct Conversation {
     /// In order.
     pub messages: Vec<Message>,
+    /// Its pictures in the order of their places in the messages, not read yet.
+    pub images: Vec<ImageSource>,
     /// Its file.
     pub path: PathBuf,
     /// Its line, or its number in an array, from 1.
@@ -73,14 +77,18 @@ pub struct Read<T> {
 /// Reads the conversations of JSON files, one object a line or in an array.
 ///
 /// Each row is read by the fields that it has: OpenAI's `messages` (contents that are null or in parts, tool calls), ShareGPT's
-/// `conversations`, Alpaca's `instruction` with `input` and `output` or `response`, and `prompt` with `completion`.
+/// `conversations`, Alpaca's `instruction` with `input` and `output` or `response`, and `prompt` with `completion`. Pictures are
+/// parts of a content, or LLaVA's `<image>` for those in the row's `image` or `images`.
 ///
 /// # Errors
 /// If a file cannot be read; with [`OnRow::Refuse`] at the first row that is in none of these forms.
 pub fn read_conversations(paths: &[PathBuf], on_row: OnRow) -> Result<Read<Conversation>, AlignError> {
     read(paths, on_row, |path, row| {
-        let messages = conversation(&row.fields)?;
-        Ok(Conversation { messages, path: path.to_path_buf(), row: row.number })
+        let mut fields = row.fields.clone();
+        let pictures = Pictures::take(&mut fields, path.parent().unwrap_or(Path::new("")))?;
+        let mut messages = conversation(&fields)?;
+        pictures.put(&mut messages);
+        Ok(Conversation { messages, images: pictures.sources, path: path.to_path_buf(), row: row.number })
     })
 }
 

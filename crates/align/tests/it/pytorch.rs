@@ -63,7 +63,7 @@ fn settings(rows: usize, change: impl FnOnce(&mut TrainOverrides)) -> TrainSetti
 
 fn examples(value: &Value) -> Vec<Example> {
     let all: Vec<(Vec<u32>, Vec<f32>)> = serde_json::from_value(value.clone()).unwrap();
-    all.into_iter().map(|(ids, weights)| Example { ids, weights }).collect()
+    all.into_iter().map(|(ids, weights)| Example { ids, weights, ..Example::default() }).collect()
 }
 
 fn pairs(fixture: &Value) -> Vec<PairExample> {

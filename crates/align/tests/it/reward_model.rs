@@ -30,7 +30,7 @@ fn pairs() -> Vec<PairExample> {
     let example = |prompt: &str, answer: &str| {
         let ids = tokenizer.encode(&format!("{prompt}{answer}\n"));
         let weights = (0..ids.len()).map(|i| f32::from(u8::from(i >= prompt.len() && i + 1 < ids.len())));
-        Example { weights: weights.collect(), ids }
+        Example { weights: weights.collect(), ids, ..Example::default() }
     };
     let letters = ["a", "b", "c", "d", "e", "f"];
     let pair = |i: usize| PairExample {

@@ -10,20 +10,27 @@ pub struct Message {
     pub role: String,
     /// The text.
     pub content: String,
-    /// Images in front of the text.
+    /// Where images stand: bytes of the text before each, ascending, at the ends of characters; 0 for those in front.
     #[serde(skip)]
-    pub n_images: usize,
+    pub images_at: Vec<usize>,
 }
 
 impl Message {
     /// A message of `role`.
     pub fn new(role: &str, content: impl Into<String>) -> Self {
-        Self { role: role.to_owned(), content: content.into(), n_images: 0 }
+        Self { role: role.to_owned(), content: content.into(), images_at: Vec::new() }
     }
 
     /// The same message with images in front of its text.
     pub fn with_images(self, n_images: usize) -> Self {
-        Self { n_images, ..self }
+        Self { images_at: vec![0; n_images], ..self }
+    }
+
+    /// The text between the images, one piece more than there are images.
+    pub(super) fn pieces(&self) -> Vec<&str> {
+        let ends = self.images_at.iter().copied().chain([self.content.len()]);
+        let starts = [0].into_iter().chain(self.images_at.iter().copied());
+        starts.zip(ends).map(|(start, end)| self.content.get(start..end).unwrap_or_default()).collect()
     }
 
     /// Whether the role is a plain name, which templates may spell a special token with.

@@ -81,6 +81,16 @@ fn is_beginning(beginning: &[Char], of: &[Char]) -> bool {
 }
 
 impl Turns {
+    /// The same with every token `id` written `n` times, such as a placeholder for each patch of an image.
+    #[must_use]
+    pub fn expanded(&self, id: u32, n: usize) -> Self {
+        let mut turns = Self { ids: Vec::new(), is_said: Vec::new() };
+        for (&own, &is_said) in self.ids.iter().zip(&self.is_said) {
+            turns.push(vec![own; if own == id { n } else { 1 }], is_said);
+        }
+        turns
+    }
+
     fn push(&mut self, ids: Vec<u32>, is_said: bool) {
         self.is_said.resize(self.is_said.len() + ids.len(), is_said);
         self.ids.extend(ids);

@@ -168,7 +168,11 @@ mod tests {
 
     #[test]
     fn accuracy_is_counted_beside_rules() {
-        let example = |n: usize| Example { ids: vec![0; n + 1], weights: [vec![0.0], vec![1.0; n]].concat() };
+        let example = |n: usize| Example {
+            ids: vec![0; n + 1],
+            weights: [vec![0.0], vec![1.0; n]].concat(),
+            ..Example::default()
+        };
         let pair = |a: usize, b: usize| PairExample { chosen: example(a), rejected: example(b) };
         let pairs = [pair(1, 2), pair(3, 2), pair(2, 2), pair(1, 4)];
         let scores = [[1.0, 0.0], [1.0, 2.0], [0.0, 0.0], [2.0, 1.0]];

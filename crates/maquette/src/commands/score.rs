@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use align::{OnRow, RewardModel, read_conversations, sft_examples};
+use align::{OnRow, Reader, RewardModel, read_conversations, sft_examples};
 use data::{ChatTemplate, Said};
 use serde_json::json;
 use tensor::Cpu;
@@ -39,13 +39,15 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let kernels = Cpu::new(args.threads);
     for conversation in &read.rows {
         // One by one, so that what is left out is named by its row.
-        let made = sft_examples(
-            std::slice::from_ref(conversation),
-            &template,
-            &tokenizer,
-            config.max_seq_len.saturating_sub(1).max(1),
-            Said::Last,
-        );
+        let reader = Reader {
+            template: &template,
+            tokenizer: &tokenizer,
+            eyes: None,
+            seq_len: config.max_seq_len.saturating_sub(1).max(1),
+            said: Said::Last,
+            on_row,
+        };
+        let made = sft_examples(std::slice::from_ref(conversation), reader);
         match made {
             Ok(made) => {
                 let example = &made.examples[0];

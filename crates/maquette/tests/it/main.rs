@@ -18,6 +18,7 @@ mod endpoints;
 mod escapes;
 #[cfg(unix)]
 mod eval_kills;
+mod explain;
 #[cfg(all(unix, debug_assertions))]
 mod faults;
 mod feedback;
@@ -31,6 +32,7 @@ mod lost_files;
 mod more_benchmarks;
 mod moved_run;
 mod open_vocabulary;
+mod picture_chats;
 mod picture_sets;
 mod pictures;
 #[cfg(target_os = "linux")]

@@ -1,27 +1,32 @@
 //! A masked objective: of each example only some tokens are to be learned, such as the answers of a conversation.
 
+use std::sync::Arc;
+
 use base::hash::Xxh3;
-use model::{Gpt, Tokens};
+use data::image::{Preprocessing, RgbImage};
+use model::{Gpt, Tokens, VisionConfig};
 use serde_json::Value;
-use tensor::{IGNORE_TARGET, Kernels};
+use tensor::{IGNORE_TARGET, Kernels, Tensor};
 
 use super::{Batch, MicroBatch, Objective, Shuffled};
 use crate::{TrainError, TrainSettings, Validation};
 
 /// A sequence with what is to be learned of it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Example {
     /// Token ids.
     pub ids: Vec<u32>,
     /// How much the prediction of each token counts; 0: it is context alone. The first is never predicted.
     pub weights: Vec<f32>,
+    /// Images in the order of their placeholders, in the size in which the model reads them.
+    pub images: Vec<Arc<RgbImage>>,
 }
 
 impl Example {
     /// An example in which the tokens from `context` on are learned.
     pub fn continuation(ids: Vec<u32>, context: usize) -> Self {
         let weights = (0..ids.len()).map(|i| if i < context { 0.0 } else { 1.0 }).collect();
-        Self { ids, weights }
+        Self { ids, weights, images: Vec::new() }
     }
 
     /// Sum of the weights of the tokens that are predicted.
@@ -48,6 +53,16 @@ pub struct Masked {
     settings: TrainSettings,
     fingerprint: String,
     shuffled: Shuffled,
+    eyes: Option<Eyes>,
+}
+
+/// How images become what a model reads.
+#[derive(Clone, Debug)]
+pub struct Eyes {
+    /// The shape of its encoder.
+    pub vision: VisionConfig,
+    /// What is done to images.
+    pub preprocessing: Preprocessing,
 }
 
 impl Masked {
@@ -62,6 +77,22 @@ impl Masked {
         settings: &TrainSettings,
         token_bytes: Vec<u32>,
     ) -> Result<Self, TrainError> {
+        Self::with_eyes(examples, held_out, settings, token_bytes, None)
+    }
+
+    /// At the first example; `token_bytes[id]` is the length of the text that a token stands for. With `eyes` examples may have
+    /// images.
+    ///
+    /// # Errors
+    /// If there is no example on one of the sides, one has nothing to learn or is longer than `seq_len + 1` tokens, has
+    /// another number of weights than of tokens, or other images than it has placeholders for.
+    pub fn with_eyes(
+        examples: Vec<Example>,
+        held_out: Vec<Example>,
+        settings: &TrainSettings,
+        token_bytes: Vec<u32>,
+        eyes: Option<Eyes>,
+    ) -> Result<Self, TrainError> {
         let mut hash = Xxh3::new();
         for (side, examples) in [("training", &examples), ("held-out", &held_out)] {
             if examples.is_empty() {
@@ -72,7 +103,7 @@ impl Masked {
                 });
             }
             for (index, example) in examples.iter().enumerate() {
-                check(example, settings.seq_len).map_err(|problem| TrainError::Example {
+                check(example, settings.seq_len, eyes.as_ref()).map_err(|problem| TrainError::Example {
                     side,
                     index,
                     problem,
@@ -80,17 +111,40 @@ impl Masked {
                 hash.update(&(example.ids.len() as u64).to_le_bytes());
                 example.ids.iter().for_each(|id| hash.update(&id.to_le_bytes()));
                 example.weights.iter().for_each(|weight| hash.update(&weight.to_bits().to_le_bytes()));
+                example.images.iter().for_each(|image| hash.update(image.pixels()));
             }
         }
         hash.update(&settings.seed.to_le_bytes());
         let fingerprint = base::hash::hex(hash.digest128());
         let (settings, shuffled) = (settings.clone(), Shuffled::new(examples.len(), settings.seed));
-        Ok(Self { examples, held_out, token_bytes, settings, fingerprint, shuffled })
+        Ok(Self { examples, held_out, token_bytes, settings, fingerprint, shuffled, eyes })
     }
 }
 
 /// What is wrong with an example.
-fn check(example: &Example, seq_len: usize) -> Result<(), String> {
+fn check(example: &Example, seq_len: usize, eyes: Option<&Eyes>) -> Result<(), String> {
+    let n_images = example.images.len();
+    let Some(Eyes { vision, preprocessing }) = eyes else {
+        return match n_images {
+            0 => check_text(example, seq_len),
+            n => Err(format!("has {n} images: expected none for a model that reads text alone")),
+        };
+    };
+    let n_places = example.ids.iter().filter(|id| **id == vision.image_token).count();
+    if n_places != n_images * vision.n_patches() {
+        return Err(format!(
+            "has {n_places} placeholders for {n_images} images of {} patches",
+            vision.n_patches()
+        ));
+    }
+    let size = (preprocessing.width, preprocessing.height);
+    match example.images.iter().find(|image| (image.width(), image.height()) != size) {
+        Some(other) => Err(format!("has an image of {} x {} pixels", other.width(), other.height())),
+        None => check_text(example, seq_len),
+    }
+}
+
+fn check_text(example: &Example, seq_len: usize) -> Result<(), String> {
     let (n, n_weights) = (example.ids.len(), example.weights.len());
     if n != n_weights {
         return Err(format!("has {n} tokens and {n_weights} weights: expected as many"));
@@ -111,13 +165,31 @@ fn check(example: &Example, seq_len: usize) -> Result<(), String> {
 }
 
 /// Examples one after another.
-fn packed(examples: &[Example]) -> MicroBatch {
+fn packed(examples: &[Example], eyes: Option<&Eyes>) -> MicroBatch {
     let inputs = examples.iter().flat_map(|example| &example.ids[..example.n_inputs()]);
     let tokens = Tokens::packed(inputs.copied().collect(), examples.iter().map(Example::n_inputs));
+    let tokens = match eyes {
+        Some(eyes) => eyes.with_images(tokens, examples),
+        None => tokens,
+    };
     let weights: Vec<f32> = examples.iter().flat_map(|example| &example.weights[1..]).copied().collect();
     let ids = examples.iter().flat_map(|example| &example.ids[1..]);
     let targets = ids.zip(&weights).map(|(id, weight)| if *weight == 0.0 { IGNORE_TARGET } else { *id });
     MicroBatch { weights: Some(weights.clone()), ..MicroBatch::new(tokens, targets.collect()) }
+}
+
+impl Eyes {
+    /// Tokens of examples with the images of these.
+    fn with_images(&self, tokens: Tokens, examples: &[Example]) -> Tokens {
+        let images = examples.iter().flat_map(|example| &example.images);
+        let patches: Vec<f32> =
+            images.flat_map(|image| self.preprocessing.patches(image, self.vision.patch_size)).collect();
+        if patches.is_empty() {
+            return tokens;
+        }
+        let shape = [patches.len() / self.vision.patch_len(), self.vision.patch_len()];
+        tokens.with_images(Tensor::from_f32(&shape, patches), self.vision.image_token)
+    }
 }
 
 impl Objective for Masked {
@@ -132,7 +204,10 @@ impl Objective for Masked {
         Batch {
             denominator: drawn.iter().map(Example::weight).sum(),
             n_tokens: drawn.iter().map(|example| example.n_inputs() as u64).sum(),
-            micro_batches: drawn.chunks(micro_batch_rows).map(packed).collect(),
+            micro_batches: drawn
+                .chunks(micro_batch_rows)
+                .map(|drawn| packed(drawn, self.eyes.as_ref()))
+                .collect(),
         }
     }
 
@@ -151,7 +226,7 @@ impl Objective for Masked {
             if left == 0 {
                 break;
             }
-            let batch = packed(examples);
+            let batch = packed(examples, self.eyes.as_ref());
             let losses = gpt.losses(kernels, &batch.tokens, &batch.targets);
             let mut from = 0;
             for example in examples {

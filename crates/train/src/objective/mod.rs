@@ -12,7 +12,7 @@ use model::{Gpt, Tokens};
 use serde_json::Value;
 use tensor::Kernels;
 
-pub use masked::{Example, Masked};
+pub use masked::{Example, Eyes, Masked};
 pub use pictures::{PictureExample, PictureReader, WithPictures};
 pub use pretraining::Pretraining;
 pub use replay::{ReplaySettings, WithReplay};

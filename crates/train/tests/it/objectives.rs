@@ -127,13 +127,16 @@ fn examples_that_teach_nothing_are_named() {
     for (examples, expected) in [
         (Vec::new(), "training set is missing"),
         (
-            with(Example { ids: vec![1, 2], weights: vec![1.0] }),
+            with(Example { ids: vec![1, 2], weights: vec![1.0], ..Example::default() }),
             "example 3 of the training set has 2 tokens and 1 weights",
         ),
-        (with(Example { ids: vec![1, 2], weights: vec![1.0, 0.0] }), "nothing to learn"),
-        (with(Example { ids: vec![1], weights: vec![1.0] }), "nothing to learn"),
-        (with(Example { ids: Vec::new(), weights: Vec::new() }), "nothing to learn"),
-        (with(Example { ids: vec![1, 2], weights: vec![0.0, f32::NAN] }), "finite"),
+        (
+            with(Example { ids: vec![1, 2], weights: vec![1.0, 0.0], ..Example::default() }),
+            "nothing to learn",
+        ),
+        (with(Example { ids: vec![1], weights: vec![1.0], ..Example::default() }), "nothing to learn"),
+        (with(Example { ids: Vec::new(), weights: Vec::new(), ..Example::default() }), "nothing to learn"),
+        (with(Example { ids: vec![1, 2], weights: vec![0.0, f32::NAN], ..Example::default() }), "finite"),
         (with(Example::continuation(vec![1; 19], 3)), "at most 18"),
     ] {
         let error = Masked::new(examples, good(), &scene.settings, token_bytes()).err().unwrap().to_string();
