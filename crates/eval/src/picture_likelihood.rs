@@ -383,6 +383,7 @@ mod tests {
             norm_eps: 1e-6,
             activation: model::Activation::GeluTanh,
             projector_activation: model::Activation::Gelu,
+            is_clip: false,
         });
         let mut gpt = Gpt::new(config, 3);
         // What writes to the residual stream begins as 0: pictures would change nothing.

@@ -18,6 +18,7 @@ fn vision() -> VisionConfig {
         norm_eps: 1e-6,
         activation: Activation::GeluTanh,
         projector_activation: Activation::Gelu,
+        is_clip: false,
     }
 }
 

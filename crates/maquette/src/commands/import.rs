@@ -14,7 +14,7 @@ use crate::{edits, image_files, open_model, output};
 
 /// Make a checkpoint from a Hugging Face folder or a GGUF file
 ///
-/// Llama, Qwen2 and Qwen3 are supported, and Llava of these with a SigLIP encoder of images; a file that needs anything else is refused, with the reason.
+/// Llama, Qwen2 and Qwen3 are supported, and Llava of these with a SigLIP or CLIP encoder of images; a file that needs anything else is refused, with the reason.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// A folder with config.json, safetensors and tokenizer.json, or a .gguf file

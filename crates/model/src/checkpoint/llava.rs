@@ -1,4 +1,4 @@
-//! Models with eyes: `LlavaForConditionalGeneration` with a SigLIP tower.
+//! Models with eyes: `LlavaForConditionalGeneration` with a SigLIP tower, or one of CLIP.
 //!
 //! Transformers takes the encoder's hidden vectors before its last norm (`vision_feature_layer` −1), so that norm is never
 //! computed; its tensors are written all the same, since the class expects them.
@@ -13,6 +13,14 @@ use crate::{Activation, ModelConfig, VisionConfig};
 
 const ARCHITECTURE: &str = "LlavaForConditionalGeneration";
 const MODEL_TYPE: &str = "llava";
+
+const SIGLIP: &str = "siglip_vision_model";
+const CLIP: &str = "clip_vision_model";
+
+/// Which rows of the encoder are taken: all, or all but CLIP's row for the whole image.
+fn strategy(vision: &VisionConfig) -> &'static str {
+    if vision.is_clip { "default" } else { "full" }
+}
 
 /// Whether a `config.json` is of such a model.
 pub(super) fn is_llava(config: &Value) -> bool {
@@ -30,10 +38,10 @@ pub(super) fn to_hugging_face(vision: &VisionConfig, text: Value) -> Value {
         "projector_hidden_act": vision.projector_activation.name(),
         "multimodal_projector_bias": true,
         "vision_feature_layer": -1,
-        "vision_feature_select_strategy": "full",
+        "vision_feature_select_strategy": strategy(vision),
         "text_config": text,
         "vision_config": {
-            "model_type": "siglip_vision_model",
+            "model_type": if vision.is_clip { CLIP } else { SIGLIP },
             "hidden_size": vision.d_model,
             "intermediate_size": vision.d_ff,
             "num_hidden_layers": vision.n_layers,
@@ -44,9 +52,11 @@ pub(super) fn to_hugging_face(vision: &VisionConfig, text: Value) -> Value {
             "hidden_act": vision.activation.name(),
             "layer_norm_eps": vision.norm_eps,
             "attention_dropout": 0.0,
-            "vision_use_head": false,
         },
     });
+    if !vision.is_clip {
+        value["vision_config"]["vision_use_head"] = json!(false);
+    }
     value.as_object_mut().expect("it is an object").extend(outer);
     value
 }
@@ -71,14 +81,21 @@ pub(super) fn read(path: &Path, value: &Value) -> Result<ModelConfig, Checkpoint
         let found = fields.value().get(name).cloned().unwrap_or(default);
         if found == expected { Ok(()) } else { Err(fields.unsupported(name, &found, &expected.to_string())) }
     };
-    // Absent, it is CLIP, which is not computed here.
-    expect(&of_vision, "model_type", json!("siglip_vision_model"), json!("clip_vision_model"))?;
+    if !vision.is_object() {
+        return Err(fields.unsupported("vision_config", &vision, "the shape of an encoder"));
+    }
+    let is_clip = vision.get("model_type").is_none_or(|kind| kind == CLIP);
+    if !is_clip {
+        expect(&of_vision, "model_type", json!(SIGLIP), Value::Null)?;
+    }
     expect(&of_vision, "num_channels", json!(3), json!(3))?;
     expect(&fields, "multimodal_projector_bias", json!(true), json!(true))?;
-    expect(&fields, "vision_feature_select_strategy", json!("full"), json!("default"))?;
+    // Of SigLIP, "default" drops a patch; of CLIP, "full" keeps the row for the whole image.
+    let strategy = if is_clip { "default" } else { "full" };
+    expect(&fields, "vision_feature_select_strategy", json!(strategy), json!("default"))?;
     let activation = |fields: &Fields, name: &str, default: &str| {
         let found = fields.value().get(name).cloned().unwrap_or(json!(default));
-        let known = "\"gelu\" or \"gelu_pytorch_tanh\"";
+        let known = "\"gelu\", \"gelu_pytorch_tanh\" or \"quick_gelu\"";
         found.as_str().and_then(Activation::named).ok_or_else(|| fields.unsupported(name, &found, known))
     };
     let n_layers = of_vision.size_or("num_hidden_layers", 12)?;
@@ -90,17 +107,23 @@ pub(super) fn read(path: &Path, value: &Value) -> Result<ModelConfig, Checkpoint
         image_token: u32::try_from(image_token)
             .map_err(|_| fields.unsupported("image_token_index", &json!(image_token), "the id of a token"))?,
         image_size: of_vision.size_or("image_size", 224)?,
-        patch_size: of_vision.size_or("patch_size", 16)?,
+        patch_size: of_vision.size_or("patch_size", if is_clip { 32 } else { 16 })?,
         n_layers: n_layers_read(&fields, n_layers)?,
         d_model: of_vision.size_or("hidden_size", 768)?,
         n_heads: of_vision.size_or("num_attention_heads", 12)?,
         d_ff: of_vision.size_or("intermediate_size", 3072)?,
         norm_eps: match vision.get("layer_norm_eps") {
+            None if is_clip => 1e-5,
             None => 1e-6,
             Some(found) => of_vision.real("layer_norm_eps", found)?,
         },
-        activation: activation(&of_vision, "hidden_act", "gelu_pytorch_tanh")?,
+        activation: activation(
+            &of_vision,
+            "hidden_act",
+            if is_clip { "quick_gelu" } else { "gelu_pytorch_tanh" },
+        )?,
         projector_activation: activation(&fields, "projector_hidden_act", "gelu")?,
+        is_clip,
     };
     Ok(ModelConfig { vision: Some(vision), ..config })
 }
@@ -207,8 +230,8 @@ pub fn write_processor(dir: &Path, vision: &VisionConfig, image_token: &str) -> 
     let processor = json!({
         "processor_class": "LlavaProcessor",
         "patch_size": vision.patch_size,
-        "vision_feature_select_strategy": "full",
-        "num_additional_image_tokens": 0,
+        "vision_feature_select_strategy": strategy(vision),
+        "num_additional_image_tokens": usize::from(vision.is_clip),
         "image_token": image_token,
         // It wins over the other file.
         "image_processor": image_processor,
@@ -247,8 +270,9 @@ mod tests {
 
     #[test]
     fn a_model_with_eyes_is_read_as_it_was_written() {
-        for tie_embeddings in [false, true] {
-            let config = ModelConfig { tie_embeddings, ..config() };
+        for (tie_embeddings, is_clip) in [(false, false), (true, false), (false, true)] {
+            let mut config = ModelConfig { tie_embeddings, ..config() };
+            config.vision.as_mut().unwrap().is_clip = is_clip;
             let gpt = Gpt::new(config.clone(), 5);
             let folder = tempfile::tempdir().unwrap();
             let dir = folder.path().join("c");
@@ -280,20 +304,18 @@ mod tests {
             ("/vision_feature_layer", json!([-2, -1]), "`vision_feature_layer` is [-2,-1]"),
             ("/vision_feature_layer", json!(i64::MIN), "`vision_feature_layer`"),
             ("/vision_feature_select_strategy", json!("default"), "`vision_feature_select_strategy`"),
+            // CLIP with all of its rows.
+            ("/vision_config/model_type", json!(CLIP), "`vision_feature_select_strategy` is \"full\""),
             ("/multimodal_projector_bias", json!(false), "`multimodal_projector_bias` is false"),
             ("/projector_hidden_act", json!("relu"), "`projector_hidden_act` is \"relu\""),
-            (
-                "/vision_config/model_type",
-                json!("clip_vision_model"),
-                "`model_type` is \"clip_vision_model\"",
-            ),
-            ("/vision_config/hidden_act", json!("quick_gelu"), "`hidden_act` is \"quick_gelu\""),
+            ("/vision_config/model_type", json!("dinov2"), "`model_type` is \"dinov2\""),
+            ("/vision_config/hidden_act", json!("silu"), "`hidden_act` is \"silu\""),
             ("/vision_config/patch_size", json!(0), "`vision.patch_size`"),
             ("/vision_config/image_size", json!(-4), "`image_size` is -4"),
             ("/image_token_index", json!(1u64 << 40), "`image_token_index`"),
             ("/text_config/model_type", json!("mamba"), "`model_type`"),
             ("/text_config", json!(7), "`model_type`"),
-            ("/vision_config", json!(null), "`model_type`"),
+            ("/vision_config", json!(null), "`vision_config` is null"),
             ("/quantization_config", json!({ "bits": 4 }), "`quantization_config`"),
         ] {
             let error = changed(pointer, value).unwrap_err();

@@ -5,7 +5,8 @@ use tensor::Gelu;
 
 use crate::{ConfigError, ModelConfig, config::check_size};
 
-/// Shape of the encoder and of the projector behind it: `SiglipVisionModel` within `LlavaForConditionalGeneration`.
+/// Shape of the encoder and of the projector behind it: `SiglipVisionModel`, or `CLIPVisionModel`, within
+/// `LlavaForConditionalGeneration`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct VisionConfig {
@@ -29,6 +30,10 @@ pub struct VisionConfig {
     pub activation: Activation,
     /// Of the projector.
     pub projector_activation: Activation,
+    /// Whether it is CLIP's: a row for the whole image stands before the patches and is left out behind the encoder, a
+    /// LayerNorm stands before the first block, and the map of patches has no bias.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_clip: bool,
 }
 
 /// An activation, by its name in Hugging Face configs.
@@ -40,6 +45,9 @@ pub enum Activation {
     /// GELU's approximation by tanh.
     #[serde(rename = "gelu_pytorch_tanh")]
     GeluTanh,
+    /// Its approximation by the logistic function, as in CLIP.
+    #[serde(rename = "quick_gelu")]
+    QuickGelu,
 }
 
 impl Activation {
@@ -48,6 +56,7 @@ impl Activation {
         match self {
             Self::Gelu => "gelu",
             Self::GeluTanh => "gelu_pytorch_tanh",
+            Self::QuickGelu => "quick_gelu",
         }
     }
 
@@ -56,6 +65,7 @@ impl Activation {
         match name {
             "gelu" | "gelu_python" => Some(Self::Gelu),
             "gelu_pytorch_tanh" | "gelu_python_tanh" => Some(Self::GeluTanh),
+            "quick_gelu" => Some(Self::QuickGelu),
             _ => None,
         }
     }
@@ -66,6 +76,7 @@ impl From<Activation> for Gelu {
         match activation {
             Activation::Gelu => Self::Erf,
             Activation::GeluTanh => Self::Tanh,
+            Activation::QuickGelu => Self::Quick,
         }
     }
 }
@@ -78,6 +89,11 @@ impl VisionConfig {
     pub fn n_patches(&self) -> usize {
         let side = self.image_size / self.patch_size;
         side * side
+    }
+
+    /// Rows that the encoder has of an image: its patches, and CLIP's for the whole.
+    pub(crate) fn n_encoder_rows(&self) -> usize {
+        self.n_patches() + usize::from(self.is_clip)
     }
 
     /// A prompt with as many placeholders for each image as it has patches; it has one for each, or as many as that.
@@ -184,6 +200,9 @@ pub struct VisionOverrides {
     pub activation: Option<Activation>,
     /// Of the projector; with the error function where open, as in LLaVA.
     pub projector_activation: Option<Activation>,
+    /// Whether it is CLIP's encoder; SigLIP's where open.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub is_clip: Option<bool>,
 }
 
 impl VisionOverrides {
@@ -203,6 +222,7 @@ impl VisionOverrides {
             norm_eps: self.norm_eps.unwrap_or(1e-6),
             activation: self.activation.unwrap_or(Activation::GeluTanh),
             projector_activation: self.projector_activation.unwrap_or(Activation::Gelu),
+            is_clip: self.is_clip.unwrap_or(false),
         }
     }
 
@@ -219,6 +239,7 @@ impl VisionOverrides {
             norm_eps: Some(config.norm_eps),
             activation: Some(config.activation),
             projector_activation: Some(config.projector_activation),
+            is_clip: config.is_clip.then_some(true),
         }
     }
 }

@@ -37,11 +37,26 @@ impl Gpt {
         // Positions, the residual stream and the projector are f32, as the text model's stream is.
         let dtype = self.dtype();
         let mut x = linear(tape, patches, &eyes.patch, stream);
+        let (n_images, n_rows) = (n / n_patches, config.n_encoder_rows());
+        // Of the rows of all images, those of patches.
+        let of_patches: Arc<[u32]> = (0..(n_images * n_rows) as u32)
+            .filter(|row| *row as usize % n_rows >= n_rows - n_patches)
+            .collect();
+        if let Some(class) = &eyes.class {
+            let rows = tape.embedding(&vec![0; n_images * n_rows], &class.embedding);
+            x = tape.place_rows(rows, &x, &of_patches);
+        }
         x = tape.add_table(x, &eyes.positions);
+        if let Some(class) = &eyes.class {
+            x = tape.layer_norm(&x, &class.norm.gain, &class.norm.bias, config.norm_eps, stream);
+        }
         let segments: Arc<[Segment]> =
-            (0..n / n_patches).map(|image| Segment::full(image * n_patches, n_patches)).collect();
+            (0..n_images).map(|image| Segment::full(image * n_rows, n_rows)).collect();
         for block in &eyes.blocks {
             x = config.block_forward(tape, x, block, &segments, dtype);
+        }
+        if eyes.class.is_some() {
+            x = tape.embedding(&of_patches, &x);
         }
         let [first, second] = &eyes.projector;
         let hidden = linear(tape, &x, first, stream);

@@ -6,6 +6,9 @@
 //! text model's width of every patch. These rows stand where the sequence has placeholders, one each; nothing else of the
 //! text model changes.
 //!
+//! CLIP's encoder (<https://arxiv.org/abs/2103.00020>) has a row for the whole image besides ([`Class`]), which takes part in
+//! attention and is left out behind it.
+//!
 //! What comes out for an image depends on its pixels alone, bit for bit, whatever stands beside it.
 
 mod config;
@@ -16,5 +19,5 @@ mod picture;
 mod tests;
 
 pub use config::{Activation, VisionConfig, VisionOverrides};
-pub use params::{EyeBlock, Eyes, LayerNorm};
+pub use params::{Class, EyeBlock, Eyes, LayerNorm};
 pub use picture::Picture;

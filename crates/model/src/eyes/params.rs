@@ -8,12 +8,37 @@ use crate::{Linear, ParamSpec, Role, params::layout::fan_in};
 pub struct Eyes<T> {
     /// From a patch's pixels to the residual stream, `[D, 3·S·S]`.
     pub patch: Linear<T>,
-    /// Added to the patches of every image, `[P, D]`.
+    /// Of CLIP alone.
+    pub class: Option<Class<T>>,
+    /// Added to the rows of every image, `[P, D]`; of CLIP `[1 + P, D]`.
     pub positions: T,
     /// In their order.
     pub blocks: Vec<EyeBlock<T>>,
     /// From the encoder's width to the text model's, `[C, D]`, then `[C, C]`.
     pub projector: [Linear<T>; 2],
+}
+
+/// What CLIP's encoder has beside SigLIP's.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Class<T> {
+    /// The row that stands for the whole image, before its patches, `[1, D]`.
+    pub embedding: T,
+    /// Before the first block.
+    pub norm: LayerNorm<T>,
+}
+
+impl<T> Class<T> {
+    fn as_ref(&self) -> Class<&T> {
+        Class { embedding: &self.embedding, norm: self.norm.as_ref() }
+    }
+
+    fn as_mut(&mut self) -> Class<&mut T> {
+        Class { embedding: &mut self.embedding, norm: self.norm.as_mut() }
+    }
+
+    fn map<U>(self, f: &mut impl FnMut(T) -> U) -> Class<U> {
+        Class { embedding: f(self.embedding), norm: self.norm.map(f) }
+    }
 }
 
 /// One block of the encoder: attention, then the feed-forward. All linear maps have biases.
@@ -106,6 +131,7 @@ impl<T> Eyes<T> {
     pub fn as_ref(&self) -> Eyes<&T> {
         Eyes {
             patch: self.patch.as_ref(),
+            class: self.class.as_ref().map(Class::as_ref),
             positions: &self.positions,
             blocks: self.blocks.iter().map(EyeBlock::as_ref).collect(),
             projector: self.projector.each_ref().map(Linear::as_ref),
@@ -116,6 +142,7 @@ impl<T> Eyes<T> {
     pub fn as_mut(&mut self) -> Eyes<&mut T> {
         Eyes {
             patch: self.patch.as_mut(),
+            class: self.class.as_mut().map(Class::as_mut),
             positions: &mut self.positions,
             blocks: self.blocks.iter_mut().map(EyeBlock::as_mut).collect(),
             projector: self.projector.each_mut().map(Linear::as_mut),
@@ -126,6 +153,7 @@ impl<T> Eyes<T> {
     pub(crate) fn map<U>(self, f: &mut impl FnMut(T) -> U) -> Eyes<U> {
         Eyes {
             patch: self.patch.map(f),
+            class: self.class.map(|class| class.map(f)),
             positions: f(self.positions),
             blocks: self.blocks.into_iter().map(|block| block.map(f)).collect(),
             projector: self.projector.map(|linear| linear.map(f)),
@@ -148,12 +176,21 @@ impl VisionConfig {
         let tower = |part: &str, kind: &str| format!("{}{part}.{kind}", Self::TOWER_PREFIX);
         let mut patch = linear(&tower("embeddings", "patch_embedding"), d, self.patch_len(), 1.0);
         patch.weight.stored_shape = Some(vec![d, 3, self.patch_size, self.patch_size]);
+        let class = self.is_clip.then(|| {
+            patch.bias = None;
+            let name = format!("{}embeddings.class_embedding", Self::TOWER_PREFIX);
+            let mut embedding = ParamSpec::new(name, &[1, d], Role::Bias, fan_in(d));
+            embedding.stored_shape = Some(vec![d]);
+            // So it is spelled in every checkpoint.
+            Class { embedding, norm: norm(&format!("{}pre_layrnorm", Self::TOWER_PREFIX), d) }
+        });
         let positions = tower("embeddings.position_embedding", "weight");
         let projector =
             |part: &str, n: usize, k: usize| linear(&format!("{}{part}", Self::PROJECTOR_PREFIX), n, k, 1.0);
         Eyes {
             patch,
-            positions: ParamSpec::new(positions, &[self.n_patches(), d], Role::Bias, fan_in(d)),
+            class,
+            positions: ParamSpec::new(positions, &[self.n_encoder_rows(), d], Role::Bias, fan_in(d)),
             blocks: (0..self.n_layers).map(|layer| self.block(layer)).collect(),
             projector: [projector("linear_1", c, d), projector("linear_2", c, c)],
         }

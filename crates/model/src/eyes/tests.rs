@@ -18,6 +18,7 @@ fn vision() -> VisionConfig {
         norm_eps: 1e-6,
         activation: Activation::GeluTanh,
         projector_activation: Activation::Gelu,
+        is_clip: false,
     }
 }
 
@@ -25,9 +26,18 @@ fn config() -> ModelConfig {
     ModelConfig { vision: Some(vision()), ..tiny() }
 }
 
-/// A model in which nothing is 0: what writes to the residual stream begins so.
+/// The same with CLIP's encoder.
+fn clip() -> ModelConfig {
+    let vision = VisionConfig { activation: Activation::QuickGelu, is_clip: true, ..vision() };
+    ModelConfig { vision: Some(vision), ..tiny() }
+}
+
 fn model() -> Gpt {
-    let config = config();
+    model_of(config())
+}
+
+/// A model in which nothing is 0: what writes to the residual stream begins so.
+fn model_of(config: ModelConfig) -> Gpt {
     let params = config.params().map(|mut spec| {
         spec.init_std = if spec.init_std == 0.0 { 0.3 } else { spec.init_std };
         spec.init(DType::F32, 3)
@@ -58,7 +68,8 @@ fn part(x: &Tensor, images: std::ops::Range<usize>) -> Tensor {
 #[test]
 fn rows_of_an_image_depend_on_its_pixels_alone() {
     let (gpt, kernels, all) = (model(), Cpu::new(2), patches(3, 1));
-    for gpt in [gpt.clone(), gpt.with_dtype(DType::Bf16)] {
+    let clip = model_of(clip());
+    for gpt in [gpt.clone(), clip.clone(), gpt.with_dtype(DType::Bf16), clip.with_dtype(DType::Bf16)] {
         let together = gpt.see(&kernels, &all);
         let n = vision().n_patches() * gpt.config().d_model;
         for image in 0..3 {
@@ -70,10 +81,12 @@ fn rows_of_an_image_depend_on_its_pixels_alone() {
 
 #[test]
 fn fast_kernels_agree_with_the_plain_loops() {
-    let (gpt, all) = (model(), patches(2, 1));
-    let (got, want) = (gpt.see(&Cpu::new(2), &all), gpt.see(&Reference, &all));
-    let worst = got.f32().iter().zip(want.f32()).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-    assert!(worst < 1e-4, "off by {worst:e}"); // a missing bias errs by 0.1
+    let all = patches(2, 1);
+    for gpt in [model(), model_of(clip())] {
+        let (got, want) = (gpt.see(&Cpu::new(2), &all), gpt.see(&Reference, &all));
+        let worst = got.f32().iter().zip(want.f32()).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(worst < 1e-4, "off by {worst:e}"); // a missing bias errs by 0.1
+    }
 }
 
 /// What stands before an image and what is in another document has the same bits whatever the image shows; what stands
@@ -103,9 +116,15 @@ fn an_image_changes_what_follows_it_and_nothing_else() {
 /// Central differences through the whole model, in f64 on the plain loops.
 #[test]
 fn gradients_reach_every_parameter_of_the_eyes() {
-    let gpt = model();
+    check_gradients(config(), 3 + 2 * 16 + 4);
+    // A row for the whole and a norm besides, and no bias of patches.
+    check_gradients(clip(), 3 + 2 * 16 + 4 + 2);
+}
+
+fn check_gradients(config: ModelConfig, n_params: usize) {
+    let gpt = model_of(config.clone());
     let params = gpt.params().as_ref().map(|param| param.to_dtype(DType::F64));
-    let gpt = Gpt::from_params(config(), params);
+    let gpt = Gpt::from_params(config, params);
     let (ids, lens) = ids();
     let targets: Vec<u32> =
         ids.iter().skip(1).chain([&5]).map(|&id| if id == IMAGE { IGNORE_TARGET } else { id }).collect();
@@ -137,7 +156,7 @@ fn gradients_reach_every_parameter_of_the_eyes() {
         let bound = 1e-6 + 1e-6 * numeric.abs();
         assert!((analytic - numeric).abs() < bound, "{name}: {analytic:.9}, numeric {numeric:.9}");
     }
-    assert_eq!(n_checked, 3 + 2 * 16 + 4);
+    assert_eq!(n_checked, n_params);
 }
 
 /// Central differences in single pixels and in a direction, in f64 on the plain loops, with recomputation and without.

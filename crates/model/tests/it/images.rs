@@ -25,6 +25,7 @@ fn config() -> ModelConfig {
         norm_eps: 1e-6,
         activation: model::Activation::GeluTanh,
         projector_activation: model::Activation::Gelu,
+        is_clip: false,
     };
     ModelConfig { vision: Some(vision), ..text }
 }
@@ -179,11 +180,16 @@ fn a_model_writes_no_placeholder() {
     assert!(n_preferred > 20, "the model wants the placeholder: {n_preferred}");
 }
 
-/// A random model made by transformers: its folder is imported, and logits agree. Written by
+/// Random models made by transformers: their folders are imported, and logits agree. Written by
 /// `tools/reference/llava_tiny.py`.
 #[test]
-fn a_folder_of_transformers_is_imported_with_its_logits() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/llava_tiny.safetensors");
+fn folders_of_transformers_are_imported_with_their_logits() {
+    check_import("llava_tiny.safetensors");
+    check_import("llava_clip.safetensors");
+}
+
+fn check_import(file: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures").join(file);
     let bytes = fs::read(&path).unwrap();
     let (_, metadata) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();
     let config = metadata.metadata().as_ref().unwrap()["config"].clone();
@@ -217,5 +223,5 @@ fn a_folder_of_transformers_is_imported_with_its_logits() {
     let worst = got.f32().iter().zip(&want).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     let largest = want.iter().fold(0.0f32, |max, x| max.max(x.abs()));
     // A wrong activation errs by 1e-2 of logits of this size.
-    assert!(worst < 1e-4 && largest > 0.1, "off by {worst:e}, logits up to {largest}");
+    assert!(worst < 1e-4 && largest > 0.1, "{file}: off by {worst:e}, logits up to {largest}");
 }

@@ -25,6 +25,7 @@ fn seeing() -> Scene {
         norm_eps: 1e-6,
         activation: model::Activation::GeluTanh,
         projector_activation: model::Activation::Gelu,
+        is_clip: false,
     };
     let template = ChatTemplate::of_pictures(&tokenizer).unwrap();
     let template = ChatTemplate::parse(&template, "", "").unwrap();

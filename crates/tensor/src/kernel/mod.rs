@@ -110,6 +110,8 @@ pub enum Gelu {
     Erf,
     /// Its approximation by tanh; `gelu_pytorch_tanh` there.
     Tanh,
+    /// Its approximation by the logistic function, `x·σ(1.702·x)`, as in CLIP; `quick_gelu` there.
+    Quick,
 }
 
 /// A weight `[N, K]`, and its copy in the order in which the kernel reads it if [`Kernels::pack`] made one.

@@ -21,7 +21,7 @@ impl Op for OfGelu {
 }
 
 impl Tape<'_> {
-    /// `x·Φ(x)` of every element, Φ being the distribution function of the normal distribution or its approximation.
+    /// `x·Φ(x)` of every element, Φ being the distribution function of the normal distribution or an approximation.
     /// Paper: <https://arxiv.org/abs/1606.08415>.
     pub fn gelu(&mut self, x: &Var, gelu: Gelu) -> Var {
         let mut y = Tensor::unspecified(x.value().shape(), x.value().dtype());
@@ -37,7 +37,7 @@ mod tests {
 
     #[test]
     fn gelu_gradients() {
-        for gelu in [Gelu::Erf, Gelu::Tanh] {
+        for gelu in [Gelu::Erf, Gelu::Tanh, Gelu::Quick] {
             for (r, c) in [(1, 1), (3, 5), (7, 33)] {
                 check_gradients(&[normal(&[r, c])], |tape, v| tape.gelu(&v[0], gelu));
             }

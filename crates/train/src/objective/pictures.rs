@@ -179,7 +179,9 @@ impl WithPictures {
         settings: &TrainSettings,
     ) -> Result<Self, TrainError> {
         let token_bytes = reader.tokenizer.token_bytes();
-        let fingerprint = format!("{} {} {:?}", text.fingerprint(), set.fingerprint(), reader.vision);
+        // Of runs that were begun before there was another encoder.
+        let vision = format!("{:?}", reader.vision).replace(", is_clip: false", "");
+        let fingerprint = format!("{} {} {vision}", text.fingerprint(), set.fingerprint());
         let fingerprint = base::hash::hex(xxh3_128(fingerprint.as_bytes()));
         let n_held_out = set.config().n_held_out;
         let n_train = settings.steps * set.config().per_step as u64;

@@ -11,8 +11,12 @@ use crate::{isa::for_each_isa, kernel::Gelu};
 const SCALE: f32 = 0.797_884_6;
 /// Of the cubic term.
 const CUBIC: f32 = 0.044_715;
+/// Of the logistic function.
+const QUICK: f32 = 1.702;
 /// Beyond it Φ is 0 or 1 in f32: the cubic term of larger numbers would only overflow.
 const LARGEST: f32 = 16.0;
+/// The same of the logistic function, whose tail is longer.
+const FARTHEST: f32 = 50.0;
 
 #[track_caller]
 pub(crate) fn forward<E: Element>(pool: &Pool, gelu: Gelu, x: &[E], y: &mut [E]) {
@@ -24,6 +28,7 @@ pub(crate) fn forward<E: Element>(pool: &Pool, gelu: Gelu, x: &[E], y: &mut [E])
         match gelu {
             Gelu::Erf => forward_erf(x, y),
             Gelu::Tanh => forward_tanh(x, y),
+            Gelu::Quick => forward_quick(x, y),
         }
     });
 }
@@ -45,6 +50,7 @@ pub(crate) fn backward<E: Element>(pool: &Pool, gelu: Gelu, x: &[E], dy: &[E], d
         match gelu {
             Gelu::Erf => backward_erf(x, dy, dx),
             Gelu::Tanh => backward_tanh(x, dy, dx),
+            Gelu::Quick => backward_quick(x, dy, dx),
         }
     });
 }
@@ -54,6 +60,11 @@ pub(crate) fn backward<E: Element>(pool: &Pool, gelu: Gelu, x: &[E], dy: &[E], d
 fn cdf_tanh(x: f32) -> f32 {
     let x = x.clamp(-LARGEST, LARGEST);
     1.0 / (1.0 + exp(-2.0 * SCALE * x * (CUBIC * x * x + 1.0)))
+}
+
+#[inline(always)]
+fn cdf_quick(x: f32) -> f32 {
+    1.0 / (1.0 + exp(-QUICK * x.clamp(-FARTHEST, FARTHEST)))
 }
 
 /// From `libm`: the same bits on every machine.
@@ -79,6 +90,26 @@ for_each_isa! {
             let near = x.clamp(-LARGEST, LARGEST);
             let slope = phi * (1.0 - phi) * (2.0 * SCALE * (3.0 * CUBIC * near * near + 1.0));
             *dx = E::store(dy * (phi + near * slope));
+        }
+    }
+}
+
+for_each_isa! {
+    fn forward_quick<E: Element>(x: &[E], y: &mut [E]) {
+        for (y, x) in y.iter_mut().zip(x) {
+            let x = x.load();
+            *y = E::store(x * cdf_quick(x));
+        }
+    }
+}
+
+for_each_isa! {
+    fn backward_quick<E: Element>(x: &[E], dy: &[E], dx: &mut [E]) {
+        for ((dx, x), dy) in dx.iter_mut().zip(x).zip(dy) {
+            let (x, dy) = (x.load(), dy.load());
+            let phi = cdf_quick(x);
+            let near = x.clamp(-FARTHEST, FARTHEST);
+            *dx = E::store(dy * (phi + near * (phi * (1.0 - phi) * QUICK)));
         }
     }
 }
@@ -130,7 +161,7 @@ mod tests {
 
     #[test]
     fn gelu_agrees_with_the_reference() {
-        for gelu in [Gelu::Erf, Gelu::Tanh] {
+        for gelu in [Gelu::Erf, Gelu::Tanh, Gelu::Quick] {
             for dtype in [F32, Bf16] {
                 for n in HOSTILE.into_iter().chain([700, 40_000]) {
                     let got = run(&Cpu::new(2), gelu, n, dtype, dtype);
