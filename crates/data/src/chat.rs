@@ -1,5 +1,6 @@
 //! Conversations to token ids, through the model's own chat template.
 
+mod continued;
 mod encode;
 pub(crate) mod jinja;
 mod message;
@@ -12,6 +13,7 @@ use chrono::NaiveDateTime;
 use crate::{DataError, Tokenizer};
 use jinja::{Context, Failure, Kind, Template, Text, Value};
 
+pub use continued::Continued;
 pub use message::Message;
 pub use turns::{Said, Turns};
 

@@ -56,7 +56,7 @@ mod tokenizer;
 mod validation;
 
 pub use batch::{Batch, ImageRef, Segment};
-pub use chat::{ChatTemplate, Message, Said, Turns};
+pub use chat::{ChatTemplate, Continued, Message, Said, Turns};
 pub use config::{DataConfig, FilterConfig, InvalidUtf8, OnError, ValidationConfig};
 pub use corpus::{CorpusFile, Document, Documents, Dropped, Split};
 pub use error::{Damage, DataError};

@@ -8,8 +8,7 @@ mod summary;
 #[cfg(test)]
 pub(crate) mod testing;
 
-use data::Tokenizer;
-use model::Gpt;
+use data::{ChatTemplate, Tokenizer};
 use serde::{Deserialize, Serialize};
 
 pub use items_file::ItemsFile;
@@ -20,7 +19,7 @@ pub use summary::{
     summarise_items,
 };
 
-use crate::{Drawing, ExamError, Items, Pair, Scorer, Task};
+use crate::{ChatFormat, Drawing, ExamError, Item, Items, Pair, Scorer, Task};
 
 /// Items that are scored together: enough for many to share what they begin with, few enough to lose little to a kill.
 const BLOCK_ITEMS: usize = 64;
@@ -51,9 +50,12 @@ pub struct Provenance {
     /// The endpoint that was examined, and the model's name there, in place of weights.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<(String, String)>,
-    /// Hash of the chat template, where answers are asked for in a conversation.
+    /// Hash of the chat template, where items are put in a conversation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template_sha256: Option<String>,
+    /// How items that are no conversations are made such.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chat: Option<ChatFormat>,
     /// FLOPs of one token of a forward pass, half of the model's context before it; none of an endpoint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flops_per_token: Option<f64>,
@@ -62,7 +64,8 @@ pub struct Provenance {
     pub drawing: Option<Drawing>,
 }
 
-/// Scores the items that `file` does not have yet and appends them, block by block. `progress` is told how many items are
+/// Scores the items that `file` does not have yet and appends them, block by block. Those that are conversations are put in the
+/// words of `template`. `progress` is told how many items are
 /// done, and ends the work early by returning false.
 ///
 /// # Errors
@@ -70,13 +73,13 @@ pub struct Provenance {
 pub fn examine(
     task: &Task,
     items: &Items,
-    gpt: &Gpt,
     tokenizer: &Tokenizer,
+    template: Option<&ChatTemplate>,
     scorer: &mut Scorer<'_>,
     file: &mut ItemsFile,
     progress: &mut dyn FnMut(usize) -> bool,
 ) -> Result<(), ExamError> {
-    let max_seq_len = gpt.config().max_seq_len;
+    let max_seq_len = scorer.max_seq_len();
     let n_done = file.n_items();
     for (block, items) in items.items.chunks(BLOCK_ITEMS).enumerate() {
         let first = block * BLOCK_ITEMS;
@@ -87,9 +90,10 @@ pub fn examine(
         }
         let mut pairs = Vec::new();
         for item in items {
-            let of_item = match task.whole {
-                true => Pair::encode_whole(tokenizer, task.kind, item.pairs()),
-                false => {
+            let of_item = match (task.whole, template) {
+                (true, _) => Pair::encode_whole(tokenizer, task.kind, item.pairs()),
+                (false, Some(template)) if !item.chat.is_empty() => chat_pairs(tokenizer, template, item)?,
+                (false, _) => {
                     item.pairs().map(|(context, choice)| Pair::encode(tokenizer, context, choice)).collect()
                 }
             };
@@ -114,4 +118,17 @@ pub fn examine(
         }
     }
     Ok(())
+}
+
+/// The choices of an item in a conversation.
+fn chat_pairs(tokenizer: &Tokenizer, template: &ChatTemplate, item: &Item) -> Result<Vec<Pair>, ExamError> {
+    let mut pairs = Vec::with_capacity(item.n_pairs());
+    let continuations: Vec<&str> = item.pairs().map(|(_, continuation)| continuation).collect();
+    // Of several contexts each has its own continuation.
+    let each = continuations.len() / item.chat.len();
+    for (messages, continuations) in item.chat.iter().zip(continuations.chunks(each.max(1))) {
+        let of_context = Pair::encode_chat(tokenizer, template, messages, continuations.iter().copied());
+        pairs.extend(of_context?);
+    }
+    Ok(pairs)
 }

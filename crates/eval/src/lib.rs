@@ -59,6 +59,7 @@ mod task;
 mod tests;
 pub mod translation;
 pub mod vision;
+mod yes_no;
 
 pub use abstention::{Abstention, abstention};
 pub use calibration::{Bin, Calibration, Event, Reliability, calibration, reliability};
@@ -77,4 +78,5 @@ pub use score::{LevelSummary, Outcome, Score, summarise};
 pub use standard_exam::{
     Conversion, ExamScore, Percentile, Percentiles, Section, SectionResult, StandardExam,
 };
-pub use task::{DataFolder, Found, Item, Items, Kind, Metric, Presence, Task};
+pub use task::{ChatFormat, DataFolder, Found, Item, Items, Kind, Metric, Presence, Task};
+pub use yes_no::{Asker, YesNo, read_yes_or_no, yes_or_no};

@@ -9,6 +9,7 @@ use model::{Gpt, KvCache};
 use tensor::{Kernels, PAGE_LEN};
 
 pub use encode::Pair;
+pub(crate) use encode::{with_bos, without_system};
 
 use family::{Family, families};
 use pages::Pages;
@@ -58,6 +59,11 @@ impl<'a> Scorer<'a> {
         let cache = KvCache::new(gpt.config(), gpt.dtype(), kernels);
         let slots = vec![Held::default(); n_slots.max(1)];
         Self { gpt, kernels, cache, pages: Pages::default(), slots, limits: Limits::default(), n_read: 0 }
+    }
+
+    /// Most tokens that the model reads.
+    pub fn max_seq_len(&self) -> usize {
+        self.gpt.config().max_seq_len
     }
 
     /// Tokens that the model has read so far, each as often as it was read.

@@ -194,6 +194,7 @@ fn difference(known: &Provenance, now: &Provenance) -> Option<String> {
         (known.task_sha256 != now.task_sha256, "items of another version of the task".to_owned()),
         (names(&known.data) != names(&now.data), "items of other data".to_owned()),
         (known.template_sha256 != now.template_sha256, "answers with another chat template".to_owned()),
+        (known.chat != now.chat, "items put in a conversation in another way".to_owned()),
         (known.drawing != now.drawing, "answers that were drawn in another way".to_owned()),
         (known.task != now.task || known.shots != now.shots, "items of another task".to_owned()),
     ]

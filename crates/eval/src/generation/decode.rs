@@ -11,6 +11,7 @@ use super::{Drawing, Generate, judge};
 use crate::{
     ExamError, Item, Items, ItemsFile, Output, Task,
     exam::{ItemScore, Target},
+    likelihood::{with_bos, without_system},
     run_programs,
     sandbox::Sandbox,
 };
@@ -83,7 +84,7 @@ pub fn examine_generated(
         generate,
         drawing,
         tokenizer,
-        template: template.filter(|_| generate.chat),
+        template,
         max_prompt: max_seq_len - drawing.max_tokens,
         writing: HashMap::new(),
         unfinished: BTreeMap::new(),
@@ -128,9 +129,15 @@ struct Run<'a> {
 
 impl Run<'_> {
     fn begin(&mut self, engine: &mut Engine<'_>, item: usize, asked: &Item) -> Result<(), ExamError> {
-        let mut ids: Vec<u32> = match self.template {
-            Some(template) => template.encode(self.tokenizer, &messages(asked), true)?,
-            None => {
+        let mut ids: Vec<u32> = match (asked.chat.first(), self.template) {
+            (Some(messages), Some(template)) => {
+                let encode = |messages: &[Message]| template.encode(self.tokenizer, messages, true);
+                with_bos(self.tokenizer, without_system(messages, &encode)?)
+            }
+            (None, Some(template)) if self.generate.chat => {
+                template.encode(self.tokenizer, &messages(asked), true)?
+            }
+            _ => {
                 let context = match self.generate.chat {
                     true => plain_conversation(&messages(asked)),
                     false => asked.contexts.first().cloned().unwrap_or_default(),

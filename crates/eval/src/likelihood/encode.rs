@@ -1,6 +1,6 @@
 //! Context and continuation to ids, as lm-evaluation-harness does it for `hf` models.
 
-use data::Tokenizer;
+use data::{ChatTemplate, Continued, DataError, Message, Tokenizer};
 
 use super::common;
 use crate::{Kind, python};
@@ -41,6 +41,44 @@ impl Pair {
         let n_context = ids.len();
         ids.extend(ids_of(&whole).skip(n_context));
         Self { ids, n_context }
+    }
+
+    /// Of ids as they are.
+    ///
+    /// # Panics
+    /// If either is empty.
+    pub fn of_ids(mut context: Vec<u32>, continuation: &[u32]) -> Self {
+        assert!(!context.is_empty() && !continuation.is_empty(), "nothing to read, or nothing to score");
+        let n_context = context.len();
+        context.extend(continuation);
+        Self { ids: context, n_context }
+    }
+
+    /// The ids of continuations behind the prompt of a conversation, in the model's chat template.
+    ///
+    /// White space at the end of the prompt moves to the continuation, as in [`Pair::encode`]. A template that refuses a system
+    /// message is given the conversation without it.
+    ///
+    /// # Errors
+    /// If the template refuses the conversation.
+    pub fn encode_chat<'t>(
+        tokenizer: &Tokenizer,
+        template: &ChatTemplate,
+        messages: &[Message],
+        continuations: impl IntoIterator<Item = &'t str>,
+    ) -> Result<Vec<Self>, DataError> {
+        let continuations: Vec<&str> = continuations.into_iter().collect();
+        let encode = |messages: &[Message]| {
+            template.encode_continued(tokenizer, messages, continuations.iter().copied())
+        };
+        let Continued { context, wholes } = without_system(messages, &encode)?;
+        let context = with_bos(tokenizer, context);
+        let pair = |whole: Vec<u32>| {
+            let n_context = context.len();
+            let rest = with_bos(tokenizer, whole).into_iter().skip(n_context);
+            Self { ids: context.iter().copied().chain(rest).collect(), n_context }
+        };
+        Ok(wholes.into_iter().map(pair).collect())
     }
 
     /// The ids of contexts with their continuations, each encoded as one text behind the begin of text, else the end of text:
@@ -111,5 +149,27 @@ impl Pair {
     pub(super) fn input(&self, max_len: usize) -> &[u32] {
         let n = self.ids.len() - 1;
         &self.ids[n.saturating_sub(max_len)..n]
+    }
+}
+
+/// Ids with the begin of text that the tokenizer puts in front of every text, where a template did not write it.
+pub(crate) fn with_bos(tokenizer: &Tokenizer, mut ids: Vec<u32>) -> Vec<u32> {
+    if let Some(bos) = tokenizer.bos().filter(|bos| ids.first() != Some(bos)) {
+        ids.insert(0, bos);
+    }
+    if ids.is_empty() {
+        ids.push(tokenizer.begin_of_text());
+    }
+    ids
+}
+
+/// What `encode` makes of a conversation; without its system message where it refuses that.
+pub(crate) fn without_system<T>(
+    messages: &[Message],
+    encode: &dyn Fn(&[Message]) -> Result<T, DataError>,
+) -> Result<T, DataError> {
+    match (encode(messages), messages) {
+        (Err(_), [first, rest @ ..]) if first.role == "system" => encode(rest),
+        (result, _) => result,
     }
 }

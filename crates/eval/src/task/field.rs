@@ -6,7 +6,7 @@ use data::Template;
 use regex::Regex;
 use serde_json::{Map, Value};
 
-use super::{Kind, data_folder::Split, definition::Task, quiz};
+use super::{Kind, chat_format::Shot, data_folder::Split, definition::Task, quiz};
 use crate::{ExamError, python};
 
 /// Fields whose text is JSON.
@@ -48,17 +48,15 @@ pub(super) struct Question {
 }
 
 impl Question {
-    /// The text of the question and its right answer, as an example for others.
-    pub(super) fn shot(&self, task: &Task) -> String {
+    /// The question and its right answer, as an example for others.
+    pub(super) fn shot(&self, task: &Task) -> Shot {
         let gold = self.gold.first().copied().unwrap_or(0);
         let pick = |texts: &[String]| texts.get(gold).or(texts.first()).cloned().unwrap_or_default();
         let answer = match task.kind {
             Kind::Generate => self.targets.first().cloned().unwrap_or_default(),
             _ => pick(&self.answers),
         };
-        let delimiter = if answer.is_empty() { "" } else { &task.delimiter };
-        let end = if answer.is_empty() { "" } else { "\n\n" };
-        [&pick(&self.contexts), delimiter, &answer, end].concat()
+        (pick(&self.contexts), answer)
     }
 }
 

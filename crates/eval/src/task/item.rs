@@ -3,12 +3,14 @@
 use std::{collections::HashMap, path::PathBuf};
 
 use super::{
-    Kind,
+    ChatFormat, Kind,
+    chat_format::{Shot, as_text},
     data_folder::{DataFolder, Split},
     definition::Task,
     field::{Question, given_questions, questions},
     shots,
 };
+use data::Message;
 use serde_json::Value;
 
 use crate::ExamError;
@@ -26,6 +28,8 @@ pub struct Item {
     pub lengths: Vec<(usize, usize)>,
     /// Which choices are right.
     pub gold: Vec<usize>,
+    /// Where items are put as conversations: one for each context.
+    pub chat: Vec<Vec<Message>>,
     /// Right answers, where answers are generated.
     pub targets: Vec<String>,
     /// Fields that answers are judged by, beside the right one.
@@ -75,6 +79,29 @@ impl Items {
         n_shots: usize,
         limit: Option<usize>,
     ) -> Result<Self, ExamError> {
+        Self::of_chat(task, folder, n_shots, limit, None)
+    }
+
+    /// As [`Items::of`], as conversations where `chat` says how. Tasks that are conversations anyway stay as they are.
+    ///
+    /// # Errors
+    /// As [`Items::of`]; and of a task whose contexts and choices are encoded as one text, which has no conversation.
+    pub fn of_chat(
+        task: &Task,
+        folder: &DataFolder,
+        n_shots: usize,
+        limit: Option<usize>,
+        chat: Option<&ChatFormat>,
+    ) -> Result<Self, ExamError> {
+        let chat = chat.filter(|_| !task.is_chat());
+        if chat.is_some() && task.whole {
+            return Err(ExamError::Setting {
+                name: "apply-chat-template",
+                expected: "left out for tasks that are scored as one text",
+                found: format!("with `{}`", task.name),
+                hint: "evaluate it without a chat template",
+            });
+        }
         let split = folder.split(task, &task.test)?;
         let n_items = limit.unwrap_or(usize::MAX).min(split.len());
         let rows: Vec<usize> = (0..n_items).collect();
@@ -83,7 +110,7 @@ impl Items {
         let mut notes: Vec<String> = task.note.iter().chain(&split.form.note).cloned().collect();
 
         let mut examples = vec![Vec::new(); n_items];
-        let mut texts = HashMap::new();
+        let mut texts: HashMap<usize, Shot> = HashMap::new();
         if n_shots > 0 {
             let given = &task.fewshot.samples;
             let pool = given.is_empty().then(|| folder.split(task, &task.fewshot.split)).transpose()?;
@@ -113,23 +140,31 @@ impl Items {
         }
         let items = asked.into_iter().zip(&examples).enumerate();
         let items = items.map(|(i, (question, drawn))| {
-            let mut front = task.description.clone();
-            drawn.iter().for_each(|row| front.push_str(&texts[row]));
-            item(task, question, &front, split.place(i))
+            let shots: Vec<&Shot> = drawn.iter().map(|row| &texts[row]).collect();
+            item(task, question, &shots, chat, split.place(i))
         });
         Ok(Self { items: items.collect(), n_all: split.len(), sources, notes })
     }
 }
 
-fn item(task: &Task, question: Question, front: &str, place: String) -> Item {
+fn item(task: &Task, question: Question, shots: &[&Shot], chat: Option<&ChatFormat>, place: String) -> Item {
     let Question { stem, contexts, answers, gold, targets, reference } = question;
-    let delimiter = if task.kind == Kind::Continuation { "" } else { &task.delimiter };
+    // An answer begins a message of its own.
+    let is_apart = chat.is_none() && task.kind != Kind::Continuation;
+    let delimiter = if is_apart { &task.delimiter } else { "" };
+    let conversation = |format: &ChatFormat| {
+        let of = |context: &String| format.messages(&task.description, &task.delimiter, shots, context);
+        contexts.iter().map(of).collect()
+    };
+    let chat = chat.map(conversation).unwrap_or_default();
+    let shown: String = shots.iter().map(|shot| as_text(shot, &task.delimiter)).collect();
+    let front = [&task.description[..], &shown].concat();
     let choices = if contexts.len() > 1 { &contexts } else { &answers };
     let lengths = choices.iter().map(|choice| (choice.chars().count(), choice.len())).collect();
     let continuations = match task.kind {
         Kind::Generate => Vec::new(),
         _ => answers.iter().map(|answer| [delimiter, answer].concat()).collect(),
     };
-    let contexts = contexts.iter().map(|context| [front, context].concat()).collect();
-    Item { question: stem, contexts, continuations, lengths, gold, targets, reference, place }
+    let contexts = contexts.iter().map(|context| [&front[..], context].concat()).collect();
+    Item { question: stem, contexts, continuations, lengths, gold, chat, targets, reference, place }
 }

@@ -2,6 +2,7 @@
 
 mod benchmark;
 mod capability;
+mod chat;
 mod chosen;
 pub(crate) mod cost;
 mod endpoints;
@@ -86,6 +87,8 @@ pub(crate) struct Args {
     /// Write the seconds that each benchmark took to cost.json in --out; --recipe does so too
     #[arg(long, requires = "out")]
     cost: bool,
+    #[command(flatten)]
+    chat: chat::ChatArgs,
     #[command(flatten)]
     endpoints: endpoints::EndpointArgs,
     /// List the benchmarks: what of their data is in --data, what is missing, where it is published, its licence
