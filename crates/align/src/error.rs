@@ -45,7 +45,7 @@ pub enum AlignError {
     PictureBytes,
     /// Nothing is left to learn from.
     #[error(
-        "expected {expected}, found none in {n_rows} rows{dropped}\nhint: look at the reasons, and at `train.seq_len`"
+        "expected {expected}, found none in {n_rows} rows{dropped}\nhint: look at the reasons; where texts are too long, shorten them, or give a longer --seq-len if the model reads more"
     )]
     Nothing {
         /// What was looked for.
@@ -95,4 +95,9 @@ pub enum AlignError {
     /// The data cannot be read.
     #[error(transparent)]
     Data(#[from] DataError),
+}
+
+/// An error inside of another, without a hint of its own.
+pub(crate) fn first_line(error: &DataError) -> String {
+    error.to_string().lines().next().unwrap_or_default().to_owned()
 }

@@ -9,6 +9,7 @@ use train::Example;
 use crate::{
     AlignError, Dropped, OnRow, Read,
     conversation::{Problem, conversation, messages, read, text},
+    error::first_line,
 };
 
 /// Two conversations that differ in their last answer.
@@ -137,7 +138,7 @@ pub fn pair_examples(
                     path: pair.path.clone(),
                     row: pair.row,
                     expected: "a conversation that the model's chat template renders".into(),
-                    found: error.to_string(),
+                    found: first_line(&error),
                 })?;
             let weights = turns.is_said.iter().map(|is_said| f32::from(u8::from(*is_said))).collect();
             Ok(Example { ids: turns.ids, weights, images: Vec::new() })

@@ -9,7 +9,7 @@ use data::{
 };
 use train::{Example, Eyes};
 
-use crate::{AlignError, Conversation, Dropped, OnRow};
+use crate::{AlignError, Conversation, Dropped, OnRow, error::first_line};
 
 /// Pictures of more bytes, in the size in which the model reads them, are refused: they are held in memory.
 const MAX_PICTURE_BYTES: usize = 4 << 30;
@@ -115,7 +115,7 @@ fn turns(conversation: &Conversation, reader: Reader) -> Result<Turns, AlignErro
     }
     let written = reader.template.encode_turns(reader.tokenizer, &conversation.messages, reader.said);
     let turns = written.map_err(|error| {
-        row("a conversation that the model's chat template renders".into(), error.to_string())
+        row("a conversation that the model's chat template renders".into(), first_line(&error))
     })?;
     let Some(Eyes { vision, .. }) = reader.eyes else { return Ok(turns) };
     let n_written = turns.ids.iter().filter(|id| **id == vision.image_token).count();

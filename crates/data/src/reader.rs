@@ -173,6 +173,19 @@ fn read_error(path: &Path, position: &Position, source: io::Error) -> DataError 
     DataError::Malformed { path, expected: "whole compressed content", place, message, damage }
 }
 
+/// Bytes that are no text, by the first that is none; `before` says how many lines and bytes stand before them in the file.
+fn not_utf8(path: &Path, expected: &'static str, bytes: &[u8], before: (usize, u64)) -> DataError {
+    let at = std::str::from_utf8(bytes).map_or_else(|error| error.valid_up_to(), str::len);
+    let line = before.0 + 1 + bytes[..at].iter().filter(|byte| **byte == b'\n').count();
+    let (byte, offset) = (bytes.get(at).copied().unwrap_or_default(), before.1 + at as u64);
+    DataError::OtherFormat {
+        path: path.to_path_buf(),
+        expected,
+        found: format!("the byte 0x{byte:02x} in line {line} (offset {offset}), which is not UTF-8"),
+        hint: "save the file as UTF-8; one that is packed ends with .gz or .zst".to_owned(),
+    }
+}
+
 /// Makes text of bytes; `refusal` makes the error of what is no UTF-8 from its offset.
 fn decode(
     bytes: Vec<u8>,

@@ -61,14 +61,15 @@ fn of_pairs(pairs: &[(f64, f64)], clusters: Option<&[&str]>) -> Option<Compariso
         return None;
     }
     let differences: Vec<f64> = pairs.iter().map(|(a, b)| b - a).collect();
+    let is_binary =
+        clusters.is_none() && pairs.iter().all(|(a, b)| [a, b].iter().all(|x| **x == 0.0 || **x == 1.0));
     let mean = match clusters {
         Some(clusters) => interval::clustered_mean(&differences, clusters),
+        None if is_binary => interval::paired_shares(&differences),
         None => interval::mean(&differences),
     };
     let count = |is_meant: fn(&(f64, f64)) -> bool| pairs.iter().filter(|pair| is_meant(pair)).count();
     let (n_a_better, n_b_better) = (count(|(a, b)| a > b), count(|(a, b)| b > a));
-    let is_binary =
-        clusters.is_none() && pairs.iter().all(|(a, b)| [a, b].iter().all(|x| **x == 0.0 || **x == 1.0));
     let n_free =
         clusters.map_or(n, |clusters| clusters.iter().collect::<std::collections::BTreeSet<_>>().len()) - 1;
     let p_value = if is_binary {

@@ -22,6 +22,20 @@ pub fn mean(values: &[f64]) -> Mean {
     with_margin(value, stderr, values.len().saturating_sub(1))
 }
 
+/// The mean of differences between shares, pair by pair: each is −1, 0 or 1. Where all are the same, which has no spread, the
+/// interval is that of none of so many in the other direction: few pairs that do not differ prove little.
+pub fn paired_shares(differences: &[f64]) -> Mean {
+    let found = mean(differences);
+    match (found.stderr, wilson(0, differences.len())) {
+        (Some(0.0), Some([_, margin])) => Mean {
+            lo95: Some((found.value - margin).max(-1.0)),
+            hi95: Some((found.value + margin).min(1.0)),
+            ..found
+        },
+        _ => found,
+    }
+}
+
 /// The mean of values of which those of one cluster are alike, such as questions about one passage: the standard error is
 /// that of sums by cluster, `√(G/(G−1) · Σ_g (Σ_i (x − mean))²) / n` for G clusters.
 ///
@@ -89,6 +103,18 @@ mod tests {
         for (n_free, expected) in [(1, 12.7062), (4, 2.7764), (5, 2.5706), (10, 2.2281), (100, 1.98397)] {
             assert!((t95(n_free) - expected).abs() < 5e-4, "{n_free} {}", t95(n_free));
         }
+    }
+
+    #[test]
+    fn pairs_that_do_not_differ_prove_little() {
+        let few = paired_shares(&[0.0; 5]);
+        let many = paired_shares(&[0.0; 2000]);
+        assert!(few.hi95 > Some(0.3) && few.lo95 < Some(-0.3) && many.hi95 < Some(0.002), "{few:?} {many:?}");
+        let all = paired_shares(&[1.0; 5]);
+        assert!(all.lo95 < Some(0.7) && all.hi95 == Some(1.0), "{all:?}");
+        assert_eq!(paired_shares(&[0.0]).hi95, None);
+        let some = [1.0, 0.0, -1.0, 1.0];
+        assert_eq!(paired_shares(&some), mean(&some));
     }
 
     #[test]

@@ -9,14 +9,17 @@ use super::Problem;
 pub(crate) fn messages(value: &Value) -> Result<Vec<Message>, Problem> {
     let list = value.as_array().ok_or_else(|| Problem::new("a list of messages", kind(value)))?;
     let messages = list.iter().map(message).collect::<Result<Vec<_>, _>>()?;
+    check_calls(list)?;
     check(&messages)?;
     Ok(messages)
 }
 
+/// Roles that messages have.
+pub(crate) const ROLES: [&str; 5] = ["system", "developer", "user", "assistant", "tool"];
+
 /// Refuses conversations that no template can mean.
 pub(crate) fn check(messages: &[Message]) -> Result<(), Problem> {
     let Some(last) = messages.last() else { return Err(Problem::new("at least one message", "none")) };
-    const ROLES: [&str; 5] = ["system", "developer", "user", "assistant", "tool"];
     if let Some(other) = messages.iter().find(|message| !ROLES.contains(&&message.role[..])) {
         return Err(Problem::new(format!("a role of {}", ROLES.join(", ")), format!("`{}`", other.role)));
     }
@@ -28,6 +31,30 @@ pub(crate) fn check(messages: &[Message]) -> Result<(), Problem> {
             "an answer of the assistant",
             format!("none, the last message is of `{}`", last.role),
         ));
+    }
+    Ok(())
+}
+
+/// Refuses what a tool says to a call that nobody made.
+fn check_calls(list: &[Value]) -> Result<(), Problem> {
+    let mut known: Vec<&Value> = Vec::new();
+    let mut n_nameless = 0;
+    for message in list {
+        for call in message.get("tool_calls").and_then(Value::as_array).into_iter().flatten() {
+            match call.get("id").filter(|id| !id.is_null()) {
+                Some(id) => known.push(id),
+                None => n_nameless += 1,
+            }
+        }
+        if let Some(id) = message.get("tool_call_id").filter(|id| !id.is_null())
+            && !known.contains(&id)
+            && n_nameless == 0
+        {
+            return Err(Problem::new(
+                "a `tool_call_id` of a tool call before it",
+                format!("`{}`", id.as_str().unwrap_or("no text")),
+            ));
+        }
     }
     Ok(())
 }
@@ -91,5 +118,31 @@ pub(crate) fn kind(value: &Value) -> String {
         Value::String(text) => format!("the text `{}`", text.chars().take(40).collect::<String>()),
         Value::Array(_) => "a list".into(),
         Value::Object(_) => "an object".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_tool_answers_a_call_that_was_made() {
+        let talk = |call: Value, id: Value| {
+            let call = json!([{"id": call, "function": {"name": "f", "arguments": "{}"}}]);
+            json!([
+                {"role": "user", "content": "?"},
+                {"role": "assistant", "content": null, "tool_calls": call},
+                {"role": "tool", "tool_call_id": id, "content": "1"},
+                {"role": "assistant", "content": "1"},
+            ])
+        };
+        let found = |call: Value, id: Value| messages(&talk(call, id)).err().map(|problem| problem.found);
+        assert_eq!(found(json!("c1"), json!("c1")), None);
+        assert_eq!(found(json!("c1"), Value::Null), None);
+        assert_eq!(found(Value::Null, json!("c1")), None, "calls without ids are known by their order");
+        assert_eq!(found(json!("c1"), json!("c2")), Some("`c2`".into()));
+        let alone = json!([{"role": "tool", "tool_call_id": "c", "content": ""}, {"role": "assistant", "content": "a"}]);
+        assert!(messages(&alone).unwrap_err().expected.contains("of a tool call before it"));
     }
 }

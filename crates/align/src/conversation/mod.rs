@@ -16,7 +16,7 @@ use crate::{AlignError, environment::Prompt};
 use pictures::Pictures;
 
 pub(crate) use forms::conversation;
-pub(crate) use messages::{messages, text};
+pub(crate) use messages::{ROLES, messages, text};
 
 /// A conversation and where it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]

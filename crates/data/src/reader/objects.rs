@@ -4,7 +4,7 @@ use std::{io::Read as _, path::Path};
 
 use serde_json::{Map, Value};
 
-use super::{Position, content, read_error};
+use super::{Position, content, not_utf8, read_error};
 use crate::{Damage, DataError, source::Compression};
 
 /// Largest unpacked file that is read at once.
@@ -33,9 +33,11 @@ pub fn json_rows(path: &Path) -> Result<Vec<JsonRow>, DataError> {
     };
     let position = Position::default();
     let opened = content::open(path, compression, "JSON objects", &position)?;
-    let mut text = String::new();
-    let read = opened.input.take(MAX_BYTES + 1).read_to_string(&mut text);
+    let mut bytes = Vec::new();
+    let read = opened.input.take(MAX_BYTES + 1).read_to_end(&mut bytes);
     read.map_err(|error| read_error(path, &position, error))?;
+    let text = String::from_utf8(bytes)
+        .map_err(|error| not_utf8(path, "JSON objects as UTF-8 text", error.as_bytes(), (0, 0)))?;
     let malformed = |place: String, message: String| DataError::Malformed {
         path: path.to_path_buf(),
         expected: "JSON objects, one a line or in an array",

@@ -14,7 +14,7 @@ use parquet::{
 };
 use serde_json::{Map, Value};
 
-use super::{Position, content, parquet as columns, read_error};
+use super::{Position, content, not_utf8, parquet as columns, read_error};
 use crate::{DataError, source::Compression};
 
 /// Most bytes of unpacked content that are held.
@@ -78,9 +78,10 @@ pub fn rows_of_columns(path: &Path, columns: &[String]) -> Result<Vec<Row>, Data
     let position = Position::default();
     let content = content::open(path, compression, "a table", &position)?;
     let (mut rows, mut n_bytes) = (Vec::new(), 0);
-    for (i, line) in content.input.lines().enumerate() {
-        let text = line.map_err(|error| read_error(path, &position, error))?;
-        n_bytes += text.len() as u64;
+    for (i, line) in content.input.split(b'\n').enumerate() {
+        let line = line.map_err(|error| read_error(path, &position, error))?;
+        let text = text(path, "a table as UTF-8 text", line, (i, n_bytes))?;
+        n_bytes += text.len() as u64 + 1;
         check_size(path, n_bytes)?;
         let text = text.strip_prefix('\u{feff}').filter(|_| i == 0).unwrap_or(&text);
         let values: Vec<&str> = text.strip_suffix('\r').unwrap_or(text).split('\t').collect();
@@ -99,9 +100,10 @@ fn json_lines(path: &Path, compression: Compression) -> Result<Vec<Row>, DataErr
     let content = content::open(path, compression, "JSON lines", &position)?;
     let mut rows = Vec::new();
     let mut n_bytes = 0;
-    for (i, line) in content.input.lines().enumerate() {
-        let text = line.map_err(|error| read_error(path, &position, error))?;
-        n_bytes += text.len() as u64;
+    for (i, line) in content.input.split(b'\n').enumerate() {
+        let line = line.map_err(|error| read_error(path, &position, error))?;
+        let text = text(path, "JSON lines as UTF-8 text", line, (i, n_bytes))?;
+        n_bytes += text.len() as u64 + 1;
         check_size(path, n_bytes)?;
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
         if text.trim().is_empty() {
@@ -124,6 +126,9 @@ fn table(path: &Path, compression: Compression, delimiter: u8) -> Result<Vec<Row
         .read_to_end(&mut text)
         .map_err(|error| read_error(path, &position, error))?;
     check_size(path, text.len() as u64)?;
+    if std::str::from_utf8(&text).is_err() {
+        return Err(not_utf8(path, "a table as UTF-8 text", &text, (0, 0)));
+    }
     let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).from_reader(&text[..]);
     let at = |error: &csv::Error| error.position().map_or(1, |position| position.line() as usize);
     let refuse = |error: csv::Error| malformed(path, "rows as long as the first", at(&error), &error);
@@ -188,6 +193,16 @@ fn value(field: &Field) -> Value {
         Field::ListInternal(list) => list.elements().iter().map(value).collect(),
         other => other.to_string().into(),
     }
+}
+
+/// The text of a line; `before` are the lines and the bytes before it.
+fn text(
+    path: &Path,
+    expected: &'static str,
+    line: Vec<u8>,
+    before: (usize, u64),
+) -> Result<String, DataError> {
+    String::from_utf8(line).map_err(|error| not_utf8(path, expected, error.as_bytes(), before))
 }
 
 fn check_size(path: &Path, n_bytes: u64) -> Result<(), DataError> {

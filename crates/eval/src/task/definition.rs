@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path};
 use data::Template;
 use serde::Deserialize;
 
-use super::{Kind, Metric, fill::Fill};
+use super::{Kind, Metric, data_folder::is_table, fill::Fill};
 use crate::{
     Drawing, ExamError, GenerationSettings,
     generation::{Generate, settings},
@@ -351,6 +351,14 @@ impl Task {
                 found: "none".to_owned(),
                 hint: "give the file another name".to_owned(),
             })?;
+        if !is_table(path) {
+            return Err(ExamError::Table {
+                place: path.display().to_string(),
+                expected: "a quiz as .jsonl, .csv, .tsv or .parquet, the first three also as .gz and .zst".to_owned(),
+                found: "a file with another ending".to_owned(),
+                hint: "write a line {\"question\": …, \"choices\": […], \"answer\": …} for each question into a file that ends with .jsonl".to_owned(),
+            });
+        }
         let is_free = data::rows(path).ok().and_then(|rows| {
             let first = rows.into_iter().next()?;
             Some(first.fields.contains_key("rubric") && !first.fields.contains_key("choices"))

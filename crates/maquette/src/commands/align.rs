@@ -7,7 +7,10 @@ use clap::Parser as _;
 use serde::Deserialize;
 
 use super::Cli;
-use crate::output::{program, shell_text, shell_word, talk};
+use crate::{
+    output::{program, shell_text, shell_word, talk},
+    own_folder,
+};
 
 /// From a pretrained model to one that chats, with a table of what that did and cost
 ///
@@ -38,6 +41,9 @@ pub(crate) struct Args {
 /// The recipe that ships.
 const RECIPE: &str = include_str!("../../../../recipes/align.toml");
 
+/// The commands, in the folder of the result; by it the command knows its own.
+const ABOUT: &str = "steps.txt";
+
 /// Commands in their order.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -67,6 +73,19 @@ impl Recipe {
             "expected steps in `{named}`, found none\nhint: add [[steps]]"
         );
         Ok(recipe)
+    }
+
+    /// Whether a step has a file or a folder of this name in the folder of the result.
+    fn writes(&self, name: &str) -> bool {
+        let words = self
+            .steps
+            .iter()
+            .flat_map(|step| step.run.split(|c: char| c.is_whitespace() || c == ',' || c == '='));
+        let names = words.filter_map(|word| word.strip_prefix("{out}/")?.split('/').next());
+        // Beside a file may stand what belongs to it.
+        names
+            .into_iter()
+            .any(|own| name == own || name.strip_prefix(own).is_some_and(|rest| rest.starts_with('.')))
     }
 
     /// The words of every command. A path with spaces stays one word.
@@ -125,6 +144,8 @@ fn run_recipe(recipe: &Recipe, args: &Args) -> anyhow::Result<()> {
         })
     });
     let parsed: Vec<Cli> = parsed.collect::<Result<_, _>>()?;
+    let steps: String = commands.iter().map(|words| format!("{}\n", words.join(" "))).collect();
+    own_folder::open_with(out, ABOUT, &steps, &|name| recipe.writes(name))?;
     for (words, command) in commands.iter().zip(parsed) {
         let shown: Vec<String> = words.iter().map(|word| shell_text(word)).collect();
         talk(format_args!("\n{} {}", program(), shown.join(" ")));
@@ -137,6 +158,17 @@ fn run_recipe(recipe: &Recipe, args: &Args) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_recipe_knows_what_it_writes() {
+        let recipe = Recipe::parse(RECIPE, "align").unwrap();
+        for name in ["standin", "sft", "reward", "rbrm.json", "rbrm.json.verdicts.jsonl", "safety.json"] {
+            assert!(recipe.writes(name), "{name}");
+        }
+        for name in ["thesis.tex", "sf", "sft2", "held-out.jsonl", ""] {
+            assert!(!recipe.writes(name), "{name}");
+        }
+    }
 
     /// Every recipe of commands that ships is one that the command line takes.
     #[test]

@@ -125,7 +125,7 @@ impl Accuracy {
             model: n_right(&model),
             longer: n_right(&longer),
             shorter: n_right(&shorter),
-            gain: interval::mean(&gains),
+            gain: interval::paired_shares(&gains),
         }
     }
 

@@ -76,6 +76,23 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         args.timeout > 0,
         "--timeout must be at least 1, found 0\nhint: 30 gives slow networks time"
     );
+    if let Some(name) = &args.name {
+        anyhow::ensure!(
+            !name.trim().is_empty() && !name.chars().any(char::is_control),
+            "--name must be a name that clients can send, found `{}`\nhint: leave it out for the folder's name",
+            name.escape_debug()
+        );
+    }
+    if let Some(origin) = args.allow_origin.iter().find(|origin| !is_origin(origin)) {
+        anyhow::bail!(
+            "--allow-origin must be the origin of a site, found `{origin}`\nhint: scheme and host alone, such as https://example.org or http://localhost:3000"
+        );
+    }
+    if let Some(host) = args.allow_host.iter().find(|host| !is_host(host)) {
+        anyhow::bail!(
+            "--allow-host must be the name of a machine, found `{host}`\nhint: without scheme and path, such as box.lan"
+        );
+    }
     let api_keys = args.api_keys.as_deref().map(keys).transpose()?.unwrap_or_default();
     // Before the model is read: a port that is taken should not cost minutes.
     let listener = TcpListener::bind((args.host, args.port)).with_context(|| {
@@ -131,6 +148,27 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Whether a browser would send this as the origin of a page: a scheme, a host, and perhaps a port.
+fn is_origin(text: &str) -> bool {
+    let Some((scheme, host)) = text.split_once("://") else { return false };
+    let is_scheme = scheme.starts_with(|c: char| c.is_ascii_lowercase())
+        && scheme.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "+-.".contains(c));
+    is_scheme && is_host(host)
+}
+
+/// A name or an address, and perhaps a port.
+fn is_host(text: &str) -> bool {
+    let (host, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, rest)) if address.parse::<std::net::Ipv6Addr>().is_ok() => {
+            ("ipv6", rest.strip_prefix(':').or((!rest.is_empty()).then_some("x")))
+        }
+        Some(_) => return false,
+        None => text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port))),
+    };
+    let is_name = !host.is_empty() && host.chars().all(|c| c.is_alphanumeric() || "-._".contains(c));
+    is_name && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0))
+}
+
 /// The last part of a path that says something: of `runs/books/pretrain/checkpoints/step-9` it is `books`.
 fn name_of(path: &Path) -> String {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
@@ -169,6 +207,37 @@ fn keys(path: &Path) -> anyhow::Result<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn origins_and_hosts_are_what_browsers_send() {
+        for origin in
+            ["https://example.org", "http://localhost:3000", "http://[::1]:80", "chrome-extension://abcdef"]
+        {
+            assert!(is_origin(origin), "{origin}");
+        }
+        for origin in [
+            "",
+            "foo",
+            "*",
+            "null",
+            "https://",
+            "example.org",
+            "https://a/b",
+            "https://a/",
+            "https://a b",
+            "https://a:x",
+            "https://a:99999",
+            "://a",
+            "http://[::1",
+            "http://[x]",
+            "http://[::1]x",
+        ] {
+            assert!(!is_origin(origin), "{origin}");
+        }
+        assert!(
+            is_host("box.lan") && is_host("box.lan:8080") && !is_host("http://box.lan") && !is_host("a/b")
+        );
+    }
 
     #[test]
     fn a_model_is_called_after_its_run() {

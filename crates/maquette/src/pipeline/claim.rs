@@ -10,12 +10,13 @@ use base::disk;
 
 use super::aside::move_aside;
 use crate::{
+    folder_lock::{self, LOCK},
+    own_folder,
     recipe::Recipe,
     run_dir::{CAPABILITY, FORECAST, INPUTS, RECIPE, REPORT, SOURCES, STAMP, VERDICT},
 };
 
-/// Held while a run is open; says whose the folder is.
-const LOCK: &str = ".lock";
+/// In the lock file, which says whose the folder is.
 const LOCK_TEXT: &str = "maquette: the folder of a run\n";
 
 /// What a run writes at the top of its folder. The last is no part of a run, but of a checkpoint.
@@ -70,22 +71,9 @@ pub(super) fn claim(dir: &Path) -> anyhow::Result<Claim> {
             dir.join("run").display(),
         );
     }
-    let advice = || {
-        format!("cannot create `{}`\nhint: choose a folder that you may write to, with --out", dir.display())
-    };
-    disk::create_dir_all(dir).with_context(advice)?;
+    own_folder::make(dir)?;
     let path = dir.join(LOCK);
-    let file = disk::open_or_create(&path);
-    let mut file = file.with_context(|| {
-        format!("cannot write `{}`\nhint: choose a folder that you may write to, with --out", path.display())
-    })?;
-    if let Err(fs::TryLockError::WouldBlock) = file.try_lock() {
-        anyhow::bail!(
-            "expected `{}` to be free, found that another maquette is using it\nhint: wait for it, or give another --out",
-            dir.display()
-        );
-    }
-    // Some network disks know no locks: better to run than to refuse.
+    let mut file = folder_lock::locked(&path, dir)?;
     let is_file = file.metadata().is_ok_and(|meta| meta.is_file());
     // A kill may have left half of it.
     let is_begun = |text: String| text != LOCK_TEXT && LOCK_TEXT.starts_with(&text);

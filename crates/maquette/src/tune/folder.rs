@@ -10,7 +10,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use train::{TrainSettings, Tuning};
 
-use crate::run_dir::write_whole;
+use crate::{
+    folder_lock::{FolderLock, LOCK},
+    own_folder,
+    run_dir::write_whole,
+};
 
 /// What a fine-tuning was made from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -30,9 +34,11 @@ pub(crate) struct Made {
 }
 
 /// A fine-tuning, as its folder says.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Tuned {
     dir: PathBuf,
+    /// Two trainings in one folder would spoil each other's checkpoints.
+    _lock: FolderLock,
 }
 
 const MADE: &str = "tuning.json";
@@ -44,7 +50,8 @@ impl Tuned {
     /// If it holds something else, or a fine-tuning that was made from other inputs.
     pub(crate) fn open(dir: &Path, made: &Made) -> anyhow::Result<Self> {
         let path = dir.join(MADE);
-        match fs::read(&path) {
+        let taken = || FolderLock::take(dir);
+        let lock = match fs::read(&path) {
             Ok(bytes) => {
                 let there: Made = serde_json::from_slice(&bytes).with_context(|| {
                     format!("`{}` is damaged\nhint: choose another folder with --out", path.display())
@@ -66,25 +73,25 @@ impl Tuned {
                         dir.display()
                     );
                 }
+                taken()?
             }
             Err(_) => {
-                let is_empty = fs::read_dir(dir).map_or(true, |mut entries| entries.next().is_none());
+                let is_foreign = |entry: fs::DirEntry| entry.file_name() != LOCK;
+                let mut entries = fs::read_dir(dir).into_iter().flatten().flatten();
+                let is_empty = !entries.any(is_foreign);
                 anyhow::ensure!(
                     is_empty,
                     "expected a new folder, or that of a fine-tuning, at `{}`, found files in it that no fine-tuning wrote\n\
                      hint: choose another folder with --out",
                     dir.display()
                 );
-                base::disk::create_dir_all(dir).with_context(|| {
-                    format!(
-                        "cannot create `{}`\nhint: choose a folder that you may write to, with --out",
-                        dir.display()
-                    )
-                })?;
+                own_folder::make(dir)?;
+                let lock = taken()?;
                 write_whole(&path, &serde_json::to_vec_pretty(made)?)?;
+                lock
             }
-        }
-        Ok(Self { dir: dir.to_owned() })
+        };
+        Ok(Self { dir: dir.to_owned(), _lock: lock })
     }
 
     /// The folder itself.

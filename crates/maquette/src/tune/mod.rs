@@ -23,7 +23,7 @@ pub(crate) use held_out::split;
 pub(crate) use options::{TrainingOptions, TuneOptions};
 pub(crate) use pairs::preferences;
 pub(crate) use replay::{ReplayOptions, prepared_text};
-pub(crate) use training::{Finished, Shown, finished, steps, train};
+pub(crate) use training::{Finished, Shown, finished, steps, train, with_margin};
 
 /// The model that is tuned.
 pub(crate) struct Base {

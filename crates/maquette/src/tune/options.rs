@@ -133,7 +133,7 @@ impl TrainingOptions {
             "lr",
             self.lr.is_none_or(|lr| in_range(lr, 1.0)),
             "above 0 and at most 1",
-            format!("{:?}", self.lr),
+            self.lr.unwrap_or_default().to_string(),
         )?;
         check("batch", (1..=65_536).contains(&self.batch), "from 1 to 65,536", self.batch.to_string())?;
         check("micro-batch", self.micro_batch > 0, "at least 1", self.micro_batch.to_string())?;
@@ -141,7 +141,13 @@ impl TrainingOptions {
             "rank",
             self.rank.is_none_or(|rank| (1..=1024).contains(&rank)),
             "from 1 to 1,024",
-            format!("{:?}", self.rank),
+            self.rank.unwrap_or_default().to_string(),
+        )?;
+        check(
+            "alpha",
+            self.alpha.is_none_or(|alpha| in_range(alpha, 1e6)),
+            "above 0 and at most 1,000,000",
+            self.alpha.unwrap_or_default().to_string(),
         )
     }
 

@@ -6,7 +6,7 @@ use data::ChatTemplate;
 use model::checkpoint;
 use serde::Serialize;
 use tensor::Cpu;
-use train::{Event, Inputs, Objective, Outcome, Summary, Trainer};
+use train::{Event, Inputs, Objective, Outcome, Summary, Trainer, Validation};
 
 use super::{Base, Made, Tuned};
 use crate::{
@@ -95,12 +95,9 @@ pub(crate) fn steps(
             ];
             bar.update(step, steps, fields);
         }
-        Event::Validated { step, validation } => bar.say(&format!(
-            "step {step}: {} {:.4} ± {:.4}",
-            shown.validated,
-            shown.sign * validation.loss_nats,
-            1.96 * validation.loss_stderr
-        )),
+        Event::Validated { step, validation } => {
+            bar.say(&format!("step {step}: {} {}", shown.validated, with_margin(&validation, shown.sign)));
+        }
         Event::Noticed(metric) => bar.say(&format!("step {}: {}", metric.step, metric.kind)),
         Event::Saved { .. } | Event::ValidatedPart { .. } => {}
     })?;
@@ -114,6 +111,15 @@ pub(crate) fn steps(
     bar.finish(&format!("{tokens} tokens in {took}, {} tokens/s", count(summary.tokens_per_second)));
     write_whole(&tuned.summary(), &serde_json::to_vec_pretty(&summary)?)?;
     Ok((trainer, summary))
+}
+
+/// What was validated, `sign` times, with the half width of its 95 % interval; one example has none.
+pub(crate) fn with_margin(validation: &Validation, sign: f64) -> String {
+    let value = sign * validation.loss_nats;
+    match validation.loss_stderr > 0.0 {
+        true => format!("{value:.4} ± {:.4}", 1.96 * validation.loss_stderr),
+        false => format!("{value:.4} (no spread: too few to say how sure)"),
+    }
 }
 
 /// The model of a finished training.

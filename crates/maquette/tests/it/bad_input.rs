@@ -492,14 +492,14 @@ fn requests_that_a_checkpoint_cannot_answer() {
         ),
         (
             ["--temperature", "nan"],
-            "`temperature` must be 0 or more, found NaN",
+            "--temperature must be 0 or more, found NaN",
             "0 takes the most likely token",
         ),
-        (["--top-p", "1.5"], "`top_p` must be from 0 to 1, found 1.5", "1 switches it off"),
-        (["--min-p", "2"], "`min_p` must be from 0 to 1, found 2", "0 switches it off"),
+        (["--top-p", "1.5"], "--top-p must be from 0 to 1, found 1.5", "1 switches it off"),
+        (["--min-p", "2"], "--min-p must be from 0 to 1, found 2", "0 switches it off"),
         (
             ["--repetition-penalty", "0"],
-            "`repetition_penalty` must be positive, found 0",
+            "--repetition-penalty must be positive, found 0",
             "1 switches it off",
         ),
     ] {
@@ -555,10 +555,10 @@ fn folders_that_cannot_be_written() {
     let hint = "hint: choose a folder that you may write to, with --out";
     scene.refuses(
         &["run", "tiny.toml", "--out", "taken"],
-        &format!("error: cannot create `taken`: File exists (os error 17)\n{hint}"),
+        "error: expected a folder as --out, `taken` is a file\nhint: choose another folder with --out",
     );
     let error = scene.fails(&["run", "tiny.toml", "--out", "taken/run"]);
-    assert!(error.starts_with("error: cannot create `taken/run`: ") && error.ends_with(hint), "{error}");
+    assert!(error.starts_with("error: expected a folder as --out, `taken` is a file"), "{error}");
     if cfg!(target_os = "linux") {
         // Not even root may.
         let error = scene.fails(&["run", "tiny.toml", "--out", "/proc/maquette-out"]);

@@ -31,10 +31,14 @@ impl Default for Sampling {
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("`{name}` must be {expected}, found {found}\nhint: {hint}")]
 pub struct SamplingError {
-    name: &'static str,
-    expected: &'static str,
-    found: f64,
-    hint: &'static str,
+    /// Which.
+    pub name: &'static str,
+    /// Its range.
+    pub expected: &'static str,
+    /// Its value.
+    pub found: f64,
+    /// What to do.
+    pub hint: &'static str,
 }
 
 impl Sampling {

@@ -137,6 +137,10 @@ struct Written {
     is_answer: bool,
     content: String,
     json: String,
+    /// Ids of the calls in it.
+    calls: Vec<String>,
+    /// The call that it answers.
+    answers: Option<String>,
 }
 
 /// The messages as a template knows them.
@@ -150,10 +154,19 @@ fn messages(
     if list.is_empty() {
         return Err(fields.bad("messages", "expected a message or more, found none").code("invalid_value"));
     }
-    list.into_iter()
-        .enumerate()
-        .map(|(i, value)| message(value, &format!("messages[{i}]"), has_tools, found, eyes))
-        .collect()
+    let mut written: Vec<Written> = Vec::with_capacity(list.len());
+    for (i, value) in list.into_iter().enumerate() {
+        let path = format!("messages[{i}]");
+        let message = message(value, &path, has_tools, found, eyes)?;
+        if let Some(id) = &message.answers
+            && !written.iter().any(|before| before.calls.contains(id))
+        {
+            let expected = "the `id` of a call in `tool_calls` of a message before it";
+            return Err(wrong(&format!("{path}.tool_call_id"), expected, &Value::from(id.as_str())));
+        }
+        written.push(message);
+    }
+    Ok(written)
 }
 
 fn message(
@@ -180,7 +193,7 @@ fn message(
         }
     };
     let content = pictures::content(&mut fields, found, eyes, role == "user")?;
-    let mut calls = Vec::new();
+    let (mut calls, mut ids, mut answers) = (Vec::new(), Vec::new(), None);
     let mut more = String::new();
     if role == "assistant" {
         let listed = fields.list("tool_calls")?.unwrap_or_default();
@@ -190,7 +203,9 @@ fn message(
         }
         let path = fields.path("tool_calls");
         for (i, call) in listed.into_iter().enumerate() {
-            calls.push(tool_call(call, &format!("{path}[{i}]"))?);
+            let (id, call) = tool_call(call, &format!("{path}[{i}]"))?;
+            ids.push(id);
+            calls.push(call);
         }
         fields.only("refusal", |_| false, "templates know no refusals")?;
         fields.only("audio", |_| false, "this model has no sound")?;
@@ -198,7 +213,8 @@ fn message(
     if role == "tool" {
         // Which call it answers is known by the order; some templates write the id.
         let id = fields.text("tool_call_id")?.ok_or_else(|| fields.missing("tool_call_id"))?;
-        more = format!(", \"tool_call_id\": {}", Value::from(id));
+        more = format!(", \"tool_call_id\": {}", Value::from(id.as_str()));
+        answers = Some(id);
     }
     if !calls.is_empty() {
         more = format!(", \"tool_calls\": [{}]", calls.join(", "));
@@ -216,11 +232,12 @@ fn message(
         pictures::content_json(&content)
     );
     let content = pictures::joined(&content);
-    Ok(Written { is_answer: role == "assistant" && calls.is_empty(), content, json })
+    let is_answer = role == "assistant" && calls.is_empty();
+    Ok(Written { is_answer, content, json, calls: ids, answers })
 }
 
-/// A call as templates know it: with its arguments as an object.
-fn tool_call(value: Value, path: &str) -> Result<String, ApiError> {
+/// The id of a call, and the call as templates know it: with its arguments as an object.
+fn tool_call(value: Value, path: &str) -> Result<(String, String), ApiError> {
     let mut call = Fields::of(value, path)?;
     let id = call.text("id")?.ok_or_else(|| call.missing("id"))?;
     call.only("type", |kind| kind == "function", "tools are functions")?;
@@ -231,9 +248,10 @@ fn tool_call(value: Value, path: &str) -> Result<String, ApiError> {
     let parsed = parsed.ok_or_else(|| function.bad("arguments", "expected an object as JSON"))?;
     function.end()?;
     call.end()?;
-    let (id, name) = (Value::from(id), Value::from(name));
+    let name = Value::from(name);
     let function = format!("{{\"name\": {name}, \"arguments\": {}}}", parsed.json());
-    Ok(format!("{{\"id\": {id}, \"type\": \"function\", \"function\": {function}}}"))
+    let written = Value::from(id.as_str());
+    Ok((id, format!("{{\"id\": {written}, \"type\": \"function\", \"function\": {function}}}")))
 }
 
 /// Fields of OpenAI's that ask for what this server does not do.

@@ -241,6 +241,14 @@ fn what_is_said_of_tools_is_honoured_or_refused() {
         ("response_format", json!({"tools": tools(), "response_format": {"type": "json_object"}})),
         ("messages[0].tool_call_id", json!({"messages": [{"role": "tool", "content": "x"}]})),
         (
+            "messages[0].tool_call_id",
+            json!({"messages": [{"role": "tool", "tool_call_id": "c1", "content": "x"}]}),
+        ),
+        (
+            "messages[2].tool_call_id",
+            json!({"messages": [called[0], called[1], {"role": "tool", "tool_call_id": "c2", "content": "x"}]}),
+        ),
+        (
             "messages[0].tool_calls[0].function.arguments",
             json!({"messages": [{"role": "assistant", "tool_calls": [{"id": "c", "type": "function", "function": {"name": "f", "arguments": "x"}}]}]}),
         ),

@@ -24,9 +24,11 @@ use super::{
     table,
 };
 use crate::{
+    folder_lock::FolderLock,
     open_model::{self, Opened},
     output,
     output_file::{Kind, OutputFile},
+    own_folder,
     progress::Progress,
 };
 
@@ -121,7 +123,7 @@ fn exam(args: &Args, asked: Asked, data: &DataFolder) -> anyhow::Result<Exam> {
         ));
     }
     let shots = shots.unwrap_or(task.default_shots);
-    let items = Items::of(&task, data, shots, limit)?;
+    let items = Items::of_chat(&task, data, shots, limit, args.chat.format().as_ref())?;
     Ok(Exam { task, shots, drawing, items })
 }
 
@@ -151,6 +153,10 @@ pub(super) fn run_asked(args: &Args, asked: Vec<Asked>) -> anyhow::Result<()> {
 fn examine_all(args: &Args, mut exams: Vec<Exam>) -> anyhow::Result<()> {
     let n_parallel = usize::from(args.batch);
     if let Some(endpoint) = args.endpoints.examined(args.checkpoint()?)? {
+        anyhow::ensure!(
+            args.chat.format().is_none(),
+            "--apply-chat-template must be left out for an endpoint, which has the template\nhint: evaluate the checkpoint itself"
+        );
         let subject = Subject {
             weights_sha256: String::new(),
             tokenizer: String::new(),
@@ -169,7 +175,11 @@ fn examine_all(args: &Args, mut exams: Vec<Exam>) -> anyhow::Result<()> {
     let kernels = Cpu::new(args.threads);
     let dtype: DType = args.dtype.precision().into();
     let Opened { dir, gpt, tokenizer } = open_model::open(args.checkpoint()?, &kernels, dtype)?;
-    let template = template(exams.iter().map(|exam| &exam.task), &dir, &tokenizer)?;
+    let template = match args.chat.format() {
+        // Without one there is nothing to apply.
+        Some(_) => Some(ChatTemplate::load(&dir, &tokenizer)?),
+        None => template(exams.iter().map(|exam| &exam.task), &dir, &tokenizer)?,
+    };
     let max_seq_len = gpt.config().max_seq_len;
     // A recipe is written for many models; a number given by hand is refused where it has no room.
     for Exam { task, drawing, .. } in exams.iter_mut().filter(|_| args.recipe.is_some()) {
@@ -201,7 +211,7 @@ fn examine_all(args: &Args, mut exams: Vec<Exam>) -> anyhow::Result<()> {
     };
     score(args, &exams, &subject, &mut |exam, file, show| match &exam.drawing {
         Some(drawing) => examine_generated(&exam.task, &exam.items, &writer, drawing, file, show),
-        None => examine(&exam.task, &exam.items, &gpt, &tokenizer, &mut scorer, file, show),
+        None => examine(&exam.task, &exam.items, &tokenizer, template.as_ref(), &mut scorer, file, show),
     })
 }
 
@@ -214,6 +224,11 @@ fn score(args: &Args, exams: &[Exam], subject: &Subject, examine: &mut Examine<'
     if let Some(file) = summary_file.filter(|file| file.path.exists()) {
         file.check()?;
     }
+    let _lock = out.as_ref().map(|out| -> anyhow::Result<FolderLock> {
+        own_folder::make(out)?;
+        FolderLock::take(out)
+    });
+    let _lock = _lock.transpose()?;
     if let Some(out) = &args.out {
         cost::read(out)?;
     }
@@ -222,7 +237,7 @@ fn score(args: &Args, exams: &[Exam], subject: &Subject, examine: &mut Examine<'
     let mut summaries = Vec::new();
     for exam in exams {
         let Exam { task, shots, drawing, items } = exam;
-        let provenance = provenance(exam, subject);
+        let provenance = provenance(args, exam, subject);
         let mut file = match &out {
             Some(out) => ItemsFile::open(out, &provenance)?,
             None => ItemsFile::in_memory(),
@@ -276,9 +291,10 @@ fn score(args: &Args, exams: &[Exam], subject: &Subject, examine: &mut Examine<'
     table::print(&summaries)
 }
 
-fn provenance(exam: &Exam, subject: &Subject) -> Provenance {
+fn provenance(args: &Args, exam: &Exam, subject: &Subject) -> Provenance {
     let name = |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let Exam { task, shots, drawing, items } = exam;
+    let chat = args.chat.format().filter(|_| !task.is_chat());
     Provenance {
         task: task.name.clone(),
         version: task.version,
@@ -291,7 +307,8 @@ fn provenance(exam: &Exam, subject: &Subject) -> Provenance {
         tokenizer: subject.tokenizer.clone(),
         dtype: subject.dtype.clone(),
         endpoint: subject.endpoint.clone(),
-        template_sha256: subject.template_sha256.clone().filter(|_| task.is_chat()),
+        template_sha256: subject.template_sha256.clone().filter(|_| task.is_chat() || chat.is_some()),
+        chat,
         flops_per_token: subject.flops_per_token,
         drawing: drawing.clone(),
     }

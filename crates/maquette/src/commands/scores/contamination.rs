@@ -11,7 +11,7 @@ use eval::{
 use serde::{Deserialize, Serialize};
 
 use super::folder::{self, Scored};
-use crate::{output, progress::Progress, recipe::Recipe, run_dir::RECIPE, stop};
+use crate::{folder_lock::FolderLock, output, progress::Progress, recipe::Recipe, run_dir::RECIPE, stop};
 
 /// Which items stand in a text that the model was trained on, and the scores without them
 ///
@@ -91,6 +91,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     }
     let (found, n_documents, n_bytes) = search(&config, &patterns)?;
     let mut rows = Vec::new();
+    let _lock = FolderLock::take(scored[0].path.parent().unwrap_or(&args.dir))?;
     for (task, contamination) in scored.iter().zip(found) {
         let file = File {
             task: task.provenance.task.clone(),

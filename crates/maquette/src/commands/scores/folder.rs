@@ -2,12 +2,12 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
     path::{Path, PathBuf},
 };
 
-use anyhow::Context as _;
-use eval::{ItemScore, ItemsFile, Provenance};
+use eval::{ItemScore, Provenance};
+
+use crate::item_files;
 
 /// A task that was scored.
 pub(super) struct Scored {
@@ -41,45 +41,19 @@ pub(super) fn read(out: &Path, names: &[String]) -> anyhow::Result<Vec<Scored>> 
     // The folder itself, or the one that an evaluation makes in it.
     let inner = out.join("eval");
     let folder = if inner.is_dir() { &inner } else { out };
-    let hint = "hint: give the --out of an evaluation: maquette eval CHECKPOINT --tasks arc_easy --data DIR --out DIR";
-    let entries = fs::read_dir(folder)
-        .with_context(|| format!("expected scores in `{}`, found none\n{hint}", folder.display()))?;
-    let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
-    paths.retain(|path| path.to_string_lossy().ends_with("shot.jsonl"));
-    paths.sort();
     let mut scored = Vec::new();
-    for path in paths {
-        let about = path.with_extension("json");
-        let bytes = fs::read(&about).with_context(|| {
-            format!("cannot read `{}`\nhint: it was written beside the items; put it back", about.display())
-        })?;
-        let provenance: Provenance = serde_json::from_slice(&bytes)
-            .with_context(|| format!("`{}` is damaged\nhint: evaluate again", about.display()))?;
-        if names.is_empty() || names.contains(&provenance.task) {
-            let mut items = ItemsFile::read(&path)?;
-            let mut failures = BTreeMap::new();
-            items.retain(|item| match &item.failure {
-                None => true,
-                Some(reason) => {
-                    *failures.entry(reason.clone()).or_default() += 1;
-                    false
-                }
-            });
-            scored.push(Scored { path, provenance, items, failures });
-        }
+    for file in item_files::find(folder, names)? {
+        let mut items = file.items()?;
+        let mut failures = BTreeMap::new();
+        items.retain(|item| match &item.failure {
+            None => true,
+            Some(reason) => {
+                *failures.entry(reason.clone()).or_default() += 1;
+                false
+            }
+        });
+        scored.push(Scored { path: file.path, provenance: file.provenance, items, failures });
     }
-    let missing = names.iter().find(|name| scored.iter().all(|task| task.provenance.task != **name));
-    if let Some(name) = missing {
-        anyhow::bail!(
-            "expected scores of `{name}` in `{}`, found none\nhint: evaluate it first",
-            folder.display()
-        );
-    }
-    anyhow::ensure!(
-        !scored.is_empty(),
-        "expected scores of benchmarks in `{}`, found none\n{hint}",
-        folder.display()
-    );
     Ok(scored)
 }
 

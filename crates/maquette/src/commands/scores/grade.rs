@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::folder::{self, Scored};
 use crate::{
+    folder_lock::FolderLock,
     output,
     output_file::{Kind, OutputFile},
 };
@@ -59,7 +60,11 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     );
     match (&args.to, &args.from) {
         (Some(path), _) => write(path, &scored),
-        (_, Some(path)) => read(path, &scored),
+        (_, Some(path)) => {
+            let folder = scored[0].path.parent().unwrap_or(&args.dir);
+            let _lock = FolderLock::take(folder)?;
+            read(path, &scored)
+        }
         _ => Ok(()),
     }
 }
