@@ -24,6 +24,8 @@ const MAX_KEPT: usize = 2;
 #[derive(Debug)]
 pub struct DataFolder {
     root: PathBuf,
+    /// Of a data set in a single file: that file, whatever its name.
+    only: Option<PathBuf>,
     tables: RefCell<Vec<(Key, Rc<Table>)>>,
 }
 
@@ -107,7 +109,28 @@ impl Split<'_> {
 impl DataFolder {
     /// The data in a folder.
     pub fn new(root: &Path) -> Self {
-        Self { root: root.to_owned(), tables: RefCell::default() }
+        Self { root: root.to_owned(), only: None, tables: RefCell::default() }
+    }
+
+    /// The data of one task in a file of any name, in one of the forms in which they are published.
+    ///
+    /// # Errors
+    /// If there is no such file, or it is no table.
+    pub fn of_file(path: &Path) -> Result<Self, ExamError> {
+        let refuse = |found: &str| ExamError::Table {
+            place: path.display().to_string(),
+            expected: "a table as .csv, .parquet or .jsonl, also .gz and .zst".to_owned(),
+            found: found.to_owned(),
+            hint: "`maquette eval --list` says where data are published".to_owned(),
+        };
+        if !path.is_file() {
+            return Err(refuse(if path.is_dir() { "a folder" } else { "no file" }));
+        }
+        if !is_table(path) {
+            return Err(refuse("another ending"));
+        }
+        let root = path.parent().unwrap_or(Path::new("")).to_owned();
+        Ok(Self { root, only: Some(path.to_owned()), tables: RefCell::default() })
     }
 
     /// Where the items of a task lie, and where the examples in front of them. What is there is read.
@@ -129,6 +152,14 @@ impl DataFolder {
         let mut forms = task.forms.iter().filter(|form| form.splits.iter().any(|own| own == split));
         if let Some(form) = forms.clone().find(|form| form.made.is_some()) {
             return Some((form, Vec::new()));
+        }
+        if let Some(only) = &self.only {
+            // Rows of a table in JSON are those of the hub's.
+            let ending = unpacked(only).to_lowercase().replace(".jsonl", ".parquet");
+            let ending = ending.rsplit('.').next().unwrap_or_default();
+            let has_ending =
+                |form: &&Form| form.files.iter().any(|file| file.contains(&format!(".{ending}")));
+            return Some((forms.clone().find(has_ending).or_else(|| forms.next())?, vec![only.clone()]));
         }
         forms.by_ref().flat_map(|form| form.files.iter().map(move |pattern| (form, pattern))).find_map(
             |(form, pattern)| {
@@ -296,7 +327,8 @@ fn unpacked(path: &Path) -> String {
     name.strip_suffix(".gz").or(name.strip_suffix(".zst")).unwrap_or(&name).to_owned()
 }
 
-fn is_table(path: &Path) -> bool {
+/// Whether a file's ending is one of a table's.
+pub(super) fn is_table(path: &Path) -> bool {
     let name = unpacked(path).to_lowercase();
     [".jsonl", ".csv", ".tsv", ".parquet"].iter().any(|ending| name.ends_with(ending))
 }

@@ -16,7 +16,7 @@ use crate::{
     output,
     output_file::{Kind, OutputFile},
     progress,
-    safety::{Asked, Number, SafetyTable, Stage, TextLosses, answers, ratio, read_text},
+    safety::{Asked, Number, SafetyTable, Stage, TextLosses, Truthful, answers, ratio, read_text},
 };
 
 /// What alignment did and what it cost: stages of a model side by side on requests of known label
@@ -44,7 +44,10 @@ pub(crate) struct Args {
     /// A reward model's folder: what it says of the answers
     #[arg(long, value_name = "DIR")]
     reward: Option<PathBuf>,
-    /// Most prompts; all if not given
+    /// TruthfulQA as it is published, .csv or .parquet: how likely each stage holds true answers to be
+    #[arg(long, value_name = "FILE")]
+    truthful: Option<PathBuf>,
+    /// Most prompts, and most questions of --truthful; all if not given
     #[arg(long, value_name = "N", value_parser = super::positive::<usize>())]
     limit: Option<usize>,
     /// Most tokens of an answer
@@ -83,6 +86,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let out = OutputFile { path: &args.out, option: "--out", kind: Kind::Safety };
     out.check()?;
     let asked = Asked::read(&args.prompts, args.limit)?;
+    let truthful = args.truthful.as_deref().map(|path| Truthful::read(path, args.limit)).transpose()?;
+    if let Some(truthful) = &truthful {
+        let notes: String = truthful.notes().iter().map(|note| format!("; {note}")).collect();
+        progress::say("truthful", &format!("{} questions{notes}", truthful.len()));
+    }
     let kernels = Cpu::new(args.threads);
     let reward = args.reward.as_deref().map(RewardModel::open).transpose()?;
     let reference = args.against.as_ref().and_then(|against| {
@@ -99,6 +107,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             let opened = open(path, &kernels)?;
             let mut stage = measure(args, &opened, &kernels, &asked, reward.as_ref(), reference.as_ref())?;
             stage.add_cost(path);
+            if let Some(truthful) = &truthful {
+                stage.add_truths(truthful.asked(&opened, &kernels)?);
+            }
             if let Some(run) = &args.text {
                 let set = read_text(run, &opened.tokenizer, opened.gpt.config().max_seq_len)?;
                 let losses = TextLosses::of(&opened.gpt, &kernels, &set, &opened.tokenizer);

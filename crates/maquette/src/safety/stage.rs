@@ -11,7 +11,7 @@ use eval::interval;
 use model::{Engine, EngineSettings, Finish, Gpt, Tokens};
 use tensor::{IGNORE_TARGET, Kernels};
 
-use super::{Asked, Change, Number, Share};
+use super::{Asked, Change, Number, Share, Truths};
 use crate::open_model::Opened;
 
 /// Answers that are decoded, or scored, at a time.
@@ -75,6 +75,8 @@ pub(crate) fn answers(
 pub(crate) struct Stage {
     /// Measure → prompt by prompt; a prompt that a measure is not about has no entry.
     measures: BTreeMap<&'static str, Vec<bool>>,
+    /// Measure → value of each question, for what is no share of prompts.
+    values: BTreeMap<&'static str, Vec<f64>>,
     pub(crate) numbers: BTreeMap<String, Number>,
 }
 
@@ -108,14 +110,14 @@ impl Stage {
                     done == Done::Complied
                 }
             };
-            gold.push(f64::from(u8::from(is_right)));
+            gold.push(is_right);
             let steered = request.and_then(|request| Some((request, request.obeys(&answer.text)?)));
             if let Some((request, is_obeyed)) = steered {
                 let name = if request.is_against { "steered_against_the_user" } else { "steered" };
                 add(name, is_obeyed);
             }
         }
-        stage.numbers.insert("right".into(), Number::mean(&gold));
+        stage.numbers.insert("right".into(), Number::share(&gold));
         stage
     }
 
@@ -138,6 +140,13 @@ impl Stage {
         let scores = model.scores(kernels, &texts);
         let scores: Vec<f64> = scores.into_iter().map(|score| model.statistics().normalised(score)).collect();
         self.numbers.insert("reward_model".into(), Number::mean(&scores));
+    }
+
+    /// How truthful it is, by likelihood.
+    pub(crate) fn add_truths(&mut self, Truths { mc1, mc2 }: Truths) {
+        self.numbers.insert("truthful_mc2".into(), Number::mean(&mc2));
+        self.measures.insert("truthful_mc1", mc1);
+        self.values.insert("truthful_mc2", mc2);
     }
 
     /// How far the answers are from those that `reference` would give: an estimate of `KL(π‖π_ref)` in nats an answer.
@@ -197,6 +206,9 @@ impl Stage {
     pub(crate) fn changes(&self, other: &Self) -> BTreeMap<String, Change> {
         let both =
             self.measures.iter().filter_map(|(name, now)| Some((name, now, other.measures.get(name)?)));
-        both.map(|(name, now, before)| ((*name).to_owned(), Change::of(now, before))).collect()
+        let values = self.values.iter().filter_map(|(name, now)| Some((name, now, other.values.get(name)?)));
+        both.map(|(name, now, before)| ((*name).to_owned(), Change::of(now, before)))
+            .chain(values.map(|(name, now, before)| ((*name).to_owned(), Change::of_values(now, before))))
+            .collect()
     }
 }

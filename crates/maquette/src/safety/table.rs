@@ -31,6 +31,14 @@ impl Number {
         Self { n: values.len(), value, lo95, hi95 }
     }
 
+    /// The mean of what is so or not, with Wilson's interval.
+    pub(crate) fn share(all: &[bool]) -> Self {
+        let n_so = all.iter().filter(|is| **is).count();
+        let ends = interval::wilson(n_so, all.len());
+        let (lo95, hi95) = (ends.map(|[lo, _]| lo), ends.map(|[_, hi]| hi));
+        Self { n: all.len(), value: n_so as f64 / all.len() as f64, lo95, hi95 }
+    }
+
     /// Of one thing, which has no spread.
     pub(crate) fn of(value: f64) -> Self {
         Self { n: 1, value, lo95: None, hi95: None }
@@ -53,7 +61,14 @@ impl Change {
         let as_numbers = |all: &[bool]| all.iter().map(|is| f64::from(u8::from(*is))).collect::<Vec<f64>>();
         let (now, before) = (as_numbers(now), as_numbers(before));
         let differences: Vec<f64> = now.iter().zip(&before).map(|(now, before)| now - before).collect();
-        let lowered_by = ratio(&now, &before).map(|Number { n, value, lo95, hi95 }| Number {
+        let Mean { value, lo95, hi95, .. } = interval::paired_shares(&differences);
+        Self { difference: Number { n: now.len(), value, lo95, hi95 }, ..Self::of_values(&now, &before) }
+    }
+
+    /// From the value of each question, now and at the other stage.
+    pub(crate) fn of_values(now: &[f64], before: &[f64]) -> Self {
+        let differences: Vec<f64> = now.iter().zip(before).map(|(now, before)| now - before).collect();
+        let lowered_by = ratio(now, before).map(|Number { n, value, lo95, hi95 }| Number {
             n,
             value: 1.0 - value,
             lo95: hi95.map(|hi| 1.0 - hi),
@@ -114,9 +129,9 @@ mod tests {
         assert!((difference.hi95.unwrap() - (-0.5 + margin)).abs() < 1e-3, "{difference:?}");
         assert!((lowered_by.unwrap().value - 2.0 / 3.0).abs() < 1e-12);
         assert_eq!(Change::of(&now, &[false; 4]).lowered_by, None);
-        // The same answers: no change, and no doubt about it.
+        // The same answers: no change, but four prove little of others.
         let same = Change::of(&before, &before);
-        assert_eq!((same.difference.value, same.difference.hi95), (0.0, Some(0.0)));
+        assert!(same.difference.value == 0.0 && same.difference.hi95 > Some(0.3), "{same:?}");
         assert_eq!(same.lowered_by.unwrap().value, 0.0);
     }
 }
