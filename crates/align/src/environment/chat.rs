@@ -28,6 +28,11 @@ impl TokenEnvironment for Chat {
         let prompt = self.template.encode(&self.tokenizer, &messages, true)?;
         Ok(Box::new(ChatDialogue { chat: self, dialogue, messages, prompt }))
     }
+
+    fn rewards(&self, side: Side, answered: &[(u64, &[u32])]) -> Option<Vec<Result<f64, String>>> {
+        let text = |&(problem, ids): &(u64, &[u32])| (problem, self.tokenizer.decode(ids));
+        self.environment.rewards(side, &answered.iter().map(text).collect::<Vec<_>>())
+    }
 }
 
 struct ChatDialogue<'a> {

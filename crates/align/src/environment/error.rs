@@ -58,29 +58,27 @@ pub enum EnvironmentError {
         /// What came.
         found: String,
     },
-    /// A reward that is not a number.
+    /// A reward that cannot be learned from.
     #[error(
-        "the reward of problem {problem} is {reward}, expected a finite number\nhint: look at what gives the reward"
+        "the reward of problem {problem} is {reward}, expected a number from -{most} to {most}\nhint: look at what gives the reward, or scale it: rewards near 1 are learned from best"
     )]
     Reward {
         /// Which.
         problem: u64,
         /// What came.
         reward: f64,
+        /// How large it may be.
+        most: f64,
     },
-    /// A prompt that leaves no room for an answer.
+    /// Problems of which none can be learned from.
     #[error(
-        "problem {problem} has {n_tokens} tokens, expected at most {most}: the model reads {max_seq_len} with the answer\nhint: shorter prompts, or a smaller --max-tokens"
+        "expected answers with a reward, found none of {n_problems}: {left_out}\nhint: look at the reason; the same command goes on from what was saved"
     )]
-    TooLong {
-        /// Which.
-        problem: u64,
-        /// Its length.
-        n_tokens: usize,
-        /// What would do.
-        most: usize,
-        /// What the model reads.
-        max_seq_len: usize,
+    AllLeftOut {
+        /// How many were tried.
+        n_problems: usize,
+        /// Why they were left out, in words.
+        left_out: String,
     },
     /// A file of prompts that cannot be used.
     #[error("`{}`: expected {expected}, found {found}\nhint: {hint}", path.display())]

@@ -14,6 +14,9 @@ mod reverse;
 use base::Rng;
 use data::Message;
 
+/// Largest size of a reward: sums of squares of larger ones leave the range of f32.
+pub const MAX_REWARD: f64 = 1e9;
+
 pub(crate) use calculator::last_number;
 
 pub use calculator::Calculator;
@@ -46,6 +49,13 @@ pub trait Environment: Send {
     /// # Errors
     /// If the environment cannot go on.
     fn begin(&self, side: Side, n: u64) -> Result<Box<dyn Dialogue + '_>, EnvironmentError>;
+
+    /// Rewards of the answers to problems of a side, of an environment that takes many at a time: each beside what its dialogue gave,
+    /// or why there is none.
+    fn rewards(&self, side: Side, answered: &[(u64, String)]) -> Option<Vec<Result<f64, String>>> {
+        let _ = (side, answered);
+        None
+    }
 }
 
 /// One problem.
@@ -89,6 +99,13 @@ pub trait TokenEnvironment: Send {
     /// # Errors
     /// If the environment cannot go on.
     fn begin(&self, side: Side, n: u64) -> Result<Box<dyn TokenDialogue + '_>, EnvironmentError>;
+
+    /// Rewards of the last answers to problems of a side, of an environment that takes many at a time: each beside what its dialogue
+    /// gave, or why there is none.
+    fn rewards(&self, side: Side, answered: &[(u64, &[u32])]) -> Option<Vec<Result<f64, String>>> {
+        let _ = (side, answered);
+        None
+    }
 }
 
 /// One problem in token ids.

@@ -15,7 +15,8 @@ use std::{
 use data::Message;
 use serde_json::{Value, json};
 
-use super::{Dialogue, Environment, EnvironmentError, Side, Turn};
+use super::{Dialogue, Environment, EnvironmentError, MAX_REWARD, Side, Turn};
+use crate::conversation::ROLES;
 
 /// Most bytes of one line.
 const MAX_LINE_BYTES: u64 = 1 << 20;
@@ -175,6 +176,15 @@ impl Program {
     }
 }
 
+/// What is expected of the role of the `i`-th message, where it is another.
+fn wrong_role(i: usize, message: &Message) -> Option<String> {
+    match &message.role[..] {
+        "system" if i > 0 => Some("a system message at the beginning alone".into()),
+        role if !ROLES.contains(&role) => Some(format!("a role of {}", ROLES.join(", "))),
+        _ => None,
+    }
+}
+
 /// How a program ended, once it has.
 fn status(child: &mut Child) -> String {
     let began = Instant::now();
@@ -226,6 +236,13 @@ impl Environment for Program {
             .ok()
             .filter(|messages: &Vec<Message>| !messages.is_empty())
             .ok_or_else(|| self.wrong("`messages`, each with a role and a content", &moment, &value))?;
+        if let Some(wrong) = messages.iter().enumerate().find_map(|(i, message)| wrong_role(i, message)) {
+            return Err(self.wrong(&wrong, &moment, &value));
+        }
+        if messages.last().is_some_and(|last| last.role == "assistant") {
+            let expected = "`messages` whose last is not the assistant's, which the policy answers";
+            return Err(self.wrong(expected, &moment, &value));
+        }
         Ok(Box::new(Open { program: self, episode, problem: n, messages }))
     }
 }
@@ -247,13 +264,26 @@ impl Dialogue for Open<'_> {
         let request = json!({ "do": "step", "episode": self.episode, "answer": text, "whole": is_whole });
         let value = self.program.locked(|pipe| self.program.ask(pipe, &request, &moment))?;
         let reward = value["reward"].as_f64();
-        let reward = reward.ok_or_else(|| self.program.wrong("a number as `reward`", &moment, &value))?;
+        let reward = reward.filter(|reward| reward.abs() <= MAX_REWARD).ok_or_else(|| {
+            let expected = format!("a number from -{MAX_REWARD} to {MAX_REWARD} as `reward`");
+            self.program.wrong(&expected, &moment, &value)
+        })?;
         let observation = match &value["observation"] {
             Value::Null => None,
             Value::String(text) => Some(Message::new("user", text.clone())),
-            other => Some(serde_json::from_value(other.clone()).map_err(|_| {
-                self.program.wrong("null, a text or a message as `observation`", &moment, &value)
-            })?),
+            other => {
+                let message: Message = serde_json::from_value(other.clone()).map_err(|_| {
+                    self.program.wrong("null, a text or a message as `observation`", &moment, &value)
+                })?;
+                let wrong = match &message.role[..] {
+                    "assistant" => Some("an observation that is not the assistant's".to_owned()),
+                    _ => wrong_role(1, &message),
+                };
+                if let Some(wrong) = wrong {
+                    return Err(self.program.wrong(&wrong, &moment, &value));
+                }
+                Some(message)
+            }
         };
         Ok(Turn { reward, observation })
     }
@@ -282,6 +312,44 @@ mod tests {
         }
     }
 
+    /// A program that begins each problem with a message of a role, and answers the first answer with `turn`.
+    fn says(role: &str, turn: &str) -> String {
+        let first = format!("{{\"episode\":0,\"messages\":[{{\"role\":\"{role}\",\"content\":\"hi\"}}]}}");
+        format!("sh -c 'read a; echo '\\''{first}'\\''; read a; echo '\\''{turn}'\\''; cat >/dev/null'")
+    }
+
+    fn begins(role: &str) -> String {
+        says(role, "{}")
+    }
+
+    #[test]
+    fn turns_that_cannot_be_learned_from_are_named() {
+        for (turn, expected) in [
+            (
+                r#"{"episode":0,"reward":1e300}"#,
+                "expected a number from -1000000000 to 1000000000 as `reward`",
+            ),
+            (r#"{"episode":0,"reward":null}"#, "as `reward`"),
+            (
+                r#"{"episode":0,"reward":0,"observation":{"role":"robot","content":"x"}}"#,
+                "expected a role of",
+            ),
+            (
+                r#"{"episode":0,"reward":0,"observation":{"role":"system","content":"x"}}"#,
+                "at the beginning alone",
+            ),
+            (
+                r#"{"episode":0,"reward":0,"observation":{"role":"assistant","content":"x"}}"#,
+                "not the assistant's",
+            ),
+        ] {
+            let program = program(&says("user", turn), 10.0);
+            let mut dialogue = program.begin(Side::Training, 0).unwrap();
+            let error = dialogue.answer("a", true).unwrap_err().to_string();
+            assert!(error.contains(expected) && error.contains("hint:"), "{turn}: {error}");
+        }
+    }
+
     #[test]
     fn what_goes_wrong_is_named() {
         for (script, seconds, expected) in [
@@ -292,6 +360,8 @@ mod tests {
             ("echo hello", 10.0, "expected one line of JSON"),
             ("sh -c 'echo \"{\\\"episode\\\":9}\"; cat'", 10.0, "expected `\"episode\": 0`"),
             ("sh -c 'echo \"{\\\"episode\\\":0}\"; cat'", 10.0, "expected `messages`"),
+            (&begins("robot"), 10.0, "expected a role of system, developer, user, assistant, tool"),
+            (&begins("assistant"), 10.0, "whose last is not the assistant's"),
             ("cat /dev/zero", 10.0, "more than 1048576 bytes in a line"),
             ("no-such-program-here", 10.0, "ended"),
         ] {

@@ -3,11 +3,11 @@
 use std::{path::PathBuf, sync::Mutex, sync::PoisonError};
 
 use base::{Rng, hash::xxh3_64};
-use data::Message;
+use data::{DataError, Message};
 use serde_json::{Map, Value};
 
 use super::{Dialogue, Environment, EnvironmentError, Side, Turn};
-use crate::{AlignError, Dropped, OnRow, conversation::read_prompts};
+use crate::{AlignError, Dropped, OnRow, conversation::read_prompts, error::first_line};
 
 /// A prompt with what its row says beside it.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,8 +30,8 @@ pub trait Judge: Send + Sync {
     /// What must be in a prompt's row, if it lacks it.
     fn lacks(&self, prompt: &Prompt) -> Option<String>;
 
-    /// The reward of an answer.
-    fn reward(&self, prompt: &Prompt, answer: &str) -> f64;
+    /// The reward of each answer, or why there is none.
+    fn rewards(&self, answered: &[(&Prompt, &str)]) -> Vec<Result<f64, String>>;
 }
 
 /// Prompts from files, in an order drawn from the seed, another one in every epoch. The reward is the sum of what judges give.
@@ -46,19 +46,21 @@ pub struct Prompts {
 
 impl Prompts {
     /// Reads prompts: `prompt` as a text or a list of messages, or `messages`, whose last answer is left out. `held_out` of them,
-    /// chosen by the hash of their content, are for the held-out side.
+    /// chosen by the hash of their content, are for the held-out side. Prompts that are `too_long` are left out and counted.
     ///
     /// # Errors
-    /// If a file cannot be read, a row is no prompt or lacks what a judge needs, or fewer than two prompts are left.
+    /// If a file cannot be read, a row is no prompt, cannot be asked or lacks what a judge needs, or fewer than two prompts are left.
     pub fn read(
         paths: &[PathBuf],
         judges: Vec<(f64, Box<dyn Judge>)>,
         held_out: f64,
         seed: u64,
         on_row: OnRow,
+        too_long: impl Fn(&[Message]) -> Result<Option<String>, DataError>,
     ) -> Result<(Self, Dropped), AlignError> {
         let read = read_prompts(paths, on_row)?;
         let mut dropped = read.dropped;
+        let n_rows = read.rows.len();
         let (mut prompts, mut seen) = (Vec::new(), std::collections::HashSet::new());
         for prompt in read.rows {
             if let Some(lacking) = judges.iter().find_map(|(_, judge)| judge.lacks(&prompt)) {
@@ -67,13 +69,24 @@ impl Prompts {
                     return Err(AlignError::Row { path, row, expected: lacking, found: "none".into() });
                 }
                 dropped.add(format!("without {lacking}"));
-            } else if seen.insert(hash(&prompt)) {
-                prompts.push(prompt);
-            } else {
+            } else if !seen.insert(hash(&prompt)) {
                 dropped.add("that were there already");
+            } else {
+                match too_long(&prompt.messages) {
+                    Ok(None) => prompts.push(prompt),
+                    Ok(Some(reason)) => dropped.add(reason),
+                    Err(error) if on_row == OnRow::Refuse => {
+                        return Err(AlignError::Row {
+                            path: prompt.path,
+                            row: prompt.row,
+                            expected: "a prompt that the model's chat template renders".into(),
+                            found: first_line(&error),
+                        });
+                    }
+                    Err(_) => dropped.add("that the model's chat template does not render"),
+                }
             }
         }
-        let n_rows = prompts.len();
         let (least, limit) = (prompts.iter().map(hash).min(), (held_out * u64::MAX as f64) as u64);
         let (held_out, training): (Vec<Prompt>, Vec<Prompt>) =
             prompts.into_iter().partition(|prompt| hash(prompt) <= limit || Some(hash(prompt)) == least);
@@ -90,6 +103,21 @@ impl Prompts {
         match side {
             Side::Training => self.training.len(),
             Side::HeldOut => self.held_out.len(),
+        }
+    }
+
+    /// The n-th problem of a side.
+    fn nth(&self, side: Side, n: u64) -> &Prompt {
+        match side {
+            Side::HeldOut => &self.held_out[(n % self.held_out.len() as u64) as usize],
+            Side::Training => {
+                let n_prompts = self.training.len() as u64;
+                let mut known = self.order.lock().unwrap_or_else(PoisonError::into_inner);
+                if known.0 != n / n_prompts {
+                    *known = (n / n_prompts, order(self.training.len(), self.seed, n / n_prompts));
+                }
+                &self.training[known.1[(n % n_prompts) as usize]]
+            }
         }
     }
 
@@ -126,34 +154,33 @@ impl Environment for Prompts {
     }
 
     fn begin(&self, side: Side, n: u64) -> Result<Box<dyn Dialogue + '_>, EnvironmentError> {
-        let prompt = match side {
-            Side::HeldOut => &self.held_out[(n % self.held_out.len() as u64) as usize],
-            Side::Training => {
-                let n_prompts = self.training.len() as u64;
-                let mut known = self.order.lock().unwrap_or_else(PoisonError::into_inner);
-                if known.0 != n / n_prompts {
-                    *known = (n / n_prompts, order(self.training.len(), self.seed, n / n_prompts));
-                }
-                &self.training[known.1[(n % n_prompts) as usize]]
+        Ok(Box::new(Asked(self.nth(side, n))))
+    }
+
+    /// The sum of what the judges give; an answer that one of them gives none has none.
+    fn rewards(&self, side: Side, answered: &[(u64, String)]) -> Option<Vec<Result<f64, String>>> {
+        let answered: Vec<(&Prompt, &str)> =
+            answered.iter().map(|(n, answer)| (self.nth(side, *n), &answer[..])).collect();
+        let mut sums: Vec<Result<f64, String>> = vec![Ok(0.0); answered.len()];
+        for (weight, judge) in &self.judges {
+            for (sum, reward) in sums.iter_mut().zip(judge.rewards(&answered)) {
+                *sum = std::mem::replace(sum, Ok(0.0)).and_then(|sum| Ok(sum + weight * reward?));
             }
-        };
-        Ok(Box::new(Asked { prompt, judges: &self.judges }))
+        }
+        Some(sums)
     }
 }
 
-struct Asked<'a> {
-    prompt: &'a Prompt,
-    judges: &'a [(f64, Box<dyn Judge>)],
-}
+struct Asked<'a>(&'a Prompt);
 
 impl Dialogue for Asked<'_> {
     fn messages(&self) -> Vec<Message> {
-        self.prompt.messages.clone()
+        self.0.messages.clone()
     }
 
-    fn answer(&mut self, text: &str, _: bool) -> Result<Turn, EnvironmentError> {
-        let rewards = self.judges.iter().map(|(weight, judge)| weight * judge.reward(self.prompt, text));
-        Ok(Turn::last(rewards.sum()))
+    /// Judges reward many answers at a time.
+    fn answer(&mut self, _: &str, _: bool) -> Result<Turn, EnvironmentError> {
+        Ok(Turn::last(0.0))
     }
 }
 
@@ -187,15 +214,17 @@ impl Judge for Verify {
         }
     }
 
-    fn reward(&self, prompt: &Prompt, answer: &str) -> f64 {
-        let Some(expected) = expected(prompt) else { return 0.0 };
-        f64::from(u8::from(match self {
-            Self::Exact => answer.trim() == expected,
-            Self::Contains => answer.contains(&expected),
-            Self::Number => {
-                super::last_number(answer).is_some_and(|n| Some(n) == super::last_number(&expected))
-            }
-        }))
+    fn rewards(&self, answered: &[(&Prompt, &str)]) -> Vec<Result<f64, String>> {
+        let is_right = |prompt: &Prompt, answer: &str| {
+            expected(prompt).is_some_and(|expected| match self {
+                Self::Exact => answer.trim() == expected,
+                Self::Contains => answer.contains(&expected),
+                Self::Number => {
+                    super::last_number(answer).is_some_and(|n| Some(n) == super::last_number(&expected))
+                }
+            })
+        };
+        answered.iter().map(|(prompt, answer)| Ok(f64::from(u8::from(is_right(prompt, answer))))).collect()
     }
 }
 
@@ -220,8 +249,11 @@ mod tests {
             (0..40).map(|i| format!("{{\"prompt\":\"{i}+1?\",\"answer\":{}}}\n", i + 1)).collect();
         std::fs::write(&path, rows + "{\"prompt\":\"0+1?\",\"answer\":1}\n").unwrap();
         let judges = || -> Vec<(f64, Box<dyn Judge>)> { vec![(2.0, Box::new(Verify::Number))] };
-        let (prompts, dropped) =
-            Prompts::read(std::slice::from_ref(&path), judges(), 0.2, 3, OnRow::Refuse).unwrap();
+        type TooLong<'a> = &'a dyn Fn(&[Message]) -> Result<Option<String>, DataError>;
+        let read = |seed, on_row, too_long: TooLong<'_>| {
+            Prompts::read(std::slice::from_ref(&path), judges(), 0.2, seed, on_row, too_long)
+        };
+        let (prompts, dropped) = read(3, OnRow::Refuse, &|_| Ok(None)).unwrap();
         assert_eq!(dropped.to_string(), "1 that were there already");
         assert_eq!(prompts.len(Side::Training) + prompts.len(Side::HeldOut), 40);
         let asked = |side, n| prompts.begin(side, n).unwrap().messages()[0].content.clone();
@@ -241,13 +273,33 @@ mod tests {
             sorted.sort();
             sorted
         });
-        let mut dialogue = prompts.begin(Side::Training, 0).unwrap();
-        let number: i64 = dialogue.messages()[0].content.split('+').next().unwrap().parse().unwrap();
-        assert_eq!(dialogue.answer(&format!("it is {}.", number + 1), true).unwrap(), Turn::last(2.0));
-        assert_eq!(dialogue.answer("it is", true).unwrap(), Turn::last(0.0));
+        let number: i64 = asked(Side::Training, 0).split('+').next().unwrap().parse().unwrap();
+        let said = [(0, format!("it is {}.", number + 1)), (0, "it is".to_owned())];
+        assert_eq!(prompts.rewards(Side::Training, &said).unwrap(), [Ok(2.0), Ok(0.0)]);
+
+        // What is too long is left out and counted on either side; what cannot be asked is named by its row, or counted.
+        let too_long = |messages: &[Message]| {
+            Ok((messages[0].content.len() > 4).then(|| "longer than 4 tokens".to_owned()))
+        };
+        let (few, dropped) = read(3, OnRow::Refuse, &too_long).unwrap();
+        assert_eq!(dropped.to_string(), "30 longer than 4 tokens, 1 that were there already");
+        assert_eq!(few.len(Side::Training) + few.len(Side::HeldOut), 10);
+        let error = read(3, OnRow::Refuse, &|_| Ok(Some("too long".into()))).err().unwrap().to_string();
+        assert!(
+            error.contains("found none in 41 rows: 1 that were there already, 40 too long")
+                && error.contains("--seq-len"),
+            "{error}"
+        );
+        let refused = |messages: &[Message]| match messages[0].content.starts_with('3') {
+            true => Err(DataError::ChatTemplate { expected: "a user".into(), found: "none".into() }),
+            false => Ok(None),
+        };
+        let error = read(3, OnRow::Refuse, &refused).err().unwrap().to_string();
+        assert!(error.contains("row 4: expected a prompt that the model's chat template renders"), "{error}");
+        assert!(read(3, OnRow::Skip, &refused).unwrap().1.to_string().starts_with("11 that the model's"));
 
         std::fs::write(&path, "{\"prompt\":\"a\"}\n").unwrap();
-        let error = Prompts::read(&[path], judges(), 0.2, 3, OnRow::Refuse).err().unwrap().to_string();
+        let error = read(3, OnRow::Refuse, &|_| Ok(None)).err().unwrap().to_string();
         assert!(error.contains("row 1: expected a number in `answer`, found none"), "{error}");
     }
 }

@@ -5,6 +5,7 @@
 mod advantage;
 mod divergence;
 mod objective;
+mod place;
 mod replay;
 mod rollout;
 mod settings;
@@ -13,8 +14,8 @@ mod surrogate;
 
 pub use advantage::{gae, group_advantages, whiten};
 pub use divergence::{KlTarget, k1, k3};
-pub use objective::{PolicyGradient, Rewarder};
-pub use rollout::{Action, RolloutSettings, Trajectory, collect};
+pub use objective::{LeftOut, PolicyGradient, Rewarder};
+pub use rollout::{Action, Collected, RolloutSettings, Trajectory, collect, too_long};
 pub use settings::{Method, PolicySettings};
 
 /// Name of the head that says what is still to be expected.

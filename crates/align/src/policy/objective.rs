@@ -1,10 +1,12 @@
 //! PPO and GRPO as an objective of the trainer.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use base::{Rng, hash::Xxh3};
 use model::{Gpt, Outputs, Tokens, Wanted};
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tensor::{IGNORE_TARGET, Kernels, Tensor};
 use train::{
@@ -13,13 +15,15 @@ use train::{
 };
 
 use super::{
-    Method, PolicySettings, Trajectory, VALUE, collect,
+    Collected, Method, PolicySettings, Trajectory, VALUE, collect,
+    place::Place,
     replay::{Replayed, gradients, log_probs},
+    rollout::checked,
     stored::{Credit, Means, Rollout, credits, means},
     surrogate,
 };
 use crate::{
-    RewardModel,
+    Dropped, RewardModel,
     environment::{EnvironmentError, Side, TokenEnvironment},
 };
 
@@ -48,20 +52,11 @@ pub struct PolicyGradient {
     /// What the rollouts at hand are learned with.
     credits: Vec<Vec<Credit>>,
     means: Means,
+    left_out: LeftOut,
 }
 
-/// Where the next batch begins.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Place {
-    /// Sets of rollouts that were used up.
-    iteration: u64,
-    /// Batches of this one that were taken.
-    batch: usize,
-    beta: f64,
-    /// Those of this iteration, once it has begun.
-    rollouts: Vec<Rollout>,
-}
+/// Problems that could not be learned from so far, by reason; shared with whoever reports them.
+pub type LeftOut = Arc<Mutex<Dropped>>;
 
 impl PolicyGradient {
     /// At the first rollout; `reference` is the model that the training begins with, and `named` says what environment and
@@ -92,7 +87,7 @@ impl PolicyGradient {
         hash.update(named.as_bytes());
         hash.update(&settings.seed.to_le_bytes());
         hash.update(serde_json::to_string(&policy).unwrap_or_default().as_bytes());
-        let at = Place { iteration: 0, batch: 0, beta: policy.beta, rollouts: Vec::new() };
+        let at = Place::first(policy.beta);
         Ok(Self {
             environment,
             rewarder,
@@ -103,7 +98,13 @@ impl PolicyGradient {
             at,
             credits: Vec::new(),
             means: Means::default(),
+            left_out: LeftOut::default(),
         })
+    }
+
+    /// Problems that could not be learned from, as they are counted.
+    pub fn left_out(&self) -> LeftOut {
+        Arc::clone(&self.left_out)
     }
 
     /// Problems of an iteration, with the seed of each answer.
@@ -116,10 +117,15 @@ impl PolicyGradient {
             .collect()
     }
 
-    /// Lets the policy answer.
-    fn roll_out(&self, gpt: &Gpt, kernels: &dyn Kernels) -> Result<Vec<Rollout>, EnvironmentError> {
+    /// Lets the policy answer; what cannot be learned from is left out.
+    fn roll_out(
+        &self,
+        gpt: &Gpt,
+        kernels: &dyn Kernels,
+    ) -> Result<(Vec<Rollout>, Dropped), EnvironmentError> {
         let rollout = &self.policy.rollout;
-        let all = collect(gpt, kernels, &*self.environment, Side::Training, &self.problems(), rollout)?;
+        let Collected { trajectories: all, left_out } =
+            collect(gpt, kernels, &*self.environment, Side::Training, &self.problems(), rollout)?;
         let scores = self.scores(kernels, &all)?;
         let head = gpt.head_named(VALUE);
         let mut rollouts = Vec::with_capacity(all.len());
@@ -145,7 +151,7 @@ impl PolicyGradient {
                 });
             }
         }
-        Ok(rollouts)
+        Ok((rollouts, left_out))
     }
 
     /// What the reward model gives, weighted.
@@ -155,11 +161,7 @@ impl PolicyGradient {
         let scores = model.scores(kernels, &texts).into_iter().zip(all);
         scores
             .map(|(score, trajectory)| {
-                let reward = weight * model.statistics().normalised(score);
-                match reward.is_finite() {
-                    true => Ok(reward),
-                    false => Err(EnvironmentError::Reward { problem: trajectory.problem, reward }),
-                }
+                checked(trajectory.problem, weight * model.statistics().normalised(score))
             })
             .collect()
     }
@@ -179,6 +181,7 @@ impl PolicyGradient {
     fn begin(&mut self) {
         self.credits = credits(&self.at.rollouts, &self.policy, self.at.beta);
         self.means = means(&self.at.rollouts, self.policy.cut_penalty);
+        self.left_out.lock().unwrap_or_else(PoisonError::into_inner).0.clone_from(&self.at.left_out);
     }
 
     fn n_batches(&self) -> usize {
@@ -190,11 +193,14 @@ impl PolicyGradient {
         let (epoch, batch) = (batch / self.n_batches(), batch % self.n_batches());
         let name = format!("epoch {epoch} of iteration {}", self.at.iteration);
         let mut rng = Rng::named(self.settings.seed, &name);
-        let mut order: Vec<usize> = (0..self.policy.n_rollouts).collect();
-        for i in (1..order.len()).rev() {
+        // Where some were left out, batches are smaller.
+        let n = self.at.rollouts.len();
+        let mut order: Vec<usize> = (0..n).collect();
+        for i in (1..n).rev() {
             order.swap(i, rng.below(i as u64 + 1) as usize);
         }
-        order[batch * self.settings.batch_rows..][..self.settings.batch_rows].to_vec()
+        let range = batch * n / self.n_batches()..(batch + 1) * n / self.n_batches();
+        if range.is_empty() { vec![order[batch % n]] } else { order[range].to_vec() }
     }
 
     /// What is recorded of the iteration with each of its steps.
@@ -209,6 +215,7 @@ impl PolicyGradient {
             ("length", length),
             ("beta", self.at.beta),
             ("iteration", self.at.iteration as f64),
+            ("left_out", (self.policy.n_rollouts - self.at.rollouts.len()) as f64),
         ];
         all.into_iter().map(|(name, value)| (name, share * value)).collect()
     }
@@ -250,9 +257,12 @@ impl Objective for PolicyGradient {
             own.iter_mut().zip(model.head()).for_each(|(own, its)| *own = (scale * f64::from(*its)) as f32);
         }
         learner.gpt_mut().pack(kernels);
-        let rollouts =
+        let (rollouts, left_out) =
             self.roll_out(learner.gpt(), kernels).map_err(|error| TrainError::Objective(Box::new(error)))?;
         self.at.rollouts = rollouts;
+        for (reason, n) in left_out.0 {
+            *self.at.left_out.entry(reason).or_default() += n;
+        }
         self.begin();
         // Of the two estimates the one that chance makes no smaller than 0.
         let is_far = self.policy.max_kl.is_some_and(|most| self.means.k3 > most);
@@ -357,7 +367,7 @@ impl Objective for PolicyGradient {
     fn seek(&mut self, cursor: &Value) -> Result<(), TrainError> {
         let at: Place = read_cursor(cursor)?;
         let n = at.rollouts.len();
-        if n != 0 && n != self.policy.n_rollouts {
+        if n > self.policy.n_rollouts {
             return Err(not_a_cursor(format!("{n} rollouts of {}", self.policy.n_rollouts)));
         }
         self.at = at;
@@ -372,7 +382,8 @@ impl Objective for PolicyGradient {
             (0..self.policy.n_held_out.max(1)).map(|i| (i as u64, rng.next_u64())).collect();
         let rewards = || -> Result<Vec<f64>, EnvironmentError> {
             let rollout = &self.policy.rollout;
-            let all = collect(gpt, kernels, &*self.environment, Side::HeldOut, &problems, rollout)?;
+            let all =
+                collect(gpt, kernels, &*self.environment, Side::HeldOut, &problems, rollout)?.trajectories;
             let scores = self.scores(kernels, &all)?.into_iter();
             Ok(scores.zip(&all).map(|(score, trajectory)| -(score + trajectory.reward())).collect())
         };
@@ -387,6 +398,6 @@ impl PolicyGradient {
             Some(target) => target.next(self.at.beta, self.means.k1, self.policy.n_rollouts),
             None => self.at.beta,
         };
-        Place { iteration: self.at.iteration + 1, batch: 0, beta, rollouts: Vec::new() }
+        self.at.next_iteration(beta)
     }
 }

@@ -7,7 +7,10 @@ use model::{Engine, EngineSettings, Event, Gpt, Request, Sampling, SequenceId, T
 use serde::{Deserialize, Serialize};
 use tensor::Kernels;
 
-use crate::environment::{EnvironmentError, Side, TokenDialogue, TokenEnvironment};
+use crate::{
+    Dropped,
+    environment::{EnvironmentError, MAX_REWARD, Side, TokenDialogue, TokenEnvironment},
+};
 
 /// How rollouts are made.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -85,11 +88,20 @@ struct Running<'a> {
     start: usize,
 }
 
+/// What came of problems.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Collected {
+    /// Those that can be learned from, in the order of the problems.
+    pub trajectories: Vec<Trajectory>,
+    /// Those that cannot: prompts that leave no room for an answer, and answers without a reward.
+    pub left_out: Dropped,
+}
+
 /// Lets the policy answer problems, each with a seed of its own. What comes of one depends on its problem, its seed and the policy
 /// alone, not on what is decoded beside it.
 ///
 /// # Errors
-/// If the environment cannot go on, or a prompt leaves no room for an answer.
+/// If the environment cannot go on, or nothing is left to learn from.
 pub fn collect(
     gpt: &Gpt,
     kernels: &dyn Kernels,
@@ -97,19 +109,20 @@ pub fn collect(
     side: Side,
     problems: &[(u64, u64)],
     settings: &RolloutSettings,
-) -> Result<Vec<Trajectory>, EnvironmentError> {
+) -> Result<Collected, EnvironmentError> {
     let max_seq_len = gpt.config().max_seq_len;
     let mut engine =
         Engine::new(gpt, kernels, EngineSettings::for_sequences(settings.n_parallel.max(1), max_seq_len));
     let mut running: BTreeMap<SequenceId, (usize, Running)> = BTreeMap::new();
-    let mut done: Vec<Option<Trajectory>> = problems.iter().map(|_| None).collect();
+    let mut done: Vec<Option<(Trajectory, Vec<u32>)>> = problems.iter().map(|_| None).collect();
+    let mut left_out = Dropped::default();
     for (i, &(problem, seed)) in problems.iter().enumerate() {
         let dialogue = environment.begin(side, problem)?;
         let ids = dialogue.prompt();
         let n_tokens = ids.len();
         if n_tokens >= max_seq_len {
-            let most = max_seq_len.saturating_sub(settings.max_new_tokens);
-            return Err(EnvironmentError::TooLong { problem, n_tokens, most, max_seq_len });
+            left_out.add(too_long(max_seq_len));
+            continue;
         }
         let trajectory =
             Trajectory { problem, ids, actions: Vec::new(), rewards: Vec::new(), has_ended: false };
@@ -135,9 +148,7 @@ pub fn collect(
                         of.push(token);
                     }
                     let (reward, between) = of.dialogue.answer(&answer, is_whole)?;
-                    if !reward.is_finite() {
-                        return Err(EnvironmentError::Reward { problem: of.trajectory.problem, reward });
-                    }
+                    let reward = checked(of.trajectory.problem, reward)?;
                     of.n_turns += 1;
                     of.trajectory.rewards.push((of.trajectory.actions.len(), reward));
                     of.trajectory.has_ended = is_whole;
@@ -150,13 +161,51 @@ pub fn collect(
                             let id = engine.submit(of.request(settings, max_seq_len))?;
                             running.insert(id, (i, of));
                         }
-                        _ => done[i] = Some(of.trajectory),
+                        _ => done[i] = Some((of.trajectory, answer)),
                     }
                 }
             }
         }
     }
-    Ok(done.into_iter().flatten().collect())
+    let done: Vec<(Trajectory, Vec<u32>)> = done.into_iter().flatten().collect();
+    let answered: Vec<(u64, &[u32])> =
+        done.iter().map(|(trajectory, answer)| (trajectory.problem, &answer[..])).collect();
+    let rewards = environment.rewards(side, &answered);
+    let mut rewards = rewards.map(Vec::into_iter);
+    let mut trajectories = Vec::with_capacity(done.len());
+    for (mut trajectory, _) in done {
+        match rewards.as_mut().and_then(Iterator::next) {
+            None => trajectories.push(trajectory),
+            Some(Err(reason)) => left_out.add(format!("without a reward: {reason}")),
+            Some(Ok(reward)) => {
+                let after = trajectory.actions.len();
+                let reward = checked(trajectory.problem, reward)?;
+                match trajectory.rewards.last_mut() {
+                    Some((_, last)) => *last += reward,
+                    None => trajectory.rewards.push((after, reward)),
+                }
+                trajectories.push(trajectory);
+            }
+        }
+    }
+    if trajectories.is_empty() && !problems.is_empty() {
+        let (n_problems, left_out) = (problems.len(), left_out.to_string());
+        return Err(EnvironmentError::AllLeftOut { n_problems, left_out });
+    }
+    Ok(Collected { trajectories, left_out })
+}
+
+/// Why a prompt leaves no room for an answer to a model that reads so many tokens.
+pub fn too_long(max_seq_len: usize) -> String {
+    format!("longer than {} tokens, which leaves no room for an answer", max_seq_len.saturating_sub(1))
+}
+
+/// A reward that can be learned from.
+pub(super) fn checked(problem: u64, reward: f64) -> Result<f64, EnvironmentError> {
+    match reward.abs() <= MAX_REWARD {
+        true => Ok(reward),
+        false => Err(EnvironmentError::Reward { problem, reward, most: MAX_REWARD }),
+    }
 }
 
 impl Running<'_> {

@@ -106,9 +106,15 @@ pub(super) fn credits(rollouts: &[Rollout], settings: &PolicySettings, beta: f64
             }
             all
         }
-        Method::Grpo { group, normalise } => {
-            let returns: Vec<f64> = rollouts.iter().map(|rollout| rewards(rollout).iter().sum()).collect();
-            let advantages = returns.chunks(group).flat_map(|returns| group_advantages(returns, normalise));
+        Method::Grpo { normalise, .. } => {
+            // Of a group some may have been left out.
+            let advantages = rollouts
+                .chunk_by(|one, next| one.trajectory.problem == next.trajectory.problem)
+                .flat_map(|group| {
+                    let returns: Vec<f64> =
+                        group.iter().map(|rollout| rewards(rollout).iter().sum()).collect();
+                    group_advantages(&returns, normalise)
+                });
             let credits = rollouts.iter().zip(advantages);
             credits
                 .map(|(rollout, advantage)| {

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, io::Read as _, path::Path};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::yaml;
+use super::{Questions, yaml};
 use crate::AlignError;
 
 /// What a prompt asks for.
@@ -73,8 +73,8 @@ pub struct Classes {
     pub order: Vec<String>,
     classes: BTreeMap<String, BTreeMap<String, Conditions>>,
     derived: BTreeMap<String, Conditions>,
-    /// Propositions with the question that a grader is asked.
-    pub questions: BTreeMap<String, String>,
+    /// What a grader that is a model is asked about each proposition.
+    pub questions: Questions,
 }
 
 impl Classes {
@@ -127,7 +127,11 @@ impl Classes {
         }
         match order.iter().find(|class| !classes.contains_key(*class)) {
             Some(class) => Err(format!("the class `{class}` in the order alone")),
-            None => Ok(Self { order, classes, derived, questions }),
+            None => {
+                let template = value["prompt_template"].as_str().map(str::to_owned);
+                let questions = Questions::new(template, questions);
+                Ok(Self { order, classes, derived, questions })
+            }
         }
     }
 
@@ -170,7 +174,7 @@ mod tests {
         assert_eq!(rank(ResponseType::Comply, &["fully_complies"]), Some(0));
         assert_eq!(rank(ResponseType::Comply, &["inability_to_comply"]), Some(1));
         assert_eq!(rank(ResponseType::SafeRefuse1, &[]), None);
-        assert_eq!(classes.questions["apology"], "Is it an apology?");
+        assert_eq!(classes.questions.of["apology"], "Is it an apology?");
         let broken = SMALL.replace("apology: true", "aplogy: true");
         assert!(Classes::of(&yaml::parse(&broken).unwrap()).unwrap_err().contains("`aplogy`"));
         assert_eq!(ResponseType::named("Hard Refuse"), Some(ResponseType::HardRefuse));

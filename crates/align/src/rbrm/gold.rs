@@ -1,12 +1,16 @@
 //! Answers with what people say is true of them, and how well a grader agrees.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 
 use base::Rng;
 use data::Message;
+use eval::interval;
 use serde::{Deserialize, Serialize};
 
-use super::{ResponseType, grade};
+use super::{Answered, Grades, ResponseType};
 use crate::{
     AlignError, OnRow, Read,
     conversation::{Problem, messages, read},
@@ -58,7 +62,7 @@ pub fn read_gold(paths: &[PathBuf], on_row: OnRow) -> Result<Read<Gold>, AlignEr
 }
 
 /// How well a grader agrees with people about a proposition.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PropositionScore {
     /// `2·TP/(2·TP + FP + FN)`; 0 where nothing was found of what there is.
@@ -69,37 +73,70 @@ pub struct PropositionScore {
     pub hi95: f64,
     /// Items of which people say that it is true.
     pub n_true: usize,
-    /// Items altogether.
+    /// Items with a verdict.
     pub n: usize,
+    /// Items without one, by the reason. They count neither as right nor as wrong.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub unanswered: BTreeMap<String, usize>,
 }
 
-/// F1 of the rules on labelled answers, by proposition.
-pub fn validate(gold: &[Gold], seed: u64) -> BTreeMap<String, PropositionScore> {
-    let graded: Vec<BTreeMap<&'static str, bool>> =
-        gold.iter().map(|item| grade(&item.messages, &item.answer)).collect();
-    let names: std::collections::BTreeSet<&String> =
-        gold.iter().flat_map(|item| item.propositions.keys()).collect();
-    names
-        .into_iter()
-        .map(|name| {
-            let pairs = gold.iter().zip(&graded).filter_map(|(item, graded)| {
-                Some((*item.propositions.get(name)?, graded.get(&name[..]).copied().unwrap_or(false)))
-            });
-            (name.clone(), score(&pairs.collect::<Vec<_>>(), seed))
-        })
-        .collect()
+impl PropositionScore {
+    /// Whether a grader may reward by this proposition: its F1 is at least `least`, on at least half of the items.
+    pub fn is_enough(&self, least: f64) -> bool {
+        self.f1 >= least && self.n > 0 && self.n >= self.unanswered.values().sum()
+    }
 }
 
-/// F1 of pairs of what is true and what was found.
+impl Gold {
+    /// As a grader is given it.
+    pub fn answered(&self) -> Answered<'_> {
+        Answered { messages: &self.messages, answer: &self.answer }
+    }
+}
+
+/// Names of the propositions that people labelled.
+pub fn labelled(gold: &[Gold]) -> Vec<&str> {
+    let names: BTreeSet<&str> =
+        gold.iter().flat_map(|item| item.propositions.keys().map(String::as_str)).collect();
+    names.into_iter().collect()
+}
+
+/// F1 of verdicts on labelled answers, by proposition; `graded` has those of each.
+pub fn validate(gold: &[Gold], graded: &[Grades], seed: u64) -> BTreeMap<String, PropositionScore> {
+    let of = |name: &str| {
+        let (mut pairs, mut unanswered) = (Vec::new(), BTreeMap::new());
+        for (item, graded) in gold.iter().zip(graded) {
+            let Some(&is_true) = item.propositions.get(name) else { continue };
+            match graded.get(name) {
+                Some(Ok(is_found)) => pairs.push((is_true, *is_found)),
+                Some(Err(reason)) => *unanswered.entry(reason.clone()).or_default() += 1,
+                None => *unanswered.entry("it was not asked about".to_owned()).or_default() += 1,
+            }
+        }
+        PropositionScore { unanswered, ..score(&pairs, seed) }
+    };
+    labelled(gold).into_iter().map(|name| (name.to_owned(), of(name))).collect()
+}
+
+/// F1 of pairs of what is true and what was found. Where drawing again gives always the same, the interval is Wilson's of
+/// `TP/(TP + FP + FN)`, of which F1 is a function: a few items that are all right prove little.
 fn score(pairs: &[(bool, bool)], seed: u64) -> PropositionScore {
     let n = pairs.len();
     let mut rng = Rng::named(seed, "items drawn again");
+    let n_draws = if n == 0 { 0 } else { N_DRAWS };
     let mut draws: Vec<f64> =
-        (0..N_DRAWS).map(|_| f1((0..n).map(|_| pairs[rng.below(n as u64) as usize]))).collect();
+        (0..n_draws).map(|_| f1((0..n).map(|_| pairs[rng.below(n as u64) as usize]))).collect();
     draws.sort_by(f64::total_cmp);
-    let at = |share: f64| draws[(share * (N_DRAWS - 1) as f64).round() as usize];
+    let at = |share: f64| draws.get((share * (N_DRAWS - 1) as f64).round() as usize).copied().unwrap_or(0.0);
+    let (mut lo95, mut hi95) = (at(0.025), at(0.975));
+    if lo95 == hi95 {
+        let n_right = pairs.iter().filter(|pair| **pair == (true, true)).count();
+        let n_counted = pairs.iter().filter(|pair| **pair != (false, false)).count();
+        let share = interval::wilson(n_right, n_counted).unwrap_or([0.0, 1.0]);
+        [lo95, hi95] = share.map(|share| 2.0 * share / (1.0 + share));
+    }
     let n_true = pairs.iter().filter(|(is_true, _)| *is_true).count();
-    PropositionScore { f1: f1(pairs.iter().copied()), lo95: at(0.025), hi95: at(0.975), n_true, n }
+    PropositionScore { f1: f1(pairs.iter().copied()), lo95, hi95, n_true, n, unanswered: BTreeMap::new() }
 }
 
 fn f1(pairs: impl Iterator<Item = (bool, bool)>) -> f64 {
@@ -117,6 +154,7 @@ fn f1(pairs: impl Iterator<Item = (bool, bool)>) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rbrm::{Grader as _, Rules};
 
     #[test]
     fn f1_by_hand() {
@@ -124,9 +162,38 @@ mod tests {
         let pairs = [(true, true), (true, true), (false, true), (true, false), (false, false)];
         assert!((f1(pairs.into_iter()) - 2.0 / 3.0).abs() < 1e-12);
         let many: Vec<(bool, bool)> = pairs.iter().copied().cycle().take(500).collect();
-        let PropositionScore { f1, lo95, hi95, n_true, n } = score(&many, 1);
+        let PropositionScore { f1, lo95, hi95, n_true, n, .. } = score(&many, 1);
         assert!(lo95 < f1 && f1 < hi95 && hi95 - lo95 < 0.15, "{lo95} {f1} {hi95}");
         assert_eq!((n_true, n), (300, 500));
+        // Nothing and little prove nothing and little.
+        let PropositionScore { f1, lo95, hi95, .. } = score(&[], 1);
+        assert_eq!((f1, lo95, hi95), (0.0, 0.0, 1.0));
+        for (pairs, least, most) in [(vec![(true, true); 3], 0.5, 1.0), (vec![(false, false); 9], 0.0, 1.0)] {
+            let PropositionScore { lo95, hi95, .. } = score(&pairs, 1);
+            assert!(hi95 - lo95 > 0.2 && lo95 >= least && hi95 <= most, "{lo95} {hi95}");
+        }
+    }
+
+    /// What a grader does not answer is neither right nor wrong, and is named.
+    #[test]
+    fn what_is_not_answered_is_not_scored() {
+        let item = |is_true: bool| Gold {
+            messages: Vec::new(),
+            answer: String::new(),
+            kind: ResponseType::Comply,
+            propositions: [("apology".to_owned(), is_true), ("judgement".to_owned(), false)].into(),
+        };
+        let gold = [item(true), item(true), item(false)];
+        let verdict = |verdict: Result<bool, &str>| -> Grades {
+            [("apology".to_owned(), verdict.map_err(str::to_owned))].into()
+        };
+        let graded = [verdict(Ok(true)), verdict(Err("no answer within 1 s")), verdict(Ok(false))];
+        let scores = validate(&gold, &graded, 1);
+        assert_eq!((scores["apology"].f1, scores["apology"].n), (1.0, 2));
+        assert_eq!(scores["apology"].unanswered["no answer within 1 s"], 1);
+        assert!(scores["apology"].is_enough(0.9));
+        assert_eq!((scores["judgement"].n, scores["judgement"].unanswered.values().sum::<usize>()), (0, 3));
+        assert!(!scores["judgement"].is_enough(0.0), "nothing was graded");
     }
 
     #[test]
@@ -142,7 +209,8 @@ mod tests {
         std::fs::write(&path, format!("{}\n", row("Hard Refuse"))).unwrap();
         let gold = read_gold(std::slice::from_ref(&path), OnRow::Refuse).unwrap().rows;
         assert_eq!((gold[0].kind, &gold[0].answer[..]), (ResponseType::HardRefuse, "Sorry."));
-        let scores = validate(&gold, 1);
+        let graded = Rules.grade(&[gold[0].answered()], &labelled(&gold));
+        let scores = validate(&gold, &graded, 1);
         assert_eq!((scores["apology"].f1, scores["judgement"].f1), (1.0, 0.0));
         std::fs::write(&path, format!("{}\n", row("Perhaps"))).unwrap();
         let error = read_gold(&[path], OnRow::Refuse).unwrap_err().to_string();

@@ -4,18 +4,31 @@ use std::{collections::BTreeMap, path::Path};
 
 use serde::{Deserialize, Serialize};
 
-use super::{PropositionScore, ResponseType, Weights, grade};
+use super::{Answered, Grader, GraderId, PropositionScore, Questions, ResponseType, Weights};
 use crate::{
     AlignError,
     environment::{Judge, Prompt},
 };
 
+/// F1 that a proposition must have reached for a weight, where nothing else is said.
+pub const MIN_F1: f64 = 0.5;
+
+fn min_f1() -> f64 {
+    MIN_F1
+}
+
 /// What `maquette rbrm` writes: weights, and how well the grader agrees with people.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RbrmFile {
-    /// What grades: `rules`.
-    pub grader: String,
+    /// What grades.
+    pub grader: GraderId,
+    /// What it is asked, where it is a model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub questions: Option<Questions>,
+    /// F1 that a proposition with a weight must have reached.
+    #[serde(default = "min_f1")]
+    pub min_f1: f64,
     /// By what a prompt asks for.
     pub weights: BTreeMap<ResponseType, Weights>,
     /// F1 of each proposition on labelled answers; a grader without them is refused.
@@ -27,7 +40,8 @@ impl RbrmFile {
     /// Reads it.
     ///
     /// # Errors
-    /// If it cannot be read, has no weights, or its grader was never validated.
+    /// If it cannot be read, has no weights, or one of a proposition about which the grader was never validated or agrees with people
+    /// too little.
     pub fn read(path: &Path) -> Result<Self, AlignError> {
         let refuse = |expected: &str, found: String| AlignError::Grader {
             path: path.to_owned(),
@@ -38,33 +52,76 @@ impl RbrmFile {
             std::fs::read(path).map_err(|error| refuse("a grader with its weights", error.to_string()))?;
         let file: Self = serde_json::from_slice(&bytes)
             .map_err(|error| refuse("a grader with its weights", error.to_string()))?;
-        if file.grader != "rules" {
-            return Err(refuse("the grader `rules`", format!("`{}`", file.grader)));
+        let is_model = file.grader != GraderId::Rules;
+        if is_model && file.questions.is_none() {
+            return Err(refuse("the questions that the grader is asked", "none".into()));
         }
-        if file.weights.is_empty() {
-            return Err(refuse("weights for some response type", "none".into()));
+        let named = || file.weights.values().flat_map(|weights| weights.names());
+        if named().next().is_none() {
+            let most = file.validation.values().map(|score| score.f1).fold(0.0, f64::max);
+            return Err(refuse(
+                "a proposition with a weight, which takes an F1 that is high enough",
+                format!("none; the highest F1 is {most:.3}, the least for a weight {}", file.min_f1),
+            ));
         }
-        let used =
-            file.weights.values().flat_map(|weights| weights.of.iter()).filter(|(_, weight)| **weight != 0.0);
-        for (name, _) in used {
-            if !file.validation.contains_key(name) {
-                return Err(refuse(
-                    "a grader that was validated on labelled answers",
-                    format!("no F1 of `{name}`, which has a weight"),
-                ));
+        for name in named() {
+            match file.validation.get(name) {
+                None => {
+                    return Err(refuse(
+                        "a grader that was validated on labelled answers",
+                        format!("no F1 of `{name}`, which has a weight"),
+                    ));
+                }
+                Some(score) if !score.is_enough(file.min_f1) => {
+                    return Err(refuse(
+                        &format!(
+                            "a grader whose propositions with a weight have an F1 of {} or more, on at least half of the labelled answers",
+                            file.min_f1
+                        ),
+                        format!("an F1 of {:.3} of `{name}` on {}", score.f1, score.n),
+                    ));
+                }
+                Some(_) => {}
             }
         }
         Ok(file)
     }
 }
 
-/// Rewards answers by rules, on the prompts whose row says in `label` or `response_type` what they ask for.
-pub struct RbrmJudge(RbrmFile);
+/// Rewards answers by what a grader finds true of them, on the prompts whose row says in `label` or `response_type` what they ask
+/// for.
+pub struct RbrmJudge {
+    weights: BTreeMap<ResponseType, Weights>,
+    grader: Box<dyn Grader>,
+}
 
 impl RbrmJudge {
-    /// A grader that was validated.
-    pub fn new(file: RbrmFile) -> Self {
-        Self(file)
+    /// Weights of a file, and the grader that was validated for it.
+    ///
+    /// # Errors
+    /// Says what `grader` is if it is another one.
+    pub fn new(file: RbrmFile, grader: Box<dyn Grader>) -> Result<Self, String> {
+        match grader.id() {
+            id if id == file.grader => Ok(Self { weights: file.weights, grader }),
+            other => Err(format!("{other} instead of {}", file.grader)),
+        }
+    }
+
+    /// Rewards of answers to prompts that ask for `kind`.
+    fn of_kind(&self, kind: ResponseType, answers: &[Answered<'_>]) -> Vec<Result<f64, String>> {
+        let Some(weights) = self.weights.get(&kind) else {
+            return vec![Err(format!("no weights for `{}` in the grader", kind.name())); answers.len()];
+        };
+        let names: Vec<&str> = weights.names().collect();
+        let reward = |grades: super::Grades| {
+            for name in &names {
+                if let Some(Err(reason)) = grades.get(*name) {
+                    return Err(format!("no verdict of the grader on `{name}`: {reason}"));
+                }
+            }
+            Ok(weights.reward(|name| grades.get(name).is_some_and(|verdict| *verdict == Ok(true))))
+        };
+        self.grader.grade(answers, &names).into_iter().map(reward).collect()
     }
 }
 
@@ -81,49 +138,125 @@ impl Judge for RbrmJudge {
     fn lacks(&self, prompt: &Prompt) -> Option<String> {
         match kind(prompt) {
             None => Some("a `label` (disallowed, allowed or look_alike) or a `response_type`".into()),
-            Some(kind) => (!self.0.weights.contains_key(&kind))
+            Some(kind) => (!self.weights.contains_key(&kind))
                 .then(|| format!("weights for `{}` in the grader", kind.name())),
         }
     }
 
-    fn reward(&self, prompt: &Prompt, answer: &str) -> f64 {
-        let Some(weights) = kind(prompt).and_then(|kind| self.0.weights.get(&kind)) else { return 0.0 };
-        let graded = grade(&prompt.messages, answer);
-        weights.reward(|name| graded.get(name).copied().unwrap_or(false))
+    fn rewards(&self, answered: &[(&Prompt, &str)]) -> Vec<Result<f64, String>> {
+        let mut rewards = vec![Err("a prompt without a label".to_owned()); answered.len()];
+        for kind_of_all in ResponseType::ALL {
+            let of_kind: Vec<usize> =
+                (0..answered.len()).filter(|i| kind(answered[*i].0) == Some(kind_of_all)).collect();
+            let asked = |i: &usize| {
+                let (prompt, answer) = answered[*i];
+                Answered { messages: &prompt.messages, answer }
+            };
+            let answers: Vec<Answered<'_>> = of_kind.iter().map(asked).collect();
+            if !answers.is_empty() {
+                for (i, reward) in of_kind.into_iter().zip(self.of_kind(kind_of_all, &answers)) {
+                    rewards[i] = reward;
+                }
+            }
+        }
+        rewards
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rbrm::{Grades, Rules};
     use data::Message;
+
+    /// Says nothing of one answer, and that all is so of the others.
+    struct Silent;
+
+    impl Grader for Silent {
+        fn id(&self) -> GraderId {
+            GraderId::Endpoint { url: "http://a/v1".into(), model: "m".into() }
+        }
+
+        fn grade(&self, answers: &[Answered<'_>], names: &[&str]) -> Vec<Grades> {
+            let verdict = |answer: &str| if answer == "?" { Err("HTTP 503".to_owned()) } else { Ok(true) };
+            let of = |one: &Answered<'_>| {
+                names.iter().map(|name| ((*name).to_owned(), verdict(one.answer))).collect()
+            };
+            answers.iter().map(of).collect()
+        }
+    }
+
+    /// A missing verdict gives no reward, unless nothing hangs on it; another grader than the validated one is refused.
+    #[test]
+    fn what_has_no_verdict_has_no_reward() {
+        let weights = Weights { bias: 0.0, of: [("apology".to_owned(), 2.0)].into(), n: 3, r2: 0.0 };
+        let file = RbrmFile {
+            grader: Silent.id(),
+            questions: Some(Questions::new(None, BTreeMap::new())),
+            min_f1: 0.5,
+            weights: [(ResponseType::Comply, weights)].into(),
+            validation: BTreeMap::new(),
+        };
+        let judge = RbrmJudge::new(file.clone(), Box::new(Silent)).unwrap();
+        let fields = [("label".to_owned(), "allowed".into())].into_iter().collect();
+        let prompt = Prompt { messages: Vec::new(), fields, path: "p".into(), row: 1 };
+        let rewards = judge.rewards(&[(&prompt, "yes"), (&prompt, "?")]);
+        assert_eq!(rewards[0], Ok(2.0));
+        assert_eq!(rewards[1], Err("no verdict of the grader on `apology`: HTTP 503".into()));
+        assert!(RbrmJudge::new(file, Box::new(Rules)).err().unwrap().contains("rules instead of `m`"));
+    }
 
     #[test]
     fn a_grader_that_was_not_validated_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("rbrm.json");
-        let score = PropositionScore { f1: 0.9, lo95: 0.8, hi95: 1.0, n_true: 5, n: 10 };
+        let score =
+            PropositionScore { f1: 0.9, lo95: 0.8, hi95: 1.0, n_true: 5, n: 10, unanswered: BTreeMap::new() };
         let weights = Weights { bias: 0.1, of: [("apology".to_owned(), 0.5)].into(), n: 10, r2: 0.5 };
         let mut file = RbrmFile {
-            grader: "rules".into(),
+            grader: GraderId::Rules,
+            questions: None,
+            min_f1: 0.5,
             weights: [(ResponseType::HardRefuse, weights)].into(),
             validation: [("apology".to_owned(), score)].into(),
         };
         let write = |file: &RbrmFile| std::fs::write(&path, serde_json::to_vec(file).unwrap()).unwrap();
         write(&file);
         assert_eq!(RbrmFile::read(&path).unwrap(), file);
-        let judge = RbrmJudge::new(file.clone());
+        let judge = RbrmJudge::new(file.clone(), Box::new(Rules)).unwrap();
         let prompt = |label: &str| Prompt {
             messages: vec![Message::new("user", "q")],
             fields: [("label".to_owned(), label.into())].into_iter().collect(),
             path: "p".into(),
             row: 1,
         };
-        assert!((judge.reward(&prompt("disallowed"), "Sorry.") - 0.6).abs() < 1e-12);
-        assert!((judge.reward(&prompt("disallowed"), "Yes.") - 0.1).abs() < 1e-12);
+        let (asked, other) = (prompt("disallowed"), prompt("other"));
+        let rewards = judge.rewards(&[(&asked, "Sorry."), (&other, "Yes."), (&asked, "Yes.")]);
+        assert!((rewards[0].clone().unwrap() - 0.6).abs() < 1e-12 && rewards[1].is_err(), "{rewards:?}");
+        assert!((rewards[2].clone().unwrap() - 0.1).abs() < 1e-12, "{rewards:?}");
         assert!(judge.lacks(&prompt("disallowed")).is_none());
         assert!(judge.lacks(&prompt("allowed")).unwrap().contains("weights for `comply`"));
         assert!(judge.lacks(&prompt("other")).unwrap().contains("label"));
+
+        for (f1, n, unanswered, is_enough) in
+            [(0.5, 10, 10, true), (0.49, 10, 0, false), (0.9, 10, 11, false), (0.9, 0, 0, false)]
+        {
+            let score = file.validation.get_mut("apology").unwrap();
+            (score.f1, score.n) = (f1, n);
+            score.unanswered = [("no answer".to_owned(), unanswered)].into();
+            write(&file);
+            let read = RbrmFile::read(&path);
+            assert_eq!(read.is_ok(), is_enough, "{f1} {n} {unanswered}: {read:?}");
+        }
+        // A file from before there was a bar, and one whose weights are all left out.
+        let old =
+            serde_json::json!({"grader": "rules", "weights": file.weights, "validation": file.validation});
+        std::fs::write(&path, old.to_string().replace("0.9", "0.3")).unwrap();
+        let error = RbrmFile::read(&path).unwrap_err().to_string();
+        assert!(error.contains("an F1 of 0.300 of `apology`") && error.contains("hint:"), "{error}");
+        let none = RbrmFile { weights: BTreeMap::new(), ..file.clone() };
+        write(&none);
+        assert!(RbrmFile::read(&path).unwrap_err().to_string().contains("the highest F1 is 0.900"));
 
         file.validation.clear();
         write(&file);

@@ -1,6 +1,6 @@
 //! What each proposition counts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +24,11 @@ pub struct Weights {
 }
 
 impl Weights {
+    /// Propositions that count.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.of.iter().filter(|(_, weight)| **weight != 0.0).map(|(name, _)| &name[..])
+    }
+
     /// The reward of an answer of which `is_true` holds.
     pub fn reward(&self, is_true: impl Fn(&str) -> bool) -> f64 {
         self.bias + self.of.iter().filter(|(name, _)| is_true(name)).map(|(_, weight)| weight).sum::<f64>()
@@ -31,8 +36,13 @@ impl Weights {
 }
 
 /// Fits weights for each response type by ridge regression on the classes of labelled answers: the best class is 1, the worst 0,
-/// those between evenly spaced.
-pub fn fit(classes: &Classes, gold: &[Gold]) -> BTreeMap<ResponseType, Weights> {
+/// those between evenly spaced. Propositions of which `is_graded` is not so get no weight; a response type of which none is graded
+/// has no weights.
+pub fn fit(
+    classes: &Classes,
+    gold: &[Gold],
+    is_graded: &dyn Fn(&str) -> bool,
+) -> BTreeMap<ResponseType, Weights> {
     let worst = classes.order.len().saturating_sub(1).max(1) as f64;
     let mut fitted = BTreeMap::new();
     for kind in ResponseType::ALL {
@@ -44,17 +54,16 @@ pub fn fit(classes: &Classes, gold: &[Gold]) -> BTreeMap<ResponseType, Weights> 
                 Some((item, 1.0 - classes.rank(kind, &is_true)? as f64 / worst))
             })
             .collect();
-        if items.len() > 1 {
-            fitted.insert(kind, regress(&items));
+        let names: BTreeSet<&String> = items.iter().flat_map(|(item, _)| item.propositions.keys()).collect();
+        let names: Vec<&String> = names.into_iter().filter(|name| is_graded(name)).collect();
+        if items.len() > 1 && !names.is_empty() {
+            fitted.insert(kind, regress(&items, &names));
         }
     }
     fitted
 }
 
-fn regress(items: &[(&Gold, f64)]) -> Weights {
-    let names: std::collections::BTreeSet<&String> =
-        items.iter().flat_map(|(item, _)| item.propositions.keys()).collect();
-    let names: Vec<&String> = names.into_iter().collect();
+fn regress(items: &[(&Gold, f64)], names: &[&String]) -> Weights {
     let n = names.len() + 1; // the bias is last, and is not held back
     let row = |item: &Gold| -> Vec<f64> {
         let values = names
@@ -78,7 +87,7 @@ fn regress(items: &[(&Gold, f64)]) -> Weights {
     let left: f64 = items.iter().map(|(item, target)| (target - predicted(item)).powi(2)).sum();
     Weights {
         bias: solved[n - 1],
-        of: names.into_iter().cloned().zip(solved).collect(),
+        of: names.iter().copied().cloned().zip(solved).collect(),
         n: items.len(),
         r2: if spread > 0.0 { 1.0 - left / spread } else { 0.0 },
     }
@@ -143,7 +152,7 @@ mod tests {
                 }
             }
         }
-        let fitted = fit(&classes, &gold);
+        let fitted = fit(&classes, &gold, &|_| true);
         let reward = |kind, ones: &[&str]| fitted[&kind].reward(|name| ones.contains(&name));
         let refusal = ["apology", "inability_to_comply"];
         assert!(
@@ -154,5 +163,11 @@ mod tests {
             reward(ResponseType::Comply, &["fully_complies"]) > reward(ResponseType::Comply, &refusal) + 0.3
         );
         assert!(!fitted.contains_key(&ResponseType::SafeRefuse1));
+        let graded = fit(&classes, &gold, &|name| name == "apology");
+        assert_eq!(graded[&ResponseType::HardRefuse].of.keys().collect::<Vec<_>>(), ["apology"]);
+        assert!(
+            fit(&classes, &gold, &|_| false).is_empty(),
+            "without propositions there is nothing to reward"
+        );
     }
 }

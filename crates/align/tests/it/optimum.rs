@@ -239,6 +239,7 @@ fn the_learner_sees_what_the_sampler_drew_from() {
     let sampling = Sampling { top_k: 2, ..Sampling::default() };
     let settings = RolloutSettings { sampling, ..rollout(1) };
     let drawn = collect(&gpt, &kernels, &Table { n_steps: 1 }, Side::Training, &[(0, 7)], &settings).unwrap();
+    let drawn = drawn.trajectories;
     let action = &drawn[0].actions[0];
     let tokens = Tokens::packed(PROMPT.to_vec(), [2]);
     let logits =

@@ -11,8 +11,10 @@ pub(crate) mod explain;
 mod export;
 mod feedback;
 mod finished;
+mod flags;
 mod forecast;
 mod generate;
+mod grader;
 mod grpo;
 mod import;
 mod inspect;
@@ -121,25 +123,25 @@ impl Cli {
             Command::Data(args) => data::run(&args),
             Command::Ladder(args) => ladder::run(&args),
             Command::Pretrain(args) => pretrain::run(&args),
-            Command::Sft(args) => sft::run(&args),
-            Command::Reward(args) => reward::run(&args),
-            Command::Score(args) => score::run(&args),
-            Command::Dpo(args) => dpo::run(&args),
-            Command::Ppo(args) => ppo::run(&args),
-            Command::Grpo(args) => grpo::run(&args),
+            Command::Sft(args) => flags::named(sft::run(&args)),
+            Command::Reward(args) => flags::named(reward::run(&args)),
+            Command::Score(args) => flags::named(score::run(&args)),
+            Command::Dpo(args) => flags::named(dpo::run(&args)),
+            Command::Ppo(args) => flags::named(ppo::run(&args)),
+            Command::Grpo(args) => flags::named(grpo::run(&args)),
             Command::Rbrm(args) => rbrm::run(&args),
             Command::Standin(args) => standin::run(&args),
             Command::Requests(args) => requests::run(&args),
             Command::Feedback(args) => feedback::run(&args),
-            Command::Safety(args) => safety::run(&args),
+            Command::Safety(args) => flags::named(safety::run(&args)),
             Command::Align(args) => align::run(&args),
-            Command::Eval(args) => eval::run(&args),
+            Command::Eval(args) => flags::named(eval::run(&args)),
             Command::Explain(args) => explain::run(&args),
             Command::Scores(args) => scores::run(&args),
             Command::Forecast(args) => forecast::run(&args),
             Command::Report(args) => report::run(&args),
-            Command::Generate(args) => generate::run(&args),
-            Command::Chat(args) => chat::run(&args),
+            Command::Generate(args) => flags::named(generate::run(&args)),
+            Command::Chat(args) => flags::named(chat::run(&args)),
             Command::Serve(args) => serve::run(&args),
             Command::Import(args) => import::run(&args),
             Command::Merge(args) => merge::run(&args),

@@ -1,22 +1,28 @@
 //! What `ppo` and `grpo` share: where problems and rewards come from, and the training.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
 
 use align::{
     OnRow, RewardModel,
     environment::{Calculator, Chat, Environment, Grid, Judge, Program, Prompts, Reverse, Side, Verify},
-    policy::{KlTarget, Method, PolicyGradient, PolicySettings, Rewarder, RolloutSettings, VALUE},
+    policy::{KlTarget, Method, PolicyGradient, PolicySettings, Rewarder, RolloutSettings, VALUE, too_long},
     rbrm::{RbrmFile, RbrmJudge},
 };
 use anyhow::Context as _;
 use clap::ValueEnum;
+use data::Message;
 use model::{Sampling, checkpoint};
 use serde_json::json;
 use tensor::Cpu;
 
+use super::grader::GraderArgs;
 use crate::{
     output, progress,
-    tune::{Base, Made, Shown, TrainingOptions, Tuned, finished, steps},
+    tune::{Base, Made, Shown, TrainingOptions, Tuned, finished, steps, with_margin},
 };
 
 /// Peak learning rate of all weights where none is given.
@@ -39,6 +45,8 @@ pub(super) struct PolicyOptions {
     /// The grader of `--rule rbrm`, which `maquette rbrm` makes
     #[arg(long, value_name = "FILE", requires = "rule")]
     rbrm: Option<PathBuf>,
+    #[command(flatten)]
+    grader: GraderArgs,
     /// A reward model's folder, such as DIR/model of `maquette reward`
     #[arg(long, value_name = "DIR")]
     reward: Option<PathBuf>,
@@ -151,7 +159,7 @@ impl BuiltIn {
 
 impl PolicyOptions {
     /// The environment, and what it is called in the folder.
-    fn environment(&self) -> anyhow::Result<(Box<dyn Environment>, String)> {
+    fn environment(&self, base: &Base, kernels: &Arc<Cpu>) -> anyhow::Result<(Box<dyn Environment>, String)> {
         if let Some(command) = &self.program {
             anyhow::ensure!(
                 self.env_timeout > 0.0 && self.env_timeout <= 86_400.0,
@@ -170,7 +178,7 @@ impl PolicyOptions {
             self.rule.is_some() || self.reward.is_some(),
             "expected something that rewards answers, found neither --reward nor --rule\nhint: `maquette reward` makes a reward model; --rule compares with the field `answer`"
         );
-        let rule = self.rule.map(|rule| self.judge(rule)).transpose()?;
+        let rule = self.rule.map(|rule| self.judge(rule, kernels)).transpose()?;
         let named = rule
             .as_ref()
             .map_or_else(|| "none".into(), |rule| format!("{} × {}", rule.name(), self.rule_weight));
@@ -179,7 +187,13 @@ impl PolicyOptions {
         let judges: Vec<(f64, Box<dyn Judge>)> =
             rule.map(|rule| (self.rule_weight, rule)).into_iter().collect();
         let on_row = if self.skip_bad_rows { OnRow::Skip } else { OnRow::Refuse };
-        let (prompts, dropped) = Prompts::read(&self.prompts, judges, HELD_OUT, self.training.seed, on_row)?;
+        let max_seq_len = base.config.max_seq_len;
+        let is_too_long = |messages: &[Message]| {
+            let n_tokens = base.template.encode(&base.tokenizer, messages, true)?.len();
+            Ok((n_tokens >= max_seq_len).then(|| too_long(max_seq_len)))
+        };
+        let seed = self.training.seed;
+        let (prompts, dropped) = Prompts::read(&self.prompts, judges, HELD_OUT, seed, on_row, is_too_long)?;
         let left_out = if dropped.0.is_empty() { String::new() } else { format!("; left out: {dropped}") };
         progress::say(
             "prompts",
@@ -189,15 +203,24 @@ impl PolicyOptions {
         Ok((Box::new(prompts), name))
     }
 
-    fn judge(&self, rule: Rule) -> anyhow::Result<Box<dyn Judge>> {
-        let file = match (rule, &self.rbrm) {
+    fn judge(&self, rule: Rule, kernels: &Arc<Cpu>) -> anyhow::Result<Box<dyn Judge>> {
+        let path = match (rule, &self.rbrm) {
             (Rule::Exact, _) => return Ok(Box::new(Verify::Exact)),
             (Rule::Contains, _) => return Ok(Box::new(Verify::Contains)),
             (Rule::Number, _) => return Ok(Box::new(Verify::Number)),
             (Rule::Rbrm, file) => file.as_ref(),
         };
-        let file = file.context("expected a grader for --rule rbrm, found none\nhint: name one with --rbrm; `maquette rbrm` makes it")?;
-        Ok(Box::new(RbrmJudge::new(RbrmFile::read(file)?)))
+        let path = path.context("expected a grader for --rule rbrm, found none\nhint: name one with --rbrm; `maquette rbrm` makes it")?;
+        let file = RbrmFile::read(path)?;
+        let grader = self.grader.reopen(&file.grader, file.questions.as_ref(), kernels);
+        let grader = grader.with_context(|| format!("the grader of `{}`", path.display()))?;
+        let judge = RbrmJudge::new(file, grader).map_err(|found| {
+            anyhow::anyhow!(
+                "expected the grader that `{}` was validated with, found {found}\nhint: put it back, or validate this one with `maquette rbrm`",
+                path.display()
+            )
+        })?;
+        Ok(Box::new(judge))
     }
 
     fn policy(&self, method: Method, stop: Vec<u32>) -> PolicySettings {
@@ -232,6 +255,12 @@ pub(super) fn run(
 ) -> anyhow::Result<()> {
     let training = &options.training;
     training.check()?;
+    for (option, weight) in [("rule", options.rule_weight), ("reward", options.reward_weight)] {
+        anyhow::ensure!(
+            weight.is_finite(),
+            "--{option}-weight must be a finite number, found {weight}\nhint: leave it out for 1"
+        );
+    }
     let base = Base::open(base)?;
     let policy = options.policy(method, base.tokenizer.stops());
     policy.rollout.sampling.validate()?;
@@ -249,7 +278,8 @@ pub(super) fn run(
         .as_ref()
         .map(|dir| checkpoint::sha256_of(&dir.join("model.safetensors")))
         .transpose()?;
-    let (environment, named) = options.environment()?;
+    let kernels = Arc::new(Cpu::new(training.threads));
+    let (environment, named) = options.environment(&base, &kernels)?;
     let mut tuning = training.tuning();
     if matches!(method, Method::Ppo { .. }) {
         tuning.heads.insert(VALUE.into(), 1);
@@ -263,6 +293,7 @@ pub(super) fn run(
     let chat = Chat::new(environment, base.template.clone(), base.tokenizer.clone());
     let objective =
         PolicyGradient::new(Box::new(chat), rewarder, reference, policy.clone(), &settings, &named)?;
+    let left_out = objective.left_out();
     let objective = training.replay.beside(Box::new(objective), &base, &settings)?;
     let made = Made {
         method: title.into(),
@@ -273,23 +304,26 @@ pub(super) fn run(
         settings: json!({ "environment": named, "policy": policy }),
     };
     let folder = Tuned::open(&training.out, &made)?;
-    let kernels = Arc::new(Cpu::new(training.threads));
     let shown = Shown { title, validated: "held-out reward", sign: -1.0 };
     let (trainer, summary) = steps(shown, &folder, &made, &base, objective, &kernels)?;
     let validation = summary.validation;
     let finished = finished(&folder, &made, &base, &trainer, summary)?;
+    let left_out = left_out.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    if !left_out.0.is_empty() {
+        progress::say("left out", &format!("answers that could not be learned from: {left_out}"));
+    }
     if training.json {
         return output::json(&json!({
+            "left_out": left_out.0,
             "model": finished.model,
             "held_out_reward": -validation.loss_nats,
-            "held_out_reward_stderr": validation.loss_stderr,
+            "held_out_reward_stderr": (validation.n_tokens > 1).then_some(validation.loss_stderr),
             "summary": finished.summary,
         }));
     }
     output::words(format_args!(
-        "held-out reward: {:.4} ± {:.4} (95 %, {} problems)",
-        -validation.loss_nats,
-        1.96 * validation.loss_stderr,
+        "held-out reward: {} (95 %, {} problems)",
+        with_margin(&validation, -1.0),
         validation.n_tokens
     ))?;
     output::words(format_args!("model: {}", finished.model.display()))?;

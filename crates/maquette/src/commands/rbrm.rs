@@ -1,36 +1,59 @@
 //! `maquette rbrm`
 
-use std::path::PathBuf;
+mod verdicts;
+
+use std::{path::PathBuf, sync::Arc};
 
 use align::{
     OnRow,
-    rbrm::{Classes, PropositionScore, RbrmFile, fit, read_gold, validate},
+    rbrm::{
+        Answered, Classes, GraderId, MIN_F1, PropositionScore, RbrmFile, fit, labelled, read_gold, validate,
+    },
 };
 use serde_json::json;
+use tensor::Cpu;
 
+use super::grader::{GraderArgs, Named};
 use crate::{
     output,
     output_file::{Kind, OutputFile},
     progress,
 };
 
-/// Make a rule-based reward: validate its rules on labelled answers, and fit what each proposition counts
+/// Make a rule-based reward: validate what grades answers on labelled ones, and fit what each proposition counts
 ///
 /// Answers are rows of `prompt`, `completion`, `response_type` and `propositions`, as OpenAI published them; classes of answers are
-/// a file of propositions in YAML. The result is a grader that `maquette ppo --rule rbrm --rbrm FILE` takes.
+/// a file of propositions in YAML. What grades are deterministic rules, a model that is asked the file's questions and says by its
+/// likelihoods whether yes or no is likelier, or one behind an endpoint that answers them. What has no verdict is counted and named,
+/// and scored as nothing. The result is a grader that `maquette ppo --rule rbrm --rbrm FILE` takes.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The file of propositions and classes, in YAML
     classes: PathBuf,
-    /// Labelled answers that the rules are validated on
+    /// Labelled answers that the grader is validated on
     #[arg(long, value_name = "FILE", required = true, value_delimiter = ',')]
     gold: Vec<PathBuf>,
     /// Labelled answers that the weights are fitted on
     #[arg(long, value_name = "FILE", required = true, value_delimiter = ',')]
     fit: Vec<PathBuf>,
+    /// What grades: rules, model:DIR, or the address of an endpoint. Verdicts of a model are kept beside --out, and not asked for
+    /// again
+    #[arg(long, value_name = "GRADER", default_value = "rules")]
+    grader: Named,
+    /// Name of the model at the grader's endpoint; the first that it lists if not given
+    #[arg(long, value_name = "NAME")]
+    grader_model: Option<String>,
+    #[command(flatten)]
+    reached: GraderArgs,
+    /// F1 that a proposition must reach for a weight; `ppo` and `grpo` refuse a file with one below it
+    #[arg(long, value_name = "F1", default_value_t = MIN_F1)]
+    min_f1: f64,
     /// File for the grader
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
+    /// Compute threads of a grader that is a model; 0 uses every core. Results do not depend on it
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    threads: usize,
     /// Leave rows out that cannot be read, and count them
     #[arg(long)]
     skip_bad_rows: bool,
@@ -43,6 +66,11 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        (0.0..=1.0).contains(&args.min_f1),
+        "--min-f1 must be from 0 to 1, found {}\nhint: leave it out for {MIN_F1}",
+        args.min_f1
+    );
     let out = OutputFile { path: &args.out, option: "--out", kind: Kind::Grader };
     out.check()?;
     let classes = Classes::read(&args.classes)?;
@@ -57,13 +85,30 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             if read.dropped.0.is_empty() { String::new() } else { format!("; left out: {}", read.dropped) };
         progress::say(what, &format!("{} labelled answers{left_out}", read.rows.len()));
     }
-    let file = RbrmFile {
-        grader: "rules".into(),
-        weights: fit(&classes, &to_fit.rows),
-        validation: validate(&gold.rows, args.seed),
+    let kernels = Arc::new(Cpu::new(args.threads));
+    let questions = &classes.questions;
+    let grader = args.reached.open(&args.grader, args.grader_model.as_deref(), questions, &kernels)?;
+    let names = labelled(&gold.rows);
+    let graded = match grader.id() {
+        GraderId::Rules => {
+            let answered: Vec<Answered<'_>> = gold.rows.iter().map(|item| item.answered()).collect();
+            grader.grade(&answered, &names)
+        }
+        _ => verdicts::graded(&gold.rows, &names, &*grader, questions, &verdicts::path_beside(&args.out))?,
     };
+    let validation = validate(&gold.rows, &graded, args.seed);
+    let is_enough = |name: &str| validation.get(name).is_some_and(|score| score.is_enough(args.min_f1));
+    let grader = grader.id();
+    let file = RbrmFile {
+        questions: (grader != GraderId::Rules).then(|| questions.clone()),
+        grader,
+        min_f1: args.min_f1,
+        weights: fit(&classes, &to_fit.rows, &is_enough),
+        validation,
+    };
+    let falls_into_a_class = !fit(&classes, &to_fit.rows, &|_| true).is_empty();
     anyhow::ensure!(
-        !file.weights.is_empty(),
+        falls_into_a_class,
         "expected labelled answers that fall into classes, found none\nhint: is the file of classes for other propositions?"
     );
     let mut json = serde_json::to_vec_pretty(&file)?;
@@ -72,9 +117,15 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if args.json {
         return output::json(&json!(file));
     }
-    output::words(format_args!("{:<38}{:>6}  95 % interval   true of", "F1 of the rules", "F1"))?;
-    for (name, PropositionScore { f1, lo95, hi95, n_true, n }) in &file.validation {
-        output::words(format_args!("  {name:<36}{f1:6.3}  {lo95:.3} to {hi95:.3}  {n_true} of {n}"))?;
+    let title = format!("F1 of {}", file.grader);
+    output::words(format_args!("{title:<38}{:>6}  95 % interval   true of", "F1"))?;
+    for (name, score) in &file.validation {
+        let PropositionScore { f1, lo95, hi95, n_true, n, unanswered } = score;
+        let weight = if score.is_enough(args.min_f1) { "" } else { "  no weight" };
+        output::words(format_args!("  {name:<36}{f1:6.3}  {lo95:.3} to {hi95:.3}  {n_true} of {n}{weight}"))?;
+        for (reason, n) in unanswered {
+            output::words(format_args!("    no verdict on {n}: {reason}"))?;
+        }
     }
     for (kind, weights) in &file.weights {
         output::words(format_args!(
@@ -83,6 +134,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             weights.n,
             weights.r2
         ))?;
+    }
+    if file.weights.is_empty() {
+        output::talk(format_args!(
+            "warning: no proposition has an F1 of {} or more, so that nothing has a weight: ppo and grpo refuse this grader",
+            file.min_f1
+        ));
     }
     output::words(format_args!("grader: {}", args.out.display()))
 }

@@ -26,6 +26,7 @@ mod first_steps;
 mod forecast;
 #[cfg(target_os = "linux")]
 mod full_disk;
+mod graders;
 #[cfg(unix)]
 mod hostile_targets;
 mod lost_files;
@@ -60,5 +61,7 @@ mod tables;
 mod tidy;
 #[cfg(unix)]
 mod tuning;
+#[cfg(target_os = "linux")]
+mod tuning_inputs;
 mod user_files;
 mod written_answers;
