@@ -1,6 +1,6 @@
 //! Whether probabilities are right as often as they say.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{ItemScore, interval};
 
@@ -28,7 +28,7 @@ pub struct Calibration {
 }
 
 /// Bins of probabilities, and the error over them.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Reliability {
     /// Bins that hold a probability, from low to high.
     pub bins: Vec<Bin>,
@@ -44,7 +44,7 @@ pub struct Reliability {
 }
 
 /// Probabilities between two tenths.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Bin {
     /// Lower edge; the upper is a tenth higher, and belongs to the next bin.
     pub from: f64,

@@ -9,14 +9,15 @@ use serde::Deserialize;
 use super::Cli;
 use crate::{
     output::{program, shell_text, shell_word, talk},
-    own_folder,
+    own_folder, report,
 };
 
 /// From a pretrained model to one that chats, with a table of what that did and cost
 ///
 /// Runs the commands of a recipe in their order. The one that ships, recipes/align.toml, writes synthetic requests (see `maquette
 /// standin`), teaches the model to answer as a careless teacher does, makes a reward model of preferences and a rule-based reward,
-/// learns from the first alone and from both, and lets all four models answer held-out requests: DIR/safety.json.
+/// learns from the first alone and from both, and lets all four models answer held-out requests: DIR/safety.json, shown in
+/// DIR/report.html.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// A run's folder, such as runs/quickstart
@@ -150,6 +151,9 @@ fn run_recipe(recipe: &Recipe, args: &Args) -> anyhow::Result<()> {
         let shown: Vec<String> = words.iter().map(|word| shell_text(word)).collect();
         talk(format_args!("\n{} {}", program(), shown.join(" ")));
         command.run_command()?;
+    }
+    if out.join(report::SAFETY).is_file() {
+        talk(format_args!("\nreport:\n  {}", report::write(out)?.display()));
     }
     talk(format_args!("\nchat with it:\n  {} chat {}", program(), shell_word(&out.join(&recipe.result))));
     Ok(())

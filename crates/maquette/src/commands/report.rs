@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use crate::output;
 
-/// Rebuild the report of a run from its files
+/// Rebuild the report of a run, or of an alignment, from its files
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Folder of a finished run, such as runs/quickstart
+    /// Folder of a finished run, such as runs/quickstart, or the result of `maquette align`
     run: PathBuf,
     /// Print the result as JSON on stdout
     #[arg(long)]

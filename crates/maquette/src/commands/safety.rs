@@ -99,6 +99,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let reference = reference.transpose()?.map(|opened| opened.gpt);
 
     let mut measured: BTreeMap<String, Stage> = BTreeMap::new();
+    let mut reliability = BTreeMap::new();
     // Of the first stage.
     let mut text_before: Option<TextLosses> = None;
     for (name, path) in &args.stages {
@@ -115,7 +116,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
                 let losses = TextLosses::of(&opened.gpt, &kernels, &set, &opened.tokenizer);
                 let mut add = |name: &str, number: Number| stage.numbers.insert(name.to_owned(), number);
                 add("bits_per_byte", losses.bits_per_byte());
-                add("calibration_error", losses.calibration_error());
+                let (error, bins) = losses.calibration();
+                add("calibration_error", error);
+                reliability.insert(name.clone(), bins);
                 match &text_before {
                     None => text_before = Some(losses),
                     Some(before) if before.bits.len() == losses.bits.len() => {
@@ -142,6 +145,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             .iter()
             .filter_map(|(name, stage)| Some((name.clone(), stage.changes(&measured[others(name)?]))))
             .collect(),
+        order: args.stages.iter().map(|(name, _)| name.clone()).collect(),
+        reliability,
     };
     let mut json = serde_json::to_vec_pretty(&table)?;
     json.push(b'\n');

@@ -76,7 +76,7 @@ fn figure(buckets: &[BucketForecast], outcomes: &[BucketOutcome], rungs: &[Run],
         }
     }
     Plot {
-        title: "Pass rates by difficulty",
+        title: "Pass rates by difficulty".into(),
         caption: "Lines join the mean pass rates of the rungs. At the right, the run's buckets side by side: a ring is the sealed \
                   forecast with its 80 % interval, a dot the actual rate."
             .to_owned(),

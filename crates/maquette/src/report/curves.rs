@@ -48,7 +48,7 @@ fn loss(metrics: &Metrics) -> Plot {
     let mut series = noisy(&points, "training", 1);
     series.extend(above);
     Plot {
-        title: "Loss",
+        title: "Loss".into(),
         caption,
         x: Axis::linear("training tokens").over(0.0, points.last().map_or(1.0, |(x, _)| *x)),
         y: Axis::linear("nats per token").over((low - room).max(0.0), high + room),
@@ -66,7 +66,7 @@ fn scaling(metrics: &Metrics) -> Plot {
     ];
     series.extend(validations(metrics, |line| line.flops));
     Plot {
-        title: "Loss against compute",
+        title: "Loss against compute".into(),
         caption: "The whole run; the strong line averages over equal lengths of the axis.".to_owned(),
         x: Axis::log("training FLOPs"),
         y: Axis::log("nats per token"),
@@ -94,7 +94,7 @@ fn rates(metrics: &Metrics) -> Plot {
         Series { label: (*name).to_owned(), tone, mark: Mark::Line(sampled(&points)) }
     });
     Plot {
-        title: "Learning rates",
+        title: "Learning rates".into(),
         caption: "By the role of a parameter.".to_owned(),
         x: step_axis(steps),
         y: Axis { label: "learning rate", scale, range: None },
@@ -108,7 +108,7 @@ fn gradients(metrics: &Metrics) -> Plot {
     let mut series = noisy(&points, "gradient norm", 6);
     series.extend(spikes(metrics, "grad_norm", |step| Some(step as f64)));
     Plot {
-        title: "Gradient norm",
+        title: "Gradient norm".into(),
         caption: format!("Before clipping. {}", smoothing_note(points.len())),
         x: step_axis(&metrics.steps),
         y: Axis::log("Euclidean norm"),
@@ -120,7 +120,7 @@ fn gradients(metrics: &Metrics) -> Plot {
 fn speed(metrics: &Metrics) -> Plot {
     let points = column(&metrics.steps, |line| line.step as f64, |line| line.tokens_per_second);
     Plot {
-        title: "Speed",
+        title: "Speed".into(),
         caption: smoothing_note(points.len()),
         x: step_axis(&metrics.steps),
         y: Axis::linear("tokens per second"),

@@ -77,7 +77,7 @@ impl<'a> Picture<'a> {
             all.push(series(note, 3, Mark::Points(vec![dot])));
         }
         Plot {
-            title: "Forecast of the loss",
+            title: "Forecast of the loss".into(),
             caption: match self.forecast.extrapolation {
                 ratio if ratio > 1.0 => {
                     format!(

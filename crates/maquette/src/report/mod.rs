@@ -2,8 +2,10 @@
 //!
 //! `read` opens and checks the files, `curves` turns the metrics into figures, `forecast` does so with a forecast,
 //! `manifest` and `tables` set the rest in rows, `page` puts everything in its place; `plot`, `svg`, `axis` and
-//! `number` know nothing about runs. `scores` is the page of an evaluation, `explained` has maps of answers about pictures. The page needs no network and no script.
+//! `number` know nothing about runs. `scores` is the page of an evaluation, `alignment` that of an alignment, `explained` has maps of
+//! answers about pictures. The page needs no network and no script.
 
+mod alignment;
 mod axis;
 mod capability;
 mod curves;
@@ -26,9 +28,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
-use crate::run_dir::REPORT;
+use crate::{
+    output_file::{Kind, OutputFile},
+    run_dir::{RECIPE, REPORT},
+};
 
 pub(crate) use self::{
+    alignment::SAFETY,
     explained::render_explained,
     forecast::Picture,
     number::with_margin,
@@ -46,13 +52,19 @@ pub(crate) fn render(run_dir: &Path) -> anyhow::Result<String> {
     Ok(page::page(&read::Run::open(run_dir)?).into_string())
 }
 
-/// Writes the page to `report.html` in `run_dir` and returns its path.
+/// Writes the page to `report.html` in `run_dir` and returns its path. A folder with `safety.json` and no recipe is that of an
+/// alignment.
 ///
 /// # Errors
 /// As [`render`], or if the page cannot be written; an older report is then still whole.
 pub(crate) fn write(run_dir: &Path) -> anyhow::Result<PathBuf> {
-    let page = render(run_dir)?;
     let path = run_dir.join(REPORT);
+    if run_dir.join(SAFETY).is_file() && !run_dir.join(RECIPE).exists() {
+        let page = alignment::page(run_dir)?;
+        OutputFile { path: &path, option: "--out", kind: Kind::Page }.write(page.as_bytes())?;
+        return Ok(path);
+    }
+    let page = render(run_dir)?;
     base::write(&path, page.as_bytes()).with_context(|| {
         format!("cannot write `{}`\nhint: is the disk full, or the folder read-only?", path.display())
     })?;

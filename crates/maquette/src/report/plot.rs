@@ -4,7 +4,7 @@
 //! shrinks with the figure. Here every position is a share of the frame and every look is a class of
 //! `style.css`: one figure fits phone and wall, light and dark, and its text and dots keep their size.
 
-use std::fmt::Write as _;
+use std::{borrow::Cow, fmt::Write as _};
 
 use maud::{Markup, html};
 
@@ -12,7 +12,7 @@ use super::axis::{Axis, Span};
 
 /// Axes and what is drawn on them; a later series lies over an earlier one.
 pub(super) struct Plot {
-    pub title: &'static str,
+    pub title: Cow<'static, str>,
     /// What the marks are and how they were smoothed.
     pub caption: String,
     pub x: Axis,
@@ -270,7 +270,9 @@ mod tests {
 
     fn drawn(x: Axis, y: Axis, mark: Mark) -> String {
         let series = vec![Series { label: "a < b".to_owned(), tone: 1, mark }];
-        Plot { title: "t", caption: String::new(), x, y, series, is_wide: false }.figure().into_string()
+        Plot { title: "t".into(), caption: String::new(), x, y, series, is_wide: false }
+            .figure()
+            .into_string()
     }
 
     #[test]

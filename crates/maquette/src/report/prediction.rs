@@ -88,7 +88,7 @@ fn watched_curve(curve: &CurveForecast, metrics: &Metrics) -> Plot {
         .collect();
     let series = |label: &str, tone, mark| Series { label: label.to_owned(), tone, mark };
     Plot {
-        title: "Training loss and its forecast",
+        title: "Training loss and its forecast".into(),
         caption: "Training loss averaged over blocks of steps, as the alarms use it, and the curve sealed before the first step."
             .to_owned(),
         x: Axis::log("step"),

@@ -1,6 +1,6 @@
 //! The page of an evaluation: scores in the manner of the GPT-4 report's tables 1 and 2 and figures 5 and 8.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use eval::{Calibration, MetricSummary, Reliability};
 use forecast::Prediction;
@@ -210,7 +210,7 @@ fn by_percentile(rows: &[ExamRow]) -> Plot {
         note: format!("{note}: {at:.0}"),
     };
     Plot {
-        title: "Percentiles of exams",
+        title: "Percentiles of exams".into(),
         caption: "From low to high, one for each exam and population of the table, with the range of the 95 % interval.".to_owned(),
         x: Axis::linear("exam and population, by percentile").over(0.5, n.max(1.0) + 0.5),
         y: Axis::linear("percentile").over(0.0, 100.0),
@@ -255,7 +255,7 @@ fn by_task(rows: &[TaskRow]) -> Plot {
     };
     let n = rows.len() as f64;
     Plot {
-        title: "Scores by task",
+        title: "Scores by task".into(),
         caption: "By the number in the table, with 95 % intervals; rings are what guessing reaches."
             .to_owned(),
         x: Axis::linear("number of the task").over(0.5, n.max(1.0) + 0.5),
@@ -281,8 +281,8 @@ fn of_calibration(calibration: &Calibration) -> Markup {
             ", what chance adds taken off. Brier score " (significant(calibration.brier, 3)) "."
         }
         div.plots {
-            (reliability("Every choice of every question", every).figure())
-            (reliability("The most likely choice", top).figure())
+            (reliability_plot("Every choice of every question", every).figure())
+            (reliability_plot("The most likely choice", top).figure())
         }
     }
 }
@@ -294,7 +294,7 @@ fn error(error: &Reliability) -> String {
 }
 
 /// In the manner of the GPT-4 report's figure 8.
-fn reliability(title: &'static str, reliability: &Reliability) -> Plot {
+pub(super) fn reliability_plot(title: impl Into<Cow<'static, str>>, reliability: &Reliability) -> Plot {
     let point = |bin: &eval::Bin| Point {
         x: bin.confidence,
         y: bin.accuracy,
@@ -308,7 +308,7 @@ fn reliability(title: &'static str, reliability: &Reliability) -> Plot {
         ),
     };
     Plot {
-        title,
+        title: title.into(),
         caption: "Share of right choices by their probability, in tenths, with 95 % intervals; on the line they agree.".to_owned(),
         x: Axis::linear("probability").over(0.0, 1.0),
         y: Axis::linear("share that was right").over(0.0, 1.0),

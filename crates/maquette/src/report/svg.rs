@@ -100,7 +100,7 @@ mod tests {
         };
         let long = "a legend that is long enough to leave no room beside it".repeat(3);
         let plot = Plot {
-            title: "t",
+            title: "t".into(),
             caption: "one < two".to_owned(),
             x: Axis::log("x"),
             y: Axis::log("y"),

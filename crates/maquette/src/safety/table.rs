@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use eval::interval::{self, Mean};
+use eval::{
+    Reliability,
+    interval::{self, Mean},
+};
 use serde::{Deserialize, Serialize};
 
 /// A share with its 95 % interval.
@@ -112,6 +115,21 @@ pub(crate) struct SafetyTable {
     /// Stage → measure → how it differs from that stage.
     #[serde(default)]
     pub(crate) changes: BTreeMap<String, BTreeMap<String, Change>>,
+    /// The stages in the order in which they were asked.
+    #[serde(default)]
+    pub(crate) order: Vec<String>,
+    /// Stage → how often the most likely next token of held-out text comes, by its probability.
+    #[serde(default)]
+    pub(crate) reliability: BTreeMap<String, Reliability>,
+}
+
+impl SafetyTable {
+    /// The stages as they were asked; those that the order does not name, at its end.
+    pub(crate) fn in_order(&self) -> Vec<&String> {
+        let named = self.order.iter().filter_map(|name| self.stages.get_key_value(name));
+        let others = self.stages.keys().filter(|name| !self.order.contains(name));
+        named.map(|(name, _)| name).chain(others).collect()
+    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use data::{Tokenizer, ValidationSet};
+use eval::Reliability;
 use model::{Gpt, Sampling, Tokens, Wanted};
 use tensor::Kernels;
 
@@ -68,10 +69,10 @@ impl TextLosses {
     }
 
     /// How far the probability of the most likely next token is from how often it comes: the expected calibration error, with the
-    /// interval of the debiased one.
-    pub(crate) fn calibration_error(&self) -> Number {
+    /// interval of the debiased one, and its bins.
+    pub(crate) fn calibration(&self) -> (Number, Reliability) {
         let found = eval::reliability(&self.events);
         let n = self.events.iter().map(Vec::len).sum();
-        Number { n, value: found.ece_debiased, lo95: found.lo95, hi95: found.hi95 }
+        (Number { n, value: found.ece_debiased, lo95: found.lo95, hi95: found.hi95 }, found)
     }
 }

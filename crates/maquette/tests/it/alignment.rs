@@ -50,6 +50,19 @@ fn a_pretrained_model_is_aligned_and_judged() {
     let difference = rate("ppo_rbrm") - rate("sft");
     assert!((change["value"].as_f64().unwrap() - difference).abs() < 1e-9, "{change}");
     assert!(change["lo95"].as_f64().unwrap() <= difference, "{change}");
+    assert_eq!(table["order"], serde_json::json!(["base", "sft", "ppo", "ppo_rbrm"]));
+    assert!(!table["reliability"]["sft"]["bins"].as_array().unwrap().is_empty());
+    let page = scene.read("aligned/report.html");
+    for part in ["over refusal", "Gold against proxy", "id=\"calibration\"", "ppo_rbrm/metrics.jsonl"] {
+        assert!(page.contains(part), "no `{part}` in the page");
+    }
+    assert!(!page.contains("NaN") && !page.contains("undefined"));
+    // The page comes anew from the same files, and another program's is not replaced.
+    scene.ok(&["report", "aligned"]);
+    assert_eq!(scene.read("aligned/report.html"), page);
+    scene.write("aligned/report.html", b"mine");
+    assert!(scene.fails(&["report", "aligned"]).contains("report.html"));
+    scene.write("aligned/report.html", page.as_bytes());
     scene.ok(&["generate", "aligned/ppo_rbrm", "--max-tokens", "4"]);
     let before = scene.files("aligned/ppo/checkpoints");
     scene.ok(&args);
