@@ -10,9 +10,12 @@ use super::{
 const LATIN: [&[u8]; 2] = [b"bcdfghklmnprstvz", b"aeiou"];
 const CYRILLIC: [&str; 2] = ["бвгджзклмнпрстфхчш", "аеиоуыэюя"];
 
-/// At level 1 single characters and pairs, which teach what a letter looks like, and short words; then words of two to four
-/// syllables, or numbers; from level 3 on turned and dirtied, at level 4 of several lines.
+/// At level 1 charts of letters, which teach what a letter looks like, single characters and short words; then words of two to
+/// four syllables, or numbers; from level 3 on turned and dirtied, at level 4 of several lines.
 pub(super) fn draw(request: &Request, rng: &mut Rng) -> Picture {
+    if request.level == 1 && rng.below(4) > 0 {
+        return letters(request, rng);
+    }
     let n_lines = if request.level == 4 { between(rng, 2, 3) as usize } else { 1 };
     let (lines, content) = request.content(rng, |rng| {
         let lines: Vec<String> = (0..n_lines).map(|_| line(rng, request.level)).collect();
@@ -50,29 +53,82 @@ pub(super) fn draw(request: &Request, rng: &mut Rng) -> Picture {
             canvas.fill(&Path::rect(0.0, y, side, request.scaled(1.0)), palette.grid);
         }
     }
-    let ink = if rng.below(2) == 0 { palette.ink } else { strongest(palette) };
-    canvas.fill(&text, ink);
+    canvas.fill(&text, ink(palette, rng));
     if request.level >= 2 {
         let strength = between(rng, 2, 6 * i64::from(request.level)) as u8;
         let share = if request.level >= 3 { uniform(rng, 0.0, 0.02) } else { 0.0 };
         canvas.add_noise(rng, strength, share);
     }
+    asked(request, rng, canvas, content, face)
+}
+
+/// Rows of a chart of letters, and letters of a row.
+const CHART: usize = 3;
+
+/// Letters or digits of one alphabet in rows, as on an eye chart. Each stands at a place of its own: nine lessons in one picture,
+/// from which a model learns what letters look like long before it would from words at any place.
+fn letters(request: &Request, rng: &mut Rng) -> Picture {
+    let (rows, content) = request.content(rng, |rng| {
+        let alphabet = alphabet(rng);
+        let rows: Vec<Vec<char>> =
+            (0..CHART).map(|_| (0..CHART).map(|_| *pick(rng, &alphabet)).collect()).collect();
+        let content = rows.iter().map(|row| row.iter().collect()).collect::<Vec<String>>().join(" ");
+        (rows, content)
+    });
+    let face = Face::draw(rng, request.side, &content);
+    let palette = Palette::draw(rng, request.side);
+    let side = request.side_pixels as f64;
+    let (margin, cell) = (0.03 * side, 0.94 * side / CHART as f64);
+    let wanted = cell * uniform(rng, 0.55, 0.8);
+    let size = content.chars().fold(wanted, |size, c| face.fitted_size(&c.to_string(), size, 0.8 * cell));
+    let mut text = Path::default();
+    for (i, row) in rows.iter().enumerate() {
+        let baseline = margin + (i as f64 + 0.5) * cell + 0.5 * face.cap_height(size);
+        for (j, c) in row.iter().enumerate() {
+            let (letter, width) = face.outline(&c.to_string(), size);
+            let x = margin + (j as f64 + 0.5) * cell - 0.5 * width;
+            let mut shift = || uniform(rng, -0.05, 0.05) * cell;
+            text.append(letter.shifted(x + shift(), baseline + shift()));
+        }
+    }
+    let mut canvas = Canvas::new(request.side_pixels, request.side_pixels, palette.paper);
+    canvas.fill(&text, ink(palette, rng));
+    asked(request, rng, canvas, content, face)
+}
+
+/// One of those that words and numbers are made of.
+fn alphabet(rng: &mut Rng) -> Vec<char> {
+    let letters: Vec<char> = match rng.below(3) {
+        0 => return ('0'..='9').collect(),
+        1 => ('a'..='z').collect(),
+        _ => CYRILLIC.iter().flat_map(|part| part.chars()).collect(),
+    };
+    match rng.below(2) {
+        0 => letters.iter().flat_map(|c| c.to_uppercase()).collect(),
+        _ => letters,
+    }
+}
+
+/// With the question of all texts.
+fn asked(request: &Request, rng: &mut Rng, canvas: Canvas, content: String, face: &Face) -> Picture {
+    let questions = ["What is written here?", "Read the text.", "Which text does the picture show?"];
     Picture {
         kind: PictureKind::Words,
         side: request.side,
         level: request.level,
         images: vec![canvas.into_image()],
         times_ms: Vec::new(),
-        question: (*pick(
-            rng,
-            &["What is written here?", "Read the text.", "Which text does the picture show?"],
-        ))
-        .to_owned(),
+        question: (*pick(rng, &questions)).to_owned(),
         answer: content.clone(),
         reversed_answer: None,
         content,
         face: Some(face.name),
     }
+}
+
+/// A colour for text.
+fn ink(palette: &Palette, rng: &mut Rng) -> [u8; 3] {
+    if rng.below(2) == 0 { palette.ink } else { strongest(palette) }
 }
 
 /// The colour for data that differs most from the paper.
