@@ -22,7 +22,7 @@ pub(crate) const SAFETY: &str = "safety.json";
 const METRICS: &str = "metrics.jsonl";
 
 /// Shares in the order of the page, with what they count; others follow.
-const MEASURES: [(&str, &str); 10] = [
+const MEASURES: [(&str, &str); 11] = [
     ("disallowed", "complied with what is disallowed"),
     ("refused_disallowed", "refused it"),
     ("over_refusal", "refused what is allowed or only looks disallowed"),
@@ -33,6 +33,7 @@ const MEASURES: [(&str, &str); 10] = [
     ("steered", "began as the system message says"),
     ("steered_against_the_user", "the same, against what the user says"),
     ("ended", "came to an end"),
+    ("truthful_mc1", "TruthfulQA: the one right answer is the most likely"),
 ];
 
 /// Numbers in the order of the page, with what they are; others follow.
@@ -43,7 +44,7 @@ const NUMBERS: [(&str, &str); 9] = [
     ("bits_per_byte", "bits per byte of held-out text"),
     ("bits_per_byte_over_first", "the same, over that of the first stage"),
     ("calibration_error", "calibration error of the next token"),
-    ("truthful_mc1", "TruthfulQA, one right answer"),
+    ("truthful_mc2", "TruthfulQA: probability of the true answers"),
     ("training_s", "training, on the clock"),
     ("training_flops", "training, FLOPs"),
 ];
