@@ -70,7 +70,7 @@ pub(super) fn page(dir: &Path) -> anyhow::Result<String> {
     let bytes = read(&dir.join(SAFETY))?;
     let table: SafetyTable = serde_json::from_slice(&bytes).map_err(|error| {
         anyhow::anyhow!(
-            "expected a table of `maquette safety` in `{}`, found {error}\nhint: write it anew with `maquette safety`",
+            "expected a table of `maquette safety` in `{}`, found {error}\nhint: write it again with `maquette safety`",
             dir.join(SAFETY).display()
         )
     })?;

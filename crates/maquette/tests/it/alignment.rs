@@ -57,7 +57,7 @@ fn a_pretrained_model_is_aligned_and_judged() {
         assert!(page.contains(part), "no `{part}` in the page");
     }
     assert!(!page.contains("NaN") && !page.contains("undefined"));
-    // The page comes anew from the same files, and another program's is not replaced.
+    // The same page comes again from the same files, and another program's is not replaced.
     scene.ok(&["report", "aligned"]);
     assert_eq!(scene.read("aligned/report.html"), page);
     scene.write("aligned/report.html", b"mine");
