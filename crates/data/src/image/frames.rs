@@ -76,7 +76,7 @@ pub fn decode_frames(
 /// use data::image::spread;
 ///
 /// assert_eq!(spread(&[0, 100, 200, 300, 400], 3), [0, 2, 4]);
-/// assert_eq!(spread(&[0, 900, 1000], 3), [0, 2]); // the second is not seen before 0.9 s
+/// assert_eq!(spread(&[0, 900, 950, 1000], 3), [0, 3]); // in the middle the first is still seen
 /// assert_eq!(spread(&[0, 100], 5), [0, 1]);
 /// ```
 pub fn spread(times_ms: &[u32], n: usize) -> Vec<usize> {
