@@ -76,7 +76,11 @@ impl Tuned {
                 taken()?
             }
             Err(_) => {
-                let is_foreign = |entry: fs::DirEntry| entry.file_name() != LOCK;
+                // A kill while the first file was written leaves it under its temporary name.
+                let is_foreign = |entry: fs::DirEntry| {
+                    let name = entry.file_name();
+                    name != LOCK && !name.to_str().is_some_and(base::temporary::is_temporary)
+                };
                 let mut entries = fs::read_dir(dir).into_iter().flatten().flatten();
                 let is_empty = !entries.any(is_foreign);
                 anyhow::ensure!(
