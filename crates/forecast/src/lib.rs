@@ -5,7 +5,8 @@
 //! [`Target`]: the loss as a [`Prediction`], a median with 50, 80 and 95 % intervals. [`ReferenceRuns`] on other data
 //! make it sharper; [`backtest()`] counts how often the intervals held on a table's own larger runs. A [`Seal`] holds
 //! a forecast together under a hash and a [`Verdict`] compares it with the finished run. [`CurveForecast`] is for
-//! the whole loss curve, [`Watch`] raises an alarm where a run leaves it, [`PassRateForecast`] is for capabilities.
+//! the whole loss curve, [`Watch`] raises an alarm where a run leaves it, [`PassRateForecast`] is for capabilities
+//! and [`PartForecast`] for further losses of the same runs.
 //!
 //! ```
 //! use forecast::{ColumnChoice, Forecaster, Settings, Table, Target};
@@ -38,6 +39,7 @@ mod error;
 mod forecast;
 mod loss;
 mod number;
+mod part;
 mod pass_rate;
 mod seal;
 mod sheet;
@@ -64,6 +66,7 @@ pub use loss::{
     priors::{LogPrior, Priors},
     reference_runs::ReferenceRuns,
 };
+pub use part::{MAX_HALF_WIDTH_PCT, PartForecast, PartLoss, PartOutcome};
 pub use pass_rate::{
     BucketForecast, FormScore, Outcome, PassRateError, PassRateForecast, PassRateForm, PassRateRow,
     PassRateSettings, PassRateTable,

@@ -49,6 +49,21 @@ pub struct ReferencePoints {
     pub points: Vec<Point>,
 }
 
+impl ReferencePoints {
+    /// Those of these runs.
+    pub fn of(runs: &ReferenceRuns) -> Self {
+        Self { name: runs.name().to_owned(), points: runs.points().to_vec() }
+    }
+
+    /// The runs, ready for a fit.
+    ///
+    /// # Errors
+    /// If they give no law.
+    pub fn runs(&self) -> Result<ReferenceRuns, ForecastError> {
+        ReferenceRuns::new(&self.name, &Table::new(self.points.clone())?)
+    }
+}
+
 impl Seal {
     /// Seals what was fitted to `table`.
     ///
@@ -85,11 +100,7 @@ impl Seal {
 
     /// The same with the reference runs that the forecast was made with, under a new hash.
     pub fn with_references(self, references: &[ReferenceRuns]) -> Self {
-        let points = |runs: &ReferenceRuns| ReferencePoints {
-            name: runs.name().to_owned(),
-            points: runs.points().to_vec(),
-        };
-        Self { reference_runs: references.iter().map(points).collect(), ..self }.sealed()
+        Self { reference_runs: references.iter().map(ReferencePoints::of).collect(), ..self }.sealed()
     }
 
     /// Whether the forecast was made with these reference runs.
@@ -104,8 +115,7 @@ impl Seal {
     /// # Errors
     /// If they no longer give a law.
     pub fn references(&self) -> Result<Vec<ReferenceRuns>, ForecastError> {
-        let fit = |runs: &ReferencePoints| ReferenceRuns::new(&runs.name, &Table::new(runs.points.clone())?);
-        self.reference_runs.iter().map(fit).collect()
+        self.reference_runs.iter().map(ReferencePoints::runs).collect()
     }
 
     /// The same with one more forecast, under a new hash.

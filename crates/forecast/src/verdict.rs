@@ -3,7 +3,7 @@
 use base::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{Prediction, Seal};
+use crate::{PartOutcome, Prediction, Seal};
 
 /// A compute further than this from the one forecast, in %, is another run's.
 const MAX_COMPUTE_ERROR_PCT: f64 = 2.0;
@@ -74,6 +74,9 @@ pub struct Verdict {
     pub actual_flops: Option<f64>,
     /// What it means, in whole sentences.
     pub learned: Vec<String>,
+    /// Further losses of the same run that were forecast under the same seal.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<PartOutcome>,
 }
 
 /// Why there is no verdict.
@@ -119,9 +122,15 @@ impl Verdict {
             target_flops: seal.forecast.target.flops,
             actual_flops: actual.flops,
             learned: Vec::new(),
+            parts: Vec::new(),
         };
         verdict.learned = verdict.sentences(seal.forecast.extrapolation);
         Ok(verdict)
+    }
+
+    /// The same with the outcomes of further losses.
+    pub fn with_parts(self, parts: Vec<PartOutcome>) -> Self {
+        Self { parts, ..self }
     }
 
     /// Compute spent over compute forecast for, less 1, in %, where it is more than rounding.
