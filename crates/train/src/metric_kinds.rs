@@ -26,6 +26,9 @@ pub struct TrainStep {
     pub step: u64,
     /// Mean loss of its batch before the step, in nats.
     pub loss_nats: f64,
+    /// That of its text alone, where something else is learned beside it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text_loss_nats: Option<f64>,
     /// Norm of the whole gradient before clipping.
     pub grad_norm: f64,
     /// Learning rate of matrices between hidden vectors, at this step.
@@ -44,6 +47,13 @@ pub struct TrainStep {
     pub tokens_per_second: f64,
     /// Seconds of training so far.
     pub elapsed_s: f64,
+}
+
+impl TrainStep {
+    /// The loss that a forecast of the text's is compared with.
+    pub fn loss_of_text_nats(&self) -> f64 {
+        self.text_loss_nats.unwrap_or(self.loss_nats)
+    }
 }
 
 /// A validation after a step.
@@ -156,6 +166,7 @@ mod tests {
         let train = TrainStep {
             step: 3,
             loss_nats: 2.5,
+            text_loss_nats: None,
             grad_norm: 0.1,
             lr_matrix: 1e-3,
             lr_embedding: 2e-3,
@@ -176,6 +187,9 @@ mod tests {
              \"lr_embedding\":0.002,\"lr_gain\":0.004,\"lr_head\":0.003,\"lr_matrix\":0.001,\"tokens\":9007199254740993,\
              \"tokens_per_second\":900.5}",
         );
+        let beside = TrainStep { text_loss_nats: Some(2.0), ..train.clone() };
+        assert_eq!((train.loss_of_text_nats(), beside.loss_of_text_nats()), (2.5, 2.0));
+        assert_eq!(Metric::of(&beside).read::<TrainStep>().unwrap(), beside);
         check_line(
             &Validated { step: 3, tokens: 96, flops: 1e9, validation },
             "{\"kind\":\"validation\",\"step\":3,\"bits_per_byte\":1.25,\"flops\":1000000000.0,\"loss_nats\":2.5,\

@@ -1,6 +1,7 @@
 //! The training loop.
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -63,6 +64,8 @@ pub enum Event {
         step: u64,
         /// Loss of its batch, in nats.
         loss_nats: f64,
+        /// Loss of the text in its batch, where something else is learned beside it.
+        text_loss_nats: Option<f64>,
         /// Norm of its whole gradient before clipping.
         grad_norm: f64,
         /// Its speed.
@@ -124,6 +127,9 @@ pub struct Summary {
     pub tokens_per_second: f64,
     /// The last validation.
     pub validation: Validation,
+    /// Parts of what was validated then, by their names; those that came to a finite loss.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub parts: BTreeMap<String, Validation>,
 }
 
 /// A run: weights, moments and data, at some step.
@@ -139,7 +145,7 @@ pub struct Trainer {
     /// Whether the objective ended it before its last step.
     is_enough: bool,
     /// The last one made here, and after which step.
-    last_validation: Option<(u64, Validation)>,
+    last_validation: Option<(u64, Validation, BTreeMap<String, Validation>)>,
     cadence: Cadence,
     damaged: Vec<DamagedCheckpoint>,
 }
@@ -282,7 +288,7 @@ impl Trainer {
             }
             self.validate_if_due(on_event)?;
         }
-        let (_, validation) = self.last_validation.expect("the last step is always validated");
+        let (_, validation, parts) = self.last_validation.clone().expect("the last step is always validated");
         self.metrics.sync()?;
         let config = self.learner.gpt().config();
         let summary = Summary {
@@ -294,6 +300,7 @@ impl Trainer {
             elapsed_s: self.elapsed_s,
             tokens_per_second: self.tokens as f64 / self.elapsed_s.max(1e-9),
             validation,
+            parts,
         };
         Ok(Outcome::Finished(summary))
     }
@@ -322,6 +329,7 @@ impl Trainer {
 
         let seconds = start.elapsed().as_secs_f64();
         let rates = settings.learning_rates;
+        let text_loss_nats = scalars.others.get("text_loss_nats").copied();
         self.step = step;
         self.tokens += batch.n_tokens;
         self.elapsed_s += seconds;
@@ -330,6 +338,7 @@ impl Trainer {
         let mut metric = Metric::of(&TrainStep {
             step,
             loss_nats,
+            text_loss_nats,
             grad_norm,
             lr_matrix: rates.matrix * fraction,
             lr_embedding: rates.embedding * fraction,
@@ -344,7 +353,7 @@ impl Trainer {
             .scalars
             .extend(scalars.others.iter().map(|(name, value)| ((*name).to_owned(), (*value).into())));
         self.metrics.write_metric(&metric)?;
-        on_event(Event::Step { step, loss_nats, grad_norm, tokens_per_second });
+        on_event(Event::Step { step, loss_nats, text_loss_nats, grad_norm, tokens_per_second });
         let view = StepView { step, loss_nats, grad_norm, batch: &batch, gpt: self.learner.gpt() };
         for metric in self.monitors.iter_mut().flat_map(|monitor| monitor.step(&view)).collect::<Vec<_>>() {
             self.metrics.write_metric(&metric)?;
@@ -373,7 +382,7 @@ impl Trainer {
         let has_learned = self.step > 0 || self.inputs.start.is_some();
         let is_eval = has_learned && self.step.is_multiple_of(settings.eval_every_steps);
         let is_last = self.step == settings.steps || self.is_enough;
-        let is_made = self.last_validation.is_some_and(|(step, _)| step == self.step);
+        let is_made = self.last_validation.as_ref().is_some_and(|(step, ..)| *step == self.step);
         if (is_made && !self.is_enough) || !(is_eval || is_last) {
             return Ok(());
         }
@@ -395,7 +404,10 @@ impl Trainer {
             metric.scalars.insert(format!("{name}_loss_stderr"), part.loss_stderr.into());
         }
         self.metrics.write_metric(&metric)?;
-        self.last_validation = Some((step, validation));
+        let is_finite = |part: &Validation| part.loss_nats.is_finite() && part.loss_stderr.is_finite();
+        let finite = parts.iter().filter(|(_, part)| is_finite(part));
+        let finite = finite.map(|(name, part)| ((*name).to_owned(), *part)).collect();
+        self.last_validation = Some((step, validation, finite));
         on_event(Event::Validated { step, validation });
         for (name, validation) in parts {
             on_event(Event::ValidatedPart { step, name, validation });

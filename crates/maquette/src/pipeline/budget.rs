@@ -67,8 +67,9 @@ pub(super) fn within_minutes(
     let most_validating_s = if is_open { MOST_VALIDATING * left_s } else { 0.5 * left_s };
     let other_s = first.validating_s.min(most_validating_s) + first.saving_s;
     let training_s = (left_s - other_s).max(0.3 * left_s);
-    let train_flops =
-        three_digits(speed * training_s * text_share(recipe.data.pictures.as_ref(), &config, &settings));
+    let pictures = recipe.data.pictures.as_ref();
+    let per_step = pictures.map_or(0, |pictures| pictures.per_step);
+    let train_flops = three_digits(speed * training_s * text_share(pictures, per_step, &config, &settings));
     let mut train = recipe.train.clone();
     let (config, settings) = plan(train_flops, &train)?;
     if cost(&config, &settings).validating_s > most_validating_s {
@@ -89,15 +90,20 @@ pub(super) fn within_minutes(
     Ok(Afforded { train_flops, train })
 }
 
-/// The part of a step's work that its text is, beside documents of pictures: budgets in FLOPs count that alone.
-fn text_share(pictures: Option<&PicturesConfig>, config: &ModelConfig, settings: &TrainSettings) -> f64 {
+/// The part of a step's work that its text is, beside `per_step` documents of pictures: budgets in FLOPs count that alone.
+pub(super) fn text_share(
+    pictures: Option<&PicturesConfig>,
+    per_step: usize,
+    config: &ModelConfig,
+    settings: &TrainSettings,
+) -> f64 {
     let (Some(pictures), Some(vision)) = (pictures, &config.vision) else { return 1.0 };
     let token = config.train_flops_per_token(settings.seq_len);
     let n_images = pictures.mean_images();
     let n_tokens = n_images * vision.n_patches() as f64 + QUESTION_TOKENS as f64;
     let document = n_images * vision.train_flops_per_image(config.d_model) + n_tokens * token;
     let text = settings.batch_tokens() as f64 * token;
-    text / (text + pictures.per_step as f64 * document)
+    text / (text + per_step as f64 * document)
 }
 
 /// About how many FLOPs `minutes` come to here, everything beside the training left out.
@@ -255,14 +261,12 @@ mod tests {
         let rows =
             TrainOverrides { steps: Some(9), batch_rows: Some(8), seq_len: Some(96), ..Default::default() };
         let (config, settings) = train::plan(None, 512, &model, &rows, 1).unwrap();
-        let share = |per_step: usize| {
-            let pictures = PicturesConfig { per_step, ..PicturesConfig::default() };
-            text_share(Some(&pictures), &config, &settings)
-        };
+        let share =
+            |per_step: usize| text_share(Some(&PicturesConfig::default()), per_step, &config, &settings);
         // Eight rows of 96 tokens, and as many pictures of 64 rows and 32 tokens: the encoder is what is more.
         assert!((0.25..0.45).contains(&share(8)), "{}", share(8));
         assert!(share(1) > 0.75 && share(64) < 0.1, "{} {}", share(1), share(64));
-        assert_eq!(text_share(None, &config, &settings), 1.0);
+        assert_eq!(text_share(None, 0, &config, &settings), 1.0);
     }
 
     #[test]

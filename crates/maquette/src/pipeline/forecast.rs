@@ -9,6 +9,7 @@ use forecast::{
 };
 
 use super::{
+    answers,
     aside::{move_aside, set_aside},
     capability,
     ladder::{TooSmall, TrainLadder, finished::Ladder},
@@ -70,6 +71,7 @@ impl Run {
             run_dir::check_plan(&path, &there, &plan.identity, &target)?;
             run_dir::check(&self.dir, &path, &there)?;
             describe(&there.forecast, "kept: the run has begun");
+            answers::describe(&there, "kept")?;
             return Ok(());
         }
         // Before the minutes that the ladder takes.
@@ -94,6 +96,7 @@ impl Run {
             if is_same {
                 check_refit(&path, &there, &seal_at(there.sealed_at)?)?;
                 describe(&there.forecast, "kept");
+                answers::describe(&there, "kept")?;
                 return Ok(());
             }
             set_aside(&path)?;
@@ -103,6 +106,7 @@ impl Run {
             output::talk(format_args!("{:>12} {}", "warning", warning.text));
         }
         describe(&seal.forecast, "sealed");
+        answers::describe(&seal, "sealed")?;
         if let Some(predicted) = seal.extra.get(section::PASS_RATES) {
             describe_capability(&serde_json::from_value(predicted.clone())?);
         }
@@ -181,6 +185,8 @@ fn sealed(
     let target = plan.target()?;
     let fitted = Forecaster::fit(table, &Settings::default(), references)?;
     let forecast = fitted.forecast(&target)?;
+    let paths = plan.recipe.ladder.as_ref().map_or(&[][..], |ladder| &ladder.reference_runs);
+    let answers = answers::predict(ladder, table, &forecast, paths)?;
     let curves = curves(ladder, plan, &forecast);
     let seal = Seal::new(table, forecast, at, env!("CARGO_PKG_VERSION"))?
         .with_references(fitted.references())
@@ -190,6 +196,10 @@ fn sealed(
         .with_extra(section::COST, serde_json::to_value(ladder.cost)?)
         .with_extra(section::SWEEP, serde_json::to_value(&ladder.sweep)?)
         .with_extra(section::RATIOS, serde_json::to_value(&ladder.ratios)?);
+    let seal = match answers.is_empty() {
+        true => seal,
+        false => seal.with_extra(section::ANSWERS, serde_json::to_value(&answers)?),
+    };
     Ok(match capability::predict(ladder.points(), &seal.forecast)? {
         Some(predicted) => seal.with_extra(section::PASS_RATES, serde_json::to_value(&predicted)?),
         None => seal,
@@ -199,7 +209,14 @@ fn sealed(
 /// Refuses a forecast that its own points do not give, where this version made it.
 fn check_refit(path: &Path, there: &Seal, again: &Seal) -> anyhow::Result<()> {
     let (found, expected) = (&there.forecast.prediction, &again.forecast.prediction);
-    let is_same = there.maquette_version != again.maquette_version || found == expected;
+    let is_other_version = there.maquette_version != again.maquette_version;
+    anyhow::ensure!(
+        is_other_version || there.extra.get(section::ANSWERS) == again.extra.get(section::ANSWERS),
+        "`{}` forecasts other losses of answers about pictures than its ladder gives: it was changed and sealed again\n\
+         hint: put the forecast back as it was sealed, or move it away to seal another before the run begins",
+        path.display()
+    );
+    let is_same = is_other_version || found == expected;
     anyhow::ensure!(
         is_same,
         "`{}` forecasts {:.4}, 95 % interval {:.4} to {:.4}, but its own points give {:.4}, {:.4} to {:.4}: it was changed \

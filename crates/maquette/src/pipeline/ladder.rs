@@ -27,7 +27,7 @@ use train::{Event, Inputs, Outcome, Trainer, Tuning};
 use super::{
     budget, capability,
     once::once,
-    plan::Plan,
+    plan::{Plan, run_plan},
     run::Run,
     stage::{Stage, hash},
 };
@@ -153,8 +153,13 @@ impl Run {
                 (None, tuning) if *tuning == Tuning::default() => inputs,
                 (vision, tuning) => {
                     let side = vision.as_ref().map_or(0, |vision| vision.image_size);
-                    let pictures = self.pictures(side)?.map_or("", |set| set.fingerprint());
-                    hash(&[&inputs, &serde_json::to_string(tuning)?, pictures])
+                    let pictures = self.pictures(side)?;
+                    let fingerprint = pictures.map_or("", |set| set.fingerprint());
+                    let inputs = hash(&[&inputs, &serde_json::to_string(tuning)?, fingerprint]);
+                    match rung.pictures_per_step.filter(|_| pictures.is_some()) {
+                        Some(n) => hash(&[&inputs, &format!("{n} documents of pictures a step")]),
+                        None => inputs,
+                    }
                 }
             };
             Ok(Job { rung, inputs })
@@ -202,7 +207,8 @@ impl Run {
         let (narrow, wide) = (missing.iter().min_by_key(by_width), missing.iter().max_by_key(by_width));
         let (Some(narrow), Some(wide)) = (narrow, wide) else { return };
         let mean = (speed(narrow) * speed(wide)).sqrt();
-        let left: f64 = missing.iter().map(|job| job.rung.flops()).sum();
+        let pictures = self.given.data.pictures.as_ref();
+        let left: f64 = missing.iter().map(|job| job.rung.flops_with(pictures)).sum();
         let n_workers = self.kernels.n_threads().min(missing.len()).max(1);
         progress::say(
             "ladder",
@@ -318,7 +324,7 @@ fn train_rung(
         kernels: kernels.clone(),
         config: rung.config.clone(),
         settings: rung.settings.clone(),
-        objective: run.objective(&rung.config, &rung.settings)?,
+        objective: run.objective(&rung.config, &rung.settings, rung.pictures_per_step)?,
         tuning: run.recipe()?.tuning.clone(),
         tokenizer: tokenizer.clone(),
         chat_template: None,
@@ -354,14 +360,17 @@ fn train_rung(
         return train_rung(run, job, dir, tokenizer, problems, &|_| {});
     }
     let (train_loss, grad_norm) = recorded.steps.into_iter().unzip();
+    // Tokens and FLOPs of the text: documents of pictures come beside them in proportion, here as in the run.
+    let text = run_plan(&rung.config, &rung.settings);
     let result = RungResult {
         run: rung.name.clone(),
         role: rung.role,
         n_params: summary.n_matrix_params as f64,
-        n_tokens: summary.tokens as f64,
-        flops: summary.flops,
+        n_tokens: text.n_tokens,
+        flops: text.flops,
         loss_nats: summary.validation.loss_nats,
         validation: summary.validation,
+        parts: summary.parts,
         seed: rung.settings.seed,
         lr_factor: rung.lr_factor,
         config: rung.config.clone(),

@@ -3,6 +3,7 @@
 //! A run lives in a folder: `tokenizer/`, `data/`, `ladder/`, `forecast.json`, `pretrain/`, then `report.html`. A stage is a value
 //! (`stage.rs`) with the hash of what it is made from; a finished one leaves that hash, and is kept as long as it stays the same.
 
+mod answers;
 mod aside;
 mod budget;
 pub(crate) mod capability;

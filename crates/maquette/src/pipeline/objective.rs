@@ -25,11 +25,13 @@ impl Run {
         Ok(Some(set))
     }
 
-    /// The objective of a training of this shape on the run's data.
+    /// The objective of a training of this shape on the run's data, with `per_step` documents of pictures a step where there
+    /// are pictures, and as many as the recipe says where it is none.
     pub(super) fn objective(
         &self,
         config: &ModelConfig,
         settings: &TrainSettings,
+        per_step: Option<usize>,
     ) -> anyhow::Result<Box<dyn Objective>> {
         let tokenizer: &Tokenizer = self.tokenizer()?;
         let text = Pretraining::new(Arc::clone(self.prepared()?), settings, tokenizer.token_bytes())?;
@@ -48,6 +50,7 @@ impl Run {
             None => Preprocessing::square(vision.image_size),
         };
         let reader = PictureReader::new(tokenizer.clone(), vision.clone(), preprocessing);
-        Ok(Box::new(WithPictures::new(text, Arc::clone(set), reader, settings)?))
+        let per_step = per_step.unwrap_or(set.config().per_step);
+        Ok(Box::new(WithPictures::with_per_step(text, Arc::clone(set), reader, settings, per_step)?))
     }
 }

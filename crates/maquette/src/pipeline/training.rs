@@ -30,7 +30,7 @@ impl Run {
             kernels: self.kernels(),
             config: plan.config().clone(),
             settings: plan.settings().clone(),
-            objective: self.objective(plan.config(), plan.settings())?,
+            objective: self.objective(plan.config(), plan.settings(), None)?,
             tuning: plan.recipe.tuning.clone(),
             tokenizer: tokenizer.clone(),
             chat_template: self.chat_template(plan)?,
@@ -53,7 +53,9 @@ impl Run {
         // A running mean: single batches jump.
         let (mut loss, mut speed) = (Mean::default(), Mean::default());
         let outcome = trainer.run(stop::flag(), &mut |event| match event {
-            Event::Step { step, loss_nats, grad_norm, tokens_per_second } => {
+            Event::Step { step, loss_nats, text_loss_nats, grad_norm, tokens_per_second } => {
+                // Forecasts are of the text's loss.
+                let loss_nats = text_loss_nats.filter(|_| watcher.is_some()).unwrap_or(loss_nats);
                 let (loss, speed) = (loss.push(loss_nats), speed.push(tokens_per_second));
                 let forecast = watcher.as_ref().and_then(|watcher| watcher.predicted(step));
                 let fields = [

@@ -10,7 +10,8 @@ use train::{Sealed, Summary};
 use crate::{
     progress,
     run_dir::{
-        self, FORECAST, PassRates, Recorded, RunFile as _, Watched, first_step_at, read_seal, section,
+        self, FORECAST, PassRates, Recorded, RunFile as _, Watched, first_step_at, judged_answers, read_seal,
+        section,
     },
 };
 
@@ -157,10 +158,10 @@ impl Watcher {
         };
         let actual = Actual {
             loss: summary.validation.loss_nats,
-            flops: Some(summary.flops),
+            flops: Some(run_dir::of_text(run_dir, summary).1),
             first_step_at: first_step_at(metrics)?.or_else(before),
         };
-        let verdict = Verdict::new(&self.seal, actual)?;
+        let verdict = Verdict::new(&self.seal, actual)?.with_parts(judged_answers(&self.seal, summary)?);
         verdict.write(run_dir)?;
         let p = &verdict.predicted;
         let inside = match (verdict.inside.i80, verdict.inside.i95) {
@@ -175,6 +176,9 @@ impl Watcher {
                 p.median, p.lo80, p.hi80, verdict.actual, verdict.error_pct
             ),
         );
+        for part in &verdict.parts {
+            progress::say("verdict", &format!("answers about pictures, {part}"));
+        }
         Ok(())
     }
 }

@@ -6,6 +6,7 @@
 //! answers about pictures. The page needs no network and no script.
 
 mod alignment;
+mod answers;
 mod axis;
 mod capability;
 mod curves;

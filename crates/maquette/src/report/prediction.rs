@@ -3,6 +3,7 @@
 use forecast::{AlarmKind, CurveForecast};
 use maud::{Markup, html};
 
+use super::answers;
 use super::axis::Axis;
 use super::forecast::{Picture, rows};
 use super::number::{duration, scientific, significant};
@@ -21,6 +22,7 @@ pub(super) fn section(sealed: &SealedRun, metrics: &Metrics) -> Markup {
             @for curve in curves { (watched_curve(curve, metrics).figure()) }
         }
         (rows(seal, Some(verdict)))
+        @if !verdict.parts.is_empty() { (answers::section(&verdict.parts)) }
         h3 { "Cost of the forecast" }
         p.intro {
             (cost.n_runs) " small runs: " (scientific(cost.flops)) " FLOPs, "
@@ -80,7 +82,7 @@ fn watched_curve(curve: &CurveForecast, metrics: &Metrics) -> Plot {
                 .steps
                 .iter()
                 .filter(|line| steps.contains(&line.step))
-                .map(|line| line.loss_nats.ln())
+                .map(|line| line.loss_of_text_nats().ln())
                 .collect();
             let middle = block.first_step as f64 + 0.5 * (block.n_steps as f64 - 1.0);
             (!losses.is_empty()).then(|| (middle, (losses.iter().sum::<f64>() / losses.len() as f64).exp()))

@@ -11,8 +11,8 @@ use forecast::{Point, Seal, Target, Verdict};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    FORECAST, INPUTS, METRICS, RECIPE, RunFile as _, SUMMARY, VERDICT, WATCH, Watched, begun, rung, section,
-    summary,
+    FORECAST, INPUTS, METRICS, RECIPE, RunFile as _, SUMMARY, VERDICT, WATCH, Watched, begun, of_text, rung,
+    section, summary,
 };
 use crate::recipe::Recipe;
 
@@ -137,11 +137,9 @@ pub(crate) fn check(run_dir: &Path, path: &Path, seal: &Seal) -> anyhow::Result<
         }
     }
     if let Ok(summary) = summary(run_dir) {
-        let run = Target {
-            flops: summary.flops,
-            n_params: Some(summary.n_matrix_params as f64),
-            n_tokens: Some(summary.tokens as f64),
-        };
+        let (n_tokens, flops) = of_text(run_dir, &summary);
+        let n_params = Some(summary.n_matrix_params as f64);
+        let run = Target { flops, n_params, n_tokens: Some(n_tokens) };
         let whose = format!("the run of `{}`", run_dir.join(SUMMARY).display());
         check_target(path, seal, &run, &whose, "hint: put the run's own forecast back")?;
         agreed.files.push(SUMMARY.to_owned());

@@ -25,13 +25,15 @@ pub(crate) use capability::{BucketOutcome, CAPABILITY, PassRates, SCORES, are_sc
 pub(crate) use explained::{EXPLAINED, EXPLAINED_INPUTS, ExplainedAnswer, ExplainedPicture};
 pub(crate) use file::RunFile;
 pub(crate) use identity::{Identity, check, check_plan, recorded_seals};
-pub(crate) use points::{points, reference_runs};
+pub(crate) use points::{points, reference_part, reference_runs};
 pub(crate) use record::{Growth, METRICS, Recorded, is_record_whole};
 pub(crate) use rung::{Role, RungFile, RungResult, rung_file};
 pub(crate) use sample::{SAMPLES, SAMPLES_INPUTS, Sample};
-pub(crate) use seal::{Cost, FORECAST, read_named_seal, read_seal, section, write_seal};
+pub(crate) use seal::{
+    Cost, FORECAST, judged_answers, read_named_seal, read_seal, sealed_answers, section, write_seal,
+};
 pub(crate) use stamp::{STAMP, Stamp};
-pub(crate) use summary::{RunSummary, SUMMARY, summary};
+pub(crate) use summary::{RunSummary, SUMMARY, of_text, summary};
 pub(crate) use sweep::{RatioPoint, RatioTest, Sweep, SweepPoint};
 pub(crate) use verdict::VERDICT;
 pub(crate) use watched::{WATCH, Watched};

@@ -1,19 +1,31 @@
 //! Finished trainings as points: those of a run's folder, and those of a table.
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
 };
 
 use anyhow::Context as _;
-use forecast::{Point, ReferenceRuns, Table};
+use forecast::{ForecastError, Point, ReferenceRuns, Table};
+use train::Validation;
 
-use super::{RECIPE, Role, RungFile, SUMMARY, summary};
+use super::{RECIPE, Role, RungFile, SUMMARY, of_text, summary};
 use crate::{input_file, output, recipe::Recipe};
+
+/// A finished training: its point, and the losses of parts of what was validated at its end.
+struct Finished {
+    point: Point,
+    parts: BTreeMap<String, Validation>,
+}
 
 /// The finished trainings in a run's folder: its rungs, and itself if it has ended.
 pub(crate) fn points(dir: &Path) -> anyhow::Result<Vec<Point>> {
-    let mut points = Vec::new();
+    Ok(finished(dir)?.into_iter().map(|finished| finished.point).collect())
+}
+
+fn finished(dir: &Path) -> anyhow::Result<Vec<Finished>> {
+    let mut found = Vec::new();
     for path in rungs(dir) {
         let rung = RungFile::read(&path)?;
         anyhow::ensure!(
@@ -23,20 +35,45 @@ pub(crate) fn points(dir: &Path) -> anyhow::Result<Vec<Point>> {
             path.display()
         );
         // Runs with another role were trained in another way.
-        points.extend((rung.result.role == Role::Rung).then(|| rung.result.point()));
+        let point = rung.result.point();
+        found
+            .extend((rung.result.role == Role::Rung).then_some(Finished { point, parts: rung.result.parts }));
     }
-    if points.is_empty() || dir.join(SUMMARY).exists() {
+    if found.is_empty() || dir.join(SUMMARY).exists() {
         let summary = summary(dir)?;
-        points.push(Point {
+        let (n_tokens, flops) = of_text(dir, &summary);
+        let point = Point {
             run: name(dir),
             n_params: Some(summary.n_matrix_params as f64),
-            n_tokens: Some(summary.tokens as f64),
-            flops: summary.flops,
+            n_tokens: Some(n_tokens),
+            flops,
             loss: summary.validation.loss_nats,
             seed: seed(dir),
-        });
+        };
+        found.push(Finished { point, parts: summary.parts });
     }
-    Ok(points)
+    Ok(found)
+}
+
+/// The finished trainings in a run's folder with the loss of the part called `part` in place of the whole; none where `path` is a
+/// table, or none of them has that part.
+///
+/// # Errors
+/// If the folder cannot be read.
+pub(crate) fn reference_part(
+    path: &Path,
+    part: &str,
+) -> anyhow::Result<Option<Result<ReferenceRuns, ForecastError>>> {
+    if !path.is_dir() {
+        return Ok(None);
+    }
+    let of_part = |finished: Finished| {
+        let loss = finished.parts.get(part)?.loss_nats;
+        Some(Point { loss, ..finished.point })
+    };
+    let points: Vec<Point> = finished(path)?.into_iter().filter_map(of_part).collect();
+    let runs = |points| ReferenceRuns::new(name(path), &Table::new(points)?);
+    Ok((!points.is_empty()).then(|| runs(points)))
 }
 
 /// Finished runs of the same design on other data: the folder of a run, or a table of points.

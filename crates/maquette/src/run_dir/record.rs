@@ -21,7 +21,7 @@ pub(crate) struct Recorded {
     /// Bytes of whole lines that were read.
     offset: u64,
     n_lines: usize,
-    /// Loss and norm of the gradient of each step.
+    /// Loss of the text and norm of the gradient of each step.
     pub(crate) steps: Vec<(f64, f64)>,
     /// The largest part of rows that were trained on before.
     pub(crate) repeated_rows: Option<f64>,
@@ -115,7 +115,7 @@ impl Recorded {
                     self.path.display()
                 );
                 let train: TrainStep = metric.read().with_context(|| damaged(&self.path, number))?;
-                self.steps.push((train.loss_nats, train.grad_norm));
+                self.steps.push((train.loss_of_text_nats(), train.grad_norm));
             }
             RecordLost::KIND => {
                 self.has_gap |= step > self.steps.len() as u64;

@@ -1,6 +1,7 @@
 //! The file of one rung: a change of it shows.
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
 };
@@ -43,10 +44,13 @@ pub(crate) struct RungResult {
     pub(crate) settings: TrainSettings,
     /// Seconds of training on one thread.
     pub(crate) elapsed_s: f64,
-    /// Loss of each step's batch, in nats.
+    /// Loss of the text of each step's batch, in nats.
     pub(crate) train_loss: Vec<f64>,
     /// Norm of each step's gradient.
     pub(crate) grad_norm: Vec<f64>,
+    /// Losses of answers about pictures at the end, of all and by kind, if the recipe has pictures.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) parts: BTreeMap<String, Validation>,
     /// Log-probabilities of the capability suite's answers, if the recipe mixes its tasks in.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) scores: Vec<eval::Score>,

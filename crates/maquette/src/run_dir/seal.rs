@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Context as _;
-use forecast::Seal;
+use forecast::{PartForecast, PartOutcome, Seal};
 use serde::{Deserialize, Serialize};
 
 use super::write_whole;
@@ -26,6 +26,8 @@ pub(crate) mod section {
     pub(crate) const RATIOS: &str = "tokens_per_param_sweep";
     /// [`PassRates`](super::super::PassRates) of graded tasks.
     pub(crate) const PASS_RATES: &str = "capability";
+    /// Of the losses of answers about pictures, of all and by kind, [`forecast::PartForecast`]s.
+    pub(crate) const ANSWERS: &str = "answers";
 }
 
 /// What a ladder cost.
@@ -66,6 +68,31 @@ pub(crate) fn read_named_seal(path: &Path) -> anyhow::Result<Seal> {
 fn read(path: &Path, cannot_read: impl FnOnce() -> String) -> anyhow::Result<Seal> {
     let bytes = input_file::read(path).with_context(cannot_read)?;
     Seal::read(&bytes).with_context(|| format!("in `{}`", path.display()))
+}
+
+/// The sealed forecasts of the losses of answers about pictures; none where the recipe has no pictures, and in seals of
+/// versions that made none.
+///
+/// # Errors
+/// If they are from another version.
+pub(crate) fn sealed_answers(seal: &Seal) -> anyhow::Result<Vec<PartForecast>> {
+    let Some(parts) = seal.extra.get(section::ANSWERS) else { return Ok(Vec::new()) };
+    serde_json::from_value(parts.clone()).context(
+        "the sealed forecasts of answers about pictures are from another version\n\
+         hint: read them with the version that sealed them",
+    )
+}
+
+/// The sealed forecasts of answers beside the losses that a finished training ended with.
+///
+/// # Errors
+/// As [`sealed_answers`].
+pub(crate) fn judged_answers(seal: &Seal, summary: &train::Summary) -> anyhow::Result<Vec<PartOutcome>> {
+    let judge = |part: &PartForecast| {
+        let actual = summary.parts.get(&part.name)?;
+        Some(part.judged(actual.loss_nats, actual.loss_stderr))
+    };
+    Ok(sealed_answers(seal)?.iter().filter_map(judge).collect())
 }
 
 /// Writes the sealed forecast of the run in `run_dir`.

@@ -6,7 +6,8 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::file::RunFile;
+use super::{RECIPE, file::RunFile};
+use crate::recipe::Recipe;
 
 /// In the run's folder.
 pub(crate) const SUMMARY: &str = "pretrain/summary.json";
@@ -36,6 +37,20 @@ pub(crate) fn summary(dir: &Path) -> anyhow::Result<train::Summary> {
     })?;
     let summary: RunSummary = serde_json::from_slice(&bytes).with_context(|| damaged(&path))?;
     Ok(summary.train)
+}
+
+/// Tokens and FLOPs of the text of a finished training, as forecasts count them: documents of pictures come beside it.
+pub(crate) fn of_text(dir: &Path, summary: &train::Summary) -> (f64, f64) {
+    let all = (summary.tokens as f64, summary.flops);
+    if summary.parts.is_empty() {
+        return all;
+    }
+    let rows = |recipe: Recipe| Some(recipe.train.batch_rows? as f64 * recipe.train.seq_len? as f64);
+    let recipe =
+        [dir.join(RECIPE), dir.join("pretrain").join(RECIPE)].iter().find_map(|path| Recipe::resolved(path));
+    let Some(of_step) = recipe.and_then(rows) else { return all };
+    let tokens = summary.steps as f64 * of_step;
+    (tokens, summary.flops * tokens / summary.tokens as f64)
 }
 
 /// What is said of a file that cannot be parsed.

@@ -34,6 +34,7 @@ mod more_benchmarks;
 mod moved_run;
 mod open_vocabulary;
 mod picture_chats;
+mod picture_ladder;
 mod picture_sets;
 mod pictures;
 #[cfg(target_os = "linux")]

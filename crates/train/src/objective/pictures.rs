@@ -147,6 +147,8 @@ impl Ahead {
 pub struct WithPictures {
     text: Pretraining,
     source: Arc<Source>,
+    /// Documents of pictures of each step.
+    per_step: usize,
     ahead: Option<Ahead>,
     /// Number of the next document of pictures.
     next_document: u64,
@@ -168,7 +170,7 @@ struct Place {
 const OF_PICTURES: usize = 0;
 
 impl WithPictures {
-    /// At the beginning of the data.
+    /// At the beginning of the data, with as many documents of pictures a step as the set says.
     ///
     /// # Errors
     /// If no document fits in a row.
@@ -178,13 +180,29 @@ impl WithPictures {
         reader: PictureReader,
         settings: &TrainSettings,
     ) -> Result<Self, TrainError> {
+        let per_step = set.config().per_step;
+        Self::with_per_step(text, set, reader, settings, per_step)
+    }
+
+    /// The same with `per_step` documents of pictures a step, at least one: smaller batches of text have fewer beside them.
+    ///
+    /// # Errors
+    /// If no document fits in a row.
+    pub fn with_per_step(
+        text: Pretraining,
+        set: Arc<PictureSet>,
+        reader: PictureReader,
+        settings: &TrainSettings,
+        per_step: usize,
+    ) -> Result<Self, TrainError> {
+        let per_step = per_step.max(1);
         let token_bytes = reader.tokenizer.token_bytes();
         // Of runs that were begun before there was another encoder.
         let vision = format!("{:?}", reader.vision).replace(", is_clip: false", "");
         let fingerprint = format!("{} {} {vision}", text.fingerprint(), set.fingerprint());
         let fingerprint = base::hash::hex(xxh3_128(fingerprint.as_bytes()));
         let n_held_out = set.config().n_held_out;
-        let n_train = settings.steps * set.config().per_step as u64;
+        let n_train = settings.steps * per_step as u64;
         let source = Arc::new(Source { set, reader, max_inputs: settings.seq_len, n_train });
         let good = |side: Side, n: usize| {
             let (mut found, mut n_bad, mut number) = (Vec::new(), 0, 0);
@@ -213,7 +231,17 @@ impl WithPictures {
             }
         }
         let settings = settings.clone();
-        Ok(Self { text, source, ahead: None, next_document: 0, held_out, token_bytes, settings, fingerprint })
+        Ok(Self {
+            text,
+            source,
+            per_step,
+            ahead: None,
+            next_document: 0,
+            held_out,
+            token_bytes,
+            settings,
+            fingerprint,
+        })
     }
 
     /// The next examples of pictures.
@@ -294,8 +322,7 @@ impl Objective for WithPictures {
             batch.micro_batches.clear();
             batch.n_tokens = 0;
         }
-        let n = self.source.set.config().per_step;
-        let examples = self.draw(n);
+        let examples = self.draw(self.per_step);
         let n_learned: usize = examples.iter().map(PictureExample::n_learned).sum();
         let of_answers = ((1.0 - share) / n_learned as f64) as f32;
         for (mut micro_batch, _) in self.packed(&examples) {
@@ -343,15 +370,21 @@ impl Objective for WithPictures {
 
     fn validate_parts(&self, gpt: &Gpt, kernels: &dyn Kernels) -> Vec<(&'static str, Validation)> {
         let losses = self.held_out_losses(gpt, kernels);
-        let part = |name, kind: Option<PictureKind>| {
-            let of_kind = self.held_out.iter().zip(&losses);
-            let of_kind = of_kind.filter(|(example, _)| kind.is_none() || example.kind == kind);
+        let part = |name, belongs: &dyn Fn(Option<PictureKind>) -> bool| {
+            let of_part = self.held_out.iter().zip(&losses).filter(|(example, _)| belongs(example.kind));
             let (rows, n_bytes): (Vec<(f64, f64)>, Vec<u64>) =
-                of_kind.map(|(_, (sum, n, n_bytes))| ((*sum, *n), *n_bytes)).unzip();
+                of_part.map(|(_, (sum, n, n_bytes))| ((*sum, *n), *n_bytes)).unzip();
             (!rows.is_empty()).then(|| (name, Validation::of_ratio(&rows, n_bytes.iter().sum())))
         };
-        let kinds = PictureKind::ALL.map(|kind| (kind.name(), Some(kind)));
-        [("answers", None)].into_iter().chain(kinds).filter_map(|(name, kind)| part(name, kind)).collect()
+        let mut parts = vec![part("answers", &|_| true)];
+        for kind in PictureKind::ALL {
+            parts.push(part(kind.name(), &|other| other == Some(kind)));
+        }
+        // Where all are of files, theirs is the loss of all.
+        if self.held_out.iter().any(|example| example.kind.is_some()) {
+            parts.push(part("files", &|kind| kind.is_none()));
+        }
+        parts.into_iter().flatten().collect()
     }
 
     fn monitors(&self) -> Vec<Box<dyn Monitor>> {

@@ -157,6 +157,42 @@ fn a_stopped_run_continues_to_the_same_bits() {
     assert!(error.err().unwrap().to_string().contains("data"));
 }
 
+#[test]
+fn a_smaller_batch_has_fewer_documents_beside_it() {
+    let scene = scene();
+    let next = |per_step: usize| {
+        let text = Pretraining::new(scene.data(), &scene.settings, token_bytes()).unwrap();
+        let set = Arc::new(PictureSet::open(&pictures(), IMAGE_SIZE, scene.settings.seed).unwrap());
+        let reader = PictureReader::new(Tokenizer::bytes(), vision(), Preprocessing::square(IMAGE_SIZE));
+        let mut objective =
+            WithPictures::with_per_step(text, set, reader, &scene.settings, per_step).unwrap();
+        objective.next();
+        objective.cursor()["next_document"].as_u64().unwrap()
+    };
+    assert_eq!([1, 4, 7].map(next), [1, 4, 7]);
+    assert_eq!(next(0), 1, "a step without a document has nothing to learn of them");
+}
+
+#[test]
+fn the_totals_of_a_run_hold_the_loss_of_every_part() {
+    let scene = scene();
+    let run = scene.run("whole");
+    let change = |inputs: &mut Inputs| inputs.objective = Box::new(objective(&scene, &pictures()));
+    let mut trainer = run.open_with(2, change).unwrap();
+    let Outcome::Finished(summary) = trainer.run(&AtomicBool::new(false), &mut |_| {}).unwrap() else {
+        panic!("it was not stopped")
+    };
+    let metrics = run.metrics();
+    let last = metrics.iter().rfind(|line| line["kind"] == "validation").unwrap();
+    assert_eq!(summary.parts.keys().collect::<Vec<_>>(), ["answers", "scenes", "words"]);
+    for (name, part) in &summary.parts {
+        assert_eq!(part.loss_nats, last[format!("{name}_loss_nats")].as_f64().unwrap());
+        assert_eq!(part.loss_stderr, last[format!("{name}_loss_stderr")].as_f64().unwrap());
+    }
+    let text = serde_json::to_string(&summary).unwrap();
+    assert_eq!(serde_json::from_str::<train::Summary>(&text).unwrap(), summary);
+}
+
 /// The first of LLaVA's stages: a text model gets eyes, and its own weights and the encoder stay as they are.
 #[test]
 fn frozen_parts_stay_as_they_are_to_the_bit() {

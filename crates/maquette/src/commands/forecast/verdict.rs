@@ -10,7 +10,7 @@ use crate::{
     output,
     output_file::{Kind, OutputFile},
     report::Picture,
-    run_dir::{self, Begun, read_named_seal},
+    run_dir::{self, Begun, judged_answers, read_named_seal},
 };
 
 /// Compare a sealed forecast with the finished run
@@ -38,23 +38,24 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let out = args.out.as_deref().map(|path| OutputFile { path, option: "--out", kind: Kind::Verdict });
     check([out, args.plot.file()])?;
     let seal = read_named_seal(&args.forecast)?;
-    let actual = match (args.actual, &args.run) {
-        (Some(loss), None) => Actual { loss, flops: None, first_step_at: None },
+    let (actual, answers) = match (args.actual, &args.run) {
+        (Some(loss), None) => (Actual { loss, flops: None, first_step_at: None }, Vec::new()),
         (None, Some(dir)) => {
             let summary = run_dir::summary(dir)?;
             run_dir::check(dir, &args.forecast, &seal)?;
-            Actual {
+            let actual = Actual {
                 loss: summary.validation.loss_nats,
-                flops: Some(summary.flops),
+                flops: Some(run_dir::of_text(dir, &summary).1),
                 first_step_at: Begun::read(dir)?.at(),
-            }
+            };
+            (actual, judged_answers(&seal, &summary)?)
         }
         (given, _) => anyhow::bail!(
             "expected the final loss of the run once, found it {}\nhint: give --actual LOSS or --run DIR",
             if given.is_some() { "twice" } else { "nowhere" }
         ),
     };
-    let verdict = Verdict::new(&seal, actual)?;
+    let verdict = Verdict::new(&seal, actual)?.with_parts(answers);
     let json = serde_json::to_string_pretty(&verdict).context("writing the verdict")?;
     if let Some(out) = out {
         out.write(format!("{json}\n").as_bytes())?;
@@ -68,6 +69,7 @@ fn described(verdict: &Verdict) -> String {
     let p = &verdict.predicted;
     let line =
         |percent, low, high, is_inside| format!("  {percent} %    {low:.4} to {high:.4} {}", yes(is_inside));
+    let answers = verdict.parts.iter().map(|part| format!("answers about pictures: {part}\n"));
     [
         format!("forecast  {:.4}", p.median),
         format!("actual    {:.4}", verdict.actual),
@@ -76,7 +78,8 @@ fn described(verdict: &Verdict) -> String {
         line(50, p.lo50, p.hi50, verdict.inside.i50),
         line(80, p.lo80, p.hi80, verdict.inside.i80),
         line(95, p.lo95, p.hi95, verdict.inside.i95),
-        format!("seal      {}\n", verdict.seal),
+        format!("seal      {}", verdict.seal),
+        answers.collect(),
         verdict.learned.join("\n"),
     ]
     .join("\n")

@@ -1,13 +1,13 @@
 //! `maquette forecast verify`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use forecast::{Forecaster, Prediction, Seal, Table};
+use forecast::{Forecaster, PartForecast, Prediction, Seal, Table};
 
 use super::described_prediction;
 use crate::{
     output,
-    run_dir::{self, Begun, read_named_seal},
+    run_dir::{self, Begun, read_named_seal, sealed_answers},
 };
 
 /// Above this the forecast cannot be made again from its points, in % of the loss.
@@ -56,6 +56,11 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
             args.forecast.display()
         );
     }
+    let answers = sealed_answers(&seal)?;
+    let is_refitted = seal.maquette_version == env!("CARGO_PKG_VERSION");
+    for part in answers.iter().filter(|_| is_refitted) {
+        check_answers(&seal, part, &args.forecast)?;
+    }
     if args.json {
         let shown = serde_json::json!({
             "seal": seal.seal,
@@ -64,6 +69,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
             "fingerprint": seal.forecast.fingerprint,
             "n_points": seal.points.len(),
             "prediction": seal.forecast.prediction,
+            "answers": answers,
             "refit_error_pct": refit_error_pct,
             "run": compared,
             "first_step_at": begun.as_ref().and_then(Begun::at),
@@ -79,6 +85,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         seal.forecast.fingerprint,
         described_prediction(&seal.forecast.prediction)
     ))?;
+    for part in &answers {
+        output::words(format_args!("answers   {part}"))?;
+    }
     output::words(match refit_error_pct {
         Some(error) if error <= MAX_REFIT_ERROR_PCT => "refit     gives the same forecast".to_owned(),
         Some(error) => format!(
@@ -102,13 +111,35 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     }
 }
 
+/// Refuses a forecast of answers about pictures that its own losses do not give.
+fn check_answers(seal: &Seal, part: &PartForecast, path: &Path) -> anyhow::Result<()> {
+    let table = Table::new(seal.points.clone())?;
+    let again = part.refitted(&table, &seal.forecast.settings, &seal.forecast.target)?;
+    let is_near = match (&part.prediction, &again.prediction) {
+        (Some(sealed), Some(again)) => error_pct(again, sealed) <= MAX_REFIT_ERROR_PCT,
+        (sealed, again) => sealed.is_none() && again.is_none(),
+    };
+    anyhow::ensure!(
+        is_near,
+        "expected the forecast of answers about pictures that the sealed losses give, `{again}`, found another in `{}`, sealed by \
+         this version: `{part}`\n\
+         hint: it was changed and sealed again; look for the file that was sealed first",
+        path.display()
+    );
+    Ok(())
+}
+
 /// How far the forecast of the same points with the same settings lies from the sealed one, at most, in %.
 fn refit_error_pct(seal: &Seal) -> Option<f64> {
     let table = Table::new(seal.points.clone()).ok()?;
     let fitted = Forecaster::fit(&table, &seal.forecast.settings, &seal.references().ok()?).ok()?;
     let again = fitted.forecast(&seal.forecast.target).ok()?.prediction;
+    Some(error_pct(&again, &seal.forecast.prediction))
+}
+
+/// How far the medians and bounds of two forecasts lie apart, at most, in %.
+fn error_pct(again: &Prediction, sealed: &Prediction) -> f64 {
     let all = |p: &Prediction| [p.median, p.lo50, p.hi50, p.lo80, p.hi80, p.lo95, p.hi95];
-    let errors =
-        all(&again).into_iter().zip(all(&seal.forecast.prediction)).map(|(a, b)| 100.0 * (a / b - 1.0).abs());
-    Some(errors.fold(0.0, f64::max))
+    let errors = all(again).into_iter().zip(all(sealed)).map(|(a, b)| 100.0 * (a / b - 1.0).abs());
+    errors.fold(0.0, f64::max)
 }

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use model::{ModelConfig, scaling};
+use data::pictures::PicturesConfig;
+use model::{ModelConfig, eyes::VisionOverrides, scaling};
 use train::{TrainOverrides, TrainSettings};
 
-use crate::pipeline::plan::flops;
+use crate::pipeline::{budget::text_share, plan::flops};
 use crate::{
     recipe::{LadderConfig, Recipe},
     run_dir::Role,
@@ -19,16 +20,27 @@ pub(crate) struct Rung {
     pub(crate) config: ModelConfig,
     pub(crate) settings: TrainSettings,
     pub(crate) lr_factor: f64,
+    /// Documents of pictures of each step, as many for each token of text as the large run has, where there are pictures.
+    pub(crate) pictures_per_step: Option<usize>,
 }
 
 impl Rung {
+    /// Those of its text, as a law reads them.
     pub(crate) fn flops(&self) -> f64 {
         flops(&self.config, &self.settings)
+    }
+
+    /// With its documents of pictures, about.
+    pub(super) fn flops_with(&self, pictures: Option<&PicturesConfig>) -> f64 {
+        let per_step = self.pictures_per_step.unwrap_or(0);
+        self.flops() / text_share(pictures, per_step, &self.config, &self.settings)
     }
 }
 
 /// Fewest steps of a rung: below, there is no room for warmup and decay.
 const MIN_STEPS: u64 = 400;
+/// The same where all rungs have the large run's own model and batches, which are made for many short steps.
+const MIN_STEPS_OF_ONE_MODEL: u64 = 100;
 /// Fewest different widths and lengths: a law has as many coefficients.
 const MIN_CONFIGS: usize = 4;
 /// Up to this part of the large run's FLOPs a rung is repeated with every seed; above, once.
@@ -59,6 +71,8 @@ pub(crate) struct TooSmall {
 /// width and its neighbours on the grid, with which the law can separate parameters from tokens; several seeds, so that their noise is known. Rungs above 1/100 of the run are made
 /// once, those above 1/50 at the best width alone. Then the sweep on the smallest.
 ///
+/// Where the recipe fixes the width, every rung is the large run's own model with its batches, in fewer steps.
+///
 /// # Errors
 /// If the recipe fixes what must change along the ladder, or the large run is too small to have one.
 pub(super) fn rungs(
@@ -68,22 +82,28 @@ pub(super) fn rungs(
     big: &(ModelConfig, TrainSettings),
 ) -> anyhow::Result<Vec<Rung>> {
     ladder.validate()?;
+    let is_one_model = recipe.model.d_model.is_some();
     for (name, is_fixed) in [
-        ("model.d_model", recipe.model.d_model.is_some()),
-        ("train.steps", recipe.train.steps.is_some()),
-        ("train.batch_rows", recipe.train.batch_rows.is_some()),
+        ("train.steps", recipe.train.steps.is_some() && !is_one_model),
+        ("train.batch_rows", recipe.train.batch_rows.is_some() && !is_one_model),
         ("train.warmup_steps", recipe.train.warmup_steps.is_some()),
         ("train.decay_steps", recipe.train.decay_steps.is_some()),
     ] {
         anyhow::ensure!(
             !is_fixed,
             "the ladder's runs are the recipe at smaller budgets, but `{name}` is fixed\n\
-             hint: give [budget] `train_flops` or `minutes` and leave `{name}` to the rules"
+             hint: give [budget] `train_flops` or `minutes` and leave `{name}` to the rules{}",
+            match name {
+                "train.steps" | "train.batch_rows" => {
+                    ", or fix `model.d_model` too: then all runs are the same model, in fewer steps"
+                }
+                _ => "",
+            }
         );
     }
     let big_flops = flops(&big.0, &big.1);
     let ratio = recipe.train.tokens_per_param.unwrap_or(scaling::TOKENS_PER_PARAM);
-    let design = Design { recipe, vocab_size, big, ratio };
+    let design = Design { recipe, vocab_size, big, ratio, is_one_model };
     let max_fraction = match ladder.max_fraction {
         Some(fraction) => fraction,
         None => design.open_fraction(ladder, big_flops)?,
@@ -148,6 +168,8 @@ struct Design<'a> {
     vocab_size: usize,
     big: &'a (ModelConfig, TrainSettings),
     ratio: f64,
+    /// Whether every rung is the large run's model with its batches.
+    is_one_model: bool,
 }
 
 impl Design<'_> {
@@ -172,6 +194,9 @@ impl Design<'_> {
 
     /// The width nearest to the recipe's tokens for each parameter at this budget, and its neighbours.
     fn widths_at(&self, budget: f64, n_neighbours: usize, ratio_span: f64) -> Vec<usize> {
+        if self.is_one_model {
+            return vec![self.big.0.d_model];
+        }
         let seq_len = self.big.1.seq_len;
         let off = |width: usize| {
             let config = self.recipe.model.config(self.vocab_size, seq_len, width);
@@ -200,12 +225,17 @@ impl Design<'_> {
         lr_factor: Option<f64>,
     ) -> anyhow::Result<Option<Rung>> {
         let (recipe, big) = (self.recipe, &self.big.1);
-        let model = model::scaling::ModelOverrides { d_model: Some(width), ..recipe.model.clone() };
+        let vision = recipe.model.vision.clone().zip(self.big.0.vision.as_ref());
+        // Which token stands for images was looked up in the vocabulary.
+        let vision = vision.map(|(open, big)| VisionOverrides { image_token: Some(big.image_token), ..open });
+        let model = scaling::ModelOverrides { d_model: Some(width), vision, ..recipe.model.clone() };
         let train = TrainOverrides {
             // What the losses are compared in must be the same: context, precision, validation text.
             seq_len: Some(big.seq_len),
             dtype: Some(big.dtype),
             final_eval_tokens: Some(big.final_eval_tokens),
+            steps: None,
+            batch_rows: self.is_one_model.then_some(big.batch_rows),
             eval_every_steps: Some(u64::MAX),
             checkpoint_every_steps: Some(u64::MAX),
             // A large rung takes hours too.
@@ -215,7 +245,8 @@ impl Design<'_> {
         // Seeds of their own: the large run's data order is not the rungs'.
         let seed = recipe.seed.wrapping_add(1000 + seed);
         let (config, mut settings) = train::plan(Some(budget), self.vocab_size, &model, &train, seed)?;
-        if settings.steps < MIN_STEPS {
+        let min_steps = if self.is_one_model { MIN_STEPS_OF_ONE_MODEL } else { MIN_STEPS };
+        if settings.steps < min_steps {
             return Ok(None);
         }
         let factor = lr_factor.unwrap_or(1.0);
@@ -228,7 +259,11 @@ impl Design<'_> {
         if let Some(factor) = lr_factor {
             name.push_str(&format!("-lr{factor}"));
         }
-        Ok(Some(Rung { name, role, config, settings, lr_factor: factor }))
+        let pictures_per_step = recipe.data.pictures.as_ref().map(|pictures| {
+            let share = settings.batch_tokens() as f64 / big.batch_tokens() as f64;
+            (share * pictures.per_step as f64).round().max(1.0) as usize
+        });
+        Ok(Some(Rung { name, role, config, settings, lr_factor: factor, pictures_per_step }))
     }
 }
 
@@ -316,6 +351,41 @@ mod tests {
         let recipe = recipe("[budget]\ntrain_flops = 4e14\n[train]\nbatch_rows = 8");
         let error = design(&recipe).unwrap_err().to_string();
         assert!(error.contains("`train.batch_rows` is fixed\nhint: "), "{error}");
+    }
+
+    #[test]
+    fn a_fixed_width_makes_a_ladder_of_shorter_runs_of_the_same_model() {
+        let recipe = recipe(
+            "[model]\nd_model = 32\n[model.vision]\nimage_size = 32\n[train]\nsteps = 3200\nbatch_rows = 4\n\
+             [data.pictures]\nper_step = 24",
+        );
+        let big = train::plan(None, 258, &recipe.model, &recipe.train, 1).unwrap();
+        let ladder = LadderConfig { max_fraction: Some(0.25), ..LadderConfig::default() };
+        let rungs = rungs(&recipe, &ladder, 258, &big).unwrap();
+        let steps: Vec<u64> = rungs.iter().map(|rung| rung.settings.steps).collect();
+        assert_eq!(steps, [800, 400, 200, 100], "a sixth budget would have no room for warmup and decay");
+        for rung in &rungs {
+            assert_eq!(rung.config, big.0);
+            assert_eq!((rung.settings.batch_rows, rung.pictures_per_step), (4, Some(24)));
+            assert_eq!(rung.settings.learning_rates, big.1.learning_rates);
+            let pictures = recipe.data.pictures.as_ref();
+            assert!(rung.flops_with(pictures) > 2.0 * rung.flops() && rung.flops_with(None) == rung.flops());
+        }
+    }
+
+    #[test]
+    fn every_rung_has_as_many_pictures_for_each_token_of_text_as_the_run() {
+        let recipe = recipe("[budget]\ntrain_flops = 4e14\n[data.pictures]\nper_step = 640\n[model.vision]");
+        let big = train::plan(recipe.budget.train_flops, 258, &recipe.model, &recipe.train, 1).unwrap();
+        let rungs = design(&recipe).unwrap();
+        let per_token = |n: usize, settings: &TrainSettings| n as f64 / settings.batch_tokens() as f64;
+        let expected = per_token(640, &big.1);
+        let batches: BTreeSet<usize> = rungs.iter().map(|rung| rung.settings.batch_rows).collect();
+        assert!(batches.len() > 1 && !batches.contains(&big.1.batch_rows), "{batches:?}");
+        for rung in &rungs {
+            let found = per_token(rung.pictures_per_step.unwrap(), &rung.settings);
+            assert!((found / expected - 1.0).abs() < 0.1, "{}: {found} of {expected}", rung.name);
+        }
     }
 
     #[test]
