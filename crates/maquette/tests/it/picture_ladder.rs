@@ -125,6 +125,32 @@ fn losses_of_answers_are_sealed_by_kind_and_judged() {
     );
     let verified = scene.ok(&["forecast", "verify", "out/forecast.json", "--run", "out"]).stdout;
     assert!(verified.contains("answers   scenes "), "{verified}");
+    the_finished_run_is_a_reference_for_another(&scene);
     let judged = scene.ok(&["forecast", "verdict", "out/forecast.json", "--run", "out"]).stdout;
     assert!(judged.contains("answers about pictures: words "), "{judged}");
+}
+
+/// Its ladder and its end show the loss of each part to a run of the same recipe; the rungs are those that are there.
+fn the_finished_run_is_a_reference_for_another(scene: &Scene) {
+    for (path, bytes) in scene.files("out") {
+        let kept = ["ladder", "tokenizer", "data", ".lock"];
+        if kept.iter().any(|name| path.starts_with(name)) {
+            scene.write(&format!("second/{}", path.display()), &bytes);
+        }
+    }
+    let stages = ["--only", "tokenizer,data,ladder,forecast"];
+    let reference = ["--set", "ladder.reference_runs=[\"out\"]"];
+    let args = [&["run", "seeing.toml", "--out", "second"][..], &stages, &reference].concat();
+    let said = scene.ok(&args);
+    assert!(!said.stderr.contains("to train, about"), "{}", said.stderr);
+    let summary = json(&scene.read("out/pretrain/summary.json"));
+    let seal = json(&scene.read("second/forecast.json"));
+    for part in seal["extra"]["answers"].as_array().unwrap() {
+        let runs = &part["reference_runs"][0];
+        let losses: Vec<&Value> = runs["points"].as_array().unwrap().iter().map(|p| &p["loss"]).collect();
+        assert_eq!((&runs["name"], losses.len()), (&"out".into(), 5), "{part}");
+        let name = part["name"].as_str().unwrap();
+        assert_eq!(losses[4], &summary["parts"][name]["loss_nats"], "{part}");
+    }
+    scene.ok(&["forecast", "verify", "second/forecast.json"]);
 }
