@@ -4,8 +4,18 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{N_LEVELS, PictureKind, RowSplit};
+use super::{Augmentation, N_LEVELS, PictureKind, RowSplit};
 use crate::DataError;
+
+/// Kinds that are drawn alone at the beginning of a training: what is learned late among others, such as reading, begins with them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FirstPictures {
+    /// What is drawn, in turns; some of what is drawn later.
+    pub draw: Vec<PictureKind>,
+    /// Part of the training, above 0 and below 1.
+    pub share: f64,
+}
 
 /// Documents of text and pictures to train on beside the text; the `[data.pictures]` table of a recipe.
 ///
@@ -23,6 +33,9 @@ pub struct PicturesConfig {
     /// Part of the training over which harder drawn questions come in, one level after another; at 0 all come from the first
     /// step on.
     pub easy_first: f64,
+    /// What is drawn alone at the beginning of the training.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first: Option<FirstPictures>,
     /// Files and folders of documents, as [`crate::interleaved::open`] reads them; in turns with what is drawn.
     pub files: Vec<PathBuf>,
     /// The same, to validate with.
@@ -30,6 +43,9 @@ pub struct PicturesConfig {
     /// Which rows of `files` are held out too, where they lie in the same file as the others.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub split: Option<RowSplit>,
+    /// In which ways pictures of `files` are changed each time that they come.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub augment: Vec<Augmentation>,
     /// Documents of each optimizer step.
     pub per_step: usize,
     /// Part of the loss that is the text's without pictures; the rest is that of answers about pictures.
@@ -45,9 +61,11 @@ impl Default for PicturesConfig {
             draw: PictureKind::STILLS.to_vec(),
             max_level: N_LEVELS,
             easy_first: 0.0,
+            first: None,
             files: Vec::new(),
             held_out: Vec::new(),
             split: None,
+            augment: Vec::new(),
             per_step: 16,
             text_share: 0.5,
             n_held_out: 192,
@@ -71,12 +89,25 @@ impl PicturesConfig {
         1 + (f64::from(self.max_level) * number as f64 / rising) as u32
     }
 
-    /// About how many images a document has: clips have several, those of files are taken to have one.
+    /// The kinds that are drawn alone where document `number` of `n` is among the first.
+    pub(super) fn first_at(&self, number: u64, n: u64) -> Option<&[PictureKind]> {
+        let first = self.first.as_ref()?;
+        ((number as f64) < first.share * n as f64).then_some(&first.draw[..])
+    }
+
+    /// About how many images a document has, over the whole training: clips have several, those of files are taken to have one.
     pub fn mean_images(&self) -> f64 {
-        let n_turns = self.draw.len() + usize::from(!self.files.is_empty());
         let of_kind = |kind: &PictureKind| if *kind == PictureKind::Clips { 3.25 } else { 1.0 };
+        let sum = |kinds: &[PictureKind]| kinds.iter().map(of_kind).sum::<f64>();
+        let n_turns = self.draw.len() + usize::from(!self.files.is_empty());
         let of_files = if self.files.is_empty() { 0.0 } else { 1.0 };
-        (self.draw.iter().map(of_kind).sum::<f64>() + of_files) / n_turns.max(1) as f64
+        let later = (sum(&self.draw) + of_files) / n_turns.max(1) as f64;
+        match &self.first {
+            None => later,
+            Some(first) => {
+                first.share * sum(&first.draw) / first.draw.len().max(1) as f64 + (1.0 - first.share) * later
+            }
+        }
     }
 
     /// Every rule that the settings must keep.
@@ -108,6 +139,28 @@ impl PicturesConfig {
         let (easy, hint) = (self.easy_first, "0.3 has all levels after three tenths of the steps");
         let in_range = (0.0..=1.0).contains(&easy);
         check("pictures.easy_first", in_range, "from 0 to 1", easy.to_string(), hint)?;
+        if let Some(first) = &self.first {
+            let share = first.share;
+            let hint = "0.3 draws them alone for three tenths of the steps; leave `first` out for all from the first step on";
+            let in_range = share > 0.0 && share < 1.0;
+            check("pictures.first.share", in_range, "above 0 and below 1", share.to_string(), hint)?;
+            let names =
+                |kinds: &[PictureKind]| kinds.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(", ");
+            let is_some_of_it =
+                !first.draw.is_empty() && first.draw.iter().all(|kind| self.draw.contains(kind));
+            let found = if first.draw.is_empty() { "none".to_owned() } else { names(&first.draw) };
+            let hint = "name some of the kinds in `draw`, so that they are validated too";
+            check("pictures.first.draw", is_some_of_it, "one kind or more of `draw`", found, hint)?;
+        }
+        let mut augment = self.augment.clone();
+        augment.sort_unstable();
+        augment.dedup();
+        let found = format!("{} changes, of which {} differ", self.augment.len(), augment.len());
+        let is_once = augment.len() == self.augment.len();
+        check("pictures.augment", is_once, "each change once", found, "remove one of them")?;
+        let has_use = self.augment.is_empty() || !self.files.is_empty();
+        let hint = "drawn pictures are never changed: remove `augment`, or name files";
+        check("pictures.augment", has_use, "files beside it", "none".to_owned(), hint)?;
         if let Some(split) = &self.split {
             split.validate()?;
             let hint = "remove `split`, or name the files whose rows it divides";

@@ -16,6 +16,7 @@
 //! assert!(!picture.question.is_empty() && !picture.answer.is_empty());
 //! ```
 
+mod augment;
 mod canvas;
 mod chart;
 mod clip;
@@ -35,8 +36,9 @@ mod words;
 use base::{Rng, hash::xxh3_64};
 use serde::{Deserialize, Serialize};
 
+pub use augment::Augmentation;
 pub use clip::stamp;
-pub use config::PicturesConfig;
+pub use config::{FirstPictures, PicturesConfig};
 pub use export::{Export, Line};
 pub use set::{PictureSet, SetDocument, SetPart};
 pub use split::RowSplit;

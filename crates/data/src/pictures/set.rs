@@ -2,7 +2,7 @@
 
 use base::{Rng, hash::Xxh3};
 
-use super::{Drawer, N_LEVELS, Picture, PictureKind, PicturesConfig, Side};
+use super::{Drawer, N_LEVELS, Picture, PictureKind, PicturesConfig, Side, augment::View};
 use crate::{
     DataError, Skipped,
     image::{Background, ImageError, ImageLimits, RgbImage, decode},
@@ -12,6 +12,9 @@ use crate::{
 
 /// Files of more bytes are refused: they are held in memory.
 const MAX_BYTES: usize = 4 << 30;
+
+/// Drawn documents of the beginning are counted from here on, since those of later come with their own numbers.
+const FIRST_ROUND: u64 = 1 << 48;
 
 /// A piece of a document.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,8 +127,9 @@ impl PictureSet {
         let (mut train, mut held_out) = (rows(&config.files)?, rows(&config.held_out)?);
         let without_places = PicturesConfig { files: Vec::new(), held_out: Vec::new(), ..config.clone() };
         let settings = format!("{without_places:?} {drawer:?}");
-        // Of runs that were begun before rows could be divided.
-        let settings = settings.replace(" split: None,", "");
+        // Of runs that were begun before these settings were there.
+        let settings =
+            settings.replace(" split: None,", "").replace(" first: None,", "").replace(" augment: [],", "");
         if let Some(split) = &config.split {
             let mut rest = Vec::with_capacity(train.len());
             for row in train {
@@ -192,7 +196,20 @@ impl PictureSet {
     /// # Errors
     /// If a picture of a file is broken.
     pub fn training_document(&self, number: u64, n: u64) -> Result<SetDocument, ImageError> {
-        self.document_up_to(Side::Train, number, self.config.level_at(number, n))
+        let max_level = self.config.level_at(number, n);
+        if let Some(kinds) = self.config.first_at(number, n) {
+            let n_kinds = kinds.len() as u64;
+            let index = FIRST_ROUND + number / n_kinds;
+            return Ok(self.drawn(kinds[(number % n_kinds) as usize], Side::Train, index, max_level));
+        }
+        self.document_up_to(Side::Train, number, max_level)
+    }
+
+    /// Picture number `round` of a kind, of one of the levels up to `max_level` in turns. No picture comes twice, whatever the levels
+    /// were before.
+    fn drawn(&self, kind: PictureKind, side: Side, round: u64, max_level: u32) -> SetDocument {
+        let index = round * u64::from(N_LEVELS) + round % u64::from(max_level);
+        SetDocument::of(self.drawer.draw(kind, side, index))
     }
 
     fn document_up_to(&self, side: Side, number: u64, max_level: u32) -> Result<SetDocument, ImageError> {
@@ -201,11 +218,7 @@ impl PictureSet {
         let n_turns = self.n_turns(side);
         let (round, turn) = (number / n_turns, number % n_turns);
         if turn < n_drawn {
-            let (levels, all) = (u64::from(max_level), u64::from(N_LEVELS));
-            // No picture comes twice, whatever the levels were before.
-            let index = round * all + round % levels;
-            let picture = self.drawer.draw(self.config.draw[turn as usize], side, index);
-            return Ok(SetDocument::of(picture));
+            return Ok(self.drawn(self.config.draw[turn as usize], side, round, max_level));
         }
         let n = rows.len() as u64;
         let (epoch, at) = (round / n, round % n);
@@ -218,11 +231,19 @@ impl PictureSet {
             }
         };
         let Row { place, parts, .. } = &rows[at as usize];
+        let view = match side {
+            Side::Test => View::default(),
+            Side::Train => {
+                let mut rng = Rng::named(self.drawer.seed, &format!("view of picture document {number}"));
+                View::draw(&self.config.augment, &mut rng)
+            }
+        };
         let part = |part: &RowPart| match part {
             RowPart::Text(text) => Ok(SetPart::Text { text: text.clone(), is_learned: true }),
             RowPart::Question(text) => Ok(SetPart::Text { text: text.clone(), is_learned: false }),
             RowPart::Image(bytes) => {
-                decode(bytes, place, &ImageLimits::default(), Background::WHITE).map(SetPart::Image)
+                let image = decode(bytes, place, &ImageLimits::default(), Background::WHITE)?;
+                Ok(SetPart::Image(view.of(image)))
             }
         };
         Ok(SetDocument { kind: None, parts: parts.iter().map(part).collect::<Result<_, _>>()? })
@@ -248,7 +269,10 @@ fn next_row(source: &mut dyn interleaved::RowSource, skipped: &mut Skipped) -> O
 
 #[cfg(test)]
 mod tests {
-    use super::{super::RowSplit, *};
+    use super::{
+        super::{Augmentation, FirstPictures, RowSplit},
+        *,
+    };
 
     #[test]
     fn kinds_come_in_turns_and_levels_stay_within_the_bound() {
@@ -315,6 +339,54 @@ mod tests {
         // The tenth part has level 1 alone; later all come in turns.
         assert_eq!(image(3), drawer.draw(PictureKind::Scenes, Side::Train, 12).images[0].to_png());
         assert_eq!(image(43), drawer.draw(PictureKind::Scenes, Side::Train, 4 * 43 + 3).images[0].to_png());
+    }
+
+    #[test]
+    fn what_comes_first_comes_alone_and_never_again() {
+        let config = PicturesConfig {
+            easy_first: 0.5,
+            first: Some(FirstPictures { draw: vec![PictureKind::Words], share: 0.3 }),
+            ..PicturesConfig::default()
+        };
+        let set = PictureSet::open(&config, 96, 1).unwrap();
+        let documents: Vec<SetDocument> =
+            (0..60).map(|number| set.training_document(number, 60).unwrap()).collect();
+        assert!(documents[..18].iter().all(|document| document.kind == Some(PictureKind::Words)));
+        let later: Vec<_> = documents[18..21].iter().map(|document| document.kind.unwrap()).collect();
+        assert_eq!(later, PictureKind::STILLS);
+        let image = |document: &SetDocument| match &document.parts[0] {
+            SetPart::Image(image) => image.to_png(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(documents.iter().map(image).collect::<std::collections::HashSet<_>>().len(), 60);
+        let without = PictureSet::open(&PicturesConfig { first: None, ..config }, 96, 1).unwrap();
+        assert_ne!(set.fingerprint(), without.fingerprint());
+        assert_eq!(set.document(Side::Test, 0).unwrap(), without.document(Side::Test, 0).unwrap());
+    }
+
+    #[test]
+    fn pictures_of_training_files_are_seen_in_other_ways() {
+        let dir = tempfile::tempdir().unwrap();
+        let image = RgbImage::new(2, 1, vec![0, 0, 0, 255, 255, 255]);
+        std::fs::write(dir.path().join("a.png"), image.to_png()).unwrap();
+        let file = dir.path().join("a.jsonl");
+        std::fs::write(&file, "{\"text\": \"<image>x\", \"image\": \"a.png\"}\n").unwrap();
+        let config = PicturesConfig {
+            draw: Vec::new(),
+            files: vec![file.clone()],
+            held_out: vec![file],
+            augment: vec![Augmentation::Mirror],
+            ..PicturesConfig::default()
+        };
+        let set = PictureSet::open(&config, 96, 1).unwrap();
+        let seen = |side, number| match &set.document(side, number).unwrap().parts[0] {
+            SetPart::Image(image) => image.pixels()[0],
+            other => panic!("{other:?}"),
+        };
+        let n_mirrored = (0..40).filter(|&number| seen(Side::Train, number) == 255).count();
+        assert!((10..30).contains(&n_mirrored), "{n_mirrored}");
+        assert!((0..40).all(|number| seen(Side::Test, number) == 0));
+        assert_eq!(seen(Side::Train, 7), seen(Side::Train, 7));
     }
 
     #[test]
@@ -412,6 +484,19 @@ mod tests {
         assert!(message(|c| c.per_step = 0).contains("pictures.per_step"));
         assert!(message(|c| c.text_share = 1.0).contains("pictures.text_share"));
         assert!(message(|c| c.text_share = f64::NAN).contains("pictures.text_share"));
+        let first = |draw: &[PictureKind], share| Some(FirstPictures { draw: draw.to_vec(), share });
+        for share in [0.0, 1.0, f64::NAN] {
+            let config =
+                PicturesConfig { first: first(&[PictureKind::Words], share), ..PicturesConfig::default() };
+            let error = PictureSet::open(&config, 96, 1).unwrap_err().to_string();
+            assert!(error.contains("pictures.first.share"), "{error}");
+        }
+        for draw in [&[][..], &[PictureKind::Clips]] {
+            let config = PicturesConfig { first: first(draw, 0.5), ..PicturesConfig::default() };
+            let error = PictureSet::open(&config, 96, 1).unwrap_err().to_string();
+            assert!(error.contains("pictures.first.draw"), "{error}");
+        }
+        assert!(message(|c| c.augment = vec![Augmentation::Flip]).contains("pictures.augment"));
         assert!(message(|c| c.max_level = 5).contains("pictures.max_level"));
         assert!(message(|c| c.files.push("no.jsonl".into())).contains("no.jsonl"));
     }

@@ -59,7 +59,9 @@ pub(super) fn draw(request: &Request, rng: &mut Rng) -> Picture {
         let share = if request.level >= 3 { uniform(rng, 0.0, 0.02) } else { 0.0 };
         canvas.add_noise(rng, strength, share);
     }
-    asked(request, rng, canvas, content, face)
+    let questions = ["What is written here?", "Read the text.", "Which text does the picture show?"];
+    let question = *pick(rng, &questions);
+    asked(request, question, canvas, content, face)
 }
 
 /// Rows of a chart of letters, and letters of a row.
@@ -79,7 +81,7 @@ fn letters(request: &Request, rng: &mut Rng) -> Picture {
     let palette = Palette::draw(rng, request.side);
     let side = request.side_pixels as f64;
     let (margin, cell) = (0.03 * side, 0.94 * side / CHART as f64);
-    let wanted = cell * uniform(rng, 0.55, 0.8);
+    let wanted = cell * uniform(rng, 0.75, 0.95);
     let size = content.chars().fold(wanted, |size, c| face.fitted_size(&c.to_string(), size, 0.8 * cell));
     let mut text = Path::default();
     for (i, row) in rows.iter().enumerate() {
@@ -93,7 +95,7 @@ fn letters(request: &Request, rng: &mut Rng) -> Picture {
     }
     let mut canvas = Canvas::new(request.side_pixels, request.side_pixels, palette.paper);
     canvas.fill(&text, ink(palette, rng));
-    asked(request, rng, canvas, content, face)
+    asked(request, "Read the letters.", canvas, content, face)
 }
 
 /// One of those that words and numbers are made of.
@@ -109,16 +111,15 @@ fn alphabet(rng: &mut Rng) -> Vec<char> {
     }
 }
 
-/// With the question of all texts.
-fn asked(request: &Request, rng: &mut Rng, canvas: Canvas, content: String, face: &Face) -> Picture {
-    let questions = ["What is written here?", "Read the text.", "Which text does the picture show?"];
+/// With a question whose answer is all that is written.
+fn asked(request: &Request, question: &str, canvas: Canvas, content: String, face: &Face) -> Picture {
     Picture {
         kind: PictureKind::Words,
         side: request.side,
         level: request.level,
         images: vec![canvas.into_image()],
         times_ms: Vec::new(),
-        question: (*pick(rng, &questions)).to_owned(),
+        question: question.to_owned(),
         answer: content.clone(),
         reversed_answer: None,
         content,
@@ -142,6 +143,8 @@ fn strongest(palette: &Palette) -> [u8; 3] {
 
 fn line(rng: &mut Rng, level: u32) -> String {
     match (level, rng.below(4)) {
+        // Of a code no letter follows from those before, so that each teaches to look.
+        (2, 1 | 2) => code(rng),
         (1, 0) => digits(rng, 1, 5),
         (1, 1) => word(rng, 2),
         (1, _) => {
