@@ -21,7 +21,7 @@ pub(crate) use calculator::last_number;
 
 pub use calculator::Calculator;
 pub use chat::Chat;
-pub use demonstration::demonstration;
+pub use demonstration::{Teachers, demonstration};
 pub use error::EnvironmentError;
 pub use grid::Grid;
 pub use program::Program;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use align::{
-    environment::{Environment, Side, demonstration},
+    environment::{Environment, Side, Teachers, demonstration},
     standin,
 };
 use serde_json::Value;
@@ -32,6 +32,9 @@ pub(crate) struct Args {
     /// Part of these in which the teacher knows how; in the others, the form of an answer alone
     #[arg(long, value_name = "PART", default_value_t = 0.05, requires = "env")]
     right: f64,
+    /// Part that is an expert's instead, who always knows how: a system message says so
+    #[arg(long, value_name = "PART", default_value_t = 0.0, requires = "env")]
+    expert: f64,
     /// Random seed
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
@@ -57,17 +60,19 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     output::words(format_args!("{}", args.out.display()))
 }
 
-/// Writes what a teacher does in an environment.
+/// Writes what teachers do in an environment.
 fn write_demonstrations(args: &Args, environment: &dyn Environment) -> anyhow::Result<()> {
-    anyhow::ensure!(
-        (0.0..=1.0).contains(&args.right),
-        "--right must be from 0 to 1, found {}\nhint: leave it out for the default",
-        args.right
-    );
+    let teachers = Teachers { right: args.right, expert: args.expert };
+    for (option, part) in [("right", teachers.right), ("expert", teachers.expert)] {
+        anyhow::ensure!(
+            (0.0..=1.0).contains(&part),
+            "--{option} must be from 0 to 1, found {part}\nhint: leave it out for the default"
+        );
+    }
     own_folder::open(&args.out, ABOUT, TEXT)?;
     let mut lines = String::new();
     for n in 0..args.rows {
-        let row = demonstration(environment, n, args.seed, args.right)?;
+        let row = demonstration(environment, n, args.seed, teachers)?;
         lines.extend(row.map(|row| format!("{row}\n")));
     }
     write_whole(&args.out.join("sft.jsonl"), lines.as_bytes())

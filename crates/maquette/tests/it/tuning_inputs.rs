@@ -52,6 +52,7 @@ fn options_out_of_range_are_named_as_they_were_given() {
     let scene = trained();
     let with = |args: &[&'static str], more: &[&'static str]| [args, &["--out", "new"], more].concat();
     let sft = |more: &[&'static str]| with(&["sft", "run", "--data", "chats.jsonl"], more);
+    let standin = |more: &[&'static str]| with(&["standin", "--env", "reverse"], more);
     let dpo = |more: &[&'static str]| with(&["dpo", "run", "--data", "pairs.jsonl"], more);
     let cases: Vec<(Vec<&str>, &str)> = vec![
         (sft(&["--lr", "0"]), "--lr must be above 0 and at most 1, found 0"),
@@ -82,6 +83,8 @@ fn options_out_of_range_are_named_as_they_were_given() {
             policy("grpo", &["--group", "3"]),
             "--rollouts must be a multiple of the batch, and of the group, found 8",
         ),
+        (standin(&["--right", "1.5"]), "--right must be from 0 to 1, found 1.5"),
+        (standin(&["--expert", "nan"]), "--expert must be from 0 to 1, found NaN"),
     ];
     for (args, message) in cases {
         let error = scene.fails(&args);
