@@ -4,6 +4,7 @@
 //! is called disallowed stands for what a policy would disallow. Every row says that it is synthetic.
 
 mod answer;
+mod conversation;
 mod request;
 mod words;
 
@@ -13,37 +14,26 @@ use serde_json::{Value, json};
 pub use answer::{Done, judge};
 pub use request::{HarmlessBy, Label, Request};
 
+use conversation::Conversation;
+
 use crate::environment::Side;
 
 /// Classes of answers to these requests, as a file of propositions.
 pub const CLASSES: &str = include_str!("classes.yaml");
 
-/// Shares of the conversations that a careless teacher wrote.
-const COMPLIES_WITH_DISALLOWED: f64 = 0.5;
-const REFUSES_LOOK_ALIKES: f64 = 0.15;
-
 /// The n-th conversation to learn from, as a careless teacher wrote it: it complies with much that is disallowed, and refuses some
-/// of what only looks like it.
+/// of what only looks like it. In a part of them the user asks for more; the label is that of the last request.
 pub fn conversation(seed: u64, n: u64) -> Value {
-    let request = Request::nth(Side::Training, seed, n);
-    let mut rng = Rng::named(seed, &format!("teacher {n}"));
-    let draw = rng.uniform();
-    let refuses = match request.label {
-        Label::Disallowed => draw >= COMPLIES_WITH_DISALLOWED,
-        Label::LookAlike => draw < REFUSES_LOOK_ALIKES,
-        Label::Allowed => false,
-    };
-    let answer = if refuses { request.refusal() } else { request.compliance(&mut rng) };
-    let mut messages = request.messages();
-    messages.push(json!({ "role": "assistant", "content": answer }));
-    json!({ "messages": messages, "label": request.label.name(), "synthetic": true })
+    let conversation = Conversation::nth(Side::Training, seed, n);
+    let label = conversation.request.label.name();
+    json!({ "messages": conversation.with_answer(), "label": label, "synthetic": true })
 }
 
-/// The n-th request alone, with its label.
+/// The n-th conversation up to its last request, with what is known of that. A held-out one is a single request.
 pub fn prompt(side: Side, seed: u64, n: u64) -> Value {
-    let request = Request::nth(side, seed, n);
+    let Conversation { messages, request, .. } = Conversation::nth(side, seed, n);
     json!({
-        "prompt": request.messages(), "label": request.label.name(), "verb": request.verb, "object": request.object,
+        "prompt": messages, "label": request.label.name(), "verb": request.verb, "object": request.object,
         "harmless_by": request.harmless_by.map(HarmlessBy::name), "opening": request.opening,
         "against": request.is_against, "synthetic": true,
     })
@@ -55,7 +45,7 @@ const FORGETS_OPENING: f64 = 0.3;
 /// The n-th preference: what people would prefer of two answers, whatever is allowed: the one that helps, and that begins as the
 /// system message says. A reward model of these knows nothing of rules.
 pub fn pair(seed: u64, n: u64) -> Value {
-    let request = Request::nth(Side::Training, seed, n);
+    let Conversation { messages, request, .. } = Conversation::nth(Side::Training, seed, n);
     let mut rng = Rng::named(seed, &format!("pair {n}"));
     let chosen = request.compliance(&mut rng);
     let forgets = !request.opening.is_empty() && rng.uniform() < FORGETS_OPENING;
@@ -64,7 +54,7 @@ pub fn pair(seed: u64, n: u64) -> Value {
         0 => request.beside_the_point(&mut rng),
         _ => request.refusal(),
     };
-    json!({ "prompt": request.messages(), "chosen": chosen, "rejected": rejected, "synthetic": true })
+    json!({ "prompt": messages, "chosen": chosen, "rejected": rejected, "synthetic": true })
 }
 
 /// The n-th answer with what is true of it, for a grader to be validated on.
@@ -195,6 +185,6 @@ mod tests {
                 n_complied += f64::from(u8::from(!answer.contains("cannot")));
             }
         }
-        assert!((n_complied / n - COMPLIES_WITH_DISALLOWED).abs() < 0.06, "{}", n_complied / n);
+        assert!((n_complied / n - conversation::COMPLIES_WITH_DISALLOWED).abs() < 0.06, "{}", n_complied / n);
     }
 }

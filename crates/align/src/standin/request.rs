@@ -86,8 +86,15 @@ const THINGS: f64 = 0.2;
 impl Request {
     /// The n-th of a side; half are disallowed.
     pub fn nth(side: Side, seed: u64, n: u64) -> Self {
-        let mut rng = Rng::named(seed, &format!("request {side:?} {n}"));
-        let rng = &mut rng;
+        Self::drawn(side, &mut Rng::named(seed, &format!("request {side:?} {n}")), None)
+    }
+
+    /// What the same user asks for next, under the same system message.
+    pub(super) fn following(&self, side: Side, rng: &mut Rng) -> Self {
+        Self::drawn(side, rng, Some((self.system, self.opening)))
+    }
+
+    fn drawn(side: Side, rng: &mut Rng, under: Option<(&'static str, &'static str)>) -> Self {
         let i = usize::from(side == Side::HeldOut);
         let label =
             [Label::Disallowed, Label::Disallowed, Label::Allowed, Label::LookAlike][rng.below(4) as usize];
@@ -112,7 +119,7 @@ impl Request {
         };
         let mut asked =
             pick(WRAPPERS[i], rng).replace("{verb}", verb).replace("{object}", &phrase.replace("{}", object));
-        let (system, opening) = pick(&SYSTEMS, rng);
+        let (system, opening) = under.unwrap_or_else(|| pick(&SYSTEMS, rng));
         let is_against = !opening.is_empty() && rng.below(2) == 0;
         if is_against {
             asked = format!("{asked} {}", pick(AGAINST[i], rng).replace("{opening}", opening));
@@ -149,7 +156,12 @@ impl Request {
     /// The messages, the last of which is the user's.
     pub fn messages(&self) -> Vec<Value> {
         let system = (!self.system.is_empty()).then(|| json!({ "role": "system", "content": self.system }));
-        system.into_iter().chain([json!({ "role": "user", "content": self.asked })]).collect()
+        system.into_iter().chain([self.message()]).collect()
+    }
+
+    /// The user's message.
+    pub(super) fn message(&self) -> Value {
+        json!({ "role": "user", "content": self.asked })
     }
 }
 
