@@ -9,7 +9,7 @@ use std::{
 use ::image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, metadata::Orientation};
 use serde::{Deserialize, Serialize};
 
-use super::{ImageError, ImageLimits, RgbImage, png_chunks};
+use super::{ImageError, ImageLimits, RgbImage, gif_blocks, jpeg, png_chunks};
 
 /// What stands behind transparent pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +52,7 @@ pub fn decode(
     let damaged = |message: String| ImageError::Damaged { place: place.to_owned(), format: name, message };
     let bytes = match format {
         ImageFormat::Png => Cow::Owned(png_chunks::essential(bytes)),
+        ImageFormat::Gif => gif_blocks::with_room(bytes),
         _ => Cow::Borrowed(bytes),
     };
     // The decoders are fuzzed by their authors; should an assertion be reached nevertheless, it is one row that is bad.
@@ -68,6 +69,9 @@ fn decoded(
     damaged: &dyn Fn(String) -> ImageError,
 ) -> Result<DynamicImage, ImageError> {
     let failed = |error: ::image::ImageError| damaged(error.to_string());
+    if format == ImageFormat::Jpeg {
+        jpeg::check_end(bytes).map_err(damaged)?;
+    }
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     let mut decoder_limits = Limits::no_limits();
     decoder_limits.max_alloc = Some(limits.max_alloc());
@@ -80,7 +84,10 @@ fn decoded(
     }
     // A broken note about the orientation is no reason to lose the picture.
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-    let mut picture = DynamicImage::from_decoder(decoder).map_err(failed)?;
+    let mut picture = match format {
+        ImageFormat::Jpeg => jpeg::whole(bytes, (width, height)).map_err(damaged)?,
+        _ => DynamicImage::from_decoder(decoder).map_err(failed)?,
+    };
     picture.apply_orientation(orientation);
     Ok(picture)
 }

@@ -22,6 +22,7 @@ mod decode;
 mod error;
 mod frames;
 mod gif_blocks;
+mod jpeg;
 mod limits;
 mod png_chunks;
 mod preprocessing;

@@ -259,3 +259,35 @@ fn mutated_pictures_never_panic() {
     }
     assert!(n_good > n / 20 && n_bad > n / 20, "{n_good} decoded, {n_bad} refused");
 }
+
+/// A JPEG without its end would otherwise be a picture whose lower part is grey.
+#[test]
+fn jpegs_that_are_cut_off_are_refused_wherever_they_are() {
+    let limits = ImageLimits::default();
+    let mut n_files = 0;
+    for (name, jpeg) in files().iter().filter(|(name, _)| name.ends_with(".jpg")) {
+        n_files += 1;
+        let end = jpeg.len() - jpeg.iter().rev().position(|byte| *byte == 0xd9).unwrap();
+        for eighths in 1..8 {
+            let cut = &jpeg[..end * eighths / 8];
+            let error = decode(cut, name, &limits, Background::WHITE).unwrap_err().to_string();
+            assert!(error.starts_with("expected a whole JPEG picture in `"), "{name} {eighths}: {error}");
+            assert!(error.contains("cut off"), "{name} {eighths}: {error}");
+        }
+        let error = decode(&jpeg[..end - 2], name, &limits, Background::WHITE).unwrap_err().to_string();
+        assert!(error.contains("cut off in its pixels"), "{name}: {error}");
+        // What stands behind the end is no part of the picture.
+        let longer = [jpeg, &b"more"[..]].concat();
+        assert_eq!(decoded(&longer, Background::WHITE), decoded(jpeg, Background::WHITE), "{name}");
+    }
+    assert!(n_files > 0);
+    // A code that no table has, ones alone, in the middle of the pixels.
+    let mut jpeg = files()["444.jpg"].clone();
+    let pixels = jpeg.windows(2).position(|pair| pair == [0xff, 0xda]).unwrap();
+    let middle = (pixels + jpeg.len()) / 2;
+    for pair in jpeg[middle..middle + 40].chunks_exact_mut(2) {
+        pair.copy_from_slice(&[0xff, 0]);
+    }
+    let error = decode(&jpeg, "a.jpg", &limits, Background::WHITE).unwrap_err().to_string();
+    assert!(error.contains("pixels are missing"), "{error}");
+}
