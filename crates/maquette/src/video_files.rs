@@ -23,9 +23,9 @@ pub(crate) struct VideoOptions {
     /// Most frames that are shown of a moving picture
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(2..=256))]
     frames: u16,
-    /// Frames a second of a folder of frames
-    #[arg(long, value_name = "F", default_value_t = 2.0)]
-    fps: f64,
+    /// Frames a second of a folder of frames; 2 if not given. A GIF has times of its own
+    #[arg(long, value_name = "F")]
+    fps: Option<f64>,
 }
 
 /// Frames as a model reads them.
@@ -46,7 +46,32 @@ impl Frames {
 impl VideoOptions {
     /// The frames of the one that the command line names; none where it names none.
     pub(crate) fn open(&self, dir: &Path, vision: Option<&VisionConfig>) -> anyhow::Result<Frames> {
-        self.video.as_deref().map_or(Ok(Frames::default()), |path| self.open_file(path, dir, vision))
+        let Some(path) = self.video.as_deref() else { return Ok(Frames::default()) };
+        if let Some(fps) = self.unused_fps(path) {
+            let shown = path.display();
+            anyhow::bail!(
+                "expected no --fps for `{shown}`, found {fps}: the file says when each of its frames is seen\n\
+                 hint: leave --fps out, which is for a folder of frames"
+            );
+        }
+        self.open_file(path, dir, vision)
+    }
+
+    /// Frames a second that are given and mean nothing for the moving picture at `path`.
+    pub(crate) fn unused_fps(&self, path: &Path) -> Option<f64> {
+        self.fps.filter(|_| path.is_file())
+    }
+
+    /// Refuses --fps where no moving picture is shown.
+    ///
+    /// # Errors
+    /// If it is given without --video.
+    pub(crate) fn check_fps(&self) -> anyhow::Result<()> {
+        anyhow::ensure!(
+            self.video.is_some() || self.fps.is_none(),
+            "expected --video with --fps, found none\nhint: --video frames, a folder of frames"
+        );
+        Ok(())
     }
 
     /// Frames of the moving picture at `path`, for the checkpoint in `dir`.
@@ -80,10 +105,10 @@ impl VideoOptions {
 
     fn of_folder(&self, path: &Path, n: usize) -> anyhow::Result<Read> {
         let shown = path.display();
+        let fps = self.fps.unwrap_or(USUAL_FPS);
         anyhow::ensure!(
-            self.fps.is_finite() && self.fps >= 0.001,
-            "--fps must be at least 0.001, found {}\nhint: 2 shows a frame every half second",
-            self.fps
+            fps.is_finite() && fps >= 0.001,
+            "--fps must be at least 0.001, found {fps}\nhint: {USUAL_FPS} shows a frame every half second"
         );
         let mut files = Vec::new();
         let entries = std::fs::read_dir(path)
@@ -103,7 +128,7 @@ impl VideoOptions {
             ENDINGS.join(", .")
         );
         files.sort_by_cached_key(|path| natural_key(path));
-        let time = |i: usize| (i as f64 * 1000.0 / self.fps).round().min(f64::from(u32::MAX)) as u32;
+        let time = |i: usize| (i as f64 * 1000.0 / fps).round().min(f64::from(u32::MAX)) as u32;
         let times: Vec<u32> = (0..files.len()).map(time).collect();
         let wanted = spread(&times, n);
         let images = wanted.iter().map(|i| image_files::read(&files[*i])).collect::<anyhow::Result<_>>()?;
@@ -113,6 +138,9 @@ impl VideoOptions {
 
 /// Times in milliseconds, and the images that are seen then.
 type Read = (Vec<u32>, Vec<data::image::RgbImage>);
+
+/// Frames a second of a folder, where nobody says how many.
+const USUAL_FPS: f64 = 2.0;
 
 /// Of files that are taken for frames.
 const ENDINGS: [&str; 5] = ["png", "jpg", "jpeg", "webp", "gif"];

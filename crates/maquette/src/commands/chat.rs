@@ -171,7 +171,11 @@ impl Chat<'_> {
             "/video" => {
                 anyhow::ensure!(!rest.is_empty(), "expected a file or folder\nhint: /video clip.gif");
                 let vision = self.engine.gpt().config().vision.as_ref();
-                let frames = self.video.open_file(Path::new(rest), &self.dir, vision)?;
+                let path = Path::new(rest);
+                let frames = self.video.open_file(path, &self.dir, vision)?;
+                if self.video.unused_fps(path).is_some() {
+                    output::talk("(--fps is not used: the file says when each of its frames is seen)");
+                }
                 self.show(frames);
             }
             "/system" => self.system = (!rest.is_empty()).then(|| rest.to_owned()),

@@ -144,6 +144,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         args.stop.iter().all(|stop| !stop.is_empty()),
         "--stop must be a text, found an empty one\nhint: leave the option out to end at the end of the text"
     );
+    args.video.check_fps()?;
     let kernels = Cpu::new(args.threads);
     let opened = open_model::open(&args.checkpoint, &kernels, args.dtype.precision().into())?;
     if let Some(path) = &args.prompts {

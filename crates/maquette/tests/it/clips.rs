@@ -192,6 +192,15 @@ fn moving_pictures_are_shown_with_the_times_of_their_frames() {
         let error = scene.fails(&["generate", "clips", "--video", path, "--prompt", "x"]);
         assert!(error.contains(found) && error.contains("hint:"), "{path}: {error}");
     }
-    let error = scene.fails(&["generate", "clips", "--video", "frames", "--fps", "0", "--prompt", "x"]);
-    assert!(error.contains("--fps must be at least 0.001"), "{error}");
+    let long = "x".repeat(300);
+    let error = scene.fails(&["generate", "clips", "--video", "frames", "--prompt", &long]);
+    assert!(error.contains("show fewer than 4 frames with --frames"), "{error}");
+    for (options, says) in [
+        (["--video", "frames", "--fps", "0"], "--fps must be at least 0.001"),
+        (["--video", "clip.gif", "--fps", "4"], "expected no --fps for `clip.gif`, found 4"),
+        (["--max-tokens", "2", "--fps", "4"], "expected --video with --fps"),
+    ] {
+        let error = scene.fails(&[&["generate", "clips", "--prompt", "x"], &options[..]].concat());
+        assert!(error.contains(says) && error.contains("hint:"), "{error}");
+    }
 }
