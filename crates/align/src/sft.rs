@@ -6,6 +6,7 @@ use base::hash::xxh3_128;
 use data::{
     ChatTemplate, Said, Tokenizer, Turns,
     image::{ImageError, ImageLimits, RgbImage},
+    interleaved::{PLACEHOLDER, has_place},
 };
 use train::{Example, Eyes};
 
@@ -112,6 +113,13 @@ fn turns(conversation: &Conversation, reader: Reader) -> Result<Turns, AlignErro
     if n_images > 0 && reader.eyes.is_none() {
         let (path, row) = (conversation.path.clone(), conversation.row);
         return Err(AlignError::NoEyes { path, row });
+    }
+    if let Some(message) = conversation.messages.iter().find(|m| m.role == "user" && has_place(&m.content))
+        && reader.eyes.is_some()
+    {
+        let found =
+            format!("a place for one more in {:?}", message.content.chars().take(40).collect::<String>());
+        return Err(row(format!("a picture for each {PLACEHOLDER} in a text, {n_images} in all"), found));
     }
     let written = reader.template.encode_turns(reader.tokenizer, &conversation.messages, reader.said);
     let turns = written.map_err(|error| {

@@ -1,11 +1,15 @@
 //! Pictures of conversations: taken out of a row before its texts are read, and put back where they stood.
 //!
 //! Two forms are read, and mixtures of them: parts of a content (`image_url` of OpenAI, `image` of transformers), and LLaVA's
-//! `<image>` in a text, for the names in the row's `image` or `images`.
+//! `<image>` or `<|image|>` in a text, for the names in the row's `image` or `images`.
 
 use std::path::Path;
 
-use data::{Message, image::ImageSource, interleaved::PLACEHOLDER};
+use data::{
+    Message,
+    image::ImageSource,
+    interleaved::{PLACEHOLDER, has_place, taken_out},
+};
 use serde_json::{Map, Value};
 
 use super::{Problem, messages::kind};
@@ -108,20 +112,10 @@ impl Taken<'_> {
                 }
                 *parts = texts;
             }
-            Some(Value::String(text)) if !self.named.is_empty() && text.contains(PLACEHOLDER) => {
-                let pieces: Vec<&str> = text.split(PLACEHOLDER).collect();
-                let mut rest = String::new();
-                for (i, piece) in pieces.iter().enumerate() {
-                    // The line break beside a placeholder is the template's to write.
-                    let piece = if i > 0 { piece.strip_prefix('\n').unwrap_or(piece) } else { piece };
-                    let is_last = i + 1 == pieces.len();
-                    rest.push_str(if is_last { piece } else { piece.strip_suffix('\n').unwrap_or(piece) });
-                    if !is_last {
-                        self.push(None)?;
-                        at.push(rest.len());
-                    }
-                }
-                *text = rest;
+            Some(Value::String(text)) if !self.named.is_empty() && has_place(text) => {
+                let (rest, places) = taken_out(text);
+                places.iter().try_for_each(|_| self.push(None))?;
+                (*text, at) = (rest, places);
             }
             _ => {}
         }
@@ -199,7 +193,7 @@ mod tests {
 
     #[test]
     fn published_forms_are_read() {
-        let cases: [(&str, &[&str], &[&str]); 9] = [
+        let cases: [(&str, &[&str], &[&str]); 10] = [
             (
                 r#"{"messages":[{"role":"user","content":[{"type":"text","text":"é "},{"type":"image_url","image_url":{"url":"a.png","detail":"auto"}},
                     {"type":"text","text":"?"}]},{"role":"assistant","content":"b"}]}"#,
@@ -229,11 +223,16 @@ mod tests {
                 &["x.jpg", "y.jpg"],
             ),
             (
+                r#"{"images":["x.jpg","y.jpg"],"messages":[{"role":"user","content":"<|image|>\nand <image>?"},{"role":"assistant","content":"b"}]}"#,
+                &["#and #?", "b"],
+                &["x.jpg", "y.jpg"],
+            ),
+            (
                 r#"{"images":["x.jpg","y.jpg"],"messages":[{"role":"system","content":"s"},{"role":"user","content":"q"},{"role":"assistant","content":"b"}]}"#,
                 &["s", "##q", "b"],
                 &["x.jpg", "y.jpg"],
             ),
-            // Without pictures a placeholder is text.
+            // Without pictures a placeholder is text, which a model with eyes refuses.
             (
                 r#"{"conversations":[{"from":"human","value":"<image>\nWhat?"},{"from":"gpt","value":"b"}]}"#,
                 &["<image>\nWhat?", "b"],

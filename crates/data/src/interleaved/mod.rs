@@ -5,7 +5,7 @@
 //! ([`CaptionFolder`]). [`Documents`] decodes them: a row with a broken picture is counted and left out, and the next one
 //! is read.
 //!
-//! The place of a picture within a text is the word `<image>`. A text that has none has its pictures in front. Of a row with
+//! The place of a picture within a text is the word `<image>` or `<|image|>`. A text that has none has its pictures in front. Of a row with
 //! a question and an answer ([`Question`]), or with the `name` of what its picture shows, the answer alone is to be learned.
 
 mod folder;
@@ -31,6 +31,7 @@ pub use self::{
     folder::CaptionFolder,
     jsonl::JsonLines,
     parquet::ParquetRows,
+    place_images::{has_place, taken_out},
     question::{Question, WHAT},
     tar::TarRows,
 };
@@ -40,6 +41,9 @@ const MAX_FIELD_BYTES: usize = 200;
 
 /// What stands in a text where a picture belongs.
 pub const PLACEHOLDER: &str = "<image>";
+
+/// All names of it: also that of the token of models that are trained here.
+pub const PLACEHOLDERS: [&str; 2] = [PLACEHOLDER, "<|image|>"];
 
 /// A piece of a document.
 #[derive(Clone, Debug, PartialEq, Eq)]

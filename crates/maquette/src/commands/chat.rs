@@ -7,7 +7,10 @@ use std::{
 };
 
 use anyhow::Context as _;
-use data::{ChatTemplate, Message, StreamDecoder, Tokenizer};
+use data::{
+    ChatTemplate, Message, StreamDecoder, Tokenizer,
+    interleaved::{PLACEHOLDER, has_place, taken_out},
+};
 use model::{Engine, EngineSettings, Finish, Request, Sampling};
 use rustyline::{DefaultEditor, error::ReadlineError};
 use tensor::Cpu;
@@ -195,7 +198,8 @@ impl Chat<'_> {
             }
             _ => {
                 let n_new = self.images.pictures.len() - self.n_shown;
-                self.messages.push(Message::new("user", message).with_images(n_new));
+                let asked = self.asked(message, n_new)?;
+                self.messages.push(asked);
                 self.n_shown += n_new;
                 if let Err(error) = self.answer() {
                     self.messages.pop();
@@ -205,6 +209,21 @@ impl Chat<'_> {
             }
         }
         Ok(true)
+    }
+
+    /// A message of the user's with its pictures: where it has places for them, or in front.
+    fn asked(&self, message: &str, n_pictures: usize) -> anyhow::Result<Message> {
+        if self.engine.gpt().config().vision.is_none() || !has_place(message) {
+            return Ok(Message::new("user", message).with_images(n_pictures));
+        }
+        let (text, images_at) = taken_out(message);
+        anyhow::ensure!(
+            images_at.len() == n_pictures,
+            "expected a picture for each of the {} places {PLACEHOLDER} in the message, found {n_pictures}\n\
+             hint: `/image FILE` shows one with the next message; without a place they stand in front",
+            images_at.len()
+        );
+        Ok(Message { images_at, ..Message::new("user", text) })
     }
 
     /// Shows pictures with the next message.

@@ -34,7 +34,7 @@ pub(crate) struct Args {
     /// A run's folder, such as runs/vision, whose newest checkpoint is taken; or the folder of a checkpoint
     checkpoint: PathBuf,
     /// Show the model a picture: PNG, JPEG, WebP or GIF; can be given several times. Each stands where the question has an image
-    /// token, such as <|image|>, or in front of the question if that has none
+    /// token, such as <|image|> or <image>, or in front of the question if that has none
     #[arg(long, value_name = "FILE", required = true)]
     image: Vec<PathBuf>,
     /// What is asked about it

@@ -3,9 +3,9 @@
 mod file;
 mod text;
 
-use std::path::PathBuf;
+use std::{borrow::Cow, path::PathBuf};
 
-use data::{SpecialNames, SpecialTokens, Tokenizer};
+use data::{SpecialNames, SpecialTokens, Tokenizer, interleaved::PLACEHOLDERS};
 use model::{Completion, Engine, EngineSettings, Finish, Gpt, Request, Sampling, VisionConfig};
 use serde::Serialize;
 use tensor::Cpu;
@@ -36,7 +36,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE", conflicts_with = "prompt")]
     prompts: Option<PathBuf>,
     /// Show the model a picture: PNG, JPEG, WebP or GIF; can be given several times. Each stands where the prompt has an image
-    /// token, such as <|image|>, or in front of the prompt if that has none
+    /// token, such as <|image|> or <image>, or in front of the prompt if that has none
     #[arg(long, value_name = "FILE", conflicts_with = "prompts")]
     image: Vec<PathBuf>,
     #[command(flatten)]
@@ -206,6 +206,10 @@ fn request(
     let Frames { pictures: images, before } = shown;
     let prompt = match (&gpt.config().vision, images.len()) {
         (Some(vision), 1..) => with_images(args.special_tokens.into(), prompt, &before, vision, tokenizer),
+        (Some(vision), 0) => {
+            let special = args.special_tokens.into();
+            prompt_ids(tokenizer, &named_places(special, prompt, vision, tokenizer), special)
+        }
         _ => prompt_ids(tokenizer, prompt, args.special_tokens.into()),
     };
     let max_seq_len = gpt.config().max_seq_len;
@@ -228,6 +232,24 @@ fn request(
     })
 }
 
+/// The prompt with every placeholder under the name of the model's own, so that `<image>` is one for each of them.
+fn named_places<'a>(
+    special_tokens: SpecialTokens,
+    prompt: &'a str,
+    vision: &VisionConfig,
+    tokenizer: &Tokenizer,
+) -> Cow<'a, str> {
+    let own = tokenizer.show(vision.image_token);
+    if special_tokens == SpecialTokens::Text || tokenizer.special(&own) != Some(vision.image_token) {
+        return Cow::Borrowed(prompt);
+    }
+    let others = PLACEHOLDERS.iter().filter(|name| tokenizer.special(name).is_none());
+    others.fold(Cow::Borrowed(prompt), |prompt, name| match prompt.contains(name) {
+        true => Cow::Owned(prompt.replace(name, &own)),
+        false => prompt,
+    })
+}
+
 /// The prompt with the placeholders of images: where it has image tokens, or as a question about them, which is how models learn
 /// it here, with what stands before each.
 pub(super) fn with_images(
@@ -237,7 +259,8 @@ pub(super) fn with_images(
     vision: &VisionConfig,
     tokenizer: &Tokenizer,
 ) -> Vec<u32> {
-    let ids = prompt_ids(tokenizer, prompt, special_tokens);
+    let prompt = named_places(special_tokens, prompt, vision, tokenizer);
+    let ids = prompt_ids(tokenizer, &prompt, special_tokens);
     if ids.contains(&vision.image_token) {
         return vision.expanded(&ids);
     }

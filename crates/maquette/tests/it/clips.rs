@@ -178,6 +178,15 @@ fn moving_pictures_are_shown_with_the_times_of_their_frames() {
         said.stdout
     );
 
+    let mut chat = scene.command(&["chat", "clips", "--max-tokens", "3"]);
+    let mut child = chat.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let input = b"<image>\nWhat is it?\n/image frames/f1.png\n<image> or <image>?\nIs <|image|> red?\n";
+    child.stdin.take().unwrap().write_all(input).unwrap();
+    let said = Said::from(child.wait_with_output().unwrap());
+    let refused = "expected a picture for each of the ";
+    assert_eq!(said.stderr.matches(refused).count(), 2, "{}", said.stderr);
+    assert!(said.stderr.contains("2 of the lines of stdin got no answer"), "{}", said.stderr);
+
     fs::create_dir(scene.path("empty")).unwrap();
     scene.write("still.gif", &gif(&[(COLOURS[0], 50)]));
     scene.write("cut.gif", &gif(&COLOURS.map(|colour| (colour, 50)))[..500]);

@@ -139,6 +139,16 @@ fn broken_pictures_name_their_row_and_are_counted() {
     write(&scene, "drawn/chats.jsonl", &[places]);
     let refused = scene.fails(&[&SFT[..], &["--out", "other"]].concat());
     assert!(refused.contains("row 1") && refused.contains("one <image> for each of 2 pictures"), "{refused}");
+    for asked in
+        [json!("<image>\nWhat?"), json!("<|image|>?"), json!([{ "type": "text", "text": "<image>?" }])]
+    {
+        let row = json!({ "messages": [
+            { "role": "user", "content": asked }, { "role": "assistant", "content": "a" },
+        ] });
+        write(&scene, "drawn/chats.jsonl", &[row]);
+        let refused = scene.fails(&[&SFT[..], &["--out", "other"]].concat());
+        assert!(refused.contains("row 1") && refused.contains("a picture for each <image>"), "{refused}");
+    }
     // A model that reads text alone says so.
     write(&scene, "drawn/chats.jsonl", &rows[1..3]);
     scene.ok(&["run", "tiny.toml", "--out", "run"]);
@@ -157,6 +167,7 @@ fn prompts_of_a_file_have_pictures() {
         json!({ "prompt": "What is there?", "image": url }),
         json!({ "prompt": "What is there?" }),
         json!({ "prompt": "<|image|> and <|image|>?", "images": [scenes, { "path": words }] }),
+        json!({ "prompt": "<image> and <|image|>?", "images": [scenes, words] }),
     ];
     write(&scene, "drawn/prompts.jsonl", &rows);
     let usual = ["--json", "--temperature", "0", "--max-tokens", "3"];
@@ -170,14 +181,22 @@ fn prompts_of_a_file_have_pictures() {
         ask(&["--image", &words, "--prompt", "What is there?"]).json(),
         ask(&["--prompt", "What is there?"]).json(),
         ask(&["--image", &scenes, "--image", &words, "--prompt", "<|image|> and <|image|>?"]).json(),
+        ask(&["--image", &scenes, "--image", &words, "--prompt", "<image> and <image>?"]).json(),
     ];
     for (line, alone) in lines.iter().zip(&alone) {
         for part in ["prompt_ids", "ids", "logprobs"] {
             assert_eq!(line[part], alone[part], "{part}");
         }
     }
-    assert_eq!(lines.len(), 4);
+    assert_eq!(lines.len(), 5);
     assert_ne!(lines[0]["logprobs"], lines[1]["logprobs"]);
+    assert_eq!(lines[3]["logprobs"], lines[4]["logprobs"]);
+    for place in ["<image>", "<|image|>"] {
+        let error = scene.fails(&["generate", "seeing", "--prompt", &format!("{place} What?")]);
+        assert!(error.contains("found 1 placeholders and no image") && error.contains("hint: "), "{error}");
+        // As text it is one.
+        ask(&["--special-tokens", "text", "--prompt", place]);
+    }
 
     for (row, expected) in [
         (json!({ "prompt": "x", "images": ["gone.png"] }), "`gone.png` of `drawn/wrong.jsonl:line 2`"),
@@ -187,6 +206,7 @@ fn prompts_of_a_file_have_pictures() {
             json!({ "prompt": "<|image|><|image|>x", "images": [scenes.replace("drawn/", "")] }),
             "16 placeholders for each of 1 images, found 32",
         ),
+        (json!({ "prompt": "<image>x" }), "found 1 placeholders and no image"),
         (json!({ "prompt": "x", "images": ["train.jsonl"] }), "expected a PNG, JPEG, WebP or GIF"),
     ] {
         write(&scene, "drawn/wrong.jsonl", &[rows[2].clone(), row]);

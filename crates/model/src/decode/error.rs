@@ -71,6 +71,14 @@ pub enum DecodeError {
         /// How many were found.
         n_placeholders: usize,
     },
+    /// Places for images, and no image.
+    #[error(
+        "expected an image for each placeholder in the prompt, found {n_placeholders} placeholders and no image\nhint: give the images, or leave the placeholders out"
+    )]
+    NoImages {
+        /// How many were found.
+        n_placeholders: usize,
+    },
     /// An image of another size.
     #[error("expected {expected} numbers of an image, found {found}\nhint: prepare it for this model")]
     ImageSize {

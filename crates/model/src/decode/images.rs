@@ -20,12 +20,14 @@ impl Engine<'_> {
                 Err(DecodeError::NoEyes { n_images })
             };
         };
-        if n_images == 0 {
-            // Placeholders without images are tokens like others.
-            return Ok(request.prompt.clone());
-        }
         let n_patches = vision.n_patches();
         let n_placeholders = request.prompt.iter().filter(|id| **id == vision.image_token).count();
+        if n_images == 0 {
+            return match n_placeholders {
+                0 => Ok(request.prompt.clone()),
+                n => Err(DecodeError::NoImages { n_placeholders: n }),
+            };
+        }
         if n_placeholders != n_images * n_patches {
             return Err(DecodeError::Placeholders { n_patches, n_images, n_placeholders });
         }

@@ -1,5 +1,6 @@
 //! `/v1/chat/completions`
 
+use data::interleaved::{PLACEHOLDER, has_place};
 use model::Request;
 use serde_json::{Value, json};
 
@@ -53,6 +54,15 @@ pub(crate) fn chat(body: &Ordered, app: &App) -> Result<Call, ApiError> {
     refuse_what_is_not_known(&mut fields)?;
     fields.end()?;
 
+    if let (0, Some(_)) = (found.len(), eyes)
+        && let Some(i) = messages.iter().position(|message| message.has_place)
+    {
+        let message = format!(
+            "expected a picture for the place {PLACEHOLDER} in `messages[{i}].content`, found none\n\
+             hint: send it as a part of type `image_url`, which is its place, or leave {PLACEHOLDER} out"
+        );
+        return Err(ApiError::bad(format!("messages[{i}].content"), message).code("invalid_value"));
+    }
     let begun = match continues {
         false => None,
         true => match messages.pop() {
@@ -133,6 +143,8 @@ fn max_tokens(fields: &mut Fields) -> Result<Option<usize>, ApiError> {
 
 /// A message as a template is given it.
 struct Written {
+    /// Whether it is the user's and has a place for a picture in its text.
+    has_place: bool,
     /// Whether it is the assistant's, and no call.
     is_answer: bool,
     content: String,
@@ -233,7 +245,8 @@ fn message(
     );
     let content = pictures::joined(&content);
     let is_answer = role == "assistant" && calls.is_empty();
-    Ok(Written { is_answer, content, json, calls: ids, answers })
+    let has_place = role == "user" && has_place(&content);
+    Ok(Written { has_place, is_answer, content, json, calls: ids, answers })
 }
 
 /// The id of a call, and the call as templates know it: with its arguments as an object.

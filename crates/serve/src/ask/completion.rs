@@ -117,5 +117,12 @@ fn prompt(value: Value, path: &str, app: &App) -> Result<Prompt, ApiError> {
         return Err(ApiError::bad(path, format!("expected a token or more in `{path}`, found none")));
     }
     app.check_length(path, prompt.ids.len())?;
+    if app.model.eyes.as_ref().is_some_and(|eyes| prompt.ids.contains(&eyes.vision.image_token)) {
+        let message = format!(
+            "expected no place for a picture in `{path}`, found one: it is text alone\n\
+             hint: ask about pictures at /v1/chat/completions"
+        );
+        return Err(ApiError::bad(path, message).code("invalid_value"));
+    }
     Ok(prompt)
 }

@@ -104,6 +104,15 @@ fn pictures_are_seen() {
     assert_eq!(logprobs(&scene.ok(PATH, &auto)), logprobs(&red));
     auto["messages"][0]["content"][1]["text"] = json!("<|image|>");
     assert!(n_prompt(&scene.ok(PATH, &auto)) < n_prompt(&text) + N_PATCHES);
+    // Where no picture comes, a place for one is a mistake.
+    for place in ["<image>", "<|image|>"] {
+        let lost = json!({"messages": [{"role": "user", "content": format!("{place}\nWhat is there?")}]});
+        let reply = scene.post(PATH, &lost);
+        assert_eq!(reply.status, 400, "{place}");
+        assert_eq!(reply.error(), (json!("messages[0].content"), json!("invalid_value")), "{place}");
+    }
+    let reply = scene.post("/v1/completions", &json!({"prompt": "<|image|> is"}));
+    assert_eq!((reply.status, reply.error()), (400, (json!("prompt"), json!("invalid_value"))));
 }
 
 #[test]

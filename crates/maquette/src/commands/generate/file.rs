@@ -130,10 +130,13 @@ fn prompts(
         let n_images = images.len();
         let request =
             request(args, prompt, seed, gpt, tokenizer, Frames::still(images)).with_context(place)?;
-        if let Some((vision, _)) = eyes.filter(|_| n_images > 0) {
+        if let Some((vision, _)) = eyes {
             let n_patches = vision.n_patches();
             let n_placeholders = request.prompt.iter().filter(|id| **id == vision.image_token).count();
-            let error = DecodeError::Placeholders { n_patches, n_images, n_placeholders };
+            let error = match n_images {
+                0 => DecodeError::NoImages { n_placeholders },
+                _ => DecodeError::Placeholders { n_patches, n_images, n_placeholders },
+            };
             anyhow::ensure!(
                 n_placeholders == n_images * n_patches,
                 anyhow::Error::new(error).context(place())
