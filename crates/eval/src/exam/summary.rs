@@ -174,11 +174,13 @@ fn of_values(name: &str, values: &[f64]) -> MetricSummary {
             hi95,
         };
     }
+    let is_between = |low: f64| values.iter().all(|value| (low..=1.0).contains(value));
+    let is_bias = name.ends_with("bias_score");
     let is_binary = values.iter().all(|value| *value == 0.0 || *value == 1.0);
-    let [lo95, hi95] = if is_binary {
-        let n_right = values.iter().filter(|value| **value == 1.0).count();
-        interval::wilson(n_right, values.len()).map_or([None; 2], |ends| ends.map(Some))
-    } else if name.ends_with("bias_score") {
+    let [lo95, hi95] = if is_binary || is_share(name) && !is_bias && is_between(0.0) {
+        let mean = interval::bounded_mean(values);
+        [mean.lo95, mean.hi95]
+    } else if is_bias {
         // Its values are from -1 to 1.
         [mean.lo95, mean.hi95].map(|end| end.map(|end| end.clamp(-1.0, 1.0)))
     } else {

@@ -144,7 +144,7 @@ impl Stage {
 
     /// How truthful it is, by likelihood.
     pub(crate) fn add_truths(&mut self, Truths { mc1, mc2 }: Truths) {
-        self.numbers.insert("truthful_mc2".into(), Number::mean(&mc2));
+        self.numbers.insert("truthful_mc2".into(), Number::of_scores(&mc2));
         self.measures.insert("truthful_mc1", mc1);
         self.values.insert("truthful_mc2", mc2);
     }

@@ -34,6 +34,12 @@ impl Number {
         Self { n: values.len(), value, lo95, hi95 }
     }
 
+    /// The mean of scores from 0 to 1.
+    pub(crate) fn of_scores(values: &[f64]) -> Self {
+        let Mean { value, lo95, hi95, .. } = interval::bounded_mean(values);
+        Self { n: values.len(), value, lo95, hi95 }
+    }
+
     /// The mean of what is so or not, with Wilson's interval.
     pub(crate) fn share(all: &[bool]) -> Self {
         let n_so = all.iter().filter(|is| **is).count();
