@@ -13,7 +13,7 @@ use tensor::{IGNORE_TARGET, Kernels, Tensor};
 
 use crate::{
     EvalError, interval,
-    pictures::{Asked, PictureQuestion, Shown},
+    pictures::{Asked, PictureQuestion, Shown, partners},
 };
 
 /// Names to choose from.
@@ -128,10 +128,10 @@ fn is_first_picked(scores: impl Iterator<Item = f64>) -> bool {
 }
 
 /// Lets a model choose between the name of each picture and [`N_NAMES`] - 1 others of the same questions: with the picture,
-/// without it, and with that of another question.
+/// without it, and with that of another question; who has no [`partners`] is left out there.
 ///
 /// # Errors
-/// If the model reads no images.
+/// If the model reads no images, or `goes_on`, which is asked again and again, says no.
 ///
 /// # Panics
 /// If the questions have fewer names.
@@ -160,12 +160,14 @@ pub fn pick_names(
         .collect();
     let mut picks: Vec<Pick> = Vec::new();
     let mut blind: Vec<Vec<f64>> = Vec::new();
-    for shown in [Shown::Nothing, Shown::Own, Shown::Another] {
-        let texts: Vec<PictureText> = questions
+    let own: Vec<Option<usize>> = (0..questions.len()).map(Some).collect();
+    for (shown, of) in [(Shown::Nothing, &own), (Shown::Own, &own), (Shown::Another, &partners(questions))] {
+        let asked = of.iter().enumerate().filter_map(|(i, of)| Some((i, (*of)?)));
+        let asked: Vec<(usize, usize)> = asked.collect();
+        let texts: Vec<PictureText> = asked
             .iter()
-            .enumerate()
-            .flat_map(|(i, _)| {
-                let before = PictureQuestion::shown(questions, i, shown);
+            .flat_map(|&(i, of)| {
+                let before = questions[i].shown(shown, &questions[of]);
                 names[i].iter().map(move |text| PictureText { before: before.clone(), text })
             })
             .collect();
@@ -256,8 +258,9 @@ pub struct PageLoss {
     pub own_nats: f64,
     /// Behind none.
     pub nothing_nats: f64,
-    /// Behind illustrations of other books: the mean of [`N_OTHER_PICTURES`].
-    pub another_nats: f64,
+    /// Behind illustrations of other books: the mean of [`N_OTHER_PICTURES`]. None where no other book has another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub another_nats: Option<f64>,
 }
 
 /// Reads every page's text behind its own illustration, behind none, and behind those of other books. Pages that are too long
@@ -271,39 +274,49 @@ pub fn read_pages(
     tokenizer: &Tokenizer,
     pages: &[Page],
     batch: usize,
+    goes_on: &dyn Fn() -> bool,
 ) -> Result<Vec<PageLoss>, EvalError> {
+    let others: Vec<Vec<usize>> = (0..pages.len()).map(|i| other_books(pages, i)).collect();
     let mut texts = Vec::new();
-    for (i, page) in pages.iter().enumerate() {
-        let others = other_books(pages, i);
+    for (page, others) in pages.iter().zip(&others) {
         let before = [vec![&page.picture], Vec::new()].into_iter();
-        let before = before.chain(others.into_iter().map(|other| vec![&pages[other].picture]));
+        let before = before.chain(others.iter().map(|other| vec![&pages[*other].picture]));
         texts.extend(before.map(|before| PictureText { before, text: &page.text }));
     }
-    let nats = nats(gpt, kernels, tokenizer, &texts, batch)?;
-    let mut losses = Vec::new();
-    for (doc_id, (nats, page)) in nats.chunks_exact(2 + N_OTHER_PICTURES).zip(pages).enumerate() {
-        let Some(nats) = nats.iter().copied().collect::<Option<Vec<(f64, usize)>>>() else { continue };
-        let others: f64 = nats[2..].iter().map(|(nats, _)| nats).sum();
+    let nats = nats(gpt, kernels, tokenizer, &texts, batch, goes_on)?;
+    let (mut losses, mut rest) = (Vec::new(), &nats[..]);
+    for (doc_id, (page, others)) in pages.iter().zip(&others).enumerate() {
+        let (own, behind) = rest.split_at(2 + others.len());
+        rest = behind;
+        let Some(nats) = own.iter().copied().collect::<Option<Vec<(f64, usize)>>>() else { continue };
+        let sum: f64 = nats[2..].iter().map(|(nats, _)| nats).sum();
         losses.push(PageLoss {
             doc_id,
             story: page.story.clone(),
             n_tokens: nats[0].1,
             own_nats: nats[0].0,
             nothing_nats: nats[1].0,
-            another_nats: others / N_OTHER_PICTURES as f64,
+            another_nats: (!others.is_empty()).then(|| sum / others.len() as f64),
         });
     }
     Ok(losses)
 }
 
-/// Pages of other books, spread over all of them; the page itself where there is no other book.
-fn other_books(pages: &[Page], i: usize) -> [usize; N_OTHER_PICTURES] {
+/// Pages of other books with other illustrations, spread over all of them; none where there is no such book.
+fn other_books(pages: &[Page], i: usize) -> Vec<usize> {
     let n = pages.len();
-    std::array::from_fn(|k| {
+    let is_other = |other: &usize| {
+        pages[*other].story != pages[i].story && !is_same_picture(&pages[*other].picture, &pages[i].picture)
+    };
+    let other = |k: usize| {
         let start = i + (k + 1) * n / (N_OTHER_PICTURES + 1);
-        let mut others = (0..n).map(|step| (start + step) % n);
-        others.find(|other| pages[*other].story != pages[i].story).unwrap_or(i)
-    })
+        (0..n).map(|step| (start + step) % n).find(is_other)
+    };
+    (0..N_OTHER_PICTURES).filter_map(other).collect()
+}
+
+fn is_same_picture(one: &Asked, other: &Asked) -> bool {
+    matches!((one, other), (Asked::Picture(one), Asked::Picture(other)) if one.hash() == other.hash())
 }
 
 /// What illustrations tell of the texts beside them.
@@ -319,10 +332,12 @@ pub struct PageSummary {
     pub own_nats_per_token: f64,
     /// Behind none.
     pub nothing_nats_per_token: f64,
-    /// Behind illustrations of other books.
-    pub another_nats_per_token: f64,
+    /// Behind illustrations of other books; none where no other book has another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub another_nats_per_token: Option<f64>,
     /// How much more unlikely a page's text is behind another illustration than behind its own: the mean over pages, in nats.
-    pub difference_nats: f64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub difference_nats: Option<f64>,
     /// Its standard error, for which the pages of a book count together.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub difference_stderr: Option<f64>,
@@ -341,10 +356,14 @@ pub fn summarise_pages(pages: &[PageLoss], n_left_out: usize) -> Option<PageSumm
         return None;
     }
     let per_token = |of: fn(&PageLoss) -> f64| pages.iter().map(of).sum::<f64>() / n_tokens as f64;
-    let stories: Vec<&str> = pages.iter().map(|page| page.story.as_str()).collect();
-    let differences: Vec<f64> = pages.iter().map(|page| page.another_nats - page.own_nats).collect();
-    let difference = interval::clustered_mean(&differences, &stories);
-    let mut books = stories;
+    let compared = pages.iter().filter_map(|page| Some((page, page.another_nats?)));
+    let compared: Vec<(&PageLoss, f64)> = compared.collect();
+    let differences: Vec<f64> = compared.iter().map(|(page, another)| another - page.own_nats).collect();
+    let stories: Vec<&str> = compared.iter().map(|(page, _)| page.story.as_str()).collect();
+    let difference = (!compared.is_empty()).then(|| interval::clustered_mean(&differences, &stories));
+    let n_compared: usize = compared.iter().map(|(page, _)| page.n_tokens).sum();
+    let another: f64 = compared.iter().map(|(_, another)| another).sum();
+    let mut books: Vec<&str> = pages.iter().map(|page| page.story.as_str()).collect();
     books.sort_unstable();
     books.dedup();
     Some(PageSummary {
@@ -353,11 +372,11 @@ pub fn summarise_pages(pages: &[PageLoss], n_left_out: usize) -> Option<PageSumm
         n_stories: books.len(),
         own_nats_per_token: per_token(|page| page.own_nats),
         nothing_nats_per_token: per_token(|page| page.nothing_nats),
-        another_nats_per_token: per_token(|page| page.another_nats),
-        difference_nats: difference.value,
-        difference_stderr: difference.stderr,
-        lo95: difference.lo95.filter(|x| x.is_finite()),
-        hi95: difference.hi95.filter(|x| x.is_finite()),
+        another_nats_per_token: difference.map(|_| another / n_compared as f64),
+        difference_nats: difference.map(|found| found.value),
+        difference_stderr: difference.and_then(|found| found.stderr),
+        lo95: difference.and_then(|found| found.lo95).filter(|x| x.is_finite()),
+        hi95: difference.and_then(|found| found.hi95).filter(|x| x.is_finite()),
     })
 }
 
@@ -473,6 +492,13 @@ mod tests {
         }
         let rows = summarise_picks(&picks);
         assert_eq!(rows.iter().map(|row| row.n).collect::<Vec<_>>(), [6; 5]);
+        // Six names of one picture: there is no other to exchange it with.
+        let same: Vec<PictureQuestion> = questions
+            .iter()
+            .map(|question| PictureQuestion { asked: vec![picture(1.0)], ..question.clone() })
+            .collect();
+        let picks = pick_names(&gpt, &Cpu::new(1), &tokenizer, &same, 4, &|| true).unwrap();
+        assert!(picks.len() == 12 && picks.iter().all(|pick| pick.shown != Shown::Another));
         let pick = |nats: [f64; 2], gain: [f64; 2]| Pick {
             kind: "emoji".to_owned(),
             doc_id: 0,
@@ -499,13 +525,18 @@ mod tests {
         for i in 0..9 {
             assert!(other_books(&pages, i).iter().all(|other| pages[*other].story != pages[i].story));
         }
-        assert_eq!(other_books(&pages[..3], 1), [1; N_OTHER_PICTURES], "there is no other book");
-        let losses = read_pages(&gpt, &Cpu::new(1), &tokenizer, &pages, 3).unwrap();
+        assert!(other_books(&pages[..3], 1).is_empty(), "there is no other book");
+        let copies: Vec<Page> = (0..9).map(|i| Page { picture: picture(1.0), ..page(i) }).collect();
+        assert!(other_books(&copies, 4).is_empty(), "there is no other illustration");
+        let alone = read_pages(&gpt, &Cpu::new(1), &tokenizer, &copies[..2], 3, &|| true).unwrap();
+        let alone = summarise_pages(&alone, 0).unwrap();
+        assert_eq!((alone.n, alone.another_nats_per_token, alone.difference_nats), (2, None, None));
+        let losses = read_pages(&gpt, &Cpu::new(1), &tokenizer, &pages, 3, &|| true).unwrap();
         assert_eq!(losses.len(), 8, "one is too long");
         let summary = summarise_pages(&losses, 1).unwrap();
         assert_eq!((summary.n, summary.n_left_out, summary.n_stories), (8, 1, 3));
-        let mean = losses.iter().map(|page| page.another_nats - page.own_nats).sum::<f64>() / 8.0;
-        assert!((summary.difference_nats - mean).abs() < 1e-12 && mean != 0.0);
+        let mean = losses.iter().map(|page| page.another_nats.unwrap() - page.own_nats).sum::<f64>() / 8.0;
+        assert!((summary.difference_nats.unwrap() - mean).abs() < 1e-12 && mean != 0.0);
         assert!(summary.lo95.unwrap() < mean && mean < summary.hi95.unwrap());
         assert_eq!(summarise_pages(&[], 2), None);
     }

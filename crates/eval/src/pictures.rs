@@ -71,14 +71,12 @@ impl PictureQuestion {
         }
     }
 
-    /// What is read of question `i`: its text with its own pictures, without any, with those of another question in their
-    /// places, or with its own from the last to the first.
-    pub(crate) fn shown<'q>(questions: &'q [Self], i: usize, shown: Shown) -> Vec<&'q Asked> {
+    /// What is read of this question: its text with its own pictures, without any, with those of `another` in their places, or
+    /// with its own from the last to the first.
+    pub(crate) fn shown<'q>(&'q self, shown: Shown, another: &'q Self) -> Vec<&'q Asked> {
         let is_picture = |piece: &&Asked| matches!(piece, Asked::Picture(_));
-        let mut others: Vec<&'q Asked> = match shown {
-            Shown::Another => another(questions, i).asked.iter().filter(is_picture).collect(),
-            _ => questions[i].asked.iter().filter(is_picture).collect(),
-        };
+        let of = if shown == Shown::Another { another } else { self };
+        let mut others: Vec<&'q Asked> = of.asked.iter().filter(is_picture).collect();
         if shown == Shown::Reversed {
             others.reverse();
         }
@@ -88,15 +86,25 @@ impl PictureQuestion {
             (Asked::Picture(_), Shown::Another | Shown::Reversed) => others.next(),
             (Asked::Picture(_), Shown::Nothing) => None,
         };
-        questions[i].asked.iter().filter_map(&mut piece).collect()
+        self.asked.iter().filter_map(&mut piece).collect()
     }
+}
 
-    /// Whether the other has as many pictures, of its kind, and not the same ones.
-    fn is_exchangeable_with(&self, other: &Self) -> bool {
-        let hashes = |question: &Self| question.pictures().iter().map(|p| p.hash()).collect::<Vec<_>>();
-        let (own, others) = (hashes(self), hashes(other));
-        self.kind == other.kind && own.len() == others.len() && own != others
-    }
+/// Of each question the next one of its kind with as many pictures, none of which is one of its own: equal pictures are the same, in
+/// whatever file and order they come. None where there is no such question.
+pub fn partners(questions: &[PictureQuestion]) -> Vec<Option<usize>> {
+    let hashes =
+        |question: &PictureQuestion| question.pictures().iter().map(|p| p.hash()).collect::<Vec<_>>();
+    let pictures: Vec<Vec<u128>> = questions.iter().map(hashes).collect();
+    let n = questions.len();
+    let is_partner = |i: usize, other: usize| {
+        let (own, others) = (&pictures[i], &pictures[other]);
+        questions[i].kind == questions[other].kind
+            && own.len() == others.len()
+            && !own.is_empty()
+            && own.iter().all(|picture| !others.contains(picture))
+    };
+    (0..n).map(|i| (1..n).map(|step| (i + step) % n).find(|other| is_partner(i, *other))).collect()
 }
 
 /// What the model is shown with a question.
@@ -150,10 +158,11 @@ impl PictureAnswer {
     }
 }
 
-/// The model's most likely answers, `batch` questions at a time; the batch changes none.
+/// The model's most likely answers, `batch` questions at a time; the batch changes none. Questions without what is to be shown are
+/// left out: without a reversed answer, or without [`partners`].
 ///
 /// # Errors
-/// If the model reads no images, or a question does not fit in its context.
+/// If the model reads no images, a question does not fit in its context, or `goes_on`, which is asked again and again, says no.
 pub fn ask(
     gpt: &Gpt,
     kernels: &dyn Kernels,
@@ -165,8 +174,14 @@ pub fn ask(
     let Some(vision) = &gpt.config().vision else {
         return Err(model::DecodeError::NoEyes { n_images: questions.len() }.into());
     };
-    let is_asked = |i: &usize| shown != Shown::Reversed || questions[*i].reversed_answer.is_some();
-    let asked: Vec<usize> = (0..questions.len()).filter(is_asked).collect();
+    let partners = match shown {
+        Shown::Another => partners(questions),
+        _ => (0..questions.len()).map(Some).collect(),
+    };
+    let is_asked = |i: usize| shown != Shown::Reversed || questions[i].reversed_answer.is_some();
+    // Each with the question whose pictures may stand in the place of its own.
+    let asked = partners.into_iter().enumerate().filter(|(i, _)| is_asked(*i));
+    let asked: Vec<(usize, usize)> = asked.filter_map(|(i, partner)| Some((i, partner?))).collect();
     if asked.is_empty() {
         return Ok(Vec::new());
     }
@@ -193,8 +208,9 @@ pub fn ask(
         .collect();
     let longest = requests.iter().map(|request| request.prompt.len() + MAX_NEW_TOKENS).max().unwrap_or(1);
     let settings = EngineSettings::for_sequences(batch.max(1), longest.min(gpt.config().max_seq_len));
-    let completions = Engine::new(gpt, kernels, settings).complete(requests, &mut |_, _| true)?;
-    let answers = completions.iter().zip(asked).map(|(done, doc_id)| {
+    let mut engine = Engine::new(gpt, kernels, settings);
+    let completions = engine.complete_while(requests, &mut |_, _| true, goes_on)?;
+    let answers = completions.iter().zip(asked).map(|(done, (doc_id, _))| {
         let question = &questions[doc_id];
         PictureAnswer {
             kind: question.kind.clone(),
@@ -210,13 +226,6 @@ pub fn ask(
         .scored()
     });
     Ok(answers.collect())
-}
-
-/// The next question of the same kind whose pictures are others; the question itself where there is none.
-fn another(questions: &[PictureQuestion], i: usize) -> &PictureQuestion {
-    let n = questions.len();
-    let mut others = (1..n).map(|step| &questions[(i + step) % n]);
-    others.find(|other| questions[i].is_exchangeable_with(other)).unwrap_or(&questions[i])
 }
 
 /// One row of the table: a kind, and what was shown.
@@ -370,9 +379,16 @@ mod tests {
             question("charts", &[3.0]),
             question("charts", &[3.0, 4.0]),
         ];
-        let other = |i: usize| another(&questions, i).pictures()[0].patches()[0];
-        assert_eq!([other(0), other(2), other(3)], [3.0, 3.0, 1.0]);
-        assert_eq!([other(1), other(4)], [2.0, 3.0], "there is no other");
+        assert_eq!(partners(&questions), [Some(3), None, Some(3), Some(0), None]);
+        // Other questions about one picture, and the same pictures in another order, are no exchange.
+        let one = [question("charts", &[1.0]), question("charts", &[1.0]), question("charts", &[1.0])];
+        assert_eq!(partners(&one), [None; 3]);
+        let pairs =
+            [question("pairs", &[1.0, 2.0]), question("pairs", &[2.0, 1.0]), question("pairs", &[2.0, 3.0])];
+        assert_eq!(partners(&pairs), [None; 3]);
+        let pairs = [&pairs[..], &[question("pairs", &[4.0, 5.0])]].concat();
+        assert_eq!(partners(&pairs), [Some(3), Some(3), Some(3), Some(0)]);
+        assert_eq!(partners(&[question("none", &[]), question("none", &[])]), [None; 2]);
     }
 
     #[test]

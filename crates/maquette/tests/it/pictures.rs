@@ -205,6 +205,53 @@ fn images_are_prepared_as_the_model_that_is_continued_had_them() {
     assert_ne!(logprobs("imported"), logprobs("seeing"), "other means and deviations");
 }
 
+/// Pictures of other questions are other pictures, or none.
+#[test]
+fn one_picture_is_exchanged_with_no_other() {
+    let scene = seeing();
+    let row = |image: &str, question: &str| {
+        format!(
+            "{{\"image\":\"drawn/images/train-{image}-000000.png\",\"question\":\"{question}\",\"answer\":\"a\"}}\n"
+        )
+    };
+    scene.write("one.jsonl", (row("scenes", "A?") + &row("scenes", "B?")).as_bytes());
+    scene.write("two.jsonl", (row("scenes", "A?") + &row("scenes", "B?") + &row("words", "C?")).as_bytes());
+    let shown = |file: &str| -> Vec<String> {
+        let said = scene.ok(&["eval", "seeing", "--tasks", file, "--json"]);
+        assert_eq!(
+            said.stderr.contains("2 of 2 questions are left out of `another one`"),
+            file == "one.jsonl"
+        );
+        let rows = said.json()["pictures"].as_array().unwrap().clone();
+        rows.iter().map(|row| format!("{} {}", row["shown"].as_str().unwrap(), row["n"])).collect()
+    };
+    assert_eq!(shown("one.jsonl"), ["own 2", "nothing 2"]);
+    assert_eq!(shown("two.jsonl"), ["own 3", "nothing 3", "another 3"]);
+}
+
+/// What a kill left is drawn again, and nothing that somebody else has.
+#[test]
+fn pictures_that_were_left_unfinished_are_drawn_again() {
+    let scene = Scene::new();
+    let draw = |out: &'static str| {
+        ["data", "pictures", "--kind", "words", "--n", "16", "--size", "96", "--out", out]
+    };
+    scene.ok(&draw("whole"));
+    let none = scene.run(&["data", "pictures", "--n", "0", "--out", "none"]);
+    assert!(!none.status.success() && none.stderr.contains("--n") && !scene.path("none").exists());
+    scene.write("left/images/train-words-000003.png", b"x");
+    scene.write("left/.train.jsonl.maquette-123-0123456789abcdef.tmp", b"x");
+    let said = scene.ok(&draw("left"));
+    assert!(said.stderr.contains("left 1 pictures and no list of them in left"), "{}", said.stderr);
+    assert!(scene.files("left") == scene.files("whole"));
+    scene.write("mine/images/train-words-000003.png", b"x");
+    scene.write("mine/.train.jsonl.maquette-123-0123456789abcdef.tmp", b"x");
+    scene.write("mine/notes.txt", b"x");
+    assert!(scene.fails(&draw("mine")).contains("found files in it"));
+    assert_eq!(scene.files("mine").len(), 3);
+    assert!(scene.fails(&draw("whole")).contains("found files in it"));
+}
+
 /// Both recipes on the real books, with everything that takes time cut short.
 #[test]
 fn the_quickstart_gets_eyes() {

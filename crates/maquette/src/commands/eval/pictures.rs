@@ -1,6 +1,9 @@
 //! Questions about pictures.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Context as _;
 use data::{
@@ -13,7 +16,7 @@ use eval::{
     picture_likelihood::{
         N_NAMES, Page, PageSummary, PickSummary, pick_names, read_pages, summarise_pages, summarise_picks,
     },
-    pictures::{PictureAnswer, PictureQuestion, PictureSummary, Shown, ask, summarise},
+    pictures::{PictureAnswer, PictureQuestion, PictureSummary, Shown, ask, partners, summarise},
 };
 use serde::Serialize;
 use tensor::Cpu;
@@ -138,9 +141,12 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     }
     let picks = match asked.names.is_empty() {
         true => Vec::new(),
-        false => pick_names(&gpt, &kernels, &tokenizer, &asked.names, batch)?,
+        false => pick_names(&gpt, &kernels, &tokenizer, &asked.names, batch, &stop::goes_on)
+            .map_err(stop::abandoned)?,
     };
-    let pages = read_pages(&gpt, &kernels, &tokenizer, &asked.pages, batch)?;
+    let pages = read_pages(&gpt, &kernels, &tokenizer, &asked.pages, batch, &stop::goes_on)
+        .map_err(stop::abandoned)?;
+    tell_without_partners(&asked.questions);
     write(files[0], &answers)?;
     write(files[1], &picks)?;
     write(files[2], &pages)?;
@@ -168,6 +174,22 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
             "expected pages of at most {} tokens, found none\nhint: evaluate a model of a longer context",
             gpt.config().max_seq_len
         ),
+    }
+}
+
+/// Says how many questions no other picture is shown with, and why.
+fn tell_without_partners(questions: &[PictureQuestion]) {
+    let mut n_of_kind: BTreeMap<&str, [usize; 2]> = BTreeMap::new();
+    for (question, partner) in questions.iter().zip(partners(questions)) {
+        let [n, n_alone] = n_of_kind.entry(&question.kind).or_default();
+        *n += 1;
+        *n_alone += usize::from(partner.is_none());
+    }
+    for (kind, [n, n_alone]) in n_of_kind.into_iter().filter(|(_, [_, n_alone])| *n_alone > 0) {
+        output::talk(format_args!(
+            "{kind}: {n_alone} of {n} questions are left out of `{}`: no other question of their kind has other pictures",
+            name_of(Shown::Another)
+        ));
     }
 }
 
@@ -230,14 +252,16 @@ fn table_of_pages(pages: &PageSummary) -> anyhow::Result<()> {
     output::words(format_args!("{n} pages of {n_stories} books{left_out}; loss in nats per token"))?;
     output::words(format_args!("    behind their own pictures    {:.4}", pages.own_nats_per_token))?;
     output::words(format_args!("    behind none                  {:.4}", pages.nothing_nats_per_token))?;
-    output::words(format_args!("    behind those of other books  {:.4}", pages.another_nats_per_token))?;
+    let (Some(another), Some(difference)) = (pages.another_nats_per_token, pages.difference_nats) else {
+        return output::words("    behind those of other books  none: no other book has another picture");
+    };
+    output::words(format_args!("    behind those of other books  {another:.4}"))?;
     let interval = match (pages.lo95, pages.hi95) {
         (Some(lo), Some(hi)) => format!("95 % {lo:.3} to {hi:.3}"),
         _ => "no interval of one book".to_owned(),
     };
     output::words(format_args!(
-        "    another picture costs a page {:.3} nats more than its own ({interval})",
-        pages.difference_nats
+        "    another picture costs a page {difference:.3} nats more than its own ({interval})"
     ))
 }
 
