@@ -44,6 +44,22 @@ pub fn capability(
     problems: &[Problem],
     settings: &CapabilitySettings,
 ) -> Result<Vec<Score>, EvalError> {
+    capability_while(gpt, kernels, tokenizer, problems, settings, &|| true)
+}
+
+/// [`capability`] as long as `goes_on`, which is asked again and again, says so.
+///
+/// # Errors
+/// Those of [`capability`], and [`EvalError::Stopped`].
+pub fn capability_while(
+    gpt: &Gpt,
+    kernels: &dyn Kernels,
+    tokenizer: &Tokenizer,
+    problems: &[Problem],
+    settings: &CapabilitySettings,
+    goes_on: &dyn Fn() -> bool,
+) -> Result<Vec<Score>, EvalError> {
+    let check = || if goes_on() { Ok(()) } else { Err(EvalError::Stopped) };
     if settings.n_samples < 100 {
         return Err(EvalError::Setting {
             name: "n_samples",
@@ -60,11 +76,13 @@ pub fn capability(
         problems.iter().map(|problem| Encoded::new(problem, tokenizer, gpt)).collect::<Result<_, _>>()?;
 
     let exact: Vec<usize> = (0..problems.len()).filter(|&i| problems[i].task.has_one_answer()).collect();
-    let mut log_probs = exact_log_probs(gpt, kernels, exact.iter().map(|&i| &encoded[i])).into_iter();
+    let exact = exact.iter().map(|&i| &encoded[i]);
+    let mut log_probs = exact_log_probs(gpt, kernels, exact, &check)?.into_iter();
     let outcomes = problems.iter().zip(&encoded).map(|(problem, encoded)| -> Result<Outcome, EvalError> {
         if problem.task.has_one_answer() {
             return Ok(Outcome::Exact { log_prob: log_probs.next().expect("one for each exact problem") });
         }
+        check()?;
         let (n, prompt) = (settings.n_samples, &encoded.ids[..encoded.n_prompt]);
         let passes = sampled::n_passes(gpt, kernels, tokenizer, problem, prompt, n, settings.seed)?;
         Ok(Outcome::Sampled { n, passes })
@@ -121,11 +139,13 @@ fn exact_log_probs<'a>(
     gpt: &Gpt,
     kernels: &dyn Kernels,
     encoded: impl Iterator<Item = &'a Encoded>,
-) -> Vec<f64> {
+    check: &dyn Fn() -> Result<(), EvalError>,
+) -> Result<Vec<f64>, EvalError> {
     let mut log_probs = Vec::new();
     let mut batch = Batch::default();
     for problem in encoded {
         if !batch.lens.is_empty() && batch.ids.len() + problem.ids.len() > BATCH_TOKENS {
+            check()?;
             std::mem::take(&mut batch).run(gpt, kernels, &mut log_probs);
         }
         batch.push(problem);
@@ -133,7 +153,7 @@ fn exact_log_probs<'a>(
     if !batch.lens.is_empty() {
         batch.run(gpt, kernels, &mut log_probs);
     }
-    log_probs
+    Ok(log_probs)
 }
 
 /// Problems that share a forward pass.

@@ -39,7 +39,10 @@ pub enum EvalError {
     },
     /// A prompt that the model cannot continue.
     #[error(transparent)]
-    Decode(#[from] model::DecodeError),
+    Decode(model::DecodeError),
+    /// Whoever asked wants no more.
+    #[error("the evaluation was stopped\nhint: the same command begins from the start")]
+    Stopped,
     /// A tokenizer with more ids than the model has.
     #[error(
         "expected a tokenizer of at most {n_rows} tokens, found {n_tokens}\nhint: use the tokenizer.json that lies beside the model"
@@ -50,6 +53,15 @@ pub enum EvalError {
         /// Ids of the tokenizer.
         n_tokens: usize,
     },
+}
+
+impl From<model::DecodeError> for EvalError {
+    fn from(error: model::DecodeError) -> Self {
+        match error {
+            model::DecodeError::Stopped => Self::Stopped,
+            other => Self::Decode(other),
+        }
+    }
 }
 
 /// Why a benchmark cannot be run: what was expected, what was found, what to do.

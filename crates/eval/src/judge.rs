@@ -131,7 +131,8 @@ pub(crate) fn can_judge(task: &Task) -> bool {
     task.has_rubric() || task.metrics.contains(&Metric::Refusal)
 }
 
-/// Asks a judge about every answer of a file that it has given no verdict on. `progress` is given how many items are done.
+/// Asks a judge about every answer of a file that it has given no verdict on. `progress` is given how many items are done, and ends the
+/// work early by returning false.
 ///
 /// # Errors
 /// If the judge answers nothing, or the file cannot be written. An answer without a verdict is written down with the
@@ -141,7 +142,7 @@ pub fn judge_items(
     items: &Items,
     judge: &Judge,
     file: &mut ItemsFile,
-    progress: &mut dyn FnMut(usize),
+    progress: &mut dyn FnMut(usize) -> bool,
 ) -> Result<JudgedCount, ExamError> {
     let mut count = JudgedCount::default();
     if !can_judge(task) {
@@ -193,7 +194,9 @@ pub fn judge_items(
             return Err(judge.endpoint.error(&failure));
         }
         n_done += numbers.len();
-        progress(n_done);
+        if !progress(n_done) {
+            break;
+        }
     }
     Ok(count)
 }

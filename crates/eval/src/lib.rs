@@ -63,7 +63,7 @@ mod yes_no;
 
 pub use abstention::{Abstention, abstention};
 pub use calibration::{Bin, Calibration, Event, Reliability, calibration, reliability};
-pub use capability::{CapabilitySettings, capability};
+pub use capability::{CapabilitySettings, capability, capability_while};
 pub use compare::{Comparison, compare};
 pub use error::{EvalError, ExamError};
 pub use exam::{

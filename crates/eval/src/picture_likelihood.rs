@@ -50,19 +50,23 @@ impl PictureText<'_> {
 /// which changes no number. None where a text is too long for the model.
 ///
 /// # Errors
-/// If the model reads no images.
+/// If the model reads no images, or `goes_on`, which is asked again and again, says no.
 pub fn nats(
     gpt: &Gpt,
     kernels: &dyn Kernels,
     tokenizer: &Tokenizer,
     texts: &[PictureText],
     batch: usize,
+    goes_on: &dyn Fn() -> bool,
 ) -> Result<Vec<Option<(f64, usize)>>, EvalError> {
     let Some(vision) = &gpt.config().vision else {
         return Err(model::DecodeError::NoEyes { n_images: texts.len() }.into());
     };
     let mut found = Vec::with_capacity(texts.len());
     for texts in texts.chunks(batch.max(1)) {
+        if !goes_on() {
+            return Err(EvalError::Stopped);
+        }
         let read: Vec<(Vec<u32>, usize)> = texts.iter().map(|text| text.ids(tokenizer, vision)).collect();
         let fits = |ids: &[u32]| ids.len() - 1 <= gpt.config().max_seq_len;
         let (mut inputs, mut targets, mut lens, mut patches) =
@@ -141,6 +145,7 @@ pub fn pick_names(
     tokenizer: &Tokenizer,
     questions: &[PictureQuestion],
     batch: usize,
+    goes_on: &dyn Fn() -> bool,
 ) -> Result<Vec<Pick>, EvalError> {
     let mut all: Vec<&String> = questions.iter().map(|question| &question.answers[0]).collect();
     all.sort();
@@ -171,8 +176,8 @@ pub fn pick_names(
                 names[i].iter().map(move |text| PictureText { before: before.clone(), text })
             })
             .collect();
-        let nats = nats(gpt, kernels, tokenizer, &texts, batch)?;
-        for (doc_id, nats) in nats.chunks_exact(N_NAMES).enumerate() {
+        let nats = nats(gpt, kernels, tokenizer, &texts, batch, goes_on)?;
+        for (&(doc_id, _), nats) in asked.iter().zip(nats.chunks_exact(N_NAMES)) {
             let nats: Vec<f64> = nats.iter().map(|nats| nats.map_or(f64::MAX, |(nats, _)| nats)).collect();
             let gain_nats = match shown {
                 Shown::Nothing => {
@@ -267,7 +272,7 @@ pub struct PageLoss {
 /// for the model are left out.
 ///
 /// # Errors
-/// If the model reads no images.
+/// If the model reads no images, or `goes_on`, which is asked again and again, says no.
 pub fn read_pages(
     gpt: &Gpt,
     kernels: &dyn Kernels,
@@ -454,9 +459,9 @@ mod tests {
             })
             .collect();
         let kernels = Cpu::new(1);
-        let together = nats(&gpt, &kernels, &tokenizer, &texts, 8).unwrap();
+        let together = nats(&gpt, &kernels, &tokenizer, &texts, 8, &|| true).unwrap();
         for batch in [1, 3] {
-            assert_eq!(nats(&gpt, &Cpu::new(2), &tokenizer, &texts, batch).unwrap(), together);
+            assert_eq!(nats(&gpt, &Cpu::new(2), &tokenizer, &texts, batch, &|| true).unwrap(), together);
         }
         assert_eq!(together.iter().map(|found| found.unwrap().1).collect::<Vec<_>>(), [4, 4, 10, 2]);
         assert_ne!(together[0].unwrap().0, together[1].unwrap().0, "the picture changes nothing");
@@ -468,7 +473,7 @@ mod tests {
         assert_eq!(together[1].unwrap().0, sum);
         let long = "x".repeat(100);
         let too_long = [PictureText { before: vec![&a], text: &long }, texts[1].clone()];
-        let found = nats(&gpt, &kernels, &tokenizer, &too_long, 2).unwrap();
+        let found = nats(&gpt, &kernels, &tokenizer, &too_long, 2, &|| true).unwrap();
         assert_eq!((found[0], found[1]), (None, together[1]));
     }
 
@@ -476,7 +481,7 @@ mod tests {
     fn names_are_drawn_from_the_others_and_gains_are_over_no_picture() {
         let tokenizer = Tokenizer::bytes();
         let (gpt, questions) = (model(&tokenizer), questions());
-        let picks = pick_names(&gpt, &Cpu::new(1), &tokenizer, &questions, 4).unwrap();
+        let picks = pick_names(&gpt, &Cpu::new(1), &tokenizer, &questions, 4, &|| true).unwrap();
         assert_eq!(picks.len(), 3 * questions.len());
         for pick in &picks {
             assert_eq!(pick.names[0], questions[pick.doc_id].answers[0]);

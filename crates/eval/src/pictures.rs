@@ -170,6 +170,7 @@ pub fn ask(
     questions: &[PictureQuestion],
     shown: Shown,
     batch: usize,
+    goes_on: &dyn Fn() -> bool,
 ) -> Result<Vec<PictureAnswer>, EvalError> {
     let Some(vision) = &gpt.config().vision else {
         return Err(model::DecodeError::NoEyes { n_images: questions.len() }.into());
@@ -187,9 +188,9 @@ pub fn ask(
     }
     let requests: Vec<Request> = asked
         .iter()
-        .map(|&i| {
+        .map(|&(i, partner)| {
             let (mut prompt, mut images) = (vec![tokenizer.begin_of_text()], Vec::new());
-            for piece in PictureQuestion::shown(questions, i, shown) {
+            for piece in questions[i].shown(shown, &questions[partner]) {
                 match piece {
                     Asked::Text(text) => prompt.extend(tokenizer.encode(text)),
                     Asked::Picture(picture) => {
@@ -363,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn pictures_are_exchanged_within_a_kind() {
+    fn pictures_are_exchanged_for_others_within_a_kind() {
         let question = |kind: &str, pictures: &[f32]| PictureQuestion {
             kind: kind.to_owned(),
             level: 1,
@@ -403,18 +404,17 @@ mod tests {
             reversed_answer: Some("right".to_owned()),
             metric: PictureMetric::Exact,
         };
-        let questions = [clip];
         let read = |shown| -> Vec<String> {
             let piece = |piece: &Asked| match piece {
                 Asked::Text(text) => text.clone(),
                 Asked::Picture(picture) => picture.patches()[0].to_string(),
             };
-            PictureQuestion::shown(&questions, 0, shown).into_iter().map(piece).collect()
+            clip.shown(shown, &clip).into_iter().map(piece).collect()
         };
         assert_eq!(read(Shown::Own), ["0.0s ", "1", " 0.5s ", "2", "?"]);
         assert_eq!(read(Shown::Reversed), ["0.0s ", "2", " 0.5s ", "1", "?"]);
         assert_eq!(read(Shown::Nothing), ["0.0s ", " 0.5s ", "?"]);
-        assert_eq!(questions[0].right_answers(Shown::Reversed), ["right"]);
-        assert_eq!(questions[0].right_answers(Shown::Own), ["left"]);
+        assert_eq!(clip.right_answers(Shown::Reversed), ["right"]);
+        assert_eq!(clip.right_answers(Shown::Own), ["left"]);
     }
 }

@@ -11,6 +11,7 @@ use tensor::Kernels;
 use crate::{
     heat_map::{heat_map, largest},
     run_dir::ExplainedPicture,
+    stop,
 };
 
 /// Explains answers of a model.
@@ -44,7 +45,7 @@ impl Explainer<'_> {
     /// Explains `answer`, or the model's own where none is given, to a prompt with the placeholders of these pictures.
     ///
     /// # Errors
-    /// If the model cannot read the question, or answers nothing.
+    /// If the model cannot read the question, or answers nothing; or a stop was asked for.
     pub(crate) fn explain(
         &self,
         prompt: &[u32],
@@ -69,7 +70,7 @@ impl Explainer<'_> {
             pictures: &pictures,
             answer: &answer_ids,
         };
-        let attribution = attribute(&subject, &self.settings)?;
+        let attribution = attribute(&subject, &self.settings, &stop::goes_on)?;
         let n_patches = attribution.occlusion_nats.len() / images.len();
         let (by_gradient, by_occlusion) = (&attribution.gradient_input_nats, &attribution.occlusion_nats);
         let maps = images.iter().enumerate().map(|(i, image)| {
@@ -89,10 +90,10 @@ impl Explainer<'_> {
             images: pictures.to_vec(),
             sampling: Sampling::greedy(),
             stop: self.tokenizer.stops(),
-            ..Request::new(prompt.to_vec(), self.max_tokens)
+            ..Request::new(prompt.to_vec(), self.max_tokens.min(max_seq_len))
         };
         let mut engine = Engine::new(self.gpt, self.kernels, EngineSettings::for_sequences(1, max_seq_len));
-        let mut ids = engine.complete(vec![request], &mut |_, _| true)?.remove(0).ids;
+        let mut ids = engine.complete_while(vec![request], &mut |_, _| true, &stop::goes_on)?.remove(0).ids;
         // The last token of an answer that fills the context is one more than the model reads.
         ids.truncate((max_seq_len + 1).saturating_sub(prompt.len()));
         Ok(ids)

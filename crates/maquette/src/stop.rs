@@ -120,6 +120,36 @@ pub(crate) fn check() -> ControlFlow<()> {
     if REQUESTED.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
 }
 
+/// For long work: whether it goes on.
+pub(crate) fn goes_on() -> bool {
+    !REQUESTED.load(Ordering::Relaxed)
+}
+
+/// For work of which nothing is kept before its end.
+///
+/// # Errors
+/// [`Abandoned`] once a stop was asked for.
+pub(crate) fn still() -> anyhow::Result<()> {
+    if goes_on() { Ok(()) } else { Err(Abandoned(String::new()).into()) }
+}
+
+/// An error as one of the program, where the same command begins from the start: what the user stopped is no failure.
+pub(crate) fn abandoned(error: impl Into<anyhow::Error>) -> anyhow::Error {
+    let error = error.into();
+    if is_stopped(&error) { Abandoned(String::new()).into() } else { error }
+}
+
+/// An error as one of the program, where the same command goes on.
+pub(crate) fn resumable(error: impl Into<anyhow::Error>) -> anyhow::Error {
+    let error = error.into();
+    if is_stopped(&error) { Interrupted(String::new()).into() } else { error }
+}
+
+fn is_stopped(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(eval::EvalError::Stopped))
+        || matches!(error.downcast_ref(), Some(model::DecodeError::Stopped))
+}
+
 /// An error of `data` as one of the program: what the user stopped is no failure.
 pub(crate) fn interrupted(error: data::DataError) -> anyhow::Error {
     match error {

@@ -4,7 +4,7 @@ use base::Rng;
 use serde::{Deserialize, Serialize};
 
 use super::AttributionSettings;
-use crate::interval;
+use crate::{EvalError, interval};
 
 /// What the log-probability of an answer loses when patches are hidden together: those that a map ranks first, and as many that
 /// are drawn at random.
@@ -48,8 +48,8 @@ impl Deletion {
         occlusion: &[f64],
         n_hidden: usize,
         settings: &AttributionSettings,
-        drops: &dyn Fn(&[Vec<usize>]) -> Vec<f64>,
-    ) -> Self {
+        drops: &dyn Fn(&[Vec<usize>]) -> Result<Vec<f64>, EvalError>,
+    ) -> Result<Self, EvalError> {
         let n_patches = gradient_input.len();
         let draw = |i: usize| {
             random(&mut Rng::named(settings.seed, &format!("hidden patches {i}")), n_patches, n_hidden)
@@ -58,7 +58,7 @@ impl Deletion {
             .into_iter()
             .chain((0..settings.n_draws).map(draw))
             .collect();
-        let drops = drops(&sets);
+        let drops = drops(&sets)?;
         let (maps, random) = drops.split_at(2);
         let mean = interval::mean(random);
         let (lo95, hi95) = (mean.lo95.unwrap_or(mean.value), mean.hi95.unwrap_or(mean.value));
@@ -69,7 +69,7 @@ impl Deletion {
             hi95: nats - lo95,
             above_share: random.iter().filter(|drop| **drop < nats).count() as f64 / random.len() as f64,
         };
-        Self {
+        Ok(Self {
             n_hidden,
             n_draws: random.len(),
             random_nats: mean.value,
@@ -77,7 +77,7 @@ impl Deletion {
             random_hi95: hi95,
             by_gradient_input: of(maps[0]),
             by_occlusion: of(maps[1]),
-        }
+        })
     }
 }
 
@@ -109,16 +109,17 @@ mod tests {
     fn the_first_patches_of_a_true_map_cost_more_than_random_ones() {
         let cost: Vec<f64> = (0..40).map(|i| f64::from(i % 10)).collect();
         let wrong: Vec<f64> = cost.iter().map(|x| -x).collect();
-        let sum = |sets: &[Vec<usize>]| sets.iter().map(|set| set.iter().map(|i| cost[*i]).sum()).collect();
+        let sum =
+            |sets: &[Vec<usize>]| Ok(sets.iter().map(|set| set.iter().map(|i| cost[*i]).sum()).collect());
         let settings = AttributionSettings::default();
-        let deletion = Deletion::of(&wrong, &cost, 4, &settings, &sum);
+        let deletion = Deletion::of(&wrong, &cost, 4, &settings, &sum).unwrap();
         assert_eq!((deletion.by_occlusion.nats, deletion.by_gradient_input.nats), (36.0, 0.0));
         assert!(deletion.by_occlusion.lo95 > 10.0 && deletion.by_gradient_input.hi95 < -10.0, "{deletion:?}");
         assert_eq!((deletion.by_occlusion.above_share, deletion.by_gradient_input.above_share), (1.0, 0.0));
         // The mean of a random set is four times 4.5.
         assert!(deletion.random_lo95 < 18.0 && 18.0 < deletion.random_hi95, "{deletion:?}");
         let other = AttributionSettings { seed: 1, ..settings };
-        assert_ne!(Deletion::of(&wrong, &cost, 4, &other, &sum), deletion);
+        assert_ne!(Deletion::of(&wrong, &cost, 4, &other, &sum).unwrap(), deletion);
     }
 
     #[test]

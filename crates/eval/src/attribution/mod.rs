@@ -80,8 +80,12 @@ pub struct Attribution {
 ///
 /// # Errors
 /// If the model reads no pictures, the question has none or too few places for them, the answer is empty, or all does not fit in
-/// the model's context.
-pub fn attribute(subject: &Subject, settings: &AttributionSettings) -> Result<Attribution, EvalError> {
+/// the model's context; or `goes_on`, which is asked before each batch, says no.
+pub fn attribute(
+    subject: &Subject,
+    settings: &AttributionSettings,
+    goes_on: &dyn Fn() -> bool,
+) -> Result<Attribution, EvalError> {
     let prepared = subject.prepared(settings.hiding)?;
     let n_patches = prepared.n_patches();
     let n_hidden = settings.n_hidden.unwrap_or((n_patches / 8).max(1));
@@ -104,11 +108,11 @@ pub fn attribute(subject: &Subject, settings: &AttributionSettings) -> Result<At
     let (token_log_probs_nats, gradient_input_nats) = prepared.gradient_input();
     let log_prob_nats = token_log_probs_nats.iter().sum();
     let single: Vec<Vec<usize>> = (0..n_patches).map(|patch| vec![patch]).collect();
-    let occlusion_nats = prepared.drops(log_prob_nats, &single);
+    let occlusion_nats = prepared.drops(log_prob_nats, &single, goes_on)?;
     let rank_correlation = rank_correlation(&gradient_input_nats, &occlusion_nats);
     let deletion = Deletion::of(&gradient_input_nats, &occlusion_nats, n_hidden, settings, &|sets| {
-        prepared.drops(log_prob_nats, sets)
-    });
+        prepared.drops(log_prob_nats, sets, goes_on)
+    })?;
     Ok(Attribution {
         log_prob_nats,
         token_log_probs_nats,

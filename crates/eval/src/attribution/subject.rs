@@ -106,7 +106,12 @@ impl Prepared<'_> {
     }
 
     /// What `ln p` of the answer, `log_prob` with everything in sight, loses when each of these sets of patches is hidden.
-    pub(super) fn drops(&self, log_prob: f64, sets: &[Vec<usize>]) -> Vec<f64> {
+    pub(super) fn drops(
+        &self,
+        log_prob: f64,
+        sets: &[Vec<usize>],
+        goes_on: &dyn Fn() -> bool,
+    ) -> Result<Vec<f64>, EvalError> {
         let n_inputs = self.subject.prompt.len() + self.subject.answer.len() - 1;
         let batch = (BATCH_TOKENS / n_inputs).max(1);
         let of_batch = |sets: &[Vec<usize>]| -> Vec<f64> {
@@ -116,7 +121,14 @@ impl Prepared<'_> {
             let sums = losses.f32().chunks_exact(n_inputs);
             sums.map(|losses| losses.iter().map(|&loss| f64::from(loss)).sum::<f64>() + log_prob).collect()
         };
-        sets.chunks(batch).flat_map(of_batch).collect()
+        let mut drops = Vec::with_capacity(sets.len());
+        for sets in sets.chunks(batch) {
+            if !goes_on() {
+                return Err(EvalError::Stopped);
+            }
+            drops.extend(of_batch(sets));
+        }
+        Ok(drops)
     }
 
     /// Question and answer once for each set of hidden patches, and the answer as what is predicted.

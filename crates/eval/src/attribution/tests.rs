@@ -58,7 +58,7 @@ fn both_maps_agree_where_hiding_changes_little() {
         let subject =
             Subject { gpt: &gpt, kernels: &kernels, prompt: &prompt, pictures: &pictures, answer: &[11, 12] };
         let settings = AttributionSettings { hiding, ..AttributionSettings::default() };
-        let found = attribute(&subject, &settings).unwrap();
+        let found = attribute(&subject, &settings, &|| true).unwrap();
         assert_eq!((found.gradient_input_nats.len(), found.occlusion_nats.len()), (32, 32));
         let largest = found.occlusion_nats.iter().fold(0.0, |a: f64, b| a.max(b.abs()));
         let worst = found
@@ -84,7 +84,7 @@ fn occlusion_is_the_answer_of_the_model_to_the_changed_picture() {
         let pictures = [picture.clone()];
         let subject =
             Subject { gpt: &gpt, kernels: &kernels, prompt: &prompt, pictures: &pictures, answer: &[5] };
-        attribute(&subject, &settings).unwrap()
+        attribute(&subject, &settings, &|| true).unwrap()
     };
     let found = of(&whole);
     let colour = mean_colour(&whole, vision().patch_len());
@@ -107,7 +107,7 @@ fn a_picture_of_one_colour_explains_nothing() {
     let pictures = [Picture::new(vec![0.25; 16 * 12])];
     let subject =
         Subject { gpt: &gpt, kernels: &kernels, prompt: &prompt, pictures: &pictures, answer: &[5] };
-    let found = attribute(&subject, &AttributionSettings::default()).unwrap();
+    let found = attribute(&subject, &AttributionSettings::default(), &|| true).unwrap();
     assert!(
         found.gradient_input_nats.iter().chain(&found.occlusion_nats).all(|x| x.abs() < 1e-6),
         "{found:?}"
@@ -120,7 +120,7 @@ fn what_cannot_be_explained_is_refused_by_name() {
     let (fits, long) = (prompt(1), [prompt(1), vec![7; 60]].concat());
     let error = |prompt: &[u32], pictures: &[Picture], answer: &[u32], settings: AttributionSettings| {
         let subject = Subject { gpt: &gpt, kernels: &kernels, prompt, pictures, answer };
-        attribute(&subject, &settings).unwrap_err().to_string()
+        attribute(&subject, &settings, &|| true).unwrap_err().to_string()
     };
     let usual = AttributionSettings::default();
     assert!(error(&fits, &[], &[5], usual).contains("placeholders"));
@@ -140,5 +140,5 @@ fn what_cannot_be_explained_is_refused_by_name() {
     let blind = Gpt::new(ModelConfig { vision: None, ..gpt.config().clone() }, 1);
     let subject =
         Subject { gpt: &blind, kernels: &kernels, prompt: &fits, pictures: &pictures, answer: &[5] };
-    assert!(attribute(&subject, &usual).unwrap_err().to_string().contains("reads text alone"));
+    assert!(attribute(&subject, &usual, &|| true).unwrap_err().to_string().contains("reads text alone"));
 }

@@ -57,6 +57,9 @@ pub fn examine_endpoint(
             }
             file.replace_all(&known)?;
             tally.check(endpoint)?;
+            if !progress(file.n_items()) {
+                return Ok(());
+            }
         }
     }
     let numbers: Vec<usize> = (file.n_items()..items.items.len()).collect();

@@ -353,7 +353,7 @@ fn verdicts_of_a_judge_are_kept_and_what_is_none_is_named() {
         }
     });
     let asked = Judge::new(&judge.settings(), 2).unwrap();
-    let count = judge_items(&task, &items, &asked, &mut file, &mut |_| {}).unwrap();
+    let count = judge_items(&task, &items, &asked, &mut file, &mut |_| true).unwrap();
     assert_eq!((count.n_asked, count.n_failed), (8, 3));
     let all = file.all().unwrap();
     let verdict = |i: usize| all[i].outputs[0].judged.clone().unwrap();
@@ -365,6 +365,6 @@ fn verdicts_of_a_judge_are_kept_and_what_is_none_is_named() {
         all[0].metrics.contains_key("refused_by_judge") && !all[5].metrics.contains_key("refused_by_judge")
     );
     let before = judge.n_asked();
-    let count = judge_items(&task, &items, &asked, &mut file, &mut |_| {}).unwrap_err();
+    let count = judge_items(&task, &items, &asked, &mut file, &mut |_| true).unwrap_err();
     assert_eq!(judge.n_asked(), before + 3, "those with a verdict are not asked about again: {count}");
 }

@@ -109,9 +109,10 @@ pub fn examine_generated(
         }
         if !done.is_empty() {
             file.append(done)?;
-            if !progress(file.n_items()) {
-                return Ok(());
-            }
+        }
+        // An answer may take long: whoever stops does not wait for it.
+        if !progress(file.n_items()) {
+            return Ok(());
         }
     }
 }

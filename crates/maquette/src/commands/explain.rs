@@ -22,6 +22,7 @@ use crate::{
     output_file::{Kind, OutputFile},
     report,
     run_dir::ExplainedAnswer,
+    stop,
 };
 
 /// Show which parts of a picture an answer depends on
@@ -54,11 +55,11 @@ pub(crate) struct Args {
     #[arg(long, value_enum, value_name = "COLOUR", default_value_t)]
     hide_with: Colour,
     /// Patches that the test hides together; an eighth of all if not given
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = super::positive::<usize>())]
     hidden: Option<usize>,
     /// Random sets of patches that the test compares with
-    #[arg(long, value_name = "N", default_value_t = 32)]
-    draws: usize,
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(2..=10_000))]
+    draws: u32,
     /// Seed of these
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
@@ -163,14 +164,18 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let vision = gpt.config().vision.as_ref().context(
         "expected a model that reads images, found one of text alone\nhint: train one with recipes/vision.toml",
     )?;
+    let answer = args.answer.as_ref().map(|answer| tokenizer.encode(answer));
+    // Before a picture is decoded, and long before the model answers.
+    check_bounds(args, vision, gpt.config().max_seq_len, answer.as_deref())?;
     let images = image_files::decoded(&args.image)?;
     let prompt = prompt(args, &dir, &images, vision, &tokenizer)?;
+    check_length(&prompt, answer.as_deref(), gpt.config().max_seq_len)?;
     let hiding = match args.hide_with {
         Colour::Picture => Hiding::Picture,
         Colour::Model => Hiding::Model,
     };
     let settings =
-        AttributionSettings { hiding, n_hidden: args.hidden, n_draws: args.draws, seed: args.seed };
+        AttributionSettings { hiding, n_hidden: args.hidden, n_draws: args.draws as usize, seed: args.seed };
     let explainer = Explainer {
         gpt: &gpt,
         kernels: &kernels,
@@ -179,8 +184,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         settings,
         max_tokens: args.max_tokens,
     };
-    let answer = args.answer.as_ref().map(|answer| tokenizer.encode(answer));
-    let explanation = explainer.explain(&prompt, &images, answer)?;
+    let explanation = explainer.explain(&prompt, &images, answer).map_err(stop::abandoned)?;
     write(args, &targets, &explanation)?;
     let numbers = Numbers {
         question: args.prompt.clone(),
@@ -197,6 +201,47 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         true => output::json(&numbers),
         false => table(&numbers),
     }
+}
+
+/// Refuses more pictures than the model can read, more hidden patches than they have, and no answer.
+fn check_bounds(
+    args: &Args,
+    vision: &VisionConfig,
+    max_seq_len: usize,
+    answer: Option<&[u32]>,
+) -> anyhow::Result<()> {
+    let (n_images, n_patches) = (args.image.len(), vision.n_patches());
+    // A token of the question or more stands beside them.
+    let most = max_seq_len.saturating_sub(1) / n_patches;
+    anyhow::ensure!(
+        n_images <= most,
+        "expected at most {most} pictures, found {n_images}: each takes {n_patches} of the {max_seq_len} tokens that this model reads\n\
+         hint: leave out some of --image"
+    );
+    let (n_hidden, n_patches) = (args.hidden.unwrap_or(1), n_images * n_patches);
+    anyhow::ensure!(
+        n_hidden <= n_patches,
+        "expected --hidden of at most the {n_patches} patches of the pictures, found {n_hidden} of {n_patches} patches\n\
+         hint: leave it out to hide an eighth of them"
+    );
+    anyhow::ensure!(
+        answer.is_none_or(|answer| !answer.is_empty()),
+        "expected an answer to explain, found an empty one\nhint: leave --answer out to explain the model's own"
+    );
+    Ok(())
+}
+
+/// Refuses a question and an answer that are longer than what the model reads.
+fn check_length(prompt: &[u32], answer: Option<&[u32]>, max_seq_len: usize) -> anyhow::Result<()> {
+    // The last token of an answer is not read; of the model's own there is one at least.
+    let n_answer = answer.map_or(1, <[u32]>::len);
+    let n_tokens = prompt.len() + n_answer - 1;
+    anyhow::ensure!(
+        n_tokens <= max_seq_len,
+        "expected pictures, question and answer of at most {max_seq_len} tokens, found {n_tokens}, {n_answer} of them the answer's\n\
+         hint: shorten --prompt or --answer, or leave out a picture"
+    );
+    Ok(())
 }
 
 /// The question with the placeholders of its images.

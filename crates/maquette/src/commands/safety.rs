@@ -6,7 +6,6 @@ use std::{
 };
 
 use align::RewardModel;
-use anyhow::Context as _;
 use model::Gpt;
 use serde_json::json;
 use tensor::Cpu;
@@ -17,6 +16,7 @@ use crate::{
     output_file::{Kind, OutputFile},
     progress,
     safety::{Asked, Number, SafetyTable, Stage, TextLosses, Truthful, answers, ratio, read_text},
+    stop,
 };
 
 /// What alignment did and what it cost: stages of a model side by side on requests of known label
@@ -107,13 +107,14 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         let mut measure = || -> anyhow::Result<Stage> {
             let opened = open(path, &kernels)?;
             let mut stage = measure(args, &opened, &kernels, &asked, reward.as_ref(), reference.as_ref())?;
+            stop::still()?;
             stage.add_cost(path);
             if let Some(truthful) = &truthful {
                 stage.add_truths(truthful.asked(&opened, &kernels)?);
             }
             if let Some(run) = &args.text {
                 let set = read_text(run, &opened.tokenizer, opened.gpt.config().max_seq_len)?;
-                let losses = TextLosses::of(&opened.gpt, &kernels, &set, &opened.tokenizer);
+                let losses = TextLosses::of(&opened.gpt, &kernels, &set, &opened.tokenizer)?;
                 let mut add = |name: &str, number: Number| stage.numbers.insert(name.to_owned(), number);
                 add("bits_per_byte", losses.bits_per_byte());
                 let (error, bins) = losses.calibration();
@@ -131,7 +132,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             }
             Ok(stage)
         };
-        let stage = measure().with_context(|| format!("stage `{name}`"))?;
+        let stage = measure().map_err(|error| match error.is::<stop::Abandoned>() {
+            true => stop::Abandoned(format!(" in stage `{name}`; nothing was written")).into(),
+            false => error.context(format!("stage `{name}`")),
+        })?;
         measured.insert(name.clone(), stage);
     }
     let others = |name: &String| args.against.as_ref().filter(|against| *against != name);
@@ -189,7 +193,7 @@ fn measure(
     if let Some(reference) = reference.filter(|gpt| {
         gpt.config().vocab_size == own.vocab_size && gpt.config().max_seq_len >= own.max_seq_len
     }) {
-        stage.add_divergence(reference, kernels, &answers);
+        stage.add_divergence(reference, kernels, &answers)?;
     }
     Ok(stage)
 }

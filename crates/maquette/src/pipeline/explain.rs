@@ -22,6 +22,7 @@ use crate::{
     explanation::Explainer,
     image_files, progress,
     run_dir::{EXPLAINED, EXPLAINED_INPUTS, ExplainedAnswer, SUMMARY, write_whole},
+    stop,
 };
 
 /// Questions of each kind that are asked, and how many right and wrong answers of them are shown.
@@ -70,7 +71,7 @@ impl Stage for ExplainAnswers {
                 }
             }
         }
-        let answers = explain(run, set, vision, &run.checkpoint()?)?;
+        let answers = explain(run, set, vision, &run.checkpoint()?).map_err(stop::resumable)?;
         ExplainedAnswer::write_all(&path, &answers)?;
         write_whole(&made_from, inputs.as_bytes())
     }
@@ -115,7 +116,7 @@ fn explain(
     });
     let (questions, prompts): (Vec<Question>, Vec<Vec<u32>>) = with_prompts.unzip();
     let asked: Vec<PictureQuestion> = questions.iter().map(|question| question.asked.clone()).collect();
-    let given = ask(&gpt, &*kernels, tokenizer, &asked, Shown::Own, BATCH)?;
+    let given = ask(&gpt, &*kernels, tokenizer, &asked, Shown::Own, BATCH, &stop::goes_on)?;
     let mut explained = Vec::new();
     for i in chosen(&given) {
         let PictureAnswer { kind, question, answers, score, .. } = given[i].clone();

@@ -12,7 +12,7 @@ use model::{Engine, EngineSettings, Finish, Gpt, Tokens};
 use tensor::{IGNORE_TARGET, Kernels};
 
 use super::{Asked, Change, Number, Share, Truths};
-use crate::open_model::Opened;
+use crate::{open_model::Opened, stop};
 
 /// Answers that are decoded, or scored, at a time.
 const N_PARALLEL: usize = 32;
@@ -30,7 +30,7 @@ pub(crate) struct Answer {
 /// Lets a model answer, drawing from its own distribution.
 ///
 /// # Errors
-/// If its template cannot write a prompt, or a prompt leaves no room.
+/// If its template cannot write a prompt, or a prompt leaves no room; or a stop was asked for.
 pub(crate) fn answers(
     opened: &Opened,
     kernels: &dyn Kernels,
@@ -59,7 +59,8 @@ pub(crate) fn answers(
         stop: opened.tokenizer.stops(),
         ..model::Request::new(prompt.clone(), max_tokens.min(room(prompt)))
     };
-    let done = engine.complete(prompts.iter().enumerate().map(request).collect(), &mut |_, _| true)?;
+    let requests = prompts.iter().enumerate().map(request).collect();
+    let done = engine.complete_while(requests, &mut |_, _| true, &stop::goes_on).map_err(stop::abandoned)?;
     let answer = |(prompt, done): (Vec<u32>, model::Completion)| Answer {
         text: opened.tokenizer.decode(&done.ids),
         has_ended: done.finish == Finish::Stop,
@@ -150,9 +151,18 @@ impl Stage {
     }
 
     /// How far the answers are from those that `reference` would give: an estimate of `KL(π‖π_ref)` in nats an answer.
-    pub(crate) fn add_divergence(&mut self, reference: &Gpt, kernels: &dyn Kernels, answers: &[Answer]) {
+    ///
+    /// # Errors
+    /// If a stop was asked for.
+    pub(crate) fn add_divergence(
+        &mut self,
+        reference: &Gpt,
+        kernels: &dyn Kernels,
+        answers: &[Answer],
+    ) -> anyhow::Result<()> {
         let mut divergences = Vec::with_capacity(answers.len());
         for answers in answers.chunks(N_PARALLEL) {
+            stop::still()?;
             let inputs = |answer: &Answer| {
                 let ids = [&answer.prompt[..], &answer.ids].concat();
                 (ids[..ids.len() - 1].to_vec(), ids)
@@ -177,6 +187,7 @@ impl Stage {
             }
         }
         self.numbers.insert("kl_nats".into(), Number::mean(&divergences));
+        Ok(())
     }
 
     /// What the training that made it cost, where its folder says so.

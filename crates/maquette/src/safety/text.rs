@@ -8,7 +8,7 @@ use model::{Gpt, Sampling, Tokens, Wanted};
 use tensor::Kernels;
 
 use super::Number;
-use crate::tune::prepared_text;
+use crate::{stop, tune::prepared_text};
 
 /// Rows that pass through the model together.
 const N_ROWS: usize = 8;
@@ -34,10 +34,19 @@ pub(crate) struct TextLosses {
 
 impl TextLosses {
     /// Of a model.
-    pub(crate) fn of(gpt: &Gpt, kernels: &dyn Kernels, set: &ValidationSet, tokenizer: &Tokenizer) -> Self {
+    ///
+    /// # Errors
+    /// If a stop was asked for.
+    pub(crate) fn of(
+        gpt: &Gpt,
+        kernels: &dyn Kernels,
+        set: &ValidationSet,
+        tokenizer: &Tokenizer,
+    ) -> anyhow::Result<Self> {
         let token_bytes = tokenizer.token_bytes();
         let (mut bits, mut n_bytes, mut events) = (Vec::new(), 0, Vec::new());
         for batch in set.batches(N_ROWS) {
+            stop::still()?;
             n_bytes += batch.target_bytes(&token_bytes);
             let tokens = Tokens::packed(batch.ids, batch.segments.iter().map(|segment| segment.len));
             let rows: Vec<usize> = (0..tokens.len()).collect();
@@ -59,7 +68,7 @@ impl TextLosses {
                 events.push(of_row);
             }
         }
-        Self { bits, n_bytes, events }
+        Ok(Self { bits, n_bytes, events })
     }
 
     /// The loss for each byte.

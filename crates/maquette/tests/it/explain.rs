@@ -85,9 +85,17 @@ fn what_cannot_be_explained_loses_nothing() {
     assert!(fails(&["--answer", "x", "--out", "map.svg"]).contains("a .png, an .html or a folder"));
     assert!(fails(&["--answer", ""]).contains("an answer to explain"));
     assert!(fails(&["--answer", "x", "--hidden", "17"]).contains("17 of 16 patches"));
-    assert!(fails(&["--answer", "x", "--draws", "1"]).contains("`n_draws` must be at least 2"));
+    assert!(fails(&["--answer", "x", "--hidden", "0"]).contains("--hidden"));
+    for draws in ["0", "1", "10001", "4000000000"] {
+        let error = fails(&["--answer", "x", "--draws", draws]);
+        assert!(error.contains("--draws") && error.contains("2..=10000"), "{error}");
+    }
     let long = "x".repeat(300);
-    assert!(fails(&["--answer", &long]).contains("at most 200 tokens"));
+    let error = fails(&["--answer", &long]);
+    assert!(error.contains("at most 200 tokens") && error.contains("300 of them the answer's"), "{error}");
+    let many: Vec<&str> = std::iter::repeat_n(["--image", "gone.png"], 12).flatten().collect();
+    let error = fails(&many);
+    assert!(error.contains("at most 12 pictures, found 13: each takes 16 of the 200 tokens"), "{error}");
     let three = scene.fails(&[
         "explain",
         "seeing",

@@ -58,6 +58,8 @@ mod serving;
 #[cfg(unix)]
 mod signals;
 mod stop_texts;
+#[cfg(target_os = "linux")]
+mod stopped_evaluations;
 mod tables;
 mod tidy;
 #[cfg(unix)]

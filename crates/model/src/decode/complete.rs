@@ -39,6 +39,19 @@ impl Engine<'_> {
         requests: Vec<Request>,
         on_token: &mut dyn FnMut(usize, &Token) -> bool,
     ) -> Result<Vec<Completion>, DecodeError> {
+        self.complete_while(requests, on_token, &|| true)
+    }
+
+    /// [`Engine::complete`] as long as `goes_on` says so, which is asked before each step.
+    ///
+    /// # Errors
+    /// Those of [`Engine::submit`], before any token is read; [`DecodeError::Stopped`].
+    pub fn complete_while(
+        &mut self,
+        requests: Vec<Request>,
+        on_token: &mut dyn FnMut(usize, &Token) -> bool,
+        goes_on: &dyn Fn() -> bool,
+    ) -> Result<Vec<Completion>, DecodeError> {
         let mut done = vec![Completion::empty(); requests.len()];
         let mut of = HashMap::new();
         for (i, request) in requests.into_iter().enumerate() {
@@ -51,6 +64,10 @@ impl Engine<'_> {
             };
         }
         while !of.is_empty() {
+            if !goes_on() {
+                of.keys().try_for_each(|id| self.cancel(*id))?;
+                return Err(DecodeError::Stopped);
+            }
             for event in self.step() {
                 match event {
                     Event::Prompt { .. } => {}

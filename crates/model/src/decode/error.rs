@@ -59,6 +59,9 @@ pub enum DecodeError {
         /// How many were given.
         n_images: usize,
     },
+    /// Whoever asked wants no more.
+    #[error("the work was stopped\nhint: the same command begins from the start")]
+    Stopped,
     /// Places for images in another number than images.
     #[error(
         "expected {n_patches} placeholders for each of {n_images} images, found {n_placeholders} in the prompt\nhint: write one placeholder for each image that is given"

@@ -30,6 +30,7 @@ use crate::{
     output_file::{Kind, OutputFile},
     own_folder,
     progress::Progress,
+    stop,
 };
 
 /// Folder of the items below `--out`.
@@ -249,7 +250,7 @@ fn score(args: &Args, exams: &[Exam], subject: &Subject, examine: &mut Examine<'
         let mut progress = Progress::new("items");
         let mut show = |n_done: usize| {
             progress.update(n_done as u64, n_items as u64, []);
-            true
+            stop::goes_on()
         };
         examine(exam, &mut file, &mut show)?;
         let n_new = file.n_items() - n_before;
@@ -258,9 +259,13 @@ fn score(args: &Args, exams: &[Exam], subject: &Subject, examine: &mut Examine<'
             let cost = Cost { n_items: n_new, seconds: began.elapsed().as_secs_f64(), threads: args.threads };
             cost::add(out, &format!("{}-{shots}shot", task.name), &cost)?;
         }
+        check_stop(args, task, file.n_items(), n_items)?;
         if let Some(judge) = judge.as_ref().filter(|_| drawing.is_some() && task.can_be_judged()) {
             let mut progress = Progress::new("items");
-            let mut show = |n_done: usize| progress.update(n_done as u64, n_items as u64, []);
+            let mut show = |n_done: usize| {
+                progress.update(n_done as u64, n_items as u64, []);
+                stop::goes_on()
+            };
             let count = eval::judge_items(task, items, judge, &mut file, &mut show)?;
             output::talk(format_args!(
                 "{}: {} answers judged by {}, {} without a verdict",
@@ -269,6 +274,7 @@ fn score(args: &Args, exams: &[Exam], subject: &Subject, examine: &mut Examine<'
                 judge.name(task),
                 count.n_failed
             ));
+            check_stop(args, task, file.n_items(), n_items)?;
         }
         let mut scores = file.items()?;
         scores.truncate(n_items);
@@ -289,6 +295,18 @@ fn score(args: &Args, exams: &[Exam], subject: &Subject, examine: &mut Examine<'
         }));
     }
     table::print(&summaries)
+}
+
+/// Ends in good order where a stop was asked for: what was scored lies in --out, if there is one.
+fn check_stop(args: &Args, task: &Task, n_done: usize, n_items: usize) -> anyhow::Result<()> {
+    if stop::goes_on() {
+        return Ok(());
+    }
+    let after = format!(" after {} of {n_items} items of {}", n_done.min(n_items), task.name);
+    Err(match &args.out {
+        Some(_) => stop::Interrupted(after).into(),
+        None => stop::Abandoned(after).into(),
+    })
 }
 
 fn provenance(args: &Args, exam: &Exam, subject: &Subject) -> Provenance {

@@ -11,6 +11,7 @@ use crate::{
     output_file::{Kind, OutputFile},
     pipeline::SUITE_SEED,
     run_dir::write_scores,
+    stop,
 };
 
 /// Problems for each task and level where nobody asks for a number.
@@ -39,7 +40,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         open_model::open(args.checkpoint()?, &kernels, args.dtype.precision().into())?;
     let mut problems = tasks::suite(SUITE_SEED, limit);
     problems.retain(|p| args.tasks.is_empty() || args.tasks.iter().any(|task| task == p.task.name()));
-    let scores = eval::capability(&gpt, &kernels, &tokenizer, &problems, &CapabilitySettings::default())?;
+    let settings = CapabilitySettings::default();
+    let scores = eval::capability_while(&gpt, &kernels, &tokenizer, &problems, &settings, &stop::goes_on)
+        .map_err(stop::abandoned)?;
     if let Some(out) = &args.out {
         write_scores(out, &scores)?;
     }

@@ -31,6 +31,7 @@ use crate::{
     open_model::{self, Opened},
     output,
     output_file::{Kind, OutputFile},
+    stop,
 };
 
 /// Questions of each kind, or of a file, where nobody asks for a number. Of sets that are known by name all are asked.
@@ -137,7 +138,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let batch = usize::from(args.batch);
     let mut answers: Vec<PictureAnswer> = Vec::new();
     for shown in Shown::ALL {
-        answers.extend(ask(&gpt, &kernels, &tokenizer, &asked.questions, shown, batch)?);
+        let given = ask(&gpt, &kernels, &tokenizer, &asked.questions, shown, batch, &stop::goes_on);
+        answers.extend(given.map_err(stop::abandoned)?);
     }
     let picks = match asked.names.is_empty() {
         true => Vec::new(),
@@ -210,7 +212,8 @@ pub(super) fn ask_easy(checkpoint: &Path, threads: usize) -> anyhow::Result<()> 
     let questions: Vec<PictureQuestion> = PictureKind::STILLS.into_iter().flat_map(of_kind).collect();
     let mut answers = Vec::new();
     for shown in Shown::ALL {
-        answers.extend(ask(&gpt, &kernels, &tokenizer, &questions, shown, 32)?);
+        let given = ask(&gpt, &kernels, &tokenizer, &questions, shown, 32, &stop::goes_on);
+        answers.extend(given.map_err(stop::resumable)?);
     }
     table(&summarise(&answers))
 }
