@@ -15,9 +15,7 @@ pub enum ImageError {
         found: String,
     },
     /// More than is decoded.
-    #[error(
-        "expected at most {limit} {what} in `{place}`, found {found}\nhint: make the picture smaller, or raise `{setting}`"
-    )]
+    #[error("expected at most {limit} {what} in `{place}`, found {found}\nhint: {}", smaller(.setting))]
     TooLarge {
         /// The file, and the row if there are several.
         place: String,
@@ -27,7 +25,7 @@ pub enum ImageError {
         limit: u64,
         /// How many are there.
         found: u64,
-        /// The setting that allows more.
+        /// The field of [`super::ImageLimits`] that allows more.
         setting: &'static str,
     },
     /// Bytes that contradict themselves, or end too early.
@@ -54,6 +52,14 @@ pub enum ImageError {
         /// What to do.
         hint: &'static str,
     },
+}
+
+/// What to do about a picture that is beyond a limit. Limits are no setting of a recipe or a command.
+fn smaller(setting: &str) -> &'static str {
+    match setting {
+        "max_frames" => "show a folder with some of its frames, or cut it into shorter parts",
+        _ => "make the picture smaller",
+    }
 }
 
 impl ImageError {

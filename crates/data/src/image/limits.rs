@@ -54,7 +54,7 @@ impl ImageLimits {
         self.check_size(place, width, height)?;
         check(place, "frames", self.max_frames, n_frames as u64, "max_frames")?;
         let all = u64::from(width) * u64::from(height) * n_frames as u64;
-        check(place, "pixels of all frames", self.max_pixels.saturating_mul(ALL_FRAMES), all, "max_pixels")
+        check(place, "pixels of all frames", self.max_pixels.saturating_mul(ALL_FRAMES), all, "max_frames")
     }
 
     /// Bytes that a decoder may ask for: four channels of 16 bits.

@@ -31,6 +31,7 @@ mod shape;
 mod split;
 #[cfg(test)]
 mod tests;
+mod unfinished;
 mod words;
 
 use base::{Rng, hash::xxh3_64};
@@ -42,6 +43,7 @@ pub use config::{FirstPictures, PicturesConfig};
 pub use export::{Export, Line};
 pub use set::{PictureSet, SetDocument, SetPart};
 pub use split::RowSplit;
+pub use unfinished::clear_unfinished;
 
 use crate::{image::RgbImage, interleaved::PLACEHOLDER};
 

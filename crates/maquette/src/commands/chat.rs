@@ -257,8 +257,12 @@ impl Chat<'_> {
         };
         anyhow::ensure!(
             prompt.len() < longest,
-            "the conversation has {} tokens, this model reads {longest}\nhint: /clear starts a new one",
-            prompt.len()
+            "the conversation has {} tokens, this model reads {longest}\nhint: {}",
+            prompt.len(),
+            match images.len() {
+                0 => "/clear starts a new one",
+                _ => "/clear starts a new one; show fewer pictures in it, of a moving one with --frames",
+            }
         );
         let request = Request {
             sampling: self.sampling.clone(),

@@ -135,6 +135,13 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         !is_endpoint || n_of_pictures == 0 && !args.tasks.is_empty(),
         "expected benchmarks for an endpoint, found none in --tasks\nhint: --tasks arc_easy --data DIR; `maquette eval --list` names them"
     );
+    let is_generated = |name: &&String| capability::knows(name);
+    let n_generated = args.tasks.iter().filter(is_generated).count();
+    if n_of_pictures + n_generated > 0 {
+        // A slip in a name is no task of another kind.
+        let others = args.tasks.iter().filter(|name| !is_of_pictures(name) && !is_generated(name));
+        chosen::chosen(&others.cloned().collect::<Vec<_>>())?;
+    }
     if n_of_pictures > 0 {
         anyhow::ensure!(
             n_of_pictures == args.tasks.len(),
@@ -142,7 +149,6 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         );
         return pictures::run(args);
     }
-    let n_generated = args.tasks.iter().filter(|name| capability::knows(name)).count();
     if n_generated == args.tasks.len() {
         return capability::run(args);
     }

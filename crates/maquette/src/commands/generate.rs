@@ -215,8 +215,13 @@ fn request(
     let max_seq_len = gpt.config().max_seq_len;
     anyhow::ensure!(
         prompt.len() < max_seq_len,
-        "the prompt is {} tokens, this model reads {max_seq_len} with what it adds\nhint: shorten the prompt",
-        prompt.len()
+        "the prompt is {} tokens, this model reads {max_seq_len} with what it adds\nhint: {}",
+        prompt.len(),
+        match (args.video.video.is_some(), images.len()) {
+            (true, n) => format!("show fewer than {n} frames with --frames, or shorten the prompt"),
+            (false, 0) => "shorten the prompt".to_owned(),
+            (false, _) => "show fewer pictures, or shorten the prompt".to_owned(),
+        }
     );
     let sampling = args.sampling.sampling();
     sampling.validate()?;

@@ -1,10 +1,10 @@
 //! `maquette data pictures`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::ValueEnum;
-use data::pictures::{Drawer, Export, PictureKind};
+use data::pictures::{Drawer, Export, PictureKind, clear_unfinished};
 use serde::Serialize;
 
 use crate::{output, progress::Progress, stop};
@@ -20,7 +20,7 @@ pub(crate) struct Args {
     #[arg(long = "kind", value_name = "KINDS", value_delimiter = ',', default_value = "charts,words,scenes")]
     kinds: Vec<Kind>,
     /// Pictures in all
-    #[arg(long, value_name = "N", default_value_t = 1000)]
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = super::positive::<u64>())]
     n: u64,
     /// Seed of everything that is drawn by chance
     #[arg(long, value_name = "S", default_value_t = 1)]
@@ -50,10 +50,22 @@ struct Written {
     n_pictures: u64,
 }
 
+/// Takes away what a call that was killed left, and says so.
+fn begin_again(out: &Path) -> anyhow::Result<bool> {
+    let cleared = clear_unfinished(out)?;
+    if let Some(n) = cleared {
+        output::talk(format_args!(
+            "a call that was killed left {n} pictures and no list of them in {}: they are drawn again",
+            out.display()
+        ));
+    }
+    Ok(cleared.is_some())
+}
+
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let shown = args.out.display();
     let is_free = match std::fs::read_dir(&args.out) {
-        Ok(mut entries) => entries.next().is_none(),
+        Ok(mut entries) => entries.next().is_none() || begin_again(&args.out)?,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => true,
         Err(error) => {
             return Err(error).with_context(|| {

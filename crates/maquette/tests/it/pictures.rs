@@ -2,6 +2,8 @@
 
 use std::{fs, io::Write as _, process::Stdio};
 
+use data::image::RgbImage;
+
 use crate::scene::{Said, Scene};
 
 const RECIPE: &str = r#"name = "seeing"
@@ -130,7 +132,7 @@ fn a_folder_with_eyes_is_imported_and_begins_another_training() {
         assert_eq!(scene.read(&path), scene.read(&format!("imported/{file}")));
     }
     let refused = scene.fails(&["export", "imported", "--out", "model.gguf"]);
-    assert!(refused.contains("one that reads images"), "{refused}");
+    assert!(refused.contains("one that reads images") && refused.contains("by transformers"), "{refused}");
     // LLaVA's first stage: a text model gets eyes, of which only the projector is trained.
     let short = ["--set", "train.steps=2", "--set", "train.seq_len=96", "--set", "train.batch_rows=1"];
     scene.ok(&[&["run", "tiny.toml", "--out", "run"][..], &short].concat());
@@ -292,6 +294,23 @@ fn what_cannot_be_looked_at_is_refused_by_name() {
     assert!(blind.contains("expected no --image: this model reads text alone"), "{blind}");
     let blind = scene.fails(&["eval", "run", "--tasks", "scenes"]);
     assert!(blind.contains("expected a model that reads images"), "{blind}");
+    for (slip, meant) in
+        [("chart", "charts"), ("scene", "scenes"), ("easyvqa", "easy_vqa"), ("lookups", "lookup")]
+    {
+        for tasks in [slip.to_owned(), format!("words,{slip}"), format!("{slip},copy")] {
+            let error = scene.fails(&["eval", "seeing", "--tasks", &tasks]);
+            assert!(error.contains(&format!("did you mean `{meant}`?")), "{error}");
+        }
+    }
+    // A picture that is too large is no matter of a setting.
+    let wide = RgbImage::filled(32_769, 1, [9; 3]).to_png();
+    scene.write("wide.png", &wide);
+    let error = ask("wide.png");
+    assert!(
+        error.contains("at most 32768 pixels of width")
+            && error.trim_end().ends_with("hint: make the picture smaller"),
+        "{error}"
+    );
 
     let folder = scene.path("seeing/pretrain/checkpoints/step-2");
     let processor = folder.join("processor_config.json");

@@ -29,12 +29,7 @@ pub fn export(
 ) -> Result<Exported, GgufError> {
     let config = checkpoint::read_config(dir)?;
     if config.vision.is_some() {
-        return Err(GgufError::Unsupported {
-            path: path.to_owned(),
-            what: "the model".into(),
-            found: "one that reads images".into(),
-            expected: "models of text alone".into(),
-        });
+        return Err(GgufError::Eyes { dir: dir.to_owned() });
     }
     checkpoint::verify(dir)?;
     let file = checkpoint::WeightFile::open(&dir.join("model.safetensors"))?;

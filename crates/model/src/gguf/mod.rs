@@ -61,6 +61,14 @@ pub enum GgufError {
         /// What is.
         found: String,
     },
+    /// A model that reads images, for which such a file has no place.
+    #[error(
+        "expected a model of text alone for a GGUF file, found one that reads images in `{dir}`\nhint: its folder is opened as it is by transformers, as LlavaForConditionalGeneration"
+    )]
+    Eyes {
+        /// The checkpoint.
+        dir: PathBuf,
+    },
     /// A model that this build does not compute.
     #[error(
         "`{path}`: {what} is {found}, expected {expected}\nhint: only such models can be imported and exported"

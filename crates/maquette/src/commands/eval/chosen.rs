@@ -4,7 +4,7 @@ use std::path::Path;
 
 use eval::Task;
 
-use super::capability;
+use super::{capability, pictures};
 
 /// The tasks of these names, groups taken apart, each once.
 pub(super) fn chosen(names: &[String]) -> anyhow::Result<Vec<Task>> {
@@ -31,6 +31,9 @@ pub(super) fn chosen(names: &[String]) -> anyhow::Result<Vec<Task>> {
         }
         let all = Task::all();
         let all = all.iter().flat_map(|task| [Some(task.name.as_str()), task.group.as_deref()]).flatten();
+        let mut others = data::tasks::Task::ALL.map(data::tasks::Task::name).to_vec();
+        others.extend(pictures::names());
+        let all = all.chain(others.iter().copied());
         let nearest = all.map(|known| (strsim::damerau_levenshtein(known, name), known)).min();
         let nearest = nearest.filter(|(distance, _)| *distance <= 3).map(|(_, known)| known);
         let hint = nearest.map_or_else(
@@ -40,7 +43,8 @@ pub(super) fn chosen(names: &[String]) -> anyhow::Result<Vec<Task>> {
         let generated = data::tasks::Task::ALL.map(data::tasks::Task::name).join(", ");
         debug_assert!(!capability::knows(name));
         anyhow::bail!(
-            "expected a benchmark, the path of a quiz, or tasks among {generated}, found `{name}`\nhint: {hint}"
+            "expected a benchmark, the path of a quiz, questions about {}, or tasks among {generated}, found `{name}`\nhint: {hint}",
+            pictures::names().collect::<Vec<_>>().join(", ")
         );
     }
     Ok(tasks)

@@ -45,6 +45,12 @@ pub(super) fn knows(name: &str) -> bool {
     kind_of(name).is_some() || PictureSetTask::named(name).is_some()
 }
 
+/// Names in `--tasks` that are of pictures.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    let kinds = PictureKind::ALL.into_iter().map(PictureKind::name);
+    kinds.chain(PictureSetTask::ALL.into_iter().map(PictureSetTask::name))
+}
+
 /// Whether it is a file whose first row is a question about pictures.
 pub(super) fn is_file(name: &str) -> bool {
     let path = Path::new(name);
