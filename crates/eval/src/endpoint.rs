@@ -14,6 +14,6 @@ mod tests;
 
 pub use answer::Answer;
 pub(crate) use answer::deterministic;
-pub use client::{Endpoint, EndpointSettings};
+pub use client::{Endpoint, EndpointOptions, EndpointSettings, MAX_PARALLEL};
 pub use examine::examine_endpoint;
 pub use failure::Failure;

@@ -153,7 +153,7 @@ pub enum ExamError {
         /// What it gave.
         found: String,
         /// What to do.
-        hint: &'static str,
+        hint: String,
     },
     /// A file of items that was made with something else.
     #[error(

@@ -46,9 +46,10 @@ impl Judge {
     /// A judge.
     ///
     /// # Errors
-    /// If the address is none, or the server names no model.
+    /// If the address is none, the server names no model, or it is to be asked too much at a time.
     pub fn new(settings: &EndpointSettings, n_parallel: usize) -> Result<Self, ExamError> {
-        Ok(Self { endpoint: Endpoint::new(settings)?, n_parallel: n_parallel.max(1) })
+        settings.options.check_parallel(n_parallel)?;
+        Ok(Self { endpoint: Endpoint::new(settings)?, n_parallel })
     }
 
     /// The model's name and a hash of what it is asked: a verdict holds for these.

@@ -85,9 +85,15 @@ impl Asker {
     /// Of a server; `n_parallel` questions are asked at a time.
     ///
     /// # Errors
-    /// If the address is none, or the server names no model.
+    /// If the address is none, the server names no model, or it is to be asked too much at a time.
     pub fn new(settings: &EndpointSettings, n_parallel: usize) -> Result<Self, ExamError> {
-        Ok(Self { endpoint: Endpoint::new(settings)?, n_parallel: n_parallel.max(1) })
+        settings.options.check_parallel(n_parallel)?;
+        Ok(Self { endpoint: Endpoint::new(settings)?, n_parallel })
+    }
+
+    /// What may be done about a failure.
+    pub fn hint(&self, failure: &Failure) -> String {
+        self.endpoint.hint(failure)
     }
 
     /// The address.

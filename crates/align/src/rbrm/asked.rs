@@ -1,9 +1,9 @@
 //! Graders that are models: one in a file, and one behind an endpoint.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use data::{ChatTemplate, Message, Tokenizer};
-use eval::{Asker, Scorer, yes_or_no};
+use eval::{Asker, Scorer, endpoint::Failure, yes_or_no};
 use model::Gpt;
 use tensor::Kernels;
 
@@ -78,12 +78,14 @@ impl Grader for ModelGrader {
 pub struct EndpointGrader {
     asker: Asker,
     questions: Questions,
+    /// Why a question had no verdict, the last time.
+    failure: Mutex<Option<Failure>>,
 }
 
 impl EndpointGrader {
     /// Asks `questions`.
     pub fn new(asker: Asker, questions: Questions) -> Self {
-        Self { asker, questions }
+        Self { asker, questions, failure: Mutex::new(None) }
     }
 }
 
@@ -99,12 +101,21 @@ impl Grader for EndpointGrader {
         let texts: Vec<Option<String>> =
             answers.iter().flat_map(|answered| names.iter().map(move |name| text(answered, name))).collect();
         let asked: Vec<String> = texts.iter().flatten().cloned().collect();
-        let mut said = self.asker.ask(&asked).into_iter();
+        let said = self.asker.ask(&asked);
+        if let Some(failure) = said.iter().rev().find_map(|verdict| verdict.as_ref().err()) {
+            *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure.clone());
+        }
+        let mut said = said.into_iter();
         let verdicts = texts.into_iter().map(|text| {
             let verdict = text.and_then(|_| said.next()).ok_or(NO_QUESTION)?;
             verdict.map_err(|failure| failure.to_string())
         });
         sorted(verdicts, answers.len(), names)
+    }
+
+    fn hint(&self) -> Option<String> {
+        let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        failure.as_ref().map(|failure| self.asker.hint(failure))
     }
 }
 

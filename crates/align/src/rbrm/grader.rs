@@ -63,6 +63,11 @@ pub trait Grader: Send + Sync {
     /// Its verdict about each of the propositions `names`, on each of the answers. What has no verdict has its reason, and is
     /// counted neither as true nor as false.
     fn grade(&self, answers: &[Answered<'_>], names: &[&str]) -> Vec<Grades>;
+
+    /// What may be done about the last answer that had no verdict.
+    fn hint(&self) -> Option<String> {
+        None
+    }
 }
 
 /// Deterministic rules; a proposition that they do not know is false.

@@ -15,6 +15,46 @@ const WAITS: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(2)
 /// Longest wait that a server may ask for.
 const MAX_WAIT: Duration = Duration::from_secs(30);
 
+/// Most requests that are sent to an endpoint at a time: each has a thread.
+pub const MAX_PARALLEL: usize = 1024;
+
+/// Options of the command line that say how an endpoint is reached, for hints.
+#[derive(Clone, Copy, Debug)]
+pub struct EndpointOptions {
+    /// Of the model's name.
+    pub model: &'static str,
+    /// Of the environment variable with the key.
+    pub key: &'static str,
+    /// Of the time for an answer.
+    pub timeout: &'static str,
+    /// Of the number of requests at a time.
+    pub parallel: &'static str,
+}
+
+impl EndpointOptions {
+    /// Those of `maquette eval` for what is evaluated.
+    pub const EXAMINED: Self =
+        Self { model: "--endpoint-model", key: "--key-variable", timeout: "--timeout", parallel: "--batch" };
+    /// And for what judges.
+    pub const JUDGE: Self = Self { model: "--judge-model", key: "--judge-key-variable", ..Self::EXAMINED };
+
+    /// `n` requests at a time.
+    ///
+    /// # Errors
+    /// If they are none or too many.
+    pub fn check_parallel(&self, n: usize) -> Result<(), ExamError> {
+        match (1..=MAX_PARALLEL).contains(&n) {
+            true => Ok(()),
+            false => Err(ExamError::Setting {
+                name: self.parallel.trim_start_matches('-'),
+                expected: "from 1 to 1,024 requests at a time",
+                found: n.to_string(),
+                hint: "a server that is asked more at a time makes each wait",
+            }),
+        }
+    }
+}
+
 /// How an endpoint is reached.
 #[derive(Clone)]
 pub struct EndpointSettings {
@@ -26,6 +66,8 @@ pub struct EndpointSettings {
     pub key: Option<String>,
     /// For one request with its answer.
     pub timeout: Duration,
+    /// What hints name.
+    pub options: EndpointOptions,
 }
 
 /// A server with a model.
@@ -35,6 +77,7 @@ pub struct Endpoint {
     model: String,
     key: Option<String>,
     timeout: Duration,
+    options: EndpointOptions,
     /// Whether the server wants at least one new token.
     pub(super) needs_token: AtomicBool,
 }
@@ -64,6 +107,7 @@ impl Endpoint {
     /// # Errors
     /// If the address is none, holds a password, or the server names no model.
     pub fn new(settings: &EndpointSettings) -> Result<Self, ExamError> {
+        let options = settings.options;
         let refuse = |expected: &'static str, found: &str, hint| ExamError::Setting {
             name: "endpoint",
             expected,
@@ -88,7 +132,7 @@ impl Endpoint {
         let url = if rest.contains('/') { base.to_owned() } else { format!("{base}/v1") };
         if settings.timeout.is_zero() {
             return Err(ExamError::Setting {
-                name: "timeout",
+                name: options.timeout.trim_start_matches('-'),
                 expected: "above 0",
                 found: "0".to_owned(),
                 hint: "give the seconds that one answer may take",
@@ -106,6 +150,7 @@ impl Endpoint {
             model: settings.model.clone().unwrap_or_default(),
             key: settings.key.clone(),
             timeout: settings.timeout,
+            options,
             needs_token: AtomicBool::new(false),
         };
         if endpoint.model.is_empty() {
@@ -129,6 +174,24 @@ impl Endpoint {
         &self.model
     }
 
+    /// What may be done about a failure.
+    pub fn hint(&self, failure: &Failure) -> String {
+        match failure {
+            Failure::Status { status: 401 | 403, .. } if self.key.is_none() => {
+                format!(
+                    "no key was sent: put one into the environment variable that {} names",
+                    self.options.key
+                )
+            }
+            _ => failure.hint(&self.options),
+        }
+    }
+
+    /// Refuses a number of requests at a time.
+    pub(crate) fn check_parallel(&self, n: usize) -> Result<(), ExamError> {
+        self.options.check_parallel(n)
+    }
+
     /// The failure of a command that cannot go on.
     pub fn error(&self, failure: &Failure) -> ExamError {
         let message = match failure {
@@ -138,7 +201,7 @@ impl Endpoint {
         ExamError::Endpoint {
             url: self.url.clone(),
             found: format!("{failure}{message}"),
-            hint: failure.hint(),
+            hint: self.hint(failure),
         }
     }
 

@@ -19,8 +19,8 @@ const MAX_FAILURES: usize = 3;
 /// given how many items are done, and ends the work early by returning false.
 ///
 /// # Errors
-/// If the endpoint answers nothing, or the file cannot be written. An item that alone fails is written down with its
-/// reason, and has no score.
+/// If the endpoint answers nothing, it is to be asked too much at a time, or the file cannot be written. An item that alone
+/// fails is written down with its reason, and has no score.
 pub fn examine_endpoint(
     task: &Task,
     items: &Items,
@@ -30,7 +30,8 @@ pub fn examine_endpoint(
     file: &mut ItemsFile,
     progress: &mut dyn FnMut(usize) -> bool,
 ) -> Result<(), ExamError> {
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(n_parallel.max(1)).build();
+    endpoint.check_parallel(n_parallel)?;
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(n_parallel).build();
     let pool = pool.map_err(|error| {
         ExamError::File(base::FileError {
             action: "start threads for",
@@ -48,7 +49,7 @@ pub fn examine_endpoint(
     let missing = file.failed()?;
     if !missing.is_empty() {
         let mut known = file.all()?;
-        for numbers in missing.chunks(n_parallel.max(1)) {
+        for numbers in missing.chunks(n_parallel) {
             let numbers: Vec<usize> = numbers.iter().copied().filter(|i| *i < items.items.len()).collect();
             for (item, failure) in ask(&numbers) {
                 tally.count(failure);
@@ -63,7 +64,7 @@ pub fn examine_endpoint(
         }
     }
     let numbers: Vec<usize> = (file.n_items()..items.items.len()).collect();
-    for numbers in numbers.chunks(n_parallel.max(1)) {
+    for numbers in numbers.chunks(n_parallel) {
         let (scores, failures): (Vec<_>, Vec<_>) = ask(numbers).into_iter().unzip();
         file.append(scores)?;
         failures.into_iter().for_each(|failure| tally.count(failure));

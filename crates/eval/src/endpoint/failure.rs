@@ -1,5 +1,7 @@
 //! Why an endpoint gave nothing that can be scored.
 
+use super::EndpointOptions;
+
 /// What went wrong. Its text names no part of a prompt or of an answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -81,22 +83,42 @@ impl Failure {
         }
     }
 
-    /// What may be done.
-    pub fn hint(&self) -> &'static str {
+    /// What may be done, with the options that the endpoint has on the command line.
+    pub fn hint(&self, options: &EndpointOptions) -> String {
+        let EndpointOptions { model, key, timeout, parallel } = options;
         match self {
-            Self::Timeout { .. } => "give a longer --timeout, or look at the server",
-            Self::NoConnection => "start the server, or correct the address: it ends with /v1",
+            Self::Timeout { .. } => format!(
+                "give it more time with {timeout}, ask less at a time with {parallel}, or look whether the server is stuck"
+            ),
+            Self::NoConnection => "start the server, or correct host and port of the address".into(),
             Self::Status { status: 401 | 403, .. } => {
-                "put the key into the environment variable that --key-variable names"
+                format!("put a key that the server takes into the environment variable that {key} names")
             }
-            Self::Status { status: 404 | 405, .. } => {
-                "correct the address, which ends with /v1, or the model's name"
+            Self::Status { status: 404 | 405, .. } => format!(
+                "correct the path of the address, which ends with /v1 at most servers, or the model's name with {model}"
+            ),
+            Self::Status { status: 300..=399, .. } => "give the address to which the server redirects".into(),
+            Self::Status { status: 408 | 429 | 500..=599, .. } => format!(
+                "wait until the server is well, or ask less at a time with {parallel}; the same command asks again for what is missing"
+            ),
+            Self::Status { .. } => format!(
+                "look at what the server says of the request: is {model} a model that it has, and are its texts long enough?"
+            ),
+            Self::NoJson | Self::Protocol | Self::TooLong { .. } | Self::Missing { .. } => {
+                "correct the address: what answers there has no interface like OpenAI's, whose address ends with /v1 at most servers"
+                    .into()
             }
             Self::NoLogprobs | Self::BadLogprobs | Self::OtherTokens | Self::NoContext => {
                 "choices can be scored by servers that echo a prompt with its log-probabilities, such as `maquette serve` and vLLM; \
                  others can be asked for written answers"
+                    .into()
             }
-            _ => "look at the server's messages; the same command asks again for what is missing",
+            Self::JudgeRefused | Self::NoVerdict => {
+                format!("look at what the model answers, or choose another with {model}")
+            }
+            Self::Closed => {
+                "look at the server's messages; the same command asks again for what is missing".into()
+            }
         }
     }
 }

@@ -10,7 +10,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::{Endpoint, EndpointSettings, examine_endpoint};
+use super::{Endpoint, EndpointOptions, EndpointSettings, Failure, MAX_PARALLEL, examine_endpoint};
 use crate::{
     DataFolder, GenerationSettings, Items, ItemsFile, Judge, Task, judge_items, python, refusal::Reply,
     summarise_items,
@@ -49,7 +49,8 @@ impl Server {
 
     fn settings(&self) -> EndpointSettings {
         let timeout = Duration::from_millis(700);
-        EndpointSettings { url: self.url.clone(), model: Some("m".into()), key: Some("k".into()), timeout }
+        let (model, key, options) = (Some("m".into()), Some("k".into()), EndpointOptions::EXAMINED);
+        EndpointSettings { url: self.url.clone(), model, key, timeout, options }
     }
 
     fn endpoint(&self) -> Endpoint {
@@ -203,7 +204,7 @@ fn every_failure_is_named_and_none_is_scored() {
         let server = Server::new(move |_, body, stream| handler(body, stream));
         let failure = server.endpoint().likelihoods([("What is ice?", " water")].into_iter()).unwrap_err();
         assert!(failure.to_string().contains(expected), "{i}: {failure:?}");
-        assert!(!failure.hint().is_empty());
+        assert!(!failure.hint(&EndpointOptions::EXAMINED).is_empty());
     }
     assert!(start.elapsed() < Duration::from_secs(60), "{:?}", start.elapsed());
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
@@ -212,6 +213,7 @@ fn every_failure_is_named_and_none_is_scored() {
         model: Some("m".into()),
         key: None,
         timeout: Duration::from_secs(2),
+        options: EndpointOptions::EXAMINED,
     };
     let endpoint = Endpoint::new(&settings(format!("http://{nobody}"))).unwrap();
     let failure = endpoint.likelihoods([("a", " b")].into_iter()).unwrap_err();
@@ -220,6 +222,44 @@ fn every_failure_is_named_and_none_is_scored() {
         let error = Endpoint::new(&settings(url.to_owned())).unwrap_err().to_string();
         assert!(error.contains("hint: ") && !error.contains("secret"), "{url}: {error}");
     }
+}
+
+/// What to do stands in the hint, with the options of whoever asked.
+#[test]
+fn hints_say_what_to_do() {
+    let status = |status| Failure::Status { status, message: String::new() };
+    for (failure, part) in [
+        (Failure::Timeout { seconds: 3 }, "more time with --timeout"),
+        (Failure::NoConnection, "start the server"),
+        (status(401), "variable that --judge-key-variable names"),
+        (
+            status(404),
+            "the path of the address, which ends with /v1 at most servers, or the model's name with --judge-model",
+        ),
+        (status(302), "redirects"),
+        (status(429), "ask less at a time with --batch"),
+        (status(400), "what the server says"),
+        (Failure::NoJson, "no interface like OpenAI's"),
+        (Failure::Missing { field: "x" }, "no interface like OpenAI's"),
+        (Failure::NoVerdict, "choose another with --judge-model"),
+        (Failure::NoLogprobs, "written answers"),
+    ] {
+        let hint = failure.hint(&EndpointOptions::JUDGE);
+        assert!(hint.contains(part), "{failure}: {hint}");
+    }
+    let server = Server::new(|_, _, stream| send(stream, "401 Unauthorized", ""));
+    let settings = EndpointSettings { key: None, ..server.settings() };
+    let hint = Endpoint::new(&settings).unwrap().hint(&status(401));
+    assert!(hint.starts_with("no key was sent"), "{hint}");
+    for n in [0, MAX_PARALLEL + 1, usize::MAX] {
+        let error = Judge::new(&settings, n).unwrap_err().to_string();
+        assert!(
+            error.contains(&format!("`--batch` must be from 1 to 1,024 requests at a time, found {n}")),
+            "{error}"
+        );
+        assert!(crate::Asker::new(&settings, n).is_err());
+    }
+    assert!(Judge::new(&settings, MAX_PARALLEL).is_ok());
 }
 
 #[test]

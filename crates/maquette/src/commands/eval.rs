@@ -61,7 +61,7 @@ pub(crate) struct Args {
     #[arg(long, value_enum, default_value_t)]
     dtype: Dtype,
     /// Sequences that are read at a time; more need more memory. Results do not depend on it
-    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = super::requests_at_a_time::<u16>())]
     batch: u16,
     /// Compute threads; 0 uses every core. Results do not depend on it
     #[arg(long, value_name = "N", default_value_t = 0)]

@@ -4,7 +4,10 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use align::rbrm::{EndpointGrader, Grader, GraderId, ModelGrader, Questions, Rules};
 use data::ChatTemplate;
-use eval::{Asker, endpoint::EndpointSettings};
+use eval::{
+    Asker,
+    endpoint::{EndpointOptions, EndpointSettings},
+};
 use model::checkpoint;
 use tensor::{Cpu, Isa};
 use train::Precision;
@@ -21,9 +24,17 @@ pub(super) struct GraderArgs {
     #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     grader_timeout: u64,
     /// Questions that the grader's endpoint is asked at a time
-    #[arg(long, value_name = "N", default_value_t = 8, value_parser = super::positive::<usize>())]
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = super::requests_at_a_time::<usize>())]
     grader_parallel: usize,
 }
+
+/// What hints about an endpoint that grades name.
+const OPTIONS: EndpointOptions = EndpointOptions {
+    model: "--grader-model",
+    key: "--grader-key-variable",
+    timeout: "--grader-timeout",
+    parallel: "--grader-parallel",
+};
 
 /// What is to grade, as it is named on the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,6 +109,7 @@ impl GraderArgs {
             model: model.map(str::to_owned),
             key: key.map(|key| key.trim().to_owned()).filter(|key| !key.is_empty()),
             timeout: Duration::from_secs(self.grader_timeout),
+            options: OPTIONS,
         };
         let asker = Asker::new(&settings, self.grader_parallel)?;
         Ok(Box::new(EndpointGrader::new(asker, questions.clone())))

@@ -214,6 +214,11 @@ impl RunOptions {
     }
 }
 
+/// How much an endpoint may be asked at a time.
+fn requests_at_a_time<T: TryFrom<u64> + Clone + Send + Sync>() -> clap::builder::RangedU64ValueParser<T> {
+    clap::builder::RangedU64ValueParser::new().range(1..=::eval::endpoint::MAX_PARALLEL as u64)
+}
+
 /// Numbers from 1 on.
 fn positive<T: TryFrom<u64> + Clone + Send + Sync>() -> clap::builder::RangedU64ValueParser<T> {
     clap::builder::RangedU64ValueParser::new().range(1..)

@@ -4,7 +4,7 @@ use std::{path::Path, time::Duration};
 
 use eval::{
     Judge,
-    endpoint::{Endpoint, EndpointSettings},
+    endpoint::{Endpoint, EndpointOptions, EndpointSettings},
 };
 
 use crate::output;
@@ -45,7 +45,9 @@ impl EndpointArgs {
             return Ok(None);
         }
         let url = checkpoint.to_string_lossy().into_owned();
-        let endpoint = Endpoint::new(&self.settings(url, &self.endpoint_model, &self.key_variable))?;
+        let options = EndpointOptions::EXAMINED;
+        let settings = self.settings(url, &self.endpoint_model, &self.key_variable, options);
+        let endpoint = Endpoint::new(&settings)?;
         output::talk(format_args!("evaluating `{}` at {}", endpoint.model(), endpoint.url()));
         Ok(Some(endpoint))
     }
@@ -53,12 +55,25 @@ impl EndpointArgs {
     /// The judge, if one is asked for.
     pub(super) fn judge(&self, n_parallel: usize) -> anyhow::Result<Option<Judge>> {
         let Some(url) = &self.judge else { return Ok(None) };
-        let settings = self.settings(url.clone(), &self.judge_model, &self.judge_key_variable);
+        let options = EndpointOptions::JUDGE;
+        let settings = self.settings(url.clone(), &self.judge_model, &self.judge_key_variable, options);
         Ok(Some(Judge::new(&settings, n_parallel)?))
     }
 
-    fn settings(&self, url: String, model: &Option<String>, variable: &str) -> EndpointSettings {
+    fn settings(
+        &self,
+        url: String,
+        model: &Option<String>,
+        variable: &str,
+        options: EndpointOptions,
+    ) -> EndpointSettings {
         let key = std::env::var(variable).ok().map(|key| key.trim().to_owned()).filter(|key| !key.is_empty());
-        EndpointSettings { url, model: model.clone(), key, timeout: Duration::from_secs(self.timeout) }
+        EndpointSettings {
+            url,
+            model: model.clone(),
+            key,
+            timeout: Duration::from_secs(self.timeout),
+            options,
+        }
     }
 }

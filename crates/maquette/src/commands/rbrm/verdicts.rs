@@ -91,8 +91,9 @@ pub(super) fn graded(
         };
         let unreached = reason.filter(|reason| is_model_behind_an_endpoint && !is_reached(reason));
         if let Some(reason) = unreached.filter(|_| !is_answered) {
+            let advice = grader.hint().unwrap_or_else(|| "look at the grader".into());
             anyhow::bail!(
-                "expected verdicts of {}, found none on {} answers in a row: {reason}\nhint: look at the grader; the same command goes on after {n_known} of {} answers",
+                "expected verdicts of {}, found none on {} answers in a row: {reason}\nhint: {advice}; the same command goes on after {n_known} of {} answers",
                 grader.id(),
                 numbers.len(),
                 gold.len()
