@@ -66,6 +66,19 @@ pub enum AlignError {
         /// What is there.
         found: String,
     },
+    /// A file of propositions that is none.
+    #[error(
+        "`{}`: expected {expected}, found {found}\nhint: correct the file; `maquette standin` writes a small one, classes.yaml",
+        path.display()
+    )]
+    Classes {
+        /// The file.
+        path: PathBuf,
+        /// What should be there.
+        expected: String,
+        /// What is.
+        found: String,
+    },
     /// A grader that cannot reward.
     #[error("`{}`: expected {expected}, found {found}\nhint: `maquette rbrm` makes one of labelled answers", path.display())]
     Grader {

@@ -1,4 +1,4 @@
-//! Folders into which one program writes at a time.
+//! Folders and files into which one program writes at a time.
 
 use std::{
     fs::{self, File},
@@ -11,7 +11,7 @@ use base::disk;
 /// Held while a program writes into a folder.
 pub(crate) const LOCK: &str = ".lock";
 
-/// A folder that is this program's alone while this lasts.
+/// A folder, or a file, that is this program's alone while this lasts.
 #[derive(Debug)]
 pub(crate) struct FolderLock {
     path: PathBuf,
@@ -24,9 +24,22 @@ impl FolderLock {
     /// # Errors
     /// If another program has it, or nothing can be written there.
     pub(crate) fn take(dir: &Path) -> anyhow::Result<Self> {
-        let path = dir.join(LOCK);
+        Self::at(dir.join(LOCK), dir)
+    }
+
+    /// As [`Self::take`], of a file and what is kept beside it; the file itself need not be there.
+    ///
+    /// # Errors
+    /// As [`Self::take`].
+    pub(crate) fn of_file(file: &Path) -> anyhow::Result<Self> {
+        let mut path = file.as_os_str().to_owned();
+        path.push(LOCK);
+        Self::at(path.into(), file)
+    }
+
+    fn at(path: PathBuf, owned: &Path) -> anyhow::Result<Self> {
         loop {
-            let file = locked(&path, dir)?;
+            let file = locked(&path, owned)?;
             // Whoever had it may have removed the file between the opening and the lock.
             if is_at(&file, &path) {
                 return Ok(Self { path, _file: file });
@@ -42,18 +55,18 @@ impl Drop for FolderLock {
     }
 }
 
-/// The lock file at `path`, opened and held.
+/// The lock file at `path`, opened and held, for the folder or file `owned`.
 ///
 /// # Errors
 /// If another program holds it, or it cannot be made.
-pub(crate) fn locked(path: &Path, dir: &Path) -> anyhow::Result<File> {
+pub(crate) fn locked(path: &Path, owned: &Path) -> anyhow::Result<File> {
     let file = disk::open_or_create(path).with_context(|| {
         format!("cannot write `{}`\nhint: choose a folder that you may write to, with --out", path.display())
     })?;
     if let Err(fs::TryLockError::WouldBlock) = file.try_lock() {
         anyhow::bail!(
             "expected `{}` to be free, found that another maquette is using it\nhint: wait for it, or give another --out",
-            dir.display()
+            owned.display()
         );
     }
     // Some network disks know no locks: better to run than to refuse.
@@ -90,5 +103,10 @@ mod tests {
         // What a kill left is no obstacle.
         fs::write(dir.path().join(LOCK), b"").unwrap();
         FolderLock::take(dir.path()).unwrap();
+        // Two files in one folder are no obstacle to each other.
+        let [a, b] = ["a.json", "b.json"].map(|name| dir.path().join(name));
+        let (_a, _b) = (FolderLock::of_file(&a).unwrap(), FolderLock::of_file(&b).unwrap());
+        let error = FolderLock::of_file(&a).unwrap_err().to_string();
+        assert!(error.contains("a.json` to be free") && !a.exists(), "{error}");
     }
 }

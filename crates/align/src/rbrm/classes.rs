@@ -1,9 +1,10 @@
 //! Classes of answers, made of propositions.
 
+mod file;
+
 use std::{collections::BTreeMap, io::Read as _, path::Path};
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::{Questions, yaml};
 use crate::AlignError;
@@ -81,80 +82,43 @@ impl Classes {
     /// Reads a file of propositions in YAML, plain or compressed.
     ///
     /// # Errors
-    /// If it cannot be read, or names a proposition that is nowhere.
+    /// If it cannot be read, or is not what [`Classes`] are made of: the first key, class or proposition that is wrong is named.
     pub fn read(path: &Path) -> Result<Self, AlignError> {
         let text = read_text(path)?;
-        let refuse = |row: usize, expected: &str, found: String| AlignError::Row {
-            path: path.to_owned(),
-            row,
-            expected: expected.into(),
-            found,
-        };
-        let value = yaml::parse(&text).map_err(|(row, found)| refuse(row, "YAML of propositions", found))?;
-        Self::of(&value).map_err(|found| {
-            refuse(
-                1,
-                "completion_class_order, completion_classes, derived_propositions and simple_propositions",
-                found,
-            )
-        })
+        let refuse = |(expected, found)| AlignError::Classes { path: path.to_owned(), expected, found };
+        let value = yaml::parse(&text).map_err(|(line, found)| {
+            refuse(("YAML of propositions".into(), format!("{found} in line {line}")))
+        })?;
+        file::classes(&value).map_err(refuse)
     }
 
-    fn of(value: &Value) -> Result<Self, String> {
-        let conditions =
-            |value: &Value| serde_json::from_value::<Conditions>(value.clone()).map_err(|e| e.to_string());
-        let map = |name: &str| value[name].as_object().ok_or_else(|| format!("no `{name}`"));
-        let order: Vec<String> = serde_json::from_value(value["completion_class_order"].clone())
-            .map_err(|_| "no `completion_class_order`".to_owned())?;
-        let mut classes = BTreeMap::new();
-        for (class, types) in map("completion_classes")? {
-            let types = types.as_object().ok_or_else(|| format!("no response types in `{class}`"))?;
-            let types = types.iter().map(|(name, value)| Ok((name.clone(), conditions(value)?)));
-            classes.insert(class.clone(), types.collect::<Result<_, String>>()?);
-        }
-        let derived =
-            map("derived_propositions")?.iter().map(|(name, value)| Ok((name.clone(), conditions(value)?)));
-        let derived: BTreeMap<String, Conditions> = derived.collect::<Result<_, String>>()?;
-        let questions: BTreeMap<String, String> = map("simple_propositions")?
-            .iter()
-            .map(|(name, value)| (name.clone(), value["prompt"].as_str().unwrap_or_default().to_owned()))
-            .collect();
-        let all = classes.values().flat_map(BTreeMap::values).chain(derived.values());
-        for name in all.flat_map(BTreeMap::keys) {
-            if !derived.contains_key(name) && !questions.contains_key(name) {
-                return Err(format!("the unknown proposition `{name}`"));
-            }
-        }
-        match order.iter().find(|class| !classes.contains_key(*class)) {
-            Some(class) => Err(format!("the class `{class}` in the order alone")),
-            None => {
-                let template = value["prompt_template"].as_str().map(str::to_owned);
-                let questions = Questions::new(template, questions);
-                Ok(Self { order, classes, derived, questions })
-            }
-        }
+    /// Whether answers can be labelled with a proposition of this name.
+    pub fn knows(&self, name: &str) -> bool {
+        self.questions.of.contains_key(name)
     }
 
     /// The place in the order of the class of an answer of which `is_true` holds: 0 is best.
     pub fn rank(&self, kind: ResponseType, is_true: &dyn Fn(&str) -> bool) -> Option<usize> {
         self.order.iter().position(|class| {
-            self.classes[class]
-                .get(kind.name())
-                .is_some_and(|conditions| self.all_hold(conditions, is_true, 0))
+            self.classes[class].get(kind.name()).is_some_and(|conditions| self.all_hold(conditions, is_true))
         })
     }
 
-    fn all_hold(&self, conditions: &Conditions, is_true: &dyn Fn(&str) -> bool, depth: usize) -> bool {
-        // Propositions that are derived from each other in a circle hold nowhere.
-        depth <= self.derived.len()
-            && conditions.iter().all(|(name, wanted)| {
-                let holds = match self.derived.get(name) {
-                    Some(conditions) => self.all_hold(conditions, is_true, depth + 1),
-                    None => is_true(name),
-                };
-                holds == *wanted
-            })
+    fn all_hold(&self, conditions: &Conditions, is_true: &dyn Fn(&str) -> bool) -> bool {
+        conditions.iter().all(|(name, wanted)| {
+            let holds = match self.derived.get(name) {
+                Some(conditions) => self.all_hold(conditions, is_true),
+                None => is_true(name),
+            };
+            holds == *wanted
+        })
     }
+}
+
+/// The small classes of tests.
+#[cfg(test)]
+pub(super) fn small() -> Classes {
+    file::classes(&yaml::parse(SMALL).expect("YAML")).expect("classes")
 }
 
 #[cfg(test)]
@@ -166,7 +130,7 @@ mod tests {
 
     #[test]
     fn answers_fall_into_classes() {
-        let classes = Classes::of(&yaml::parse(SMALL).unwrap()).unwrap();
+        let classes = small();
         let rank = |kind, true_ones: &[&str]| classes.rank(kind, &|name| true_ones.contains(&name));
         assert_eq!(rank(ResponseType::HardRefuse, &["apology", "inability_to_comply"]), Some(0));
         assert_eq!(rank(ResponseType::HardRefuse, &["inability_to_comply"]), Some(1));
@@ -175,8 +139,6 @@ mod tests {
         assert_eq!(rank(ResponseType::Comply, &["inability_to_comply"]), Some(1));
         assert_eq!(rank(ResponseType::SafeRefuse1, &[]), None);
         assert_eq!(classes.questions.of["apology"], "Is it an apology?");
-        let broken = SMALL.replace("apology: true", "aplogy: true");
-        assert!(Classes::of(&yaml::parse(&broken).unwrap()).unwrap_err().contains("`aplogy`"));
         assert_eq!(ResponseType::named("Hard Refuse"), Some(ResponseType::HardRefuse));
         assert_eq!(ResponseType::named("look_alike"), Some(ResponseType::Comply));
         assert_eq!(ResponseType::named("maybe"), None);

@@ -81,9 +81,16 @@ pub struct PropositionScore {
 }
 
 impl PropositionScore {
-    /// Whether a grader may reward by this proposition: its F1 is at least `least`, on at least half of the items.
+    /// F1 of a grader that always says yes: `2p/(1 + p)`, `p` the share of items of which it is true. What a grader must be
+    /// better than to say anything; a fixed number is much for a rare proposition and nothing for a frequent one.
+    pub fn always_yes(&self) -> f64 {
+        2.0 * self.n_true as f64 / (self.n + self.n_true).max(1) as f64
+    }
+
+    /// Whether a grader may reward by this proposition: its F1 is above that of always saying yes, and at least `least`, on at least
+    /// half of the items.
     pub fn is_enough(&self, least: f64) -> bool {
-        self.f1 >= least && self.n > 0 && self.n >= self.unanswered.values().sum()
+        self.f1 > self.always_yes() && self.f1 >= least && self.n >= self.unanswered.values().sum()
     }
 }
 
@@ -165,6 +172,15 @@ mod tests {
         let PropositionScore { f1, lo95, hi95, n_true, n, .. } = score(&many, 1);
         assert!(lo95 < f1 && f1 < hi95 && hi95 - lo95 < 0.15, "{lo95} {f1} {hi95}");
         assert_eq!((n_true, n), (300, 500));
+        // Nothing is proved by saying yes to everything, whether it is often true or seldom.
+        for (n_true, n, always) in [(9, 10, 18.0 / 19.0), (1, 10, 2.0 / 11.0), (0, 10, 0.0), (10, 10, 1.0)] {
+            let yes: Vec<(bool, bool)> = (0..n).map(|i| (i < n_true, true)).collect();
+            let score = score(&yes, 1);
+            assert!((score.f1 - always).abs() < 1e-12 && score.always_yes() == score.f1, "{score:?}");
+            assert!(!score.is_enough(0.0), "{score:?}");
+            let rare = PropositionScore { f1: always + 0.05, ..score };
+            assert!(rare.is_enough(0.0) && !rare.is_enough(1.1), "{rare:?}");
+        }
         // Nothing and little prove nothing and little.
         let PropositionScore { f1, lo95, hi95, .. } = score(&[], 1);
         assert_eq!((f1, lo95, hi95), (0.0, 0.0, 1.0));

@@ -10,13 +10,6 @@ use crate::{
     environment::{Judge, Prompt},
 };
 
-/// F1 that a proposition must have reached for a weight, where nothing else is said.
-pub const MIN_F1: f64 = 0.5;
-
-fn min_f1() -> f64 {
-    MIN_F1
-}
-
 /// What `maquette rbrm` writes: weights, and how well the grader agrees with people.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -26,8 +19,8 @@ pub struct RbrmFile {
     /// What it is asked, where it is a model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub questions: Option<Questions>,
-    /// F1 that a proposition with a weight must have reached.
-    #[serde(default = "min_f1")]
+    /// F1 that a proposition with a weight must have reached, beside being better than always saying yes.
+    #[serde(default)]
     pub min_f1: f64,
     /// By what a prompt asks for.
     pub weights: BTreeMap<ResponseType, Weights>,
@@ -58,11 +51,7 @@ impl RbrmFile {
         }
         let named = || file.weights.values().flat_map(|weights| weights.names());
         if named().next().is_none() {
-            let most = file.validation.values().map(|score| score.f1).fold(0.0, f64::max);
-            return Err(refuse(
-                "a proposition with a weight, which takes an F1 that is high enough",
-                format!("none; the highest F1 is {most:.3}, the least for a weight {}", file.min_f1),
-            ));
+            return Err(refuse("a proposition with a weight", file.weightless()));
         }
         for name in named() {
             match file.validation.get(name) {
@@ -75,16 +64,35 @@ impl RbrmFile {
                 Some(score) if !score.is_enough(file.min_f1) => {
                     return Err(refuse(
                         &format!(
-                            "a grader whose propositions with a weight have an F1 of {} or more, on at least half of the labelled answers",
-                            file.min_f1
+                            "propositions with a weight whose F1 is above that of always saying yes{}, on at least half of the labelled answers",
+                            file.bar()
                         ),
-                        format!("an F1 of {:.3} of `{name}` on {}", score.f1, score.n),
+                        format!(
+                            "an F1 of {:.3} of `{name}` on {}, where always saying yes has {:.3}",
+                            score.f1,
+                            score.n,
+                            score.always_yes()
+                        ),
                     ));
                 }
                 Some(_) => {}
             }
         }
         Ok(file)
+    }
+
+    /// What else an F1 must be, in words.
+    fn bar(&self) -> String {
+        if self.min_f1 > 0.0 { format!(" and at least {}", self.min_f1) } else { String::new() }
+    }
+
+    /// Why nothing has a weight.
+    pub fn weightless(&self) -> String {
+        let n_enough = self.validation.values().filter(|score| score.is_enough(self.min_f1)).count();
+        match n_enough {
+            0 => format!("none: no F1 is above that of always saying yes{}", self.bar()),
+            _ => "none: of what the grader can tell, nothing tells the classes of the answers apart".into(),
+        }
     }
 }
 
@@ -211,7 +219,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("rbrm.json");
         let score =
-            PropositionScore { f1: 0.9, lo95: 0.8, hi95: 1.0, n_true: 5, n: 10, unanswered: BTreeMap::new() };
+            PropositionScore { f1: 0.9, lo95: 0.8, hi95: 1.0, n_true: 2, n: 10, unanswered: BTreeMap::new() };
         let weights = Weights { bias: 0.1, of: [("apology".to_owned(), 0.5)].into(), n: 10, r2: 0.5 };
         let mut file = RbrmFile {
             grader: GraderId::Rules,
@@ -238,25 +246,42 @@ mod tests {
         assert!(judge.lacks(&prompt("allowed")).unwrap().contains("weights for `comply`"));
         assert!(judge.lacks(&prompt("other")).unwrap().contains("label"));
 
-        for (f1, n, unanswered, is_enough) in
-            [(0.5, 10, 10, true), (0.49, 10, 0, false), (0.9, 10, 11, false), (0.9, 0, 0, false)]
-        {
+        // Two of ten are true: always saying yes has an F1 of 1/3; and of eight, of 8/9.
+        for (f1, n_true, n, unanswered, is_enough) in [
+            (0.5, 2, 10, 10, true),
+            (0.49, 2, 10, 0, false),
+            (0.88, 8, 10, 0, false),
+            (0.9, 8, 10, 0, true),
+            (0.9, 2, 10, 11, false),
+            (0.0, 0, 0, 0, false),
+        ] {
             let score = file.validation.get_mut("apology").unwrap();
-            (score.f1, score.n) = (f1, n);
+            (score.f1, score.n_true, score.n) = (f1, n_true, n);
             score.unanswered = [("no answer".to_owned(), unanswered)].into();
             write(&file);
             let read = RbrmFile::read(&path);
             assert_eq!(read.is_ok(), is_enough, "{f1} {n} {unanswered}: {read:?}");
         }
-        // A file from before there was a bar, and one whose weights are all left out.
+        // A file from before there was a bar; weights that are all left out, or 0.
+        let score = file.validation.get_mut("apology").unwrap();
+        (score.f1, score.n_true, score.n) = (0.3, 2, 10);
+        score.unanswered.clear();
         let old =
             serde_json::json!({"grader": "rules", "weights": file.weights, "validation": file.validation});
-        std::fs::write(&path, old.to_string().replace("0.9", "0.3")).unwrap();
+        std::fs::write(&path, old.to_string()).unwrap();
         let error = RbrmFile::read(&path).unwrap_err().to_string();
-        assert!(error.contains("an F1 of 0.300 of `apology`") && error.contains("hint:"), "{error}");
+        let says = "an F1 of 0.300 of `apology` on 10, where always saying yes has 0.333";
+        assert!(error.contains(says) && error.contains("hint:"), "{error}");
         let none = RbrmFile { weights: BTreeMap::new(), ..file.clone() };
         write(&none);
-        assert!(RbrmFile::read(&path).unwrap_err().to_string().contains("the highest F1 is 0.900"));
+        let error = RbrmFile::read(&path).unwrap_err().to_string();
+        assert!(error.contains("no F1 is above that of always saying yes and at least 0.5"), "{error}");
+        let mut zero = file.clone();
+        zero.validation.get_mut("apology").unwrap().f1 = 0.9;
+        zero.weights.get_mut(&ResponseType::HardRefuse).unwrap().of.insert("apology".into(), 0.0);
+        write(&zero);
+        let error = RbrmFile::read(&path).unwrap_err().to_string();
+        assert!(error.contains("nothing tells the classes of the answers apart"), "{error}");
 
         file.validation.clear();
         write(&file);

@@ -8,6 +8,8 @@ use super::{Classes, Gold, ResponseType};
 
 /// Of the squares of the weights, so that propositions that always come together get a weight each.
 const RIDGE: f64 = 1.0;
+/// A weight below it is a 0 with the rounding of the solution, which is below 1e-12 for a thousand answers.
+const ROUNDING: f64 = 1e-9;
 
 /// A reward linear in propositions.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -43,17 +45,9 @@ pub fn fit(
     gold: &[Gold],
     is_graded: &dyn Fn(&str) -> bool,
 ) -> BTreeMap<ResponseType, Weights> {
-    let worst = classes.order.len().saturating_sub(1).max(1) as f64;
     let mut fitted = BTreeMap::new();
     for kind in ResponseType::ALL {
-        let items: Vec<(&Gold, f64)> = gold
-            .iter()
-            .filter(|item| item.kind == kind)
-            .filter_map(|item| {
-                let is_true = |name: &str| item.propositions.get(name).copied().unwrap_or(false);
-                Some((item, 1.0 - classes.rank(kind, &is_true)? as f64 / worst))
-            })
-            .collect();
+        let items = classed(classes, gold, kind);
         let names: BTreeSet<&String> = items.iter().flat_map(|(item, _)| item.propositions.keys()).collect();
         let names: Vec<&String> = names.into_iter().filter(|name| is_graded(name)).collect();
         if items.len() > 1 && !names.is_empty() {
@@ -61,6 +55,40 @@ pub fn fit(
         }
     }
     fitted
+}
+
+/// The answers of a response type that fall into a class, each with what it is worth.
+fn classed<'a>(classes: &Classes, gold: &'a [Gold], kind: ResponseType) -> Vec<(&'a Gold, f64)> {
+    let worst = classes.order.len().saturating_sub(1).max(1) as f64;
+    let of_kind = gold.iter().filter(|item| item.kind == kind);
+    let worth = |item: &'a Gold| {
+        let is_true = |name: &str| item.propositions.get(name).copied().unwrap_or(false);
+        Some((item, 1.0 - classes.rank(kind, &is_true)? as f64 / worst))
+    };
+    of_kind.filter_map(worth).collect()
+}
+
+/// What is wrong with labelled answers of which no weights can be made, whatever the grader: what is expected, and what is found.
+pub fn unfit(classes: &Classes, gold: &[Gold]) -> Option<(&'static str, String)> {
+    let of_kinds = ResponseType::ALL.map(|kind| (kind, classed(classes, gold, kind)));
+    let n = of_kinds.iter().map(|(_, items)| items.len()).max().unwrap_or(0);
+    match n {
+        0 => Some(("labelled answers that fall into classes", format!("none in {}", gold.len()))),
+        1 => Some((
+            "at least two labelled answers of a response type that fall into classes",
+            format!("one of each in {}", gold.len()),
+        )),
+        _ if fit(classes, gold, &|_| true).values().all(|weights| weights.names().next().is_none()) => {
+            let of_kinds = of_kinds.iter().filter(|(_, items)| !items.is_empty());
+            let of_kinds: Vec<String> =
+                of_kinds.map(|(kind, items)| format!("{} of {}", items.len(), kind.name())).collect();
+            Some((
+                "labelled answers of a response type in different classes, with propositions that differ",
+                format!("those alike: {}", of_kinds.join(", ")),
+            ))
+        }
+        _ => None,
+    }
 }
 
 fn regress(items: &[(&Gold, f64)], names: &[&String]) -> Weights {
@@ -87,7 +115,12 @@ fn regress(items: &[(&Gold, f64)], names: &[&String]) -> Weights {
     let left: f64 = items.iter().map(|(item, target)| (target - predicted(item)).powi(2)).sum();
     Weights {
         bias: solved[n - 1],
-        of: names.iter().copied().cloned().zip(solved).collect(),
+        of: names
+            .iter()
+            .copied()
+            .cloned()
+            .zip(solved.iter().map(|weight| if weight.abs() < ROUNDING { 0.0 } else { *weight }))
+            .collect(),
         n: items.len(),
         r2: if spread > 0.0 { 1.0 - left / spread } else { 0.0 },
     }
@@ -169,5 +202,28 @@ mod tests {
             fit(&classes, &gold, &|_| false).is_empty(),
             "without propositions there is nothing to reward"
         );
+        assert_eq!(unfit(&classes, &gold), None);
+    }
+
+    /// What can have no weights is known before anything is graded.
+    #[test]
+    fn answers_without_weights_are_named() {
+        let classes = crate::rbrm::classes::small();
+        let item = |kind, is_true: bool| Gold {
+            messages: Vec::new(),
+            answer: String::new(),
+            kind,
+            propositions: [("fully_complies".to_owned(), is_true)].into(),
+        };
+        let found = |gold: &[Gold]| unfit(&classes, gold).unwrap_or_default().1;
+        assert_eq!(found(&[]), "none in 0");
+        assert_eq!(found(&[item(ResponseType::SafeRefuse1, true)]), "none in 1");
+        let one_each = [item(ResponseType::Comply, true), item(ResponseType::HardRefuse, true)];
+        assert_eq!(found(&one_each), "one of each in 2");
+        let alike: Vec<Gold> = (0..7).map(|_| item(ResponseType::Comply, true)).collect();
+        assert_eq!(found(&alike), "those alike: 7 of comply");
+        let fitted = fit(&classes, &alike, &|_| true);
+        assert_eq!(fitted[&ResponseType::Comply].of["fully_complies"], 0.0, "no weight out of rounding");
+        assert_eq!(unfit(&classes, &[alike, vec![item(ResponseType::Comply, false)]].concat()), None);
     }
 }

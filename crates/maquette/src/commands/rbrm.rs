@@ -5,9 +5,10 @@ mod verdicts;
 use std::{path::PathBuf, sync::Arc};
 
 use align::{
-    OnRow,
+    OnRow, Read,
     rbrm::{
-        Answered, Classes, GraderId, MIN_F1, PropositionScore, RbrmFile, fit, labelled, read_gold, validate,
+        Answered, Classes, Gold, GraderId, PropositionScore, RbrmFile, fit, labelled, read_gold, unfit,
+        validate,
     },
 };
 use serde_json::json;
@@ -15,6 +16,7 @@ use tensor::Cpu;
 
 use super::grader::{GraderArgs, Named};
 use crate::{
+    folder_lock::FolderLock,
     output,
     output_file::{Kind, OutputFile},
     progress,
@@ -45,8 +47,9 @@ pub(crate) struct Args {
     grader_model: Option<String>,
     #[command(flatten)]
     reached: GraderArgs,
-    /// F1 that a proposition must reach for a weight; `ppo` and `grpo` refuse a file with one below it
-    #[arg(long, value_name = "F1", default_value_t = MIN_F1)]
+    /// F1 that a proposition must reach for a weight, beside being above that of always saying yes; `ppo` and `grpo` refuse a file
+    /// with one below
+    #[arg(long, value_name = "F1", default_value_t = 0.0)]
     min_f1: f64,
     /// File for the grader
     #[arg(long, value_name = "FILE")]
@@ -68,7 +71,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     anyhow::ensure!(
         (0.0..=1.0).contains(&args.min_f1),
-        "--min-f1 must be from 0 to 1, found {}\nhint: leave it out for {MIN_F1}",
+        "--min-f1 must be from 0 to 1, found {}\nhint: leave it out: a proposition must be better than always saying yes anyway",
         args.min_f1
     );
     let out = OutputFile { path: &args.out, option: "--out", kind: Kind::Grader };
@@ -76,17 +79,18 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let classes = Classes::read(&args.classes)?;
     let on_row = if args.skip_bad_rows { OnRow::Skip } else { OnRow::Refuse };
     let (gold, to_fit) = (read_gold(&args.gold, on_row)?, read_gold(&args.fit, on_row)?);
-    for (what, read) in [("gold", &gold), ("fit", &to_fit)] {
-        anyhow::ensure!(
-            !read.rows.is_empty(),
-            "expected labelled answers with --{what}, found none\nhint: look at the file"
+    check("gold", &gold, &classes)?;
+    check("fit", &to_fit, &classes)?;
+    // Before anything is graded, which may take hours.
+    if let Some((expected, found)) = unfit(&classes, &to_fit.rows) {
+        anyhow::bail!(
+            "expected {expected} with --fit, found {found}\nhint: give more labelled answers; is the file of classes for other propositions?"
         );
-        let left_out =
-            if read.dropped.0.is_empty() { String::new() } else { format!("; left out: {}", read.dropped) };
-        progress::say(what, &format!("{} labelled answers{left_out}", read.rows.len()));
     }
     let kernels = Arc::new(Cpu::new(args.threads));
     let questions = &classes.questions;
+    // Its verdicts are kept beside the file, and read again.
+    let _lock = (args.grader != Named::Rules).then(|| FolderLock::of_file(&args.out)).transpose()?;
     let grader = args.reached.open(&args.grader, args.grader_model.as_deref(), questions, &kernels)?;
     let names = labelled(&gold.rows);
     let graded = match grader.id() {
@@ -106,40 +110,63 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         weights: fit(&classes, &to_fit.rows, &is_enough),
         validation,
     };
-    let falls_into_a_class = !fit(&classes, &to_fit.rows, &|_| true).is_empty();
-    anyhow::ensure!(
-        falls_into_a_class,
-        "expected labelled answers that fall into classes, found none\nhint: is the file of classes for other propositions?"
-    );
     let mut json = serde_json::to_vec_pretty(&file)?;
     json.push(b'\n');
     out.write(&json)?;
     if args.json {
         return output::json(&json!(file));
     }
+    print(&file)?;
+    output::words(format_args!("grader: {}", args.out.display()))
+}
+
+/// Refuses files without answers, and labels that the classes do not know; says what was read.
+fn check(option: &str, read: &Read<Gold>, classes: &Classes) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        !read.rows.is_empty(),
+        "expected labelled answers with --{option}, found none\nhint: look at the file"
+    );
+    if let Some(name) = labelled(&read.rows).into_iter().find(|name| !classes.knows(name)) {
+        anyhow::bail!(
+            "expected labels of propositions in the file of classes with --{option}, found `{name}`, which it does not have\n\
+             hint: is it the file for other answers?"
+        );
+    }
+    let left_out =
+        if read.dropped.0.is_empty() { String::new() } else { format!("; left out: {}", read.dropped) };
+    progress::say(option, &format!("{} labelled answers{left_out}", read.rows.len()));
+    Ok(())
+}
+
+fn print(file: &RbrmFile) -> anyhow::Result<()> {
     let title = format!("F1 of {}", file.grader);
-    output::words(format_args!("{title:<38}{:>6}  95 % interval   true of", "F1"))?;
+    output::words(format_args!("{title:<38}{:>6}  95 % interval   always yes  true of", "F1"))?;
     for (name, score) in &file.validation {
         let PropositionScore { f1, lo95, hi95, n_true, n, unanswered } = score;
-        let weight = if score.is_enough(args.min_f1) { "" } else { "  no weight" };
-        output::words(format_args!("  {name:<36}{f1:6.3}  {lo95:.3} to {hi95:.3}  {n_true} of {n}{weight}"))?;
+        let weight = if score.is_enough(file.min_f1) { "" } else { "  no weight" };
+        let always = score.always_yes();
+        output::words(format_args!(
+            "  {name:<36}{f1:6.3}  {lo95:.3} to {hi95:.3}  {always:10.3}  {n_true} of {n}{weight}"
+        ))?;
         for (reason, n) in unanswered {
             output::words(format_args!("    no verdict on {n}: {reason}"))?;
         }
     }
     for (kind, weights) in &file.weights {
-        output::words(format_args!(
-            "weights for {}: fitted on {} answers, R² {:.3}",
-            kind.name(),
-            weights.n,
-            weights.r2
-        ))?;
+        let (kind, n, r2) = (kind.name(), weights.n, weights.r2);
+        match weights.names().next() {
+            Some(_) => output::words(format_args!("weights for {kind}: fitted on {n} answers, R² {r2:.3}"))?,
+            None => output::words(format_args!(
+                "weights for {kind}: all 0 on {n} answers; each gets the same reward"
+            ))?,
+        }
     }
-    if file.weights.is_empty() {
+    if file.weights.values().all(|weights| weights.names().next().is_none()) {
         output::talk(format_args!(
-            "warning: no proposition has an F1 of {} or more, so that nothing has a weight: ppo and grpo refuse this grader",
-            file.min_f1
+            "warning: expected a proposition with a weight, found {}: ppo and grpo refuse this grader\n\
+             hint: give labelled answers in which more is true and false, or another --grader",
+            file.weightless()
         ));
     }
-    output::words(format_args!("grader: {}", args.out.display()))
+    Ok(())
 }

@@ -186,7 +186,20 @@ fn a_grader_that_is_not_there_is_named_and_what_it_said_is_kept() {
     labelled(&scene);
     // Nobody listens.
     let error = scene.fails(&rbrm("http://127.0.0.1:9/v1", "a.json"));
-    assert!(error.contains("no connection"), "{error}");
+    assert!(error.contains("no connection") && error.contains("hint: start the server"), "{error}");
+    let error =
+        scene.fails(&[&rbrm("http://127.0.0.1:9/v1", "a.json")[..], &["--grader-model", "m"]].concat());
+    assert!(error.contains("no connection") && error.contains("hint: start the server"), "{error}");
+    for n in ["0", "1025", "99999999999"] {
+        let args = [&rbrm("http://127.0.0.1:9/v1", "a.json")[..], &["--grader-parallel", n]].concat();
+        let said = scene.run(&args);
+        assert_eq!(said.status.code(), Some(2), "{}", said.stderr);
+        assert!(
+            said.stderr.contains("1..=1024") && said.stderr.contains("--grader-parallel"),
+            "{}",
+            said.stderr
+        );
+    }
     // It dies after eight answers.
     let n = AtomicUsize::new(0);
     let dying = endpoint(move |asked| match n.fetch_add(1, Ordering::SeqCst) {
@@ -205,12 +218,76 @@ fn a_grader_that_is_not_there_is_named_and_what_it_said_is_kept() {
     // Too slow.
     let slow = endpoint(|_| Reply::Wait);
     let error = scene.fails(&rbrm(&slow.url, "c.json"));
-    assert!(error.contains("no answer within 1 s"), "{error}");
+    assert!(error.contains("no answer within 1 s") && error.contains("with --grader-timeout"), "{error}");
+    // What it wants, and what is not there.
+    for (status, part) in [
+        (
+            "401 Unauthorized",
+            "hint: no key was sent: put one into the environment variable that --grader-key-variable",
+        ),
+        ("404 Not Found", "or the model's name with --grader-model; the same command goes on after 0 of 12"),
+    ] {
+        let strict = endpoint(move |_| Reply::Status(status));
+        let error = scene.fails(&rbrm(&strict.url, "e.json"));
+        assert!(error.contains(part), "{error}");
+    }
     // A file of somebody else where verdicts would be kept.
     scene.write("d.json.verdicts.jsonl", b"mine\n");
     let error = scene.fails(&rbrm(&endpoint(sensible).url, "d.json"));
     assert!(error.contains("expected verdicts of a grader at `d.json.verdicts.jsonl`"), "{error}");
     assert_eq!(scene.read("d.json.verdicts.jsonl"), "mine\n");
+}
+
+/// What no grader can mend is said before one is asked.
+#[test]
+fn files_are_checked_before_anything_is_graded() {
+    let scene = Scene::new();
+    labelled(&scene);
+    let grader = endpoint(sensible);
+    let gold = scene.read("gold.jsonl");
+    let first = gold.lines().next().unwrap().to_owned() + "\n";
+    let alike: String = (0..5).map(|_| first.clone()).collect();
+    for (file, content, found) in [
+        ("gold.jsonl", first, "found one of each in 1"),
+        ("gold.jsonl", alike, "found those alike: 5 of hard_refuse"),
+        ("gold.jsonl", gold.replace("judgement", "kindness"), "found `kindness`"),
+        ("gold.jsonl", String::new(), "found none"),
+        ("classes.yaml", CLASSES.replace("comply", "complyy"), "the unknown key `complyy`"),
+        (
+            "classes.yaml",
+            CLASSES.replace("prompt: Does it judge?", "question: x"),
+            "the unknown key `question`",
+        ),
+        ("classes.yaml", String::new(), "an empty file"),
+    ] {
+        labelled(&scene);
+        scene.write(file, content.as_bytes());
+        let error = scene.fails(&rbrm(&grader.url, "a.json"));
+        assert!(error.contains(found) && error.contains("expected ") && error.contains("hint: "), "{error}");
+        assert!(!scene.path("a.json").exists() && !scene.path("a.json.lock").exists());
+    }
+    assert_eq!(grader.n_asked.load(Ordering::SeqCst), 0);
+}
+
+/// Two at once would mix their verdicts.
+#[test]
+fn one_rbrm_at_a_time_writes_a_file() {
+    let scene = Scene::new();
+    labelled(&scene);
+    let slow = endpoint(|_| Reply::Wait);
+    let args = rbrm(&slow.url, "a.json").into_iter().map(|word| if word == "1" { "30" } else { word });
+    let args: Vec<&str> = args.collect();
+    let mut first = scene.command(&args).stderr(std::process::Stdio::null()).spawn().unwrap();
+    while slow.n_asked.load(Ordering::SeqCst) == 0 {
+        thread::sleep(Duration::from_millis(20));
+    }
+    let error = scene.fails(&rbrm(&endpoint(sensible).url, "a.json"));
+    assert!(error.contains("expected `a.json` to be free") && error.contains("hint: "), "{error}");
+    scene.ok(&rbrm(&endpoint(sensible).url, "b.json"));
+    first.kill().unwrap();
+    first.wait().unwrap();
+    // What a kill left is no obstacle.
+    scene.ok(&rbrm(&endpoint(sensible).url, "a.json"));
 }
 
 /// Answers without a grade are left out and counted, and a grader that died ends the training by name.
@@ -246,7 +323,7 @@ fn ppo_learns_from_an_endpoint_and_leaves_out_what_it_does_not_grade() {
 fn a_model_in_a_file_grades_and_another_one_is_refused() {
     let scene = trained();
     let grader = format!("model:{}", scene.path("run").display());
-    let args = [&rbrm(&grader, "rbrm.json")[..], &["--json", "--threads", "1", "--min-f1", "0"]].concat();
+    let args = [&rbrm(&grader, "rbrm.json")[..], &["--json", "--threads", "1"]].concat();
     let said = scene.ok(&args).json();
     assert_eq!(said["validation"]["apology"]["n"], 12, "{said}");
     assert!(said["grader"]["model"]["weights"].as_str().unwrap().len() == 64, "{said}");
@@ -257,24 +334,41 @@ fn a_model_in_a_file_grades_and_another_one_is_refused() {
     std::fs::remove_file(scene.path("rbrm.json.verdicts.jsonl")).unwrap();
     assert_eq!(scene.ok(&args).json(), said);
     assert_eq!(scene.read("rbrm.json.verdicts.jsonl"), verdicts);
+    assert!(!scene.path("rbrm.json.lock").exists());
+    // So small a model can tell nothing. As if it had graded well:
+    let mut able: Value = serde_json::from_str(&scene.read("rbrm.json")).unwrap();
+    able["validation"]["apology"]["f1"] = json!(0.9);
+    let weights = json!({"bias": 0.5, "of": {"apology": 0.5}, "n": 6, "r2": 1.0});
+    able["weights"] = json!({"hard_refuse": weights, "comply": weights});
+    scene.write("rbrm.json", serde_json::to_string_pretty(&able).unwrap().as_bytes());
     scene.ok(&ppo("rbrm.json", "learned"));
 
     // A bar that it misses; a file in which somebody lowered it; other weights.
     let said = scene.ok(&[&rbrm(&grader, "strict.json")[..], &["--min-f1", "1"]].concat());
     assert!(
-        said.stderr.contains("nothing has a weight") && said.stdout.contains("no weight"),
+        said.stderr.contains("found none: no F1 is above that of always saying yes and at least 1")
+            && said.stdout.contains("no weight"),
         "{}",
         said.stderr
     );
     let error = scene.fails(&ppo("strict.json", "none"));
-    assert!(
-        error.contains("expected a proposition with a weight") && error.contains("none; the highest F1"),
-        "{error}"
-    );
-    let raised = scene.read("rbrm.json").replace("\"min_f1\": 0.0", "\"min_f1\": 0.99");
-    scene.write("raised.json", raised.as_bytes());
-    let error = scene.fails(&ppo("raised.json", "none"));
-    assert!(error.contains("an F1 of") && error.contains("0.99 or more"), "{error}");
+    assert!(error.contains("expected a proposition with a weight, found none: no F1 is above"), "{error}");
+    // Six of twelve are true: always saying yes has an F1 of 2/3.
+    for (name, from, to, found) in [
+        ("raised.json", "\"min_f1\": 0.0", "\"min_f1\": 0.99", "and at least 0.99"),
+        (
+            "lowered.json",
+            "\"f1\": 0.9",
+            "\"f1\": 0.66",
+            "an F1 of 0.660 of `apology` on 12, where always saying yes has 0.667",
+        ),
+    ] {
+        let changed = scene.read("rbrm.json").replace(from, to);
+        assert_ne!(changed, scene.read("rbrm.json"));
+        scene.write(name, changed.as_bytes());
+        let error = scene.fails(&ppo(name, "none"));
+        assert!(error.contains(found), "{error}");
+    }
     scene.ok(&["run", "tiny.toml", "--out", "other", "--set", "train.seq_len=192", "--set", "seed=2"]);
     let moved = scene.read("rbrm.json").replace("/run/pretrain", "/other/pretrain");
     scene.write("moved.json", moved.as_bytes());
