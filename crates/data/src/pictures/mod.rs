@@ -16,6 +16,7 @@
 //! assert!(!picture.question.is_empty() && !picture.answer.is_empty());
 //! ```
 
+mod apart;
 mod augment;
 mod canvas;
 mod chart;

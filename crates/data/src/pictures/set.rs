@@ -2,7 +2,7 @@
 
 use base::{Rng, hash::Xxh3};
 
-use super::{Drawer, N_LEVELS, Picture, PictureKind, PicturesConfig, Side, augment::View};
+use super::{Drawer, N_LEVELS, Picture, PictureKind, PicturesConfig, Side, apart, augment::View};
 use crate::{
     DataError, Skipped,
     image::{Background, ImageError, ImageLimits, RgbImage, decode},
@@ -72,6 +72,7 @@ pub struct PictureSet {
     train: Vec<Row>,
     held_out: Vec<Row>,
     skipped: Skipped,
+    on_both_sides: Option<String>,
     fingerprint: String,
 }
 
@@ -82,6 +83,7 @@ impl PictureSet {
     /// If a setting is out of range, a file cannot be read or has no document, or all are too large for memory.
     pub fn open(config: &PicturesConfig, side_pixels: usize, seed: u64) -> Result<Self, DataError> {
         config.validate()?;
+        apart::other_files(&config.files, &config.held_out)?;
         let drawer = Drawer { seed, side_pixels: side_pixels.max(Drawer::MIN_SIDE_PIXELS) };
         let mut skipped = Skipped::default();
         let (mut hash, mut n_bytes) = (Xxh3::new(), 0);
@@ -145,11 +147,13 @@ impl PictureSet {
                 });
             }
         }
+        let (mut train, on_both_sides) = apart::without(train, &held_out)?;
+        let settings = if on_both_sides.is_some() { settings + " apart" } else { settings };
         // What the rows were divided by is needed no more.
         train.iter_mut().chain(&mut held_out).for_each(|row| row.fields = Vec::new());
         hash.update(settings.as_bytes());
         let fingerprint = base::hash::hex(hash.digest128());
-        Ok(Self { config: config.clone(), drawer, train, held_out, skipped, fingerprint })
+        Ok(Self { config: config.clone(), drawer, train, held_out, skipped, on_both_sides, fingerprint })
     }
 
     /// What it was made from.
@@ -165,6 +169,11 @@ impl PictureSet {
     /// Rows of files that could not be read.
     pub fn skipped(&self) -> &Skipped {
         &self.skipped
+    }
+
+    /// What is to be said of rows to train on that are held out too, and were left out.
+    pub fn on_both_sides(&self) -> Option<&str> {
+        self.on_both_sides.as_deref()
     }
 
     /// Kinds of documents, which come in turns: those that are drawn, and those of files where there are some.

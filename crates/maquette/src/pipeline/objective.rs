@@ -20,6 +20,9 @@ impl Run {
             if let Some(notice) = set.skipped().notice(0) {
                 progress::say("pictures", &notice);
             }
+            if let Some(notice) = set.on_both_sides() {
+                progress::say("pictures", notice);
+            }
             anyhow::Ok(Arc::new(set))
         })?;
         Ok(Some(set))
