@@ -1,13 +1,16 @@
 //! `maquette requests`
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+};
 
 use align::{OnRow, near_duplicates, read_conversations};
 use anyhow::Context as _;
 use base::Rng;
 use serde_json::{Value, json};
 
-use crate::{output, own_folder, run_dir::write_whole};
+use crate::{output, own_folder, progress, run_dir::write_whole};
 
 /// Make labelled prompts of published requests: disallowed ones, harmless ones, and those that only sound harmful
 ///
@@ -58,6 +61,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         "--harmless must be above 0, found {}\nhint: leave it out for the default",
         args.harmless
     );
+    // Of two labels, or both learned from and held out.
+    let options =
+        [("disallowed", &args.disallowed), ("allowed", &args.allowed), ("look-alike", &args.look_alike)];
+    named_once(&options)?;
     let is_short = |text: &String| text.chars().count() <= args.max_chars;
     let mut disallowed = tables(&args.disallowed)?;
     let mut look_alike = tables(&args.look_alike)?;
@@ -81,7 +88,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     for (label, texts) in [("disallowed", &disallowed), ("allowed", &allowed)] {
         let groups = near_duplicates(&texts.iter().map(String::as_str).collect::<Vec<_>>());
         // Equal rows are asked once.
-        let mut seen = std::collections::BTreeSet::new();
+        let mut seen = BTreeSet::new();
         for (text, group) in texts.iter().zip(&groups) {
             let side = Rng::named(args.seed, &format!("side of {label} {}", texts[*group])).uniform();
             let row = json!({ "prompt": [{ "role": "user", "content": text }], "label": label });
@@ -90,7 +97,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             }
         }
         if label == "disallowed" {
-            n_groups = groups.iter().collect::<std::collections::BTreeSet<_>>().len();
+            n_groups = groups.iter().collect::<BTreeSet<_>>().len();
         }
     }
     held_out.extend(
@@ -98,6 +105,17 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             .iter()
             .map(|text| json!({ "prompt": [{ "role": "user", "content": text }], "label": "look_alike" })),
     );
+    let n_learned = learned.len();
+    let asked = |row: &Value| same(row["prompt"][0]["content"].as_str().unwrap_or_default());
+    let unseen: BTreeSet<String> = held_out.iter().map(asked).collect();
+    learned.retain(|row| !unseen.contains(&asked(row)));
+    let n_both = n_learned - learned.len();
+    if n_both > 0 {
+        progress::say(
+            "left out",
+            &format!("{n_both} of the requests to learn from: held out under another option"),
+        );
+    }
     shuffle(&mut learned, &mut rng);
     anyhow::ensure!(
         !learned.is_empty() && !held_out.is_empty(),
@@ -126,6 +144,28 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         ))?;
     }
     output::words(format_args!("{}", args.out.display()))
+}
+
+/// Refuses a file that is given to two options.
+fn named_once(options: &[(&str, &Vec<PathBuf>)]) -> anyhow::Result<()> {
+    let mut first_of = BTreeMap::new();
+    for (option, paths) in options {
+        for path in *paths {
+            let real = path.canonicalize().unwrap_or_else(|_| path.clone());
+            let first = first_of.entry(real).or_insert(*option);
+            anyhow::ensure!(
+                first == option,
+                "expected other files with --{option} than with --{first}, found `{}` in both\nhint: a request has one label; name the file once",
+                path.display()
+            );
+        }
+    }
+    Ok(())
+}
+
+/// What two requests have in common that are the same but for case and spaces.
+fn same(text: &str) -> String {
+    text.to_lowercase().split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 fn shuffle<T>(all: &mut [T], rng: &mut Rng) {

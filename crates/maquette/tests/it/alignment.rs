@@ -151,9 +151,30 @@ fn published_requests_become_prompts() {
     assert_eq!(scene.files("made"), before);
     let error = scene.fails(&[&args[..8], &["."]].concat());
     assert!(error.contains("found other files"), "{error}");
+    scene.write("again.jsonl", rows.as_bytes());
     let error =
-        scene.fails(&["requests", "--disallowed", "chats.jsonl", "--allowed", "chats.jsonl", "--out", "no"]);
+        scene.fails(&["requests", "--disallowed", "again.jsonl", "--allowed", "chats.jsonl", "--out", "no"]);
     assert!(error.contains("a column `goal`") && error.contains("hint:"), "{error}");
+    // A file under two options; requests to learn from that are look-alikes too, which are held out.
+    let error = scene.fails(&[
+        "requests",
+        "--disallowed",
+        "harmful.csv",
+        "--allowed",
+        "./harmful.csv",
+        "--out",
+        "no",
+    ]);
+    assert!(error.contains("than with --disallowed, found `./harmful.csv` in both"), "{error}");
+    scene.write("sounds.csv", format!("prompt,label\n\"{}\",safe\n", a[0].to_uppercase()).as_bytes());
+    let args = [&args[..7], &["--out", "apart"]].concat();
+    let said = scene.ok(&args);
+    assert!(
+        said.stderr.contains("1 of the requests to learn from: held out under another option"),
+        "{}",
+        said.stderr
+    );
+    assert!(!scene.read("apart/prompts.jsonl").contains(&a[0]) && a.len() > 1);
 }
 
 #[test]
