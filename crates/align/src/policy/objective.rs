@@ -117,15 +117,26 @@ impl PolicyGradient {
             .collect()
     }
 
+    /// Answers of the policy, as long as an example may be.
+    fn collect(
+        &self,
+        gpt: &Gpt,
+        kernels: &dyn Kernels,
+        side: Side,
+        problems: &[(u64, u64)],
+    ) -> Result<Collected, EnvironmentError> {
+        let (rollout, max_seq_len) = (&self.policy.rollout, self.settings.seq_len);
+        collect(gpt, kernels, &*self.environment, side, problems, rollout, max_seq_len)
+    }
+
     /// Lets the policy answer; what cannot be learned from is left out.
     fn roll_out(
         &self,
         gpt: &Gpt,
         kernels: &dyn Kernels,
     ) -> Result<(Vec<Rollout>, Dropped), EnvironmentError> {
-        let rollout = &self.policy.rollout;
         let Collected { trajectories: all, left_out } =
-            collect(gpt, kernels, &*self.environment, Side::Training, &self.problems(), rollout)?;
+            self.collect(gpt, kernels, Side::Training, &self.problems())?;
         let scores = self.scores(kernels, &all)?;
         let head = gpt.head_named(VALUE);
         let mut rollouts = Vec::with_capacity(all.len());
@@ -379,11 +390,9 @@ impl Objective for PolicyGradient {
     fn validate(&self, gpt: &Gpt, kernels: &dyn Kernels, _: bool) -> Result<Validation, TrainError> {
         let mut rng = Rng::named(self.settings.seed, "held-out answers");
         let problems: Vec<(u64, u64)> =
-            (0..self.policy.n_held_out.max(1)).map(|i| (i as u64, rng.next_u64())).collect();
+            (0..self.policy.n_held_out).map(|i| (i as u64, rng.next_u64())).collect();
         let rewards = || -> Result<Vec<f64>, EnvironmentError> {
-            let rollout = &self.policy.rollout;
-            let all =
-                collect(gpt, kernels, &*self.environment, Side::HeldOut, &problems, rollout)?.trajectories;
+            let all = self.collect(gpt, kernels, Side::HeldOut, &problems)?.trajectories;
             let scores = self.scores(kernels, &all)?.into_iter();
             Ok(scores.zip(&all).map(|(score, trajectory)| -(score + trajectory.reward())).collect())
         };

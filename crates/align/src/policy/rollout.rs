@@ -97,8 +97,8 @@ pub struct Collected {
     pub left_out: Dropped,
 }
 
-/// Lets the policy answer problems, each with a seed of its own. What comes of one depends on its problem, its seed and the policy
-/// alone, not on what is decoded beside it.
+/// Lets the policy answer problems, each with a seed of its own, in at most `max_seq_len` tokens with what is asked. What comes of one
+/// depends on its problem, its seed and the policy alone, not on what is decoded beside it.
 ///
 /// # Errors
 /// If the environment cannot go on, or nothing is left to learn from.
@@ -109,8 +109,9 @@ pub fn collect(
     side: Side,
     problems: &[(u64, u64)],
     settings: &RolloutSettings,
+    max_seq_len: usize,
 ) -> Result<Collected, EnvironmentError> {
-    let max_seq_len = gpt.config().max_seq_len;
+    let max_seq_len = max_seq_len.min(gpt.config().max_seq_len);
     let mut engine =
         Engine::new(gpt, kernels, EngineSettings::for_sequences(settings.n_parallel.max(1), max_seq_len));
     let mut running: BTreeMap<SequenceId, (usize, Running)> = BTreeMap::new();

@@ -47,6 +47,12 @@ impl Method {
     }
 }
 
+/// Most answers that are held in memory at a time.
+const MAX_ROLLOUTS: usize = 1 << 20;
+const MAX_EPOCHS: usize = 1000;
+/// Most answers that are decoded at a time: each has keys and values of its own.
+const MAX_PARALLEL: usize = 1024;
+
 /// Numbers of learning from rewards.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -88,14 +94,21 @@ impl PolicySettings {
             if is_valid { Ok(()) } else { Err(TrainError::Setting { name, expected, found }) }
         };
         let is_positive = |x: f64| x > 0.0 && x.is_finite();
-        let n = self.n_rollouts;
+        let (n, group) = (self.n_rollouts, self.method.group());
+        let of_groups = if group > 1 { format!(" in groups of {group}") } else { String::new() };
+        check("rollouts", (1..=MAX_ROLLOUTS).contains(&n), "from 1 to 1,048,576", n.to_string())?;
         check(
             "rollouts",
-            n > 0 && n.is_multiple_of(batch_rows) && n.is_multiple_of(self.method.group().max(1)),
+            n.is_multiple_of(batch_rows) && n.is_multiple_of(group.max(1)),
             "a multiple of the batch, and of the group",
-            n.to_string(),
+            format!("{n} with a batch of {batch_rows}{of_groups}"),
         )?;
-        check("policy_epochs", self.n_epochs > 0, "at least 1", self.n_epochs.to_string())?;
+        let epochs = (1..=MAX_EPOCHS).contains(&self.n_epochs);
+        check("policy_epochs", epochs, "from 1 to 1,000", self.n_epochs.to_string())?;
+        let n = self.n_held_out;
+        check("n_held_out", (1..=MAX_ROLLOUTS).contains(&n), "from 1 to 1,048,576", n.to_string())?;
+        let n = self.rollout.n_parallel;
+        check("parallel", (1..=MAX_PARALLEL).contains(&n), "from 1 to 1,024", n.to_string())?;
         check("clip", self.clip > 0.0 && self.clip < 1.0, "between 0 and 1", self.clip.to_string())?;
         check("beta", self.beta >= 0.0 && self.beta.is_finite(), "0 or more", self.beta.to_string())?;
         check("cut_penalty", self.cut_penalty.is_finite(), "finite", self.cut_penalty.to_string())?;

@@ -81,7 +81,7 @@ fn problems_without_a_reward_are_left_out_and_counted() {
     let kernels = Cpu::new(1);
     let environment = Graded { silent: 3, long: 5, reward: 1.0 };
     let problems: Vec<(u64, u64)> = (1..=15).map(|n| (n, n)).collect();
-    let found = collect(&gpt(), &kernels, &environment, Side::Training, &problems, &rollout()).unwrap();
+    let found = collect(&gpt(), &kernels, &environment, Side::Training, &problems, &rollout(), 8).unwrap();
     let left: Vec<u64> = found.trajectories.iter().map(|trajectory| trajectory.problem).collect();
     assert_eq!(left, [1, 2, 4, 7, 8, 11, 13, 14]);
     let reasons = found.left_out.to_string();
@@ -91,16 +91,23 @@ fn problems_without_a_reward_are_left_out_and_counted() {
     );
     // What is left is what it would be alone.
     let alone: Vec<(u64, u64)> = left.iter().map(|n| (*n, *n)).collect();
-    let same = collect(&gpt(), &kernels, &environment, Side::Training, &alone, &rollout()).unwrap();
+    let same = collect(&gpt(), &kernels, &environment, Side::Training, &alone, &rollout(), 8).unwrap();
     assert_eq!(same.trajectories, found.trajectories);
     assert!(same.trajectories.iter().all(|trajectory| trajectory.reward() == f64::from(trajectory.ids[2])));
+    // An example may be shorter than what the model reads: a prompt as long leaves no room.
+    let room = same.trajectories[0].actions[0].at + 1;
+    let short = collect(&gpt(), &kernels, &environment, Side::Training, &alone, &rollout(), room).unwrap();
+    assert!(short.trajectories.iter().all(|trajectory| trajectory.ids.len() <= room));
+    let none = collect(&gpt(), &kernels, &environment, Side::Training, &alone, &rollout(), room - 1);
+    let error = none.unwrap_err().to_string();
+    assert!(error.contains(&format!("{} longer than {} tokens", alone.len(), room - 2)), "{error}");
 }
 
 #[test]
 fn nothing_to_learn_from_is_an_error_that_says_why() {
     let kernels = Cpu::new(1);
     let none = |environment: Graded| {
-        let found = collect(&gpt(), &kernels, &environment, Side::Training, &[(1, 1), (2, 2)], &rollout());
+        let found = collect(&gpt(), &kernels, &environment, Side::Training, &[(1, 1), (2, 2)], &rollout(), 8);
         found.unwrap_err().to_string()
     };
     let error = none(Graded { silent: 1, long: 100, reward: 1.0 });

@@ -238,7 +238,8 @@ fn the_learner_sees_what_the_sampler_drew_from() {
     // The bias of probabilities over the whole vocabulary is the logarithm of the mass that was kept.
     let sampling = Sampling { top_k: 2, ..Sampling::default() };
     let settings = RolloutSettings { sampling, ..rollout(1) };
-    let drawn = collect(&gpt, &kernels, &Table { n_steps: 1 }, Side::Training, &[(0, 7)], &settings).unwrap();
+    let drawn =
+        collect(&gpt, &kernels, &Table { n_steps: 1 }, Side::Training, &[(0, 7)], &settings, 8).unwrap();
     let drawn = drawn.trajectories;
     let action = &drawn[0].actions[0];
     let tokens = Tokens::packed(PROMPT.to_vec(), [2]);

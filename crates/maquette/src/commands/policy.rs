@@ -27,6 +27,8 @@ use crate::{
 
 /// Peak learning rate of all weights where none is given.
 const LEARNING_RATE: f64 = 1e-5;
+/// Most sets of answers.
+const MAX_ITERATIONS: u64 = 1_000_000;
 /// Part of the prompts that is held out.
 const HELD_OUT: f64 = 0.1;
 
@@ -159,7 +161,12 @@ impl BuiltIn {
 
 impl PolicyOptions {
     /// The environment, and what it is called in the folder.
-    fn environment(&self, base: &Base, kernels: &Arc<Cpu>) -> anyhow::Result<(Box<dyn Environment>, String)> {
+    fn environment(
+        &self,
+        base: &Base,
+        seq_len: usize,
+        kernels: &Arc<Cpu>,
+    ) -> anyhow::Result<(Box<dyn Environment>, String)> {
         if let Some(command) = &self.program {
             anyhow::ensure!(
                 self.env_timeout > 0.0 && self.env_timeout <= 86_400.0,
@@ -171,6 +178,13 @@ impl PolicyOptions {
         }
         if let Some(env) = self.env {
             let environment = env.environment();
+            let asked = environment.begin(Side::Training, 0)?.messages();
+            let n_tokens = base.template.encode(&base.tokenizer, &asked, true)?.len();
+            anyhow::ensure!(
+                n_tokens < seq_len,
+                "expected room for an answer to `{}`, whose first question has {n_tokens} tokens, found --seq-len {seq_len}\nhint: give a longer --seq-len, or a model that reads more",
+                environment.name()
+            );
             let name = environment.name().to_owned();
             return Ok((environment, name));
         }
@@ -187,10 +201,9 @@ impl PolicyOptions {
         let judges: Vec<(f64, Box<dyn Judge>)> =
             rule.map(|rule| (self.rule_weight, rule)).into_iter().collect();
         let on_row = if self.skip_bad_rows { OnRow::Skip } else { OnRow::Refuse };
-        let max_seq_len = base.config.max_seq_len;
         let is_too_long = |messages: &[Message]| {
             let n_tokens = base.template.encode(&base.tokenizer, messages, true)?.len();
-            Ok((n_tokens >= max_seq_len).then(|| too_long(max_seq_len)))
+            Ok((n_tokens >= seq_len).then(|| too_long(seq_len)))
         };
         let seed = self.training.seed;
         let (prompts, dropped) = Prompts::read(&self.prompts, judges, HELD_OUT, seed, on_row, is_too_long)?;
@@ -266,6 +279,11 @@ pub(super) fn run(
     policy.rollout.sampling.validate()?;
     policy.validate(training.batch)?;
     let steps_each = policy.steps_per_iteration(training.batch) as u64;
+    anyhow::ensure!(
+        options.iterations <= MAX_ITERATIONS,
+        "--iterations must be at most 1,000,000, found {}\nhint: leave it out for the default",
+        options.iterations
+    );
     let seq_len = training.seq_len(&base)?;
     let settings =
         training.settings(&base, seq_len, (options.iterations * steps_each).max(1), LEARNING_RATE)?;
@@ -279,7 +297,7 @@ pub(super) fn run(
         .map(|dir| checkpoint::sha256_of(&dir.join("model.safetensors")))
         .transpose()?;
     let kernels = Arc::new(Cpu::new(training.threads));
-    let (environment, named) = options.environment(&base, &kernels)?;
+    let (environment, named) = options.environment(&base, seq_len, &kernels)?;
     let mut tuning = training.tuning();
     if matches!(method, Method::Ppo { .. }) {
         tuning.heads.insert(VALUE.into(), 1);

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use train::{TrainSettings, Tuning};
 
+use super::changed;
 use crate::{
     folder_lock::{FolderLock, LOCK},
     own_folder,
@@ -57,20 +58,11 @@ impl Tuned {
                     format!("`{}` is damaged\nhint: choose another folder with --out", path.display())
                 })?;
                 if there != *made {
-                    let (mut found, mut expected) = (String::new(), String::new());
-                    if let (Value::Object(a), Value::Object(b)) =
-                        (serde_json::to_value(&there)?, serde_json::to_value(made)?)
-                    {
-                        let differing = a.iter().find(|(name, value)| b.get(*name) != Some(value));
-                        if let Some((name, value)) = differing {
-                            found = format!("`{name}` = {value}");
-                            expected = format!("`{name}` = {}", b.get(name).unwrap_or(&Value::Null));
-                        }
-                    }
                     anyhow::bail!(
-                        "expected a new folder, or that of the same fine-tuning, at `{}`, found one with {found} where this has {expected}\n\
-                         hint: choose another folder with --out",
-                        dir.display()
+                        "expected a new folder, or that of the same fine-tuning, at `{}`, found one with {}\n\
+                         hint: give what it was made with to go on there, or choose another folder with --out",
+                        dir.display(),
+                        changed::between(&there, made)?
                     );
                 }
                 taken()?

@@ -3,6 +3,7 @@
 //! The folder holds `tuning.json` (what it was made from), `checkpoints/`, `metrics.jsonl`, `summary.json`, and with adapters
 //! `merged/`, the model with them added to its weights. The same command goes on where it was stopped.
 
+mod changed;
 mod folder;
 mod held_out;
 mod options;

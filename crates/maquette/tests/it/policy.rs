@@ -176,18 +176,90 @@ fn a_program_is_an_environment_and_its_death_is_named() {
     }
 }
 
+/// Whoever goes on with another setting is told which it is, not which hashes differ.
+#[test]
+fn a_setting_that_changed_is_named() {
+    let scene = trained();
+    let ppo = with(&["ppo", "run", "--prompts", "prompts.jsonl", "--rule", "contains", "--out", "a"], &SMALL);
+    let ppo = with(&ppo, &["--iterations", "1"]);
+    scene.ok(&ppo);
+    let changed = |option: &'static str, value: &'static str| -> Vec<&str> {
+        let at = ppo.iter().position(|word| *word == option);
+        let mut args = ppo.clone();
+        match at {
+            Some(at) => args[at + 1] = value,
+            None => args.extend([option, value]),
+        }
+        args
+    };
+    for (option, value, part) in [
+        ("--beta", "0.1", "found one with --beta 0.05 where this has 0.1\n"),
+        ("--clip", "0.3", "found one with --clip 0.2 where this has 0.3\n"),
+        ("--lr", "0.001", "found one with --lr 0.003 where this has 0.001\n"),
+        ("--rollouts", "32", "--rollouts 16 where this has 32"),
+        ("--rule", "exact", "environment or rewards `rule contains × 1` where this has `rule exact × 1`\n"),
+    ] {
+        let error = scene.fails(&changed(option, value));
+        assert!(error.contains(part) && error.contains("hint: "), "{error}");
+    }
+    scene.ok(&ppo);
+    let rows = scene.read("prompts.jsonl") + "{\"prompt\": \"more\", \"answer\": \"a\"}\n";
+    scene.write("prompts.jsonl", rows.as_bytes());
+    let error = scene.fails(&ppo);
+    assert!(error.contains("found one with environment or rewards `prompts "), "{error}");
+    // Of preferences and conversations as well.
+    let dpo = ["dpo", "run", "--data", "pairs.jsonl", "--out", "b", "--batch", "8", "--threads", "1"];
+    scene.ok(&dpo);
+    let error = scene.fails(&with(&dpo, &["--beta", "0.2"]));
+    assert!(error.contains("found one with --beta 0.1 where this has 0.2\n"), "{error}");
+    let error = scene.fails(&with(&dpo, &["--epochs", "2"]));
+    assert!(
+        error.contains("found one with steps, of --epochs or --iterations, 5 where this has 10\n"),
+        "{error}"
+    );
+    let rows = scene.read("pairs.jsonl").replacen("zzz", "yyy", 1);
+    scene.write("pairs.jsonl", rows.as_bytes());
+    let error = scene.fails(&dpo);
+    assert!(error.contains("found one with other examples\n"), "{error}");
+}
+
 #[test]
 fn what_cannot_be_learned_from_is_named() {
     let scene = trained();
     let prompts = ["ppo", "run", "--prompts", "prompts.jsonl", "--out", "bad"];
     let error = scene.fails(&prompts);
     assert!(error.contains("found neither --reward nor --rule"), "{error}");
-    for (option, value) in
-        [("--rollouts", "15"), ("--clip", "0"), ("--beta", "NaN"), ("--temperature", "0"), ("--lambda", "2")]
-    {
+    for (option, value, part) in [
+        ("--rollouts", "15", "found 15 with a batch of 16"),
+        ("--rollouts", "16777216", "--rollouts must be from 1 to 1,048,576, found 16777216"),
+        ("--clip", "0", "found 0"),
+        ("--beta", "NaN", "found NaN"),
+        ("--temperature", "0", "found 0"),
+        ("--lambda", "2", "found 2"),
+        ("--n-held-out", "0", "--n-held-out must be from 1 to 1,048,576, found 0"),
+        ("--n-held-out", "99999999999", "found 99999999999"),
+        ("--parallel", "1025", "--parallel must be from 1 to 1,024, found 1025"),
+        ("--policy-epochs", "100000", "--policy-epochs must be from 1 to 1,000"),
+        ("--iterations", "18446744073709551615", "--iterations must be at most 1,000,000"),
+        ("--seq-len", "0", "--seq-len must be from 1 to 96"),
+        (
+            "--seq-len",
+            "5",
+            "found none in 40 rows: 40 longer than 4 tokens, which leaves no room for an answer",
+        ),
+    ] {
         let error = scene.fails(&with(&prompts, &["--rule", "contains", option, value]));
-        assert!(error.contains("found") && error.contains("hint:"), "{option}: {error}");
+        assert!(error.contains(part) && error.contains("hint:"), "{option}: {error}");
     }
+    let grpo = ["grpo", "run", "--env", "calculator", "--out", "bad"];
+    let error = scene.fails(&with(&grpo, &["--seq-len", "5"]));
+    assert!(
+        error.contains("expected room for an answer to `calculator`, whose first question has"),
+        "{error}"
+    );
+    assert!(error.contains("found --seq-len 5") && error.contains("hint:"), "{error}");
+    let error = scene.fails(&with(&grpo, &["--rollouts", "48", "--group", "5"]));
+    assert!(error.contains("found 48 with a batch of 16 in groups of 5"), "{error}");
     let error = scene.fails(&with(&prompts, &["--rule", "number"]));
     assert!(error.contains("row 1: expected a number in `answer`"), "{error}");
     assert!(!scene.path("bad").exists());
