@@ -50,7 +50,7 @@ fn main() -> ExitCode {
     match commands::Cli::read().run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.is::<output::Closed>() => ExitCode::SUCCESS,
-        Err(error) if error.is::<stop::Interrupted>() || error.is::<stop::Abandoned>() => {
+        Err(error) if stop::reason(&error).is_some() => {
             output::talk(error);
             ExitCode::from(130) // as shells report a Ctrl-C
         }

@@ -19,6 +19,23 @@ pub(crate) struct Interrupted(pub(crate) String);
 #[error("stopped{0}\nhint: the same command begins from the start")]
 pub(crate) struct Abandoned(pub(crate) String);
 
+/// A step of several was stopped; the command of all of them goes on.
+#[derive(Debug, thiserror::Error)]
+#[error("stopped{step}\nhint: `{again}` goes on; steps that are finished are kept")]
+pub(crate) struct StoppedStep {
+    pub(crate) step: String,
+    pub(crate) again: String,
+}
+
+/// Where the work was stopped, if it was and nothing failed.
+pub(crate) fn reason(error: &anyhow::Error) -> Option<&str> {
+    let interrupted = error.downcast_ref::<Interrupted>().map(|Interrupted(said)| &said[..]);
+    let abandoned = || error.downcast_ref::<Abandoned>().map(|Abandoned(said)| &said[..]);
+    interrupted
+        .or_else(abandoned)
+        .or_else(|| error.downcast_ref().map(|stopped: &StoppedStep| &stopped.step[..]))
+}
+
 /// Who asks.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Request {

@@ -1,15 +1,16 @@
 //! `maquette align`
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Parser as _;
 use serde::Deserialize;
 
-use super::Cli;
+use super::{Cli, Command};
 use crate::{
     output::{program, shell_text, shell_word, talk},
     own_folder, report,
+    stop::{self, StoppedStep},
 };
 
 /// From a pretrained model to one that chats, with a table of what that did and cost
@@ -29,7 +30,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     recipe: Option<PathBuf>,
     /// Folder with published data that a recipe reads
-    #[arg(long, value_name = "DIR", default_value = "data")]
+    #[arg(long, value_name = "DIR", default_value = DATA)]
     data: PathBuf,
     /// Random seed
     #[arg(long, value_name = "N", default_value_t = 1)]
@@ -41,6 +42,9 @@ pub(crate) struct Args {
 
 /// The recipe that ships.
 const RECIPE: &str = include_str!("../../../../recipes/align.toml");
+
+/// Where published data are, if nothing is said.
+const DATA: &str = "data";
 
 /// The commands, in the folder of the result; by it the command knows its own.
 const ABOUT: &str = "steps.txt";
@@ -61,6 +65,31 @@ struct Step {
     run: String,
 }
 
+impl Step {
+    /// Its folder below that of the result.
+    fn folder(&self) -> Option<&str> {
+        let mut words = self.run.split_whitespace();
+        let out = words.find_map(|word| match word.strip_prefix("--out") {
+            Some("") => Some(None),
+            Some(rest) => rest.strip_prefix('=').map(Some),
+            None => None,
+        })?;
+        let out = match out {
+            Some(value) => value,
+            None => words.next()?,
+        };
+        out.strip_prefix("{out}/").filter(|folder| !folder.is_empty())
+    }
+}
+
+impl Cli {
+    /// Whether what it writes is a folder.
+    fn writes_a_folder(&self) -> bool {
+        use Command::{Explain, Export, Rbrm, Safety};
+        !matches!(self.command, Rbrm(_) | Safety(_) | Export(_) | Explain(_))
+    }
+}
+
 impl Recipe {
     fn parse(text: &str, named: &str) -> anyhow::Result<Self> {
         let recipe: Self = toml::from_str(text).map_err(|error| {
@@ -76,6 +105,36 @@ impl Recipe {
         Ok(recipe)
     }
 
+    /// Checks what the steps are, and that the result is a folder of one of them.
+    fn check(&self, commands: &[Cli]) -> anyhow::Result<()> {
+        for (step, cli) in self.steps.iter().zip(commands) {
+            let why = match &cli.command {
+                Command::Align(_) | Command::Quickstart(_) => "which runs steps itself",
+                Command::Serve(_) => "which does not end by itself",
+                Command::Chat(_) | Command::Feedback(_) => "which waits for a person",
+                _ => continue,
+            };
+            anyhow::bail!(
+                "expected steps that work alone, found `{}`, {why}\nhint: leave that step out, and run it afterwards",
+                step.run
+            );
+        }
+        let writers = self.steps.iter().zip(commands).filter(|(_, cli)| cli.writes_a_folder());
+        let folders: Vec<&str> = writers.filter_map(|(step, _)| step.folder()).collect();
+        let is_in = |folder: &&str| Path::new(&self.result).starts_with(folder);
+        let is_plain = Path::new(&self.result).components().all(|part| matches!(part, Component::Normal(_)));
+        anyhow::ensure!(
+            is_plain && folders.iter().any(is_in),
+            "expected as `result` the folder that a step writes, or one below it, found `{}`\nhint: {}",
+            self.result,
+            match folders.last() {
+                Some(last) => format!("such as `{last}`, from --out {{out}}/{last}"),
+                None => "no step writes one: give sft, dpo, ppo or grpo --out {out}/NAME".to_owned(),
+            }
+        );
+        Ok(())
+    }
+
     /// Whether a step has a file or a folder of this name in the folder of the result.
     fn writes(&self, name: &str) -> bool {
         let words = self
@@ -87,6 +146,19 @@ impl Recipe {
         names
             .into_iter()
             .any(|own| name == own || name.strip_prefix(own).is_some_and(|rest| rest.starts_with('.')))
+    }
+
+    /// A name in braces that stands for nothing. Braces around anything else, as in JSON, are the command's own.
+    fn unknown(&self, args: &[(&str, String)]) -> Option<&str> {
+        self.steps.iter().find_map(|step| {
+            step.run.match_indices('{').find_map(|(at, _)| {
+                let end = at + step.run[at..].find('}')?;
+                let name = &step.run[at + 1..end];
+                let is_name =
+                    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+                (is_name && args.iter().all(|(known, _)| *known != name)).then(|| &step.run[at..=end])
+            })
+        })
     }
 
     /// The words of every command. A path with spaces stays one word.
@@ -117,11 +189,32 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 
 /// The recipe that ships, with the model of a run.
 pub(super) fn run_usual(base: &Path, out: &Path, threads: usize) -> anyhow::Result<()> {
-    let (base, out, data) = (base.to_owned(), out.to_owned(), PathBuf::from("data"));
+    let (base, out, data) = (base.to_owned(), out.to_owned(), PathBuf::from(DATA));
     run(&Args { base, out, data, recipe: None, seed: 1, threads })
 }
 
+/// The command that goes on.
+fn again(args: &Args) -> String {
+    let Args { base, out, recipe, data, seed, threads } = args;
+    let mut command = format!("{} align {} --out {}", program(), shell_word(base), shell_word(out));
+    let mut add = |option: &str, value: String| command += &format!(" --{option} {value}");
+    if let Some(recipe) = recipe {
+        add("recipe", shell_word(recipe));
+    }
+    if data != Path::new(DATA) {
+        add("data", shell_word(data));
+    }
+    if *seed != 1 {
+        add("seed", seed.to_string());
+    }
+    if *threads != 0 {
+        add("threads", threads.to_string());
+    }
+    command
+}
+
 fn run_recipe(recipe: &Recipe, args: &Args) -> anyhow::Result<()> {
+    let again = again(args);
     let Args { base, out, data, seed, threads, .. } = args;
     let shown = |path: &Path| path.display().to_string();
     let args = [
@@ -131,6 +224,11 @@ fn run_recipe(recipe: &Recipe, args: &Args) -> anyhow::Result<()> {
         ("seed", seed.to_string()),
         ("threads", threads.to_string()),
     ];
+    if let Some(name) = recipe.unknown(&args) {
+        anyhow::bail!(
+            "expected {{base}}, {{out}}, {{data}}, {{seed}} and {{threads}} in the steps, found `{name}`\nhint: mend that step of the recipe"
+        );
+    }
     let commands = recipe.commands(&args);
     // Before minutes are spent, so that a slip in the last is reported at once.
     let parsed = commands.iter().map(|words| {
@@ -145,12 +243,28 @@ fn run_recipe(recipe: &Recipe, args: &Args) -> anyhow::Result<()> {
         })
     });
     let parsed: Vec<Cli> = parsed.collect::<Result<_, _>>()?;
+    recipe.check(&parsed)?;
     let steps: String = commands.iter().map(|words| format!("{}\n", words.join(" "))).collect();
     own_folder::open_with(out, ABOUT, &steps, &|name| recipe.writes(name))?;
-    for (words, command) in commands.iter().zip(parsed) {
+    let n = commands.len();
+    for (i, (words, command)) in commands.iter().zip(parsed).enumerate() {
+        let stopped = |said: &str| {
+            let comma = if said.is_empty() { "" } else { "," };
+            let step = format!(" in step {} of {n} of the alignment, {}{comma}{said}", i + 1, words[0]);
+            StoppedStep { step, again: again.clone() }
+        };
+        if stop::check().is_break() {
+            return Err(stopped(" before it began").into());
+        }
         let shown: Vec<String> = words.iter().map(|word| shell_text(word)).collect();
         talk(format_args!("\n{} {}", program(), shown.join(" ")));
-        command.run_command()?;
+        if let Err(error) = command.run_command() {
+            // What a step says of going on is said of that step alone.
+            return Err(match stop::reason(&error) {
+                Some(said) => stopped(said).into(),
+                None => error,
+            });
+        }
     }
     if out.join(report::SAFETY).is_file() {
         talk(format_args!("\nreport:\n  {}", report::write(out)?.display()));
@@ -180,14 +294,17 @@ mod tests {
         for (text, name) in [(RECIPE, "align"), (include_str!("../../../../recipes/smol-align.toml"), "smol")]
         {
             let recipe = Recipe::parse(text, name).unwrap();
+            let mut commands = Vec::new();
             let args = [("base", "a b"), ("out", "o"), ("data", "d"), ("seed", "3"), ("threads", "0")];
             for words in recipe.commands(&args.map(|(name, value)| (name, value.to_owned()))) {
                 assert!(!words.iter().any(|word| word.contains(['{', '}'])), "{words:?}");
                 let typed = std::iter::once("maquette").chain(words.iter().map(String::as_str));
-                if let Err(error) = Cli::try_parse_from(typed) {
-                    panic!("{name}: {error}");
+                match Cli::try_parse_from(typed) {
+                    Ok(cli) => commands.push(cli),
+                    Err(error) => panic!("{name}: {error}"),
                 }
             }
+            recipe.check(&commands).unwrap();
         }
     }
 }

@@ -1,8 +1,13 @@
 //! From a pretrained model to a table of what alignment did, on synthetic requests.
 
-use std::fs;
+use std::{
+    fs,
+    process::{Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
 
-use crate::scene::{Scene, repository};
+use crate::scene::{Said, Scene, repository};
 
 /// Every step once, on a model too small to learn much: files, order, and that a second call does nothing again.
 #[test]
@@ -88,13 +93,78 @@ fn recipes_of_commands_are_checked_before_they_run() {
     for (text, found) in [
         ("result = \"a\"\nsteps = []\n", "expected steps"),
         ("steps = 3\n", "[[steps]]"),
-        ("result = \"a\"\n[[steps]]\nrun = \"standin --out {out}\"\n[[steps]]\nrun = \"sfft x\"\n", "sfft x"),
+        (
+            "result = \"a\"\n[[steps]]\nrun = \"sft {base} --data x --out {out}/a\"\n[[steps]]\nrun = \"sfft x\"\n",
+            "sfft x",
+        ),
     ] {
-        scene.write("wrong.toml", text.as_bytes());
-        let error = scene.fails(&["align", "run", "--recipe", "wrong.toml", "--out", "wrong"]);
-        assert!(error.contains(found), "{error}");
-        assert!(!scene.path("wrong").exists());
+        refused(&scene, text, found);
     }
+    // Steps that run steps, or wait for somebody.
+    let sft = "[[steps]]\nrun = \"sft {base} --data x.jsonl --out {out}/a\"\n";
+    for step in [
+        "align {base} --out {out}/b",
+        "quickstart --out {out}/b",
+        "serve {out}/a",
+        "chat {out}/a",
+        "feedback {out}/a --prompts p.jsonl --out {out}/b",
+    ] {
+        let text = format!("result = \"a\"\n{sft}[[steps]]\nrun = \"{step}\"\n");
+        refused(&scene, &text, &format!("expected steps that work alone, found `{step}`"));
+    }
+    // Results that no step writes, or that are files; `a/merged` is below one.
+    let others = "[[steps]]\nrun = \"standin --out {out}/b\"\n[[steps]]\nrun = \"rbrm c --gold g --fit f --out={out}/rbrm.json\"\n";
+    for result in ["", "c", "a2", "a/../b", "/a", "../a", "rbrm.json", "."] {
+        let text = format!("result = \"{result}\"\n{others}{sft}");
+        refused(&scene, &text, "such as `a`, from --out {out}/a");
+    }
+    let file = others.replace("{out}/b", "elsewhere");
+    refused(&scene, &format!("result = \"rbrm.json\"\n{file}"), "no step writes one");
+    refused(&scene, &format!("result = \"a\"\n{}", sft.replace("{out}", "{outt}")), "`{outt}`");
+    // What is checked here is not more than that: the first step is begun.
+    let text = format!("result = \"a/merged\"\n{}", sft.replace("--out ", "--out="));
+    scene.write("right.toml", text.as_bytes());
+    let error = scene.fails(&["align", "run", "--recipe", "right.toml", "--out", "right"]);
+    assert!(error.contains("x.jsonl"), "{error}");
+}
+
+fn refused(scene: &Scene, recipe: &str, found: &str) {
+    scene.write("wrong.toml", recipe.as_bytes());
+    let error = scene.fails(&["align", "run", "--recipe", "wrong.toml", "--out", "wrong"]);
+    assert!(error.contains(found), "{error}");
+    assert!(!scene.path("wrong").exists());
+}
+
+/// Whoever stops a step is told how the alignment goes on, and it does.
+#[cfg(unix)]
+#[test]
+fn an_alignment_that_was_stopped_says_how_it_goes_on() {
+    let scene = Scene::trained();
+    let row = |i: usize| serde_json::json!({"prompt": format!("{i}?"), "completion": "yes"});
+    let rows: String = (0..40).map(|i| format!("{}\n", row(i))).collect();
+    scene.write("chats.jsonl", rows.as_bytes());
+    let recipe = "result = \"a\"\n[[steps]]\nrun = \"sft {base} --data chats.jsonl --epochs 150 --out {out}/a --threads {threads}\"\n";
+    scene.write("one.toml", recipe.as_bytes());
+    let args = ["align", "run", "--recipe", "one.toml", "--out", "my own", "--threads", "1"];
+    let mut command = scene.command(&args);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let (begun, path) = (Instant::now(), scene.path("my own/a/metrics.jsonl"));
+    while fs::read_to_string(&path).map_or(0, |text| text.lines().count()) < 3 {
+        assert!(begun.elapsed() < Duration::from_secs(60), "no step after a minute");
+        thread::sleep(Duration::from_millis(2));
+    }
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let said = Said::from(child.wait_with_output().unwrap());
+    assert_eq!(said.status.code(), Some(130), "{}", said.stderr);
+    assert!(
+        said.stderr.contains("stopped in step 1 of 1 of the alignment, sft, after step "),
+        "{}",
+        said.stderr
+    );
+    let hint =
+        "align run --out 'my own' --recipe one.toml --threads 1` goes on; steps that are finished are kept\n";
+    assert!(said.stderr.ends_with(hint) && said.stderr.matches("hint: ").count() == 1, "{}", said.stderr);
+    scene.ok(&args);
 }
 
 /// Published requests become prompts of known label; those that say nearly the same are on one side.
