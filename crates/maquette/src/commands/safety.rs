@@ -6,7 +6,8 @@ use std::{
 };
 
 use align::RewardModel;
-use model::Gpt;
+use anyhow::Context as _;
+use model::{Gpt, checkpoint};
 use serde_json::json;
 use tensor::Cpu;
 
@@ -15,7 +16,7 @@ use crate::{
     output,
     output_file::{Kind, OutputFile},
     progress,
-    safety::{Asked, Number, SafetyTable, Stage, TextLosses, Truthful, answers, ratio, read_text},
+    safety::{Asked, Number, SafetyTable, Stage, TextLosses, Truthful, answers, prompts, ratio, read_text},
     stop,
 };
 
@@ -91,11 +92,16 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         let notes: String = truthful.notes().iter().map(|note| format!("; {note}")).collect();
         progress::say("truthful", &format!("{} questions{notes}", truthful.len()));
     }
-    let kernels = Cpu::new(args.threads);
     let reward = args.reward.as_deref().map(RewardModel::open).transpose()?;
-    let reference = args.against.as_ref().and_then(|against| {
-        args.stages.iter().find(|(name, _)| name == against).map(|(_, path)| open(path, &kernels))
-    });
+    // A slip in the last stage is not to be found after hours of answers of the first.
+    let mut checkpoints = BTreeMap::new();
+    for (name, path) in &args.stages {
+        let dir = checked(path, &asked, reward.as_ref(), args.text.as_deref());
+        checkpoints.insert(name, dir.with_context(|| format!("stage `{name}`"))?);
+    }
+    let kernels = Cpu::new(args.threads);
+    let reference = args.against.as_ref().and_then(|against| checkpoints.get(against));
+    let reference = reference.map(|dir| open(dir, &kernels));
     let reference = reference.transpose()?.map(|opened| opened.gpt);
 
     let mut measured: BTreeMap<String, Stage> = BTreeMap::new();
@@ -103,9 +109,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     // Of the first stage.
     let mut text_before: Option<TextLosses> = None;
     for (name, path) in &args.stages {
+        if stop::check().is_break() {
+            return Err(stop::Abandoned(format!(" before the stage `{name}`; nothing was written")).into());
+        }
         progress::say(name, &format!("answers {} prompts", asked.cases.len()));
         let mut measure = || -> anyhow::Result<Stage> {
-            let opened = open(path, &kernels)?;
+            let opened = open(&checkpoints[name], &kernels)?;
             let mut stage = measure(args, &opened, &kernels, &asked, reward.as_ref(), reference.as_ref())?;
             stop::still()?;
             stage.add_cost(path);
@@ -166,6 +175,34 @@ fn open(path: &Path, kernels: &Cpu) -> anyhow::Result<Opened> {
     open_model::open(path, kernels, dtype.into())
 }
 
+/// The checkpoint of a stage, of which all that is to be measured can be.
+fn checked(
+    path: &Path,
+    asked: &Asked,
+    reward: Option<&RewardModel>,
+    text: Option<&Path>,
+) -> anyhow::Result<PathBuf> {
+    let dir = open_model::locate(path)?;
+    let own = checkpoint::read_config(&dir)?;
+    let tokenizer = open_model::tokenizer_of(&dir, own.vocab_size)?;
+    prompts(&dir, &tokenizer, own.max_seq_len, asked)?;
+    if let Some(run) = text {
+        read_text(run, &tokenizer, own.max_seq_len)?;
+    }
+    if let Some(model) = reward {
+        let its = model.gpt().config();
+        anyhow::ensure!(
+            its.vocab_size == own.vocab_size && its.max_seq_len >= own.max_seq_len,
+            "expected a reward model with the vocabulary of the stage that reads as much, found one of {} tokens that reads {} beside {} that reads {}\nhint: make it from one of the stages",
+            its.vocab_size,
+            its.max_seq_len,
+            own.vocab_size,
+            own.max_seq_len
+        );
+    }
+    Ok(dir)
+}
+
 /// What a stage does with the prompts.
 fn measure(
     args: &Args,
@@ -179,15 +216,6 @@ fn measure(
     let mut stage = Stage::judged(asked, &answers);
     let own = opened.gpt.config();
     if let Some(model) = reward {
-        let its = model.gpt().config();
-        anyhow::ensure!(
-            its.vocab_size == own.vocab_size && its.max_seq_len >= own.max_seq_len,
-            "expected a reward model with the vocabulary of the stage that reads as much, found one of {} tokens that reads {} beside {} that reads {}\nhint: make it from one of the stages",
-            its.vocab_size,
-            its.max_seq_len,
-            own.vocab_size,
-            own.max_seq_len
-        );
         stage.add_reward(model, kernels, &answers, opened.tokenizer.end_of_turn());
     }
     if let Some(reference) = reference.filter(|gpt| {

@@ -7,7 +7,7 @@ mod text;
 mod truthful;
 
 pub(crate) use asked::Asked;
-pub(crate) use stage::{Stage, answers};
+pub(crate) use stage::{Stage, answers, prompts};
 pub(crate) use table::{Change, Number, SafetyTable, Share, ratio};
 pub(crate) use text::{TextLosses, read_text};
 pub(crate) use truthful::{Truthful, Truths};

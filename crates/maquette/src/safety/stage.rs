@@ -6,7 +6,7 @@ use align::{
     RewardModel,
     standin::{Done, HarmlessBy, Label},
 };
-use data::{ChatTemplate, Message};
+use data::{ChatTemplate, Message, Tokenizer};
 use eval::interval;
 use model::{Engine, EngineSettings, Finish, Gpt, Tokens};
 use tensor::{IGNORE_TARGET, Kernels};
@@ -38,26 +38,14 @@ pub(crate) fn answers(
     max_tokens: usize,
     seed: u64,
 ) -> anyhow::Result<Vec<Answer>> {
-    let template = ChatTemplate::load(&opened.dir, &opened.tokenizer)?;
     let max_seq_len = opened.gpt.config().max_seq_len;
     let mut engine =
         Engine::new(&opened.gpt, kernels, EngineSettings::for_sequences(N_PARALLEL, max_seq_len));
-    let encode = |messages: &[Message]| template.encode(&opened.tokenizer, messages, true);
-    let prompts: Vec<Vec<u32>> =
-        asked.cases.iter().map(|case| encode(&case.messages)).collect::<Result<_, _>>()?;
-    // A reward model reads an answer's last token and its end too.
-    let room = |prompt: &Vec<u32>| max_seq_len.saturating_sub(prompt.len() + 1);
-    if let Some(prompt) = prompts.iter().find(|prompt| room(prompt) == 0) {
-        anyhow::bail!(
-            "expected prompts of at most {} tokens, found one of {}\nhint: leave out prompts that are too long for the model",
-            max_seq_len.saturating_sub(2),
-            prompt.len()
-        );
-    }
+    let prompts = prompts(&opened.dir, &opened.tokenizer, max_seq_len, asked)?;
     let request = |(i, prompt): (usize, &Vec<u32>)| model::Request {
         seed: base::Rng::named(seed, &format!("answer {i}")).next_u64(),
         stop: opened.tokenizer.stops(),
-        ..model::Request::new(prompt.clone(), max_tokens.min(room(prompt)))
+        ..model::Request::new(prompt.clone(), max_tokens.min(room(max_seq_len, prompt)))
     };
     let requests = prompts.iter().enumerate().map(request).collect();
     let done = engine.complete_while(requests, &mut |_, _| true, &stop::goes_on).map_err(stop::abandoned)?;
@@ -69,6 +57,35 @@ pub(crate) fn answers(
         log_probs: done.logprobs,
     };
     Ok(prompts.into_iter().zip(done).map(answer).collect())
+}
+
+/// The prompts in the tokens and the template of the checkpoint in `dir`.
+///
+/// # Errors
+/// If its template cannot write a prompt, or a prompt leaves no room for an answer.
+pub(crate) fn prompts(
+    dir: &Path,
+    tokenizer: &Tokenizer,
+    max_seq_len: usize,
+    asked: &Asked,
+) -> anyhow::Result<Vec<Vec<u32>>> {
+    let template = ChatTemplate::load(dir, tokenizer)?;
+    let encode = |messages: &[Message]| template.encode(tokenizer, messages, true);
+    let prompts: Vec<Vec<u32>> =
+        asked.cases.iter().map(|case| encode(&case.messages)).collect::<Result<_, _>>()?;
+    if let Some(prompt) = prompts.iter().find(|prompt| room(max_seq_len, prompt) == 0) {
+        anyhow::bail!(
+            "expected prompts of at most {} tokens, found one of {}\nhint: leave out prompts that are too long for the model",
+            max_seq_len.saturating_sub(2),
+            prompt.len()
+        );
+    }
+    Ok(prompts)
+}
+
+/// Tokens that an answer may have. A reward model reads an answer's last token and its end too.
+fn room(max_seq_len: usize, prompt: &[u32]) -> usize {
+    max_seq_len.saturating_sub(prompt.len() + 1)
 }
 
 /// What each prompt came to at a stage.

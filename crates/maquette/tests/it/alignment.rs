@@ -311,6 +311,37 @@ fn a_grader_is_validated_and_one_that_was_not_is_refused() {
     assert!(error.contains("found other files"), "{error}");
 }
 
+/// A slip in the last stage is found before the first one answers.
+#[test]
+fn stages_are_checked_before_any_answers() {
+    let scene = Scene::new();
+    scene.ok(&["run", "tiny.toml", "--out", "run", "--set", "train.seq_len=96"]);
+    scene.ok(&["run", "tiny.toml", "--out", "short"]);
+    let row = |text: &str| {
+        format!("{{\"prompt\":[{{\"role\":\"user\",\"content\":\"{text}\"}}],\"label\":\"allowed\"}}\n")
+    };
+    scene.write("asked.jsonl", row("Sing a song of the sea.").as_bytes());
+    let args = ["safety", "a=run", "--prompts", "asked.jsonl", "--max-tokens", "4", "--out", "t.json"];
+    for (more, found) in [
+        (&["b=nowhere"][..], "stage `b`: "),
+        (&["b=short"], "stage `b`: expected prompts of at most 30 tokens, found one of "),
+        (&["--text", "nowhere"], "expected a run with prepared text in the model's tokens at `nowhere`"),
+        (&["--reward", "run"], "run"),
+        (&["--against", "b"], "expected one of the stages for --against, found `b`"),
+        (&["--truthful", "no.csv"], "no.csv"),
+        (&["--prompts", "no.jsonl"], "no.jsonl"),
+    ] {
+        let args =
+            if more[0] == "--prompts" { vec!["safety", "a=run", "--out", "t.json"] } else { args.to_vec() };
+        let said = scene.run(&[&args[..], more].concat());
+        assert!(!said.stderr.contains("answers 1 prompts"), "{}", said.stderr);
+        let error = said.error(1);
+        assert!(error.contains(found), "{error}");
+        assert!(!scene.path("t.json").exists());
+    }
+    scene.ok(&args);
+}
+
 /// Adapters go out as peft keeps them, and come in again to the bits of the merged model.
 #[test]
 fn adapters_go_out_and_come_in() {
