@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::Path};
 
 use anyhow::Context as _;
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{Markup, html};
 use serde_json::Value;
 
 use super::{
@@ -12,6 +12,7 @@ use super::{
     plot::{Mark, Plot, Point, Series},
     read::Source,
     scores::reliability_plot,
+    shell::{self, Place, section},
     tables,
 };
 use crate::safety::{Change, Number, SafetyTable, Share};
@@ -122,41 +123,25 @@ fn render(
     sources: &[Source],
 ) -> Markup {
     let stages = table.in_order();
-    html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="generator" content="maquette";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                title { (name) " · Maquette alignment" }
-                style { (PreEscaped(include_str!("style.css"))) }
+    let main = html! {
+        header.title {
+            p.kicker { "Maquette · alignment" }
+            h1 { (name) }
+            p.lede { (lede(table)) }
+            nav {
+                a href="#answers" { "Answers" } a href="#numbers" { "Numbers" }
+                @if !table.reliability.is_empty() { a href="#calibration" { "Calibration" } }
+                @if !policies.is_empty() { a href="#training" { "Training" } }
+                a href="#sources" { "Sources" }
             }
-            body { main {
-                header.title {
-                    p.kicker { "Maquette · alignment" }
-                    h1 { (name) }
-                    p.lede { (lede(table)) }
-                    nav {
-                        a href="#answers" { "Answers" } a href="#numbers" { "Numbers" }
-                        @if !table.reliability.is_empty() { a href="#calibration" { "Calibration" } }
-                        @if !policies.is_empty() { a href="#training" { "Training" } }
-                        a href="#sources" { "Sources" }
-                    }
-                }
-                (section("answers", "Answers", &answers(table, &stages)))
-                (section("numbers", "Capability, reward and cost", &numbers(table, &stages)))
-                @if !table.reliability.is_empty() { (section("calibration", "Calibration", &calibration(table, &stages))) }
-                @if !policies.is_empty() { (section("training", "Training of the policies", &training(policies))) }
-                (section("sources", "Sources", &tables::sources(sources)))
-            } }
         }
-    }
-}
-
-fn section(id: &str, title: &str, body: &Markup) -> Markup {
-    html! { section id=(id) { header { h2 { (title) } } (body) } }
+        (section("answers", "Answers", &[], &answers(table, &stages)))
+        (section("numbers", "Capability, reward and cost", &[], &numbers(table, &stages)))
+        @if !table.reliability.is_empty() { (section("calibration", "Calibration", &[], &calibration(table, &stages))) }
+        @if !policies.is_empty() { (section("training", "Training of the policies", &[], &training(policies))) }
+        (section("sources", "Sources", &[], &tables::sources(sources)))
+    };
+    shell::page(&format!("{name} · Maquette alignment"), Place::Anywhere, &main)
 }
 
 fn lede(table: &SafetyTable) -> String {

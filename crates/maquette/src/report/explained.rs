@@ -1,9 +1,13 @@
 //! Answers about pictures with maps of what they depend on: of a run, and as a page of their own.
 
 use eval::attribution::{Attribution, DeletionDrop};
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{Markup, html};
 
-use super::{number::significant, page::visible};
+use super::{
+    number::significant,
+    page::visible,
+    shell::{self, Place},
+};
 use crate::run_dir::{ExplainedAnswer, ExplainedPicture};
 
 /// What the colours mean; it stands above the maps.
@@ -32,33 +36,16 @@ pub(super) fn section(answers: &[ExplainedAnswer]) -> Markup {
 
 /// A page of one answer.
 pub(crate) fn render_explained(answer: &ExplainedAnswer) -> String {
-    let page = html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="generator" content="maquette";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                title { "What an answer depends on · Maquette" }
-                style { (PreEscaped(include_str!("style.css"))) }
-            }
-            body { main {
-                header.title {
-                    p.kicker { "Maquette · explanation" }
-                    h1 { (visible(&answer.prediction)) }
-                    p.lede { (visible(&answer.question)) }
-                }
-                section id="maps" {
-                    header { h2 { "Maps" } }
-                    (legend())
-                    div.explained { (article(answer)) }
-                }
-                section id="numbers" { header { h2 { "Numbers" } } (numbers(&answer.attribution)) }
-            } }
+    let main = html! {
+        header.title {
+            p.kicker { "Maquette · explanation" }
+            h1 { (visible(&answer.prediction)) }
+            p.lede { (visible(&answer.question)) }
         }
+        (shell::section("maps", "Maps", &[], &html! { (legend()) div.explained { (article(answer)) } }))
+        (shell::section("numbers", "Numbers", &[], &numbers(&answer.attribution)))
     };
-    page.into_string()
+    shell::page("What an answer depends on · Maquette", Place::Anywhere, &main).into_string()
 }
 
 fn article(answer: &ExplainedAnswer) -> Markup {

@@ -3,7 +3,7 @@
 //! `read` opens and checks the files, `curves` turns the metrics into figures, `forecast` does so with a forecast,
 //! `manifest` and `tables` set the rest in rows, `page` puts everything in its place; `plot`, `svg`, `axis` and
 //! `number` know nothing about runs. `scores` is the page of an evaluation, `alignment` that of an alignment, `explained` has maps of
-//! answers about pictures. The page needs no network and no script.
+//! answers about pictures; `shell` is what all of them are set in. The page needs no network and no script.
 
 mod alignment;
 mod answers;
@@ -20,6 +20,7 @@ mod prediction;
 mod read;
 mod scores;
 mod scores_safety;
+mod shell;
 mod svg;
 mod tables;
 #[cfg(test)]
@@ -39,8 +40,9 @@ pub(crate) use self::{
     explained::render_explained,
     forecast::Picture,
     number::with_margin,
-    scores::{ExamRow, ScoresPage, SealedLoss, TaskRow, WRITER as PAGE_WRITER, render as render_scores},
+    scores::{ExamRow, ScoresPage, SealedLoss, TaskRow, render as render_scores},
     scores_safety::{Disagreement, SafetyRow, SafetyTask},
+    shell::WRITER as PAGE_WRITER,
     svg::WRITER,
 };
 

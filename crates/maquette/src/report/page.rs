@@ -1,10 +1,11 @@
 //! The page: what stands where, and the sentences between the numbers.
 
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{Markup, html};
 
 use super::curves::figures;
 use super::number::{duration, grouped, scientific, si, si_of, significant, with_margin};
 use super::read::{Run, bits_margin, loss_margin};
+use super::shell::{self, Place, section};
 use super::{capability, explained, manifest, prediction, tables};
 use crate::run_dir::{
     CAPABILITY, EXPLAINED, FORECAST, MANIFEST, METRICS, RECIPE, SAMPLES, SUMMARY, Sample, VERDICT, WATCH,
@@ -12,58 +13,27 @@ use crate::run_dir::{
 
 /// The whole page.
 pub(super) fn page(run: &Run) -> Markup {
-    html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                title { (run.name) " · Maquette report" }
-                style { (PreEscaped(include_str!("style.css"))) }
-            }
-            body {
-                main {
-                    (header(run))
-                    (tiles(run))
-                    @if let Some(sealed) = &run.sealed {
-                        (section("forecast", "Forecast", &[FORECAST, VERDICT, WATCH],
-                            &prediction::section(sealed, &run.metrics)))
-                        @if let Some(capability) = &sealed.capability {
-                            (section("capability", "Capability", &[FORECAST, CAPABILITY],
-                                &capability::section(capability, sealed)))
-                        }
-                    }
-                    (section("curves", "Training", &[METRICS], &training(run)))
-                    (section("samples", "Samples", &[SAMPLES], &samples(run)))
-                    @if let Some(answers) = &run.explained {
-                        (section("pictures", "Pictures", &[EXPLAINED], &explained::section(answers)))
-                    }
-                    (section("data", "Data", &[MANIFEST, SUMMARY], &data(run)))
-                    (section("configuration", "Configuration", &[RECIPE, SUMMARY], &configuration(run)))
-                    (section("sources", "Sources", &[], &tables::sources(&run.sources)))
-                }
+    let main = html! {
+        (header(run))
+        (tiles(run))
+        @if let Some(sealed) = &run.sealed {
+            (section("forecast", "Forecast", &[FORECAST, VERDICT, WATCH],
+                &prediction::section(sealed, &run.metrics)))
+            @if let Some(capability) = &sealed.capability {
+                (section("capability", "Capability", &[FORECAST, CAPABILITY],
+                    &capability::section(capability, sealed)))
             }
         }
-    }
-}
-
-/// A numbered part of the page, with links to the entries of the files that it was built from.
-fn section(id: &str, title: &str, files: &[&str], body: &Markup) -> Markup {
-    html! {
-        section id=(id) {
-            header {
-                h2 { (title) }
-                @if !files.is_empty() {
-                    p.from { "from " @for (i, file) in files.iter().enumerate() {
-                        @if i > 0 { ", " }
-                        a href={ "#" (file) } { (file) }
-                    } }
-                }
-            }
-            (body)
+        (section("curves", "Training", &[METRICS], &training(run)))
+        (section("samples", "Samples", &[SAMPLES], &samples(run)))
+        @if let Some(answers) = &run.explained {
+            (section("pictures", "Pictures", &[EXPLAINED], &explained::section(answers)))
         }
-    }
+        (section("data", "Data", &[MANIFEST, SUMMARY], &data(run)))
+        (section("configuration", "Configuration", &[RECIPE, SUMMARY], &configuration(run)))
+        (section("sources", "Sources", &[], &tables::sources(&run.sources)))
+    };
+    shell::page(&format!("{} · Maquette report", run.name), Place::OfRun, &main)
 }
 
 fn header(run: &Run) -> Markup {

@@ -4,7 +4,7 @@ use std::{borrow::Cow, collections::BTreeMap};
 
 use eval::{Calibration, MetricSummary, Reliability};
 use forecast::Prediction;
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{Markup, html};
 
 use super::{
     axis::Axis,
@@ -12,11 +12,9 @@ use super::{
     plot::{Mark, Plot, Point, Series},
     read::Source,
     scores_safety::{self, SafetyTask},
+    shell::{self, Place, section},
     tables,
 };
-
-/// By which a page of this program is known.
-pub(crate) const WRITER: &str = "name=\"generator\" content=\"maquette\"";
 
 /// What the page shows; every number in it comes from `sources`.
 pub(crate) struct ScoresPage {
@@ -80,47 +78,30 @@ pub(crate) struct SealedLoss {
 pub(crate) fn render(page: &ScoresPage) -> String {
     let sources: Vec<Source> = page.sources.iter().map(|(path, bytes)| Source::of(path, bytes)).collect();
     let n_items: usize = page.tasks.iter().map(|task| task.n).sum();
-    let body = html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="generator" content="maquette";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                title { (page.name) " · Maquette evaluation" }
-                style { (PreEscaped(include_str!("style.css"))) }
+    let main = html! {
+        header.title {
+            p.kicker { "Maquette · evaluation" }
+            h1 { (page.name) }
+            p.lede { (grouped(n_items as u64)) " items of " (page.tasks.len()) " tasks." }
+            nav {
+                a href="#tasks" { "Tasks" }
+                @if !page.exams.is_empty() { a href="#exams" { "Exams" } }
+                @if !page.safety.is_empty() { a href="#safety" { "Safety" } }
+                @if page.sealed.is_some() { a href="#forecast" { "Forecast" } }
+                @if page.calibration.is_some() { a href="#calibration" { "Calibration" } }
+                a href="#sources" { "Sources" }
             }
-            body { main {
-                header.title {
-                    p.kicker { "Maquette · evaluation" }
-                    h1 { (page.name) }
-                    p.lede { (grouped(n_items as u64)) " items of " (page.tasks.len()) " tasks." }
-                    nav {
-                        a href="#tasks" { "Tasks" }
-                        @if !page.exams.is_empty() { a href="#exams" { "Exams" } }
-                        @if !page.safety.is_empty() { a href="#safety" { "Safety" } }
-                        @if page.sealed.is_some() { a href="#forecast" { "Forecast" } }
-                        @if page.calibration.is_some() { a href="#calibration" { "Calibration" } }
-                        a href="#sources" { "Sources" }
-                    }
-                }
-                @if !page.exams.is_empty() { (section("exams", "Exams", &exams(&page.exams))) }
-                (section("tasks", "Tasks", &tasks(&page.tasks)))
-                @if !page.safety.is_empty() { (section("safety", "Safety", &scores_safety::section(&page.safety))) }
-                @if let Some(sealed) = &page.sealed { (section("forecast", "Forecast of the run", &of_forecast(sealed))) }
-                @if let Some(calibration) = &page.calibration {
-                    (section("calibration", "Calibration", &of_calibration(calibration)))
-                }
-                (section("sources", "Sources", &tables::sources(&sources)))
-            } }
         }
+        @if !page.exams.is_empty() { (section("exams", "Exams", &[], &exams(&page.exams))) }
+        (section("tasks", "Tasks", &[], &tasks(&page.tasks)))
+        @if !page.safety.is_empty() { (section("safety", "Safety", &[], &scores_safety::section(&page.safety))) }
+        @if let Some(sealed) = &page.sealed { (section("forecast", "Forecast of the run", &[], &of_forecast(sealed))) }
+        @if let Some(calibration) = &page.calibration {
+            (section("calibration", "Calibration", &[], &of_calibration(calibration)))
+        }
+        (section("sources", "Sources", &[], &tables::sources(&sources)))
     };
-    body.into_string()
-}
-
-fn section(id: &str, title: &str, body: &Markup) -> Markup {
-    html! { section id=(id) { header { h2 { (title) } } (body) } }
+    shell::page(&format!("{} · Maquette evaluation", page.name), Place::Anywhere, &main).into_string()
 }
 
 fn exams(rows: &[ExamRow]) -> Markup {
