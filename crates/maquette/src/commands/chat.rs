@@ -28,7 +28,8 @@ use crate::{
 /// Chat with a checkpoint in the terminal
 ///
 /// The conversation runs through the checkpoint's chat template. Ctrl-C stops an answer, Ctrl-D quits; /help lists the
-/// commands. Without a terminal every line of stdin is a message.
+/// commands. Without a terminal, lines of stdin are taken as typed ones are: what begins with / is a command, /save and /image among
+/// them; everything else is a message.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Folder of a checkpoint, or of a run, whose model was trained to chat
