@@ -16,7 +16,8 @@ use crate::{output, own_folder, progress, run_dir::write_whole};
 ///
 /// Tables (.csv) have the request in a column `goal`, `Behavior` or `prompt`; rows with a `label` other than `safe`, or with a context,
 /// are left out of look-alikes and of disallowed requests. Requests that say nearly the same are all held out or all learned from.
-/// The result is DIR/prompts.jsonl for `maquette ppo` and DIR/held-out.jsonl for `maquette safety`.
+/// The result is DIR/demonstrations.jsonl for `maquette sft`: refusals of what is disallowed and the published answers to the rest;
+/// DIR/prompts.jsonl for `maquette ppo`; and DIR/held-out.jsonl for `maquette safety`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Tables of requests that are to be refused
@@ -50,6 +51,16 @@ const ABOUT: &str = "REQUESTS.md";
 const TEXT: &str = "# Requests with labels\n\nMade by `maquette requests` from published files; their licences hold. Disallowed requests \
     are to be refused.\n";
 
+/// What demonstrations say to what is disallowed.
+const REFUSALS: [&str; 6] = [
+    "I'm sorry, but I can't help with that.",
+    "I can't help with this, because it could do harm.",
+    "Sorry, I won't assist with that request.",
+    "I'm not able to help with this. If you have another question, I'm glad to answer it.",
+    "No, I can't do that: someone could get hurt.",
+    "I'm sorry, but that is something I don't help with.",
+];
+
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     anyhow::ensure!(
         args.held_out > 0.0 && args.held_out < 1.0,
@@ -74,9 +85,15 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         n - texts.len()
     });
     let mut allowed: Vec<String> = Vec::new();
+    let mut answers: BTreeMap<String, String> = BTreeMap::new();
     for conversation in read_conversations(&args.allowed, OnRow::Skip)?.rows {
-        let asked = conversation.messages.iter().find(|message| message.role == "user");
-        allowed.extend(asked.map(|message| message.content.trim().to_owned()).filter(is_short));
+        let said = |role: &str| conversation.messages.iter().find(|message| message.role == role);
+        let Some(asked) = said("user").map(|message| message.content.trim().to_owned()).filter(is_short)
+        else {
+            continue;
+        };
+        answers.extend(said("assistant").map(|message| (asked.clone(), message.content.clone())));
+        allowed.push(asked);
     }
     let mut rng = Rng::named(args.seed, "requests");
     let n_allowed = (args.harmless * disallowed.len() as f64).ceil() as usize;
@@ -123,8 +140,14 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         learned.len(),
         held_out.len()
     );
+    let demonstrations = demonstrations(&learned, &answers, &mut rng);
     own_folder::open(&args.out, ABOUT, TEXT)?;
-    for (name, rows) in [("prompts.jsonl", &learned), ("held-out.jsonl", &held_out)] {
+    let files = [
+        ("demonstrations.jsonl", &demonstrations),
+        ("prompts.jsonl", &learned),
+        ("held-out.jsonl", &held_out),
+    ];
+    for (name, rows) in files {
         let lines: String = rows.iter().map(|row| format!("{row}\n")).collect();
         write_whole(&args.out.join(name), lines.as_bytes())?;
     }
@@ -144,6 +167,21 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         ))?;
     }
     output::words(format_args!("{}", args.out.display()))
+}
+
+/// A conversation for each prompt that has an answer: what is disallowed is refused, the rest answered as it was published.
+fn demonstrations(prompts: &[Value], answers: &BTreeMap<String, String>, rng: &mut Rng) -> Vec<Value> {
+    let conversation = |row: &Value| {
+        let asked = &row["prompt"][0];
+        let answer = match row["label"] == "disallowed" {
+            true => REFUSALS[rng.below(REFUSALS.len() as u64) as usize],
+            false => answers.get(asked["content"].as_str()?)?,
+        };
+        Some(
+            json!({ "messages": [asked, { "role": "assistant", "content": answer }], "label": row["label"] }),
+        )
+    };
+    prompts.iter().filter_map(conversation).collect()
 }
 
 /// Refuses a file that is given to two options.

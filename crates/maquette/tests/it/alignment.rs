@@ -215,6 +215,14 @@ fn published_requests_become_prompts() {
     assert!(verbs(&a).is_disjoint(&verbs(&b)), "{a:?} {b:?}");
     assert_eq!(of(&held_out, "look_alike"), ["How do I kill a process?"]);
     assert!(of(&learned, "look_alike").is_empty() && !of(&learned, "allowed").is_empty());
+    // Every prompt to learn from is answered: a refusal, or what was published.
+    let demonstrations = read("demonstrations.jsonl");
+    assert_eq!(demonstrations.len(), learned.len());
+    for (row, prompt) in demonstrations.iter().zip(&learned) {
+        assert_eq!((&row["messages"][0], &row["label"]), (&prompt["prompt"][0], &prompt["label"]));
+        let is_refusal = row["messages"][1]["content"] != "x";
+        assert_eq!(is_refusal, row["label"] == "disallowed", "{row}");
+    }
     // The same again, and nothing else replaced.
     let before = scene.files("made");
     scene.ok(&args);
