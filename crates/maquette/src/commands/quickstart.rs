@@ -11,7 +11,7 @@ pub(crate) struct Args {
     /// Minutes of training on this machine
     #[arg(long, value_name = "M")]
     minutes: Option<f64>,
-    /// Then train a second model, which reads images, and ask it about pictures that it has never seen: some five minutes
+    /// Then train a second model, which reads images, and ask it about pictures that it has never seen: five to twenty minutes
     /// more. Its folder is runs/eyes, or DIR-eyes beside --out; --set eyes.train.steps=500 changes its recipe,
     /// recipes/eyes.toml
     #[arg(long, conflicts_with = "json")]
