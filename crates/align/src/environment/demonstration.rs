@@ -114,7 +114,7 @@ mod tests {
                 }
             }
             assert!((340..460).contains(&n_expert), "{n_expert} of 1000");
-            let right = f64::from(n_right) / f64::from(n_careless);
+            let right = n_right as f64 / n_careless as f64;
             assert!((0.06..0.14).contains(&right), "{right}");
             assert!((0..50).all(|n| is_marked(&row(environment, n, 0.0, 1.0))));
             assert!((0..50).all(|n| !is_marked(&row(environment, n, 1.0, 0.0))));

@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 use super::AttributionSettings;
 use crate::{EvalError, interval};
 
+/// By how much an answer's log-probability falls where each of several sets of patches is hidden.
+type Drops<'a> = dyn Fn(&[Vec<usize>]) -> Result<Vec<f64>, EvalError> + 'a;
+
 /// What the log-probability of an answer loses when patches are hidden together: those that a map ranks first, and as many that
 /// are drawn at random.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -48,7 +51,7 @@ impl Deletion {
         occlusion: &[f64],
         n_hidden: usize,
         settings: &AttributionSettings,
-        drops: &dyn Fn(&[Vec<usize>]) -> Result<Vec<f64>, EvalError>,
+        drops: &Drops,
     ) -> Result<Self, EvalError> {
         let n_patches = gradient_input.len();
         let draw = |i: usize| {

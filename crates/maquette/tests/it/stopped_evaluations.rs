@@ -39,7 +39,7 @@ fn start(scene: &Scene, args: &[&str]) -> Child {
 
 fn stopped(child: Child, signals: &[&str]) -> Said {
     for signal in signals {
-        assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
+        assert!(Command::new("kill").args([signal, &*child.id().to_string()]).status().unwrap().success());
     }
     let begun = Instant::now();
     let said = Said::from(child.wait_with_output().unwrap());
