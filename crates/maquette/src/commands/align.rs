@@ -291,8 +291,12 @@ mod tests {
     /// Every recipe of commands that ships is one that the command line takes.
     #[test]
     fn recipes_are_commands() {
-        for (text, name) in [(RECIPE, "align"), (include_str!("../../../../recipes/smol-align.toml"), "smol")]
-        {
+        let recipes = [
+            (RECIPE, "align"),
+            (include_str!("../../../../recipes/smol-align.toml"), "smol-align"),
+            (include_str!("../../../../recipes/environments.toml"), "environments"),
+        ];
+        for (text, name) in recipes {
             let recipe = Recipe::parse(text, name).unwrap();
             let mut commands = Vec::new();
             let args = [("base", "a b"), ("out", "o"), ("data", "d"), ("seed", "3"), ("threads", "0")];
