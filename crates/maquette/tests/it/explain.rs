@@ -85,9 +85,14 @@ fn what_cannot_be_explained_loses_nothing() {
     assert!(fails(&["--answer", "x", "--out", "map.svg"]).contains("a .png, an .html or a folder"));
     assert!(fails(&["--answer", ""]).contains("an answer to explain"));
     assert!(fails(&["--answer", "x", "--hidden", "17"]).contains("17 of 16 patches"));
-    assert!(fails(&["--answer", "x", "--hidden", "0"]).contains("--hidden"));
+    let is_refused = |more: &[&str]| {
+        let said = scene.run(&[&ASK[..], more].concat());
+        assert!(!said.status.success(), "{more:?}");
+        said.stderr
+    };
+    assert!(is_refused(&["--answer", "x", "--hidden", "0"]).contains("--hidden"));
     for draws in ["0", "1", "10001", "4000000000"] {
-        let error = fails(&["--answer", "x", "--draws", draws]);
+        let error = is_refused(&["--answer", "x", "--draws", draws]);
         assert!(error.contains("--draws") && error.contains("2..=10000"), "{error}");
     }
     let long = "x".repeat(300);

@@ -93,10 +93,12 @@ fn a_model_is_trained_on_pictures_and_asked_about_them() {
         let rows = scene.ok(&args).json();
         let shown: Vec<&str> =
             rows["pictures"].as_array().unwrap().iter().map(|row| row["shown"].as_str().unwrap()).collect();
-        for control in ["own", "nothing", "another"] {
-            assert!(shown.contains(&control), "{tasks}: {shown:?}");
+        // The file has one question of each kind, so none to exchange its picture with.
+        let controls = if tasks == "drawn/test.jsonl" { 2 } else { 3 };
+        for (i, control) in ["own", "nothing", "another"].iter().enumerate() {
+            assert_eq!(shown.contains(control), i < controls, "{tasks}: {shown:?}");
         }
-        assert!(scene.read("scores/pictures.jsonl").lines().count() >= 6);
+        assert!(scene.read("scores/pictures.jsonl").lines().count() >= 2 * controls);
     }
     // Questions of one's own: two pictures, several answers, a metric.
     let quiz = [
