@@ -96,14 +96,18 @@ fn what_comes_first_comes_alone_and_never_again() {
 #[test]
 fn pictures_of_training_files_are_seen_in_other_ways() {
     let dir = tempfile::tempdir().unwrap();
-    let image = RgbImage::new(2, 1, vec![0, 0, 0, 255, 255, 255]);
-    std::fs::write(dir.path().join("a.png"), image.to_png()).unwrap();
-    let file = dir.path().join("a.jsonl");
-    std::fs::write(&file, "{\"text\": \"<image>x\", \"image\": \"a.png\"}\n").unwrap();
+    let file = |name: &str, right: u8| {
+        let image = RgbImage::new(2, 1, vec![0, 0, 0, right, right, right]);
+        std::fs::write(dir.path().join(format!("{name}.png")), image.to_png()).unwrap();
+        let path = dir.path().join(format!("{name}.jsonl"));
+        let row = format!("{{\"text\": \"<image>x\", \"image\": \"{name}.png\"}}\n");
+        std::fs::write(&path, row).unwrap();
+        path
+    };
     let config = PicturesConfig {
         draw: Vec::new(),
-        files: vec![file.clone()],
-        held_out: vec![file],
+        files: vec![file("a", 255)],
+        held_out: vec![file("b", 200)],
         augment: vec![Augmentation::Mirror],
         ..PicturesConfig::default()
     };
