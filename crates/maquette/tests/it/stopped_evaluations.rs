@@ -119,15 +119,6 @@ fn what_is_written_at_its_end_alone_is_abandoned() {
     let end = format!("stage `a`; nothing was written{FROM_THE_START}");
     assert!(said.stderr.ends_with(&end), "{}", said.stderr);
     assert!(!scene.path("table.json").exists());
-
-    let child = start(&scene, &["eval", CHECKPOINT, "--limit", "3000", "--threads", "1"]);
-    work();
-    let said = stopped(child, &["-INT"]);
-    assert!(
-        said.stderr.ends_with(&format!("stopped{FROM_THE_START}")) && said.stdout.is_empty(),
-        "{}",
-        said.stderr
-    );
 }
 
 #[test]
