@@ -20,6 +20,7 @@ mod tests;
 
 use std::path::Path;
 
+use base::hash::Xxh3;
 use serde_json::Value;
 
 use crate::{
@@ -89,6 +90,23 @@ impl Row {
     /// A row of text and pictures alone.
     pub(crate) fn new(place: String, parts: Vec<RowPart>) -> Self {
         Self { place, parts, question: None, fields: Vec::new() }
+    }
+
+    /// Adds its texts and pictures to a hash; how many bytes these are.
+    pub(crate) fn add_to(&self, hash: &mut Xxh3) -> usize {
+        let mut n_bytes = 0;
+        for part in &self.parts {
+            let (kind, bytes) = match part {
+                RowPart::Text(text) => (0u8, text.as_bytes()),
+                RowPart::Image(bytes) => (1, &bytes[..]),
+                RowPart::Question(text) => (2, text.as_bytes()),
+            };
+            hash.update(&[kind]);
+            hash.update(&(bytes.len() as u64).to_le_bytes());
+            hash.update(bytes);
+            n_bytes += bytes.len();
+        }
+        n_bytes
     }
 
     /// A short field by its name.

@@ -4,10 +4,7 @@ use std::{collections::HashMap, path::PathBuf};
 
 use base::hash::Xxh3;
 
-use crate::{
-    DataError,
-    interleaved::{Row, RowPart},
-};
+use crate::{DataError, interleaved::Row};
 
 const NAME: &str = "pictures.held_out";
 const HINT: &str = "name another file, or divide the rows of one: split = { share = 0.1 }";
@@ -60,16 +57,7 @@ pub(super) fn without(train: Vec<Row>, held_out: &[Row]) -> Result<(Vec<Row>, Op
 /// Of its texts and pictures.
 fn hash(row: &Row) -> u128 {
     let mut hash = Xxh3::new();
-    for part in &row.parts {
-        let (kind, bytes) = match part {
-            RowPart::Text(text) => (0u8, text.as_bytes()),
-            RowPart::Image(bytes) => (1, &bytes[..]),
-            RowPart::Question(text) => (2, text.as_bytes()),
-        };
-        hash.update(&[kind]);
-        hash.update(&(bytes.len() as u64).to_le_bytes());
-        hash.update(bytes);
-    }
+    row.add_to(&mut hash);
     hash.digest128()
 }
 

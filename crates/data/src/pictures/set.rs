@@ -93,17 +93,7 @@ impl PictureSet {
                 let mut source = interleaved::open(path, ImageLimits::default())?;
                 let n_before = rows.len();
                 while let Some(row) = next_row(&mut *source, &mut skipped) {
-                    for part in &row.parts {
-                        let (kind, bytes) = match part {
-                            RowPart::Text(text) => (0u8, text.as_bytes()),
-                            RowPart::Question(text) => (2, text.as_bytes()),
-                            RowPart::Image(bytes) => (1, &bytes[..]),
-                        };
-                        n_bytes += bytes.len();
-                        hash.update(&[kind]);
-                        hash.update(&(bytes.len() as u64).to_le_bytes());
-                        hash.update(bytes);
-                    }
+                    n_bytes += row.add_to(&mut hash);
                     rows.push(row);
                     if n_bytes > MAX_BYTES {
                         return Err(DataError::Setting {
